@@ -1,0 +1,167 @@
+"""What a workflow tells the world of its order: the memo `order`, and the answer of the query `get_status`.
+
+Everything the resource's status shows must be in here, since the operator reads nothing else of a healthy run.
+Typically below 2 KiB: fields at their default are left out.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from order_domain.order import Address
+from order_domain.policy import StepName
+from order_domain.status import OrderStatus
+from order_domain.value import Value
+
+SNAPSHOT_VERSION = 1
+
+MAX_LISTED_SHIPMENTS = 20
+"""More shipments than this are counted, not listed, to keep the memo small."""
+
+
+class StepState(StrEnum):
+    """Where one step stands."""
+
+    RUNNING = "Running"
+    WAITING = "Waiting"
+    SUCCEEDED = "Succeeded"
+    SKIPPED = "Skipped"
+    FAILED = "Failed"
+    COMPENSATED = "Compensated"
+    COMPENSATION_FAILED = "CompensationFailed"
+
+
+ShortText = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class StepRecord(Value):
+    """One step of the order."""
+
+    name: StepName
+    state: StepState
+    attempts: int = 0
+    """Attempts of the step's activity, as far as they are known."""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    last_error: ShortText | None = None
+    """What went wrong last."""
+
+
+class DecisionOutcome(StrEnum):
+    """How the question of approval ended."""
+
+    APPROVED = "Approved"
+    REJECTED = "Rejected"
+    EXPIRED = "Expired"
+
+
+class ApprovalRecord(Value):
+    """The approval of this order."""
+
+    required: bool = False
+    """Whether a person has to decide."""
+    deadline: datetime | None = None
+    """Until when; the order expires then."""
+    decision: DecisionOutcome | None = None
+    by: str | None = None
+    """Who decided."""
+    at: datetime | None = None
+    """When."""
+    reason: str | None = None
+    """Why."""
+
+
+class PendingAction(Value):
+    """What the order waits for somebody to do."""
+
+    kind: str
+    """What to do: `Approve` or `Resume`."""
+    deadline: datetime | None = None
+    """Until when."""
+    message: ShortText
+    """The same in a sentence."""
+
+
+class PaymentRecord(Value):
+    """Money that moved."""
+
+    transaction_id: str | None = None
+    """The provider's reference of the charge."""
+    refund_id: str | None = None
+    """The provider's reference of the refund."""
+    captured_minor: int = 0
+    """Charged so far, in minor units."""
+    refunded_minor: int = 0
+    """Paid back so far, in minor units."""
+
+
+class ShipmentState(StrEnum):
+    """Where a parcel stands."""
+
+    DISPATCHED = "Dispatched"
+    CANCELLED = "Cancelled"
+
+
+class ShipmentRecord(Value):
+    """The parcel of one line."""
+
+    line_id: str
+    state: ShipmentState
+    tracking_number: str | None = None
+    carrier: str | None = None
+    estimated_delivery: datetime | None = None
+
+
+class ErrorRecord(Value):
+    """The error that decided the order's fate, or the last one seen."""
+
+    type: str
+    """A stable name, for example `PaymentDeclined`."""
+    message: ShortText
+
+
+class CompensationState(StrEnum):
+    """How far the undoing is."""
+
+    RUNNING = "Running"
+    DONE = "Done"
+    FAILED = "Failed"
+
+
+class OrderSnapshot(Value):
+    """The state of one order as its workflow knows it."""
+
+    version: int = SNAPSHOT_VERSION
+    """Of this format; a reader that knows only older ones must not guess."""
+    seq: int = 0
+    """Rises by one with every published change."""
+    status: OrderStatus = OrderStatus.ORDER_RECEIVED
+    progress: int = 0
+    """Percent; never falls."""
+    current_step: StepName | None = None
+    suspended: bool = False
+    total_minor: int = 0
+    """Total of the lines in force, in minor units."""
+    steps: list[StepRecord] = Field(default_factory=list)
+    approval: ApprovalRecord = ApprovalRecord()
+    pending_action: PendingAction | None = None
+    reservation_id: str | None = None
+    payment: PaymentRecord | None = None
+    shipments: list[ShipmentRecord] = Field(default_factory=list)
+    """At most `MAX_LISTED_SHIPMENTS`."""
+    shipment_count: int = 0
+    """All dispatched shipments, listed or not."""
+    shipping_address: Address | None = None
+    """The address in force."""
+    compensation: CompensationState | None = None
+    notified: bool | None = None
+    """Whether the confirmation went out; None before it was tried."""
+    last_error: ErrorRecord | None = None
+    updated_at: datetime | None = None
+    """Start of the workflow task that published this."""
+
+    def to_memo(self) -> dict[str, Any]:
+        """The JSON form, without the fields at their default but always with the version."""
+        return self.model_dump(mode="json", exclude_defaults=True) | {"version": self.version}
