@@ -1,0 +1,235 @@
+"""The outside world as the workflow wants it. The worker implements these; an override needs its own `@activity.defn`.
+
+Every effect carries an `operation_id`, made of the order's uid, the step and the business attempt and never of the
+activity's attempt, so that repeating a call repeats nothing in the world.
+"""
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+
+from temporalio import activity
+
+from order_domain.order import Address, OrderLine
+from order_domain.value import Value
+from order_workflows.contract import OrderIdentity
+
+
+class Effect(Value):
+    """What every effect needs to be recorded under the right order."""
+
+    order: OrderIdentity
+    operation_id: str
+    """Also the provider's idempotency key. Same id with other parameters raises OperationConflict."""
+
+
+class Outcome(Value):
+    """What every activity reports besides its result."""
+
+    attempts: int = 1
+    """Which attempt of the activity this answer comes from; 1 is the first."""
+
+
+class ReceiveOrder(Effect):
+    """Make the order known to the ledger."""
+
+    order_id: str
+    customer_id: str
+    currency: str
+    total_minor: int
+
+
+class ValidateLines(Value):
+    """Ask whether the stock ledger knows every article; changes nothing."""
+
+    lines: list[OrderLine]
+
+
+class CheckFraud(Effect):
+    """Ask whether the order may go on."""
+
+    customer_id: str
+    currency: str
+    total_minor: int
+    country: str
+
+
+class ReserveStock(Effect):
+    """Hold pieces for the order until they are released or committed."""
+
+    lines: list[OrderLine]
+
+
+class Reserved(Outcome):
+    """Pieces are held."""
+
+    reservation_id: str
+
+
+class ReleaseStock(Effect):
+    """Give held pieces back; `operation_id` is that of the release."""
+
+    reserve_operation_id: str
+    """The reservation to give up. One that never happened, or was released before, is fine."""
+
+
+class CommitStock(Effect):
+    """Turn held pieces into sold ones; `operation_id` is that of the commit."""
+
+    reserve_operation_id: str
+
+
+class Charge(Effect):
+    """Take money."""
+
+    amount_minor: int
+    currency: str
+    method: str
+    """The provider's token."""
+
+
+class Receipt(Outcome):
+    """Money was taken."""
+
+    transaction_id: str
+    captured_minor: int
+
+
+class Refund(Effect):
+    """Give back what a charge took; `operation_id` is that of the refund."""
+
+    charge_operation_id: str
+    """The charge to undo. One that never happened is fine, and then nothing is refunded."""
+    reason: str
+
+
+class Refunded(Outcome):
+    """The charge is undone."""
+
+    refund_id: str | None = None
+    """None when nothing had been charged."""
+    refunded_minor: int = 0
+
+
+class Ship(Effect):
+    """Hand one line to the carrier."""
+
+    line: OrderLine
+    address: Address
+    requested_at: datetime
+    """Workflow time of the request; the estimated delivery counts from it."""
+
+
+class Shipped(Outcome):
+    """The carrier took the parcel."""
+
+    tracking_number: str
+    carrier: str
+    estimated_delivery: datetime
+
+
+class CancelShipment(Effect):
+    """Call one parcel back; `operation_id` is that of the cancellation."""
+
+    ship_operation_id: str
+    """The shipment to undo. One that never happened is fine."""
+
+
+class Notice(Effect):
+    """Tell the customer how the order went."""
+
+    order_id: str
+    email: str
+    subject: str
+    body: str
+
+
+class CloseOrder(Effect):
+    """Record how the order ended."""
+
+    status: str
+    """An `OrderStatus` value."""
+    message: str | None = None
+
+
+class OrderActivities(ABC):
+    """The ledger's record of the order itself."""
+
+    @activity.defn(name="receive_order")
+    @abstractmethod
+    async def receive(self, request: ReceiveOrder) -> Outcome:
+        """Insert the order. Raises DuplicateOrder if another order of the namespace has this order number."""
+
+    @activity.defn(name="close_order")
+    @abstractmethod
+    async def close(self, request: CloseOrder) -> Outcome:
+        """Record the final status."""
+
+
+class FraudActivities(ABC):
+    """The fraud check."""
+
+    @activity.defn(name="check_fraud")
+    @abstractmethod
+    async def check(self, request: CheckFraud) -> Outcome:
+        """Raises FraudSuspected (final) or ProviderUnavailable (worth retrying)."""
+
+
+class StockActivities(ABC):
+    """Stock in the ledger."""
+
+    @activity.defn(name="validate_lines")
+    @abstractmethod
+    async def validate(self, request: ValidateLines) -> Outcome:
+        """Raises InvalidOrder naming the lines whose `sku` does not exist."""
+
+    @activity.defn(name="reserve_stock")
+    @abstractmethod
+    async def reserve(self, request: ReserveStock) -> Reserved:
+        """Hold all lines or none. Raises UnknownSku or OutOfStock, both final."""
+
+    @activity.defn(name="release_stock")
+    @abstractmethod
+    async def release(self, request: ReleaseStock) -> Outcome:
+        """Twice adds once."""
+
+    @activity.defn(name="commit_stock")
+    @abstractmethod
+    async def commit(self, request: CommitStock) -> Outcome:
+        """Twice sells once."""
+
+
+class PaymentActivities(ABC):
+    """Money."""
+
+    @activity.defn(name="charge_payment")
+    @abstractmethod
+    async def charge(self, request: Charge) -> Receipt:
+        """At most once per `operation_id`. Raises PaymentDeclined (final) or ProviderUnavailable."""
+
+    @activity.defn(name="refund_payment")
+    @abstractmethod
+    async def refund(self, request: Refund) -> Refunded:
+        """Learns first whether the charge happened, then undoes exactly that."""
+
+
+class ShippingActivities(ABC):
+    """Parcels."""
+
+    @activity.defn(name="ship_line")
+    @abstractmethod
+    async def ship(self, request: Ship) -> Shipped:
+        """Raises Undeliverable (final) or ProviderUnavailable."""
+
+    @activity.defn(name="cancel_shipment")
+    @abstractmethod
+    async def cancel(self, request: CancelShipment) -> Outcome:
+        """Twice cancels once."""
+
+
+class NotificationActivities(ABC):
+    """Mail to the customer."""
+
+    @activity.defn(name="notify_customer")
+    @abstractmethod
+    async def notify(self, request: Notice) -> Outcome:
+        """Raises ProviderUnavailable."""

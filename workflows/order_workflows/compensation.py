@@ -1,0 +1,51 @@
+"""Undoing what an order did: in reverse, each step whether or not it happened, none stopped by another's failure."""
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError
+
+from order_domain.snapshot import CompensationState, ErrorRecord, PendingAction, StepState
+from order_domain.status import OrderStatus
+from order_workflows.order_run import OrderRun, Undo
+
+
+async def compensate(order: OrderRun) -> None:
+    """Return when everything is undone. While an undo keeps failing, the order stays in Manual Review: every Update
+    `resume` tries the failed ones again."""
+    open_undos = list(reversed(order.undos))
+    if not open_undos:
+        return
+    while open_undos:
+        order.compensation = CompensationState.RUNNING
+        order.publish(OrderStatus.COMPENSATE_ORDER)
+        failed = [undo for undo in open_undos if not await _succeeds(order, undo)]
+        if failed:
+            await _manual_review(order, failed)
+        open_undos = failed
+    order.undos.clear()
+    order.compensation = CompensationState.DONE
+
+
+async def _succeeds(order: OrderRun, undo: Undo) -> bool:
+    try:
+        await undo.action()
+    except ActivityError as failure:
+        workflow.logger.error("undo failed", extra={"step": undo.step, "cause": str(failure.cause)})
+        order.undone(undo.step, StepState.COMPENSATION_FAILED)
+        return False
+    order.undone(undo.step, StepState.COMPENSATED)
+    return True
+
+
+async def _manual_review(order: OrderRun, failed: list[Undo]) -> None:
+    names = ", ".join(undo.step for undo in failed)
+    cause = order.last_error
+    order.compensation = CompensationState.FAILED
+    order.last_error = ErrorRecord(type="CompensationFailed", message=f"could not undo {names}")
+    order.under_review = True
+    order.pending_action = PendingAction(
+        kind="Resume", message=f"could not undo {names}: repair the cause, then send the Update `resume`"
+    )
+    order.publish(OrderStatus.MANUAL_REVIEW)
+    await workflow.wait_condition(lambda: not order.under_review)
+    order.pending_action = None
+    order.last_error = cause

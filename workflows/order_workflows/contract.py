@@ -1,0 +1,145 @@
+"""The names that both sides of Temporal must spell alike: the operator that starts and watches, the worker that runs.
+
+Renaming anything here breaks orders in flight.
+"""
+
+import hashlib
+from datetime import timedelta
+from typing import Annotated, NamedTuple
+
+from pydantic import Field
+from temporalio.common import SearchAttributeKey
+
+from order_domain.order import Address, OrderSpec, Reason, RequiredText
+from order_domain.policy import OrderClassSpec
+from order_domain.value import Value
+
+WORKFLOW_TYPE = "OrderWorkflow"
+DEFAULT_TASK_QUEUE = "orders"
+
+ORDER_STATUS = SearchAttributeKey.for_keyword("OrderStatus")
+ORDER_SEQ = SearchAttributeKey.for_int("OrderSeq")
+ORDER_UPDATED_AT = SearchAttributeKey.for_datetime("OrderUpdatedAt")
+ORDER_CLUSTER = SearchAttributeKey.for_keyword("OrderCluster")
+SEARCH_ATTRIBUTES = (ORDER_STATUS, ORDER_SEQ, ORDER_UPDATED_AT, ORDER_CLUSTER)
+
+MEMO_SNAPSHOT = "order"
+"""Memo key of the `OrderSnapshot`."""
+MEMO_UID = "uid"
+"""Memo key of the resource's uid."""
+MEMO_INPUT_HASH = "inputHash"
+"""Memo key of `input_hash`: tells another spec under the same workflow id apart from a repeated start."""
+MEMO_ORPHANED = "orphaned"
+"""Memo key, true when the resource was deleted with deletionPolicy Orphan: no sweep may cancel such a run."""
+
+UPDATE_APPROVE = "approve"
+UPDATE_REJECT = "reject"
+UPDATE_CHANGE_ADDRESS = "change_address"
+UPDATE_CANCEL = "cancel"
+UPDATE_SUSPEND = "suspend"
+UPDATE_RESUME = "resume"
+SIGNAL_APPROVE_ORDER = "approve_order"
+SIGNAL_APPROVE = "approve"
+SIGNAL_CANCEL_ORDER = "cancel_order"
+SIGNAL_UPDATE_ADDRESS = "update_address"
+SIGNAL_ORPHAN = "orphan"
+QUERY_STATUS = "get_status"
+QUERY_PROGRESS = "get_progress"
+QUERY_ITEMS = "get_items"
+QUERY_REQUIRES_APPROVAL = "requires_approval"
+
+WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
+"""The server's default, named because the scanner's overlap is derived from it."""
+
+
+class OrderIdentity(Value):
+    """Which resource, in which cluster, an order is."""
+
+    cluster: str
+    """Value of the search attribute OrderCluster: one per operator installation that shares a Temporal namespace."""
+    namespace: str
+    name: str
+    uid: str
+
+
+class OrderInput(Value):
+    """All that an order's workflow starts with; it never reads the cluster."""
+
+    identity: OrderIdentity
+    spec: OrderSpec
+    class_name: str
+    policy: OrderClassSpec
+    generation: int
+    """metadata.generation of the resource when it was submitted."""
+
+    @property
+    def order_id(self) -> str:
+        """The order number that the ledger holds unique within the namespace."""
+        return self.spec.order_id or self.identity.name
+
+
+class OrderResult(Value):
+    """What the workflow returns; business ends are results too, only technical exhaustion fails the run."""
+
+    status: str
+    """An `OrderStatus` value."""
+    order_id: str
+    total_minor: int
+    reservation_id: str | None = None
+    transaction_id: str | None = None
+    refund_id: str | None = None
+    tracking_numbers: list[str] = Field(default_factory=list)
+    message: str | None = None
+    """Why the order ended so, when it did not complete."""
+
+
+class Decision(Value):
+    """Argument of the Updates `approve` and `reject`."""
+
+    by: RequiredText
+    reason: Reason | None = None
+    generation: Annotated[int, Field(ge=0)] = 0
+    """metadata.generation that the decider saw; 0 from clients that know no resource."""
+
+
+class AddressChange(Value):
+    """Argument of the Update `change_address`."""
+
+    address: Address
+    generation: Annotated[int, Field(ge=0)] = 0
+
+
+class CancelRequest(Value):
+    """Argument of the Update `cancel`."""
+
+    by: str | None = None
+    reason: Reason | None = None
+
+
+class RunKey(NamedTuple):
+    """The parts of a workflow id."""
+
+    namespace: str
+    name: str
+    uid: str
+
+
+def workflow_id(namespace: str, name: str, uid: str) -> str:
+    """`order/<namespace>/<name>/<uid>`: a resource deleted and created again under its name is another order."""
+    return f"order/{namespace}/{name}/{uid}"
+
+
+def parse_workflow_id(identifier: str) -> RunKey | None:
+    """The inverse of `workflow_id`; None for an id that is not an order's."""
+    parts = identifier.split("/")
+    if len(parts) != 4 or parts[0] != "order" or not all(parts):
+        return None
+    return RunKey(*parts[1:])
+
+
+def input_hash(order: OrderInput) -> str:
+    """Fingerprint of what was ordered: everything of the spec that cannot be changed by a message later."""
+    fixed = order.spec.model_dump_json(
+        include={"order_id", "class_name", "customer", "currency", "payment"}, exclude_none=True
+    )
+    return hashlib.sha256(fixed.encode()).hexdigest()[:16]

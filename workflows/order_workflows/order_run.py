@@ -1,0 +1,231 @@
+"""The state of one order while its workflow runs, and the only writer of its progress."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from temporalio import workflow
+from temporalio.common import SearchAttributeUpdate
+
+from order_domain.order import Address, DecisionKind
+from order_domain.policy import StepName, StepRetry
+from order_domain.snapshot import (
+    MAX_LISTED_SHIPMENTS,
+    ApprovalRecord,
+    CompensationState,
+    DecisionOutcome,
+    ErrorRecord,
+    OrderSnapshot,
+    PaymentRecord,
+    PendingAction,
+    ShipmentRecord,
+    StepRecord,
+    StepState,
+)
+from order_domain.status import OrderStatus, progress
+from order_workflows.activities import Outcome
+from order_workflows.contract import (
+    MEMO_SNAPSHOT,
+    ORDER_CLUSTER,
+    ORDER_SEQ,
+    ORDER_STATUS,
+    ORDER_UPDATED_AT,
+    CancelRequest,
+    Decision,
+    OrderInput,
+    OrderResult,
+)
+
+
+class OrderEnded(Exception):
+    """The order ends here for a reason of business; what was done is undone."""
+
+    def __init__(self, status: OrderStatus, error: ErrorRecord | None = None) -> None:
+        super().__init__(status)
+        self.status = status
+        self.error = error
+
+
+@dataclass(frozen=True)
+class Undo:
+    """How to take back one step, whether or not it happened."""
+
+    step: StepName
+    action: Callable[[], Awaitable[None]]
+
+
+class OrderRun:
+    """What the steps read and write. Changes become visible with `publish`."""
+
+    def __init__(self, order: OrderInput) -> None:
+        self.input = order
+        self.spec = order.spec
+        self.address: Address = order.spec.shipping_address
+        self.total_minor = order.spec.sum_minor
+        self.status = OrderStatus.ORDER_RECEIVED
+        self.suspended = order.spec.suspend
+        self.under_review = False
+        self.cancellation: CancelRequest | None = None
+        self.approval = ApprovalRecord(required=self.approval_required)
+        self.reservation_id: str | None = None
+        self.payment = PaymentRecord()
+        self.shipments: dict[str, ShipmentRecord] = {}
+        self.shipping_started = False
+        self.pivot_passed = False
+        self.notified: bool | None = None
+        self.pending_action: PendingAction | None = None
+        self.compensation: CompensationState | None = None
+        self.last_error: ErrorRecord | None = None
+        self.undos: list[Undo] = []
+        self._steps: dict[StepName, StepRecord] = {}
+        self._current: StepName | None = None
+        self._published: OrderSnapshot | None = None
+
+    @property
+    def approval_required(self) -> bool:
+        """Whether a person must decide about this order."""
+        gated = StepName.APPROVAL in self.input.policy.pipeline
+        return gated and self.input.policy.approval.required(self.total_minor, self.spec.currency)
+
+    @property
+    def approval_window(self) -> timedelta:
+        """How long a decision is awaited."""
+        return timedelta(seconds=self.input.policy.approval.window_seconds)
+
+    def retry(self, step: StepName) -> StepRetry:
+        """The class's retry policy of `step`."""
+        return self.input.policy.retry.of(step)
+
+    def operation(self, step: str) -> str:
+        """Idempotency key of an effect of this order: the same however often the step is tried."""
+        return f"{self.input.identity.uid}/{step}"
+
+    def on_failure(self, step: StepName, action: Callable[[], Awaitable[None]]) -> None:
+        """Registered before the step acts: a step that seems to have failed may still have happened."""
+        self.undos.append(Undo(step, action))
+
+    def decide(self, kind: DecisionKind, decision: Decision) -> None:
+        """Record the final decision about the approval."""
+        self.approval = self.approval.model_copy(
+            update={
+                "decision": DecisionOutcome(kind.value),
+                "by": decision.by,
+                "at": workflow.now(),
+                "reason": decision.reason,
+            }
+        )
+
+    def begin(self, step: StepName, status: OrderStatus | None) -> None:
+        """Mark `step` as running and show it."""
+        self._current = step
+        self._steps[step] = StepRecord(name=step, state=StepState.RUNNING, started_at=workflow.now())
+        if status is not None:
+            self.publish(status)
+
+    def waiting(self, status: OrderStatus, action: PendingAction) -> None:
+        """Show that the current step waits for somebody."""
+        self.pending_action = action
+        self._mark(self._current, state=StepState.WAITING)
+        self.publish(status)
+
+    def attempted(self, outcome: Outcome) -> None:
+        """Keep how many attempts the current step took."""
+        step = self._current
+        if step is not None:
+            self._mark(step, attempts=max(outcome.attempts, self._steps[step].attempts))
+
+    def finish(
+        self, state: StepState = StepState.SUCCEEDED, error: ErrorRecord | None = None, attempts: int = 0
+    ) -> None:
+        """Close the current step."""
+        self.pending_action = None
+        if self._current is None:
+            return
+        changes: dict[str, object] = {"state": state, "finished_at": workflow.now()}
+        if error is not None:
+            changes |= {"last_error": error.message, "attempts": attempts}
+        self._mark(self._current, **changes)
+        self._current = None
+
+    def skip(self) -> None:
+        """Close the current step as not needed for this order."""
+        self.finish(StepState.SKIPPED)
+
+    def undone(self, step: StepName, state: StepState) -> None:
+        """Note how the undoing of `step` ended."""
+        self._mark(step, state=state)
+
+    @property
+    def current_step_open(self) -> bool:
+        """Whether a step has begun and not finished."""
+        return self._current is not None
+
+    def publish(self, status: OrderStatus | None = None) -> None:
+        """Make the present state visible, in the workflow task that runs anyway; nothing changed, nothing written."""
+        if status is not None:
+            self.status = status
+        last = self._published
+        snapshot = self.snapshot(seq=last.seq if last else 0, updated_at=last.updated_at if last else None)
+        if snapshot == last:
+            return
+        now = workflow.now()
+        snapshot = snapshot.model_copy(update={"seq": snapshot.seq + 1, "updated_at": now})
+        attributes: list[SearchAttributeUpdate[Any]] = [
+            ORDER_STATUS.value_set(snapshot.status),
+            ORDER_SEQ.value_set(snapshot.seq),
+            ORDER_UPDATED_AT.value_set(now),
+        ]
+        if last is None:
+            attributes.append(ORDER_CLUSTER.value_set(self.input.identity.cluster))
+        workflow.upsert_search_attributes(attributes)
+        workflow.upsert_memo({MEMO_SNAPSHOT: snapshot.to_memo()})
+        self._published = snapshot
+
+    def snapshot(self, **changes: object) -> OrderSnapshot:
+        """The present state; `changes` override single fields."""
+        done = {step for step, record in self._steps.items() if record.state in _DONE}
+        now_at = progress(self.input.policy.pipeline, done, self.status)
+        reached = self._published.progress if self._published else 0
+        shown = OrderSnapshot(
+            status=self.status,
+            progress=max(reached, now_at),
+            current_step=self._current,
+            suspended=self.suspended,
+            total_minor=self.total_minor,
+            steps=list(self._steps.values()),
+            approval=self.approval,
+            pending_action=self.pending_action,
+            reservation_id=self.reservation_id,
+            payment=self.payment if self.payment.transaction_id else None,
+            shipments=list(self.shipments.values())[:MAX_LISTED_SHIPMENTS],
+            shipment_count=len(self.shipments),
+            shipping_address=self.address,
+            compensation=self.compensation,
+            notified=self.notified,
+            last_error=self.last_error,
+        )
+        return shown.model_copy(update=changes)
+
+    def result(self) -> OrderResult:
+        """What the workflow returns."""
+        numbers = [record.tracking_number for record in self.shipments.values() if record.tracking_number]
+        return OrderResult(
+            status=self.status,
+            order_id=self.input.order_id,
+            total_minor=self.total_minor,
+            reservation_id=self.reservation_id,
+            transaction_id=self.payment.transaction_id,
+            refund_id=self.payment.refund_id,
+            tracking_numbers=numbers,
+            message=self.last_error.message if self.last_error else None,
+        )
+
+    def _mark(self, step: StepName | None, **changes: object) -> None:
+        if step is not None:
+            record = self._steps.get(step) or StepRecord(name=step, state=StepState.RUNNING)
+            self._steps[step] = record.model_copy(update=changes)
+
+
+_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED, StepState.COMPENSATION_FAILED})
+"""States that count for progress, which therefore never falls while an order is undone."""

@@ -1,0 +1,328 @@
+"""One order, from receipt to its end: the steps of its class in order, the messages people send, the undoing."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from temporalio import workflow
+from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+
+from order_domain.order import Address, DecisionKind, OrderLine
+from order_domain.policy import StepName
+from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
+from order_domain.status import OrderStatus
+from order_workflows import contract, timing
+from order_workflows.activities import CloseOrder, OrderActivities
+from order_workflows.compensation import compensate
+from order_workflows.contract import AddressChange, CancelRequest, Decision, OrderInput, OrderResult
+from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.steps import (
+    await_approval,
+    charge_payment,
+    check_fraud,
+    notify_customer,
+    receive_order,
+    reserve_stock,
+    ship_order,
+    validate_order,
+)
+
+
+class Step(NamedTuple):
+    """How a step runs, and what is shown meanwhile; None for a step that shows itself only if it waits."""
+
+    status: OrderStatus | None
+    run: Callable[[OrderRun], Awaitable[None]]
+
+
+STEPS = {
+    StepName.RECEIVE: Step(OrderStatus.ORDER_RECEIVED, receive_order.run),
+    StepName.VALIDATE: Step(OrderStatus.VALIDATE_ORDER, validate_order.run),
+    StepName.CHECK_FRAUD: Step(OrderStatus.CHECK_FRAUD, check_fraud.run),
+    StepName.RESERVE_STOCK: Step(OrderStatus.RESERVE_STOCK, reserve_stock.run),
+    StepName.APPROVAL: Step(None, await_approval.run),
+    StepName.CHARGE_PAYMENT: Step(OrderStatus.CHARGE_CUSTOMER, charge_payment.run),
+    StepName.SHIP: Step(OrderStatus.SHIP_ORDER, ship_order.run),
+    StepName.NOTIFY: Step(OrderStatus.NOTIFY_CUSTOMER, notify_customer.run),
+}
+
+ENDS_BY_ERROR = {
+    "DuplicateOrder": OrderStatus.ORDER_DUPLICATE,
+    "InvalidOrder": OrderStatus.ORDER_INVALID,
+    "FraudSuspected": OrderStatus.ORDER_REJECTED,
+}
+"""Errors of activities that are an answer of business; every other one fails the order."""
+
+
+@workflow.defn(name=contract.WORKFLOW_TYPE)
+class OrderWorkflow:
+    """Carries one order. Its id is `contract.workflow_id`, its progress the memo `order` and the search attributes."""
+
+    @workflow.init
+    def __init__(self, order: OrderInput) -> None:
+        self._order = OrderRun(order)
+        self._forward: asyncio.Task[None] | None = None
+        self._ended = False
+
+    @workflow.run
+    async def run(self, order: OrderInput) -> OrderResult:
+        """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
+        done, when a step failed for good."""
+        end = await self._pipeline()
+        if end.status is not OrderStatus.ORDER_COMPLETED:
+            await _shielded(compensate(self._order))
+        await _shielded(self._close(end.status))
+        if end.status is OrderStatus.ORDER_FAILED:
+            assert end.error is not None
+            raise ApplicationError(end.error.message, type=end.error.type, non_retryable=True)
+        return self._order.result()
+
+    async def _pipeline(self) -> OrderEnded:
+        """Runs the steps and tells how the order ends; whatever was begun is still to be undone."""
+        order = self._order
+        self._forward = asyncio.create_task(self._steps())
+        try:
+            await self._until_done(self._forward)
+        except OrderEnded as ended:
+            end = ended
+        except ActivityError as failure:
+            end = self._end_of(failure)
+        except asyncio.CancelledError:
+            end = self._cancelled()
+        else:
+            return OrderEnded(OrderStatus.ORDER_COMPLETED)
+        order.last_error = end.error
+        if order.current_step_open:
+            order.finish(StepState.FAILED, end.error, _attempts(end))
+        order.pending_action = None
+        return end
+
+    async def _until_done(self, forward: asyncio.Task[None]) -> None:
+        """Temporal's own Cancel is one more way to ask for the Update `cancel`, and as late as that one ignored."""
+        while not forward.done():
+            try:
+                await asyncio.shield(forward)
+            except asyncio.CancelledError:
+                if not forward.done() and not self._order.pivot_passed:
+                    self._request_cancel(CancelRequest(reason="the workflow was cancelled"))
+        await forward
+
+    async def _steps(self) -> None:
+        order = self._order
+        for name in order.input.policy.pipeline:
+            if order.suspended:
+                order.publish()
+                await workflow.wait_condition(lambda: not order.suspended)
+            if order.cancellation is not None and not order.pivot_passed:
+                raise self._cancelled()
+            step = STEPS[name]
+            order.begin(name, step.status)
+            await step.run(order)
+            if order.current_step_open:
+                order.finish()
+
+    async def _close(self, status: OrderStatus) -> None:
+        order = self._order
+        self._ended = True
+        await workflow.execute_local_activity_method(
+            OrderActivities.close,
+            CloseOrder(
+                order=order.input.identity,
+                operation_id=order.operation("close"),
+                status=status,
+                message=order.last_error.message if order.last_error else None,
+            ),
+            **timing.LEDGER,
+        )
+        order.suspended = False
+        order.publish(status)
+
+    def _end_of(self, failure: ActivityError) -> OrderEnded:
+        if is_cancelled_exception(failure):
+            return self._cancelled()
+        cause = failure.cause
+        if isinstance(cause, ApplicationError):
+            kind = cause.type or "ActivityFailed"
+            ended = OrderEnded(
+                ENDS_BY_ERROR.get(kind, OrderStatus.ORDER_FAILED), ErrorRecord(type=kind, message=cause.message[:1024])
+            )
+        else:
+            kind = type(cause).__name__ if cause else "ActivityFailed"
+            ended = OrderEnded(OrderStatus.ORDER_FAILED, ErrorRecord(type=kind, message=str(cause or failure)[:1024]))
+        ended.__cause__ = failure
+        return ended
+
+    def _cancelled(self) -> OrderEnded:
+        request = self._order.cancellation or CancelRequest(reason="the workflow was cancelled")
+        by = f" by {request.by}" if request.by else ""
+        why = f": {request.reason}" if request.reason else ""
+        return OrderEnded(OrderStatus.ORDER_CANCELLED, ErrorRecord(type="Cancelled", message=f"cancelled{by}{why}"))
+
+    @workflow.update(name=contract.UPDATE_APPROVE)
+    def approve(self, decision: Decision) -> None:
+        """Let the order go on."""
+        self._order.decide(DecisionKind.APPROVED, decision)
+
+    @workflow.update(name=contract.UPDATE_REJECT)
+    def reject(self, decision: Decision) -> None:
+        """End the order as Rejected."""
+        self._order.decide(DecisionKind.REJECTED, decision)
+
+    @approve.validator
+    def _validate_approve(self, decision: Decision) -> None:
+        self._refuse_decision()
+
+    @reject.validator
+    def _validate_reject(self, decision: Decision) -> None:
+        self._refuse_decision()
+
+    def _refuse_decision(self) -> None:
+        self._refuse_if_ending()
+        approval = self._order.approval
+        if approval.decision is not None:
+            _refuse("AlreadyDecided", f"{approval.decision.lower()} by {approval.by}; the first decision is final")
+        if not self._order.approval_required:
+            _refuse("ApprovalNotRequired", "this order needs no approval")
+
+    @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
+    def change_address(self, change: AddressChange) -> None:
+        """Ship to another address."""
+        self._change_address(change.address)
+
+    @change_address.validator
+    def _validate_change_address(self, change: AddressChange) -> None:
+        self._refuse_address()
+
+    def _change_address(self, address: Address) -> None:
+        self._order.address = address
+        self._order.publish()
+
+    def _refuse_address(self) -> None:
+        self._refuse_if_ending()
+        if self._order.shipping_started:
+            _refuse("AlreadyShipped", "the parcel was handed to the carrier with the earlier address")
+
+    @workflow.update(name=contract.UPDATE_CANCEL)
+    def cancel(self, request: CancelRequest) -> None:
+        """Stop the order and undo what it did."""
+        self._request_cancel(request)
+
+    @cancel.validator
+    def _validate_cancel(self, request: CancelRequest) -> None:
+        self._refuse_cancel()
+
+    def _refuse_cancel(self) -> None:
+        self._refuse_if_ending()
+        if self._order.pivot_passed:
+            _refuse("AlreadyShipped", "the order has shipped and can no longer be cancelled")
+
+    def _request_cancel(self, request: CancelRequest) -> None:
+        if self._order.cancellation is None:
+            self._order.cancellation = request
+            if self._forward is not None:
+                self._forward.cancel()
+
+    @workflow.update(name=contract.UPDATE_SUSPEND)
+    def suspend(self) -> None:
+        """Hold the order before its next step."""
+        self._order.suspended = True
+        self._order.publish()
+
+    @suspend.validator
+    def _validate_suspend(self) -> None:
+        self._refuse_if_ending()
+
+    @workflow.update(name=contract.UPDATE_RESUME)
+    def resume(self) -> None:
+        """Go on after `suspend`, or try failed undos again in Manual Review."""
+        self._order.suspended = False
+        self._order.under_review = False
+        self._order.publish()
+
+    def _refuse_if_ending(self) -> None:
+        order = self._order
+        if self._ended or order.compensation is not None or order.cancellation is not None:
+            _refuse("OrderEnding", f"the order is at {order.status!r} and takes no more changes")
+
+    @workflow.signal(name=contract.SIGNAL_APPROVE_ORDER)
+    def approve_order(self, approved: bool) -> None:
+        """The decision in the reference systems' form. A signal cannot be refused: too late, it is logged, no more."""
+        kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
+        if self._accepts(self._refuse_decision):
+            self._order.decide(kind, Decision(by="signal"))
+
+    @workflow.signal(name=contract.SIGNAL_APPROVE)
+    def approve_signal(self) -> None:
+        """The same without an argument."""
+        self.approve_order(True)
+
+    @workflow.signal(name=contract.SIGNAL_CANCEL_ORDER)
+    def cancel_order(self, request: CancelRequest | None = None) -> None:
+        """Cancellation in the reference systems' form."""
+        if self._accepts(self._refuse_cancel):
+            self._request_cancel(request or CancelRequest(by="signal"))
+
+    @workflow.signal(name=contract.SIGNAL_UPDATE_ADDRESS)
+    def update_address(self, address: Address) -> None:
+        """A change of address in the reference systems' form."""
+        if self._accepts(self._refuse_address):
+            self._change_address(address)
+
+    @workflow.signal(name=contract.SIGNAL_ORPHAN)
+    def orphan(self) -> None:
+        """The resource is gone on purpose (deletionPolicy Orphan): mark the run so that no sweep cancels it."""
+        workflow.upsert_memo({contract.MEMO_ORPHANED: True})
+
+    @staticmethod
+    def _accepts(refuse: Callable[[], None]) -> bool:
+        try:
+            refuse()
+        except ApplicationError as refused:
+            workflow.logger.warning("signal dropped", extra={"reason": refused.type})
+            return False
+        return True
+
+    @workflow.query(name=contract.QUERY_STATUS)
+    def get_status(self) -> OrderSnapshot:
+        """The whole state."""
+        return self._order.snapshot()
+
+    @workflow.query(name=contract.QUERY_PROGRESS)
+    def get_progress(self) -> int:
+        """Percent."""
+        return self._order.snapshot().progress
+
+    @workflow.query(name=contract.QUERY_ITEMS)
+    def get_items(self) -> list[OrderLine]:
+        """The lines, sorted by line id."""
+        return sorted(self._order.spec.lines, key=lambda line: line.line_id)
+
+    @workflow.query(name=contract.QUERY_REQUIRES_APPROVAL)
+    def requires_approval(self) -> bool:
+        """True only while a decision is awaited."""
+        return self._order.status is OrderStatus.AWAIT_APPROVAL
+
+
+def _refuse(kind: str, message: str) -> None:
+    raise ApplicationError(message, type=kind, non_retryable=True)
+
+
+def _attempts(end: OrderEnded) -> int:
+    failure = end.__cause__
+    cause = failure.cause if isinstance(failure, ActivityError) else None
+    details = cause.details if isinstance(cause, ApplicationError) else ()
+    first = details[0] if details else None
+    return int(first.get("attempts", 1)) if isinstance(first, dict) else 1
+
+
+async def _shielded(work: Awaitable[None]) -> None:
+    """Awaits `work` to its end whatever cancels the workflow meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        try:
+            await asyncio.shield(task)
+        except asyncio.CancelledError:
+            if task.cancelled():
+                raise
+            workflow.logger.warning("cancellation ignored: the order is already ending")
+    task.result()

@@ -1,0 +1,51 @@
+"""Every timeout and retry of the workflow that the order's class does not decide."""
+
+from datetime import timedelta
+
+from temporalio.common import RetryPolicy
+from temporalio.workflow import ActivityCancellationType, ActivityConfig, LocalActivityConfig
+
+from order_domain.policy import StepRetry
+
+LEDGER = LocalActivityConfig(
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+)
+"""Bookkeeping that must happen: tried until the ledger answers. Ten seconds is twice SQLite's busy timeout."""
+
+UNDO = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30), maximum_attempts=20),
+)
+"""Undoing something at an outside company: about eight minutes of attempts, then a person has to look."""
+
+
+def remote(retry: StepRetry) -> ActivityConfig:
+    """For a step whose activity goes through a task queue."""
+    return ActivityConfig(
+        start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        retry_policy=_policy(retry),
+        cancellation_type=_LEARN_THE_OUTCOME,
+    )
+
+
+def local(retry: StepRetry) -> LocalActivityConfig:
+    """For a step whose activity runs inside the workflow task."""
+    return LocalActivityConfig(
+        start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        retry_policy=_policy(retry),
+        cancellation_type=_LEARN_THE_OUTCOME,
+    )
+
+
+# A cancelled charge may still go through: learn how it ended before undoing it.
+_LEARN_THE_OUTCOME = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+def _policy(retry: StepRetry) -> RetryPolicy:
+    return RetryPolicy(
+        initial_interval=timedelta(seconds=retry.initial_seconds),
+        backoff_coefficient=retry.coefficient,
+        maximum_interval=timedelta(seconds=max(retry.initial_seconds, retry.max_interval_seconds)),
+        maximum_attempts=retry.max_attempts,
+    )
