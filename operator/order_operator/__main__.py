@@ -1,0 +1,167 @@
+"""`python -m order_operator`: lead, prepare, watch, reconcile; exit when asked to or when the lead is lost."""
+
+import asyncio
+import logging
+import os
+import platform
+import signal
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version
+from typing import Any
+
+import aiohttp
+import kopf
+from kubernetes.aio import client, config
+from prometheus_client import REGISTRY
+
+from order_operator import metrics
+from order_operator.api_names import CRDS
+from order_operator.handlers import build_registry, build_settings
+from order_operator.http_endpoints import Heartbeat, probe, prometheus_page, serving
+from order_operator.kubernetes_api import KubernetesApi
+from order_operator.leadership import Leadership
+from order_operator.order_classes import OrderClasses
+from order_operator.reconcile import Reconciler
+from order_operator.settings import Settings, SettingsError
+from order_operator.temporal_connection import TemporalConnection
+
+CRD_POLL_SECONDS = 2.0
+
+logger = logging.getLogger(__name__)
+
+
+async def run(settings: Settings) -> int:
+    """The operator's life; returns the exit code."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    heartbeat = Heartbeat()
+    beating = asyncio.create_task(heartbeat.run())
+    probes = {
+        "/healthz": lambda: probe(heartbeat.alive, "alive"),
+        "/readyz": lambda: probe(heartbeat.alive, "ready"),
+    }
+    async with (
+        serving(settings.probes, probes),
+        serving(settings.metrics, {"/metrics": prometheus_page}),
+        client.ApiClient() as api_client,
+    ):
+        leadership = Leadership(api_client, settings.lease_namespace, settings.identity)
+        try:
+            if not await _before(stop, leadership.acquire()):
+                return 0
+            return await _lead(settings, KubernetesApi(api_client), leadership, stop)
+        finally:
+            metrics.ACTIVE.set(0)
+            await leadership.release()
+            beating.cancel()
+
+
+async def _lead(settings: Settings, api: KubernetesApi, leadership: Leadership, stop: asyncio.Event) -> int:
+    if not await _before(stop, _wait_for_crds(api)):
+        return 0
+    classes = OrderClasses()
+    for body in await api.list_order_classes():
+        classes.put(body)
+    connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
+    reconciler = Reconciler(api, connection, classes, settings)
+    gauges = metrics.CurrentOrders(reconciler.statuses)
+    REGISTRY.register(gauges)
+    metrics.ACTIVE.set(1)
+    stop_kopf = asyncio.Event()
+    watching = asyncio.create_task(
+        kopf.operator(
+            registry=build_registry(reconciler, classes),
+            settings=build_settings(),
+            clusterwide=not settings.namespaces,
+            namespaces=settings.namespaces,
+            stop_flag=stop_kopf,
+        )
+    )
+    leading = asyncio.create_task(leadership.hold())
+    parts = [
+        watching,
+        leading,
+        asyncio.create_task(connection.watch()),
+        asyncio.create_task(reconciler.scanner.run()),
+        asyncio.create_task(reconciler.queue.run()),
+    ]
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            if task is not stopping and not task.cancelled() and task.exception() is not None:
+                logger.error("a part of the operator died", exc_info=task.exception())
+                return 1
+        if leading in done:
+            logger.error("leadership lost; exiting so that nothing is written by two")
+            return 1
+        return 0
+    finally:
+        REGISTRY.unregister(gauges)
+        stop_kopf.set()
+        for task in [*parts[1:], stopping]:
+            task.cancel()
+        await asyncio.wait([*parts, stopping], timeout=5)
+
+
+async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` unless `stop` comes first; whether it was done."""
+    task = asyncio.create_task(work)
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
+    stopping.cancel()
+    if not task.done():
+        task.cancel()
+        return False
+    task.result()
+    return True
+
+
+async def _wait_for_crds(api: KubernetesApi) -> None:
+    told = False
+    while True:
+        missing = []
+        try:
+            missing = [name for name in CRDS if not await api.crd_established(name)]
+            if not missing:
+                return
+            problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
+        except (client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
+            problem = f"the API server does not answer: {failed}"
+        if not told:
+            logger.warning("waiting: %s", problem)
+            told = True
+        await asyncio.sleep(CRD_POLL_SECONDS)
+
+
+async def _main(settings: Settings) -> int:
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        await config.load_kube_config()  # type: ignore[no-untyped-call]
+    return await run(settings)
+
+
+def main() -> None:
+    """Entry point of `order-operator`."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for chatty in ("kopf.objects", "kopf.activities"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    try:
+        settings = Settings.from_environment(os.environ, os.getpid())
+    except SettingsError as wrong:
+        sys.exit(f"order-operator: {wrong}")
+    metrics.BUILD_INFO.labels(
+        version=version("order-platform"),
+        python=platform.python_version(),
+        temporalio=version("temporalio"),
+        kopf=version("kopf"),
+    ).set(1)
+    sys.exit(asyncio.run(_main(settings)))
+
+
+if __name__ == "__main__":
+    main()

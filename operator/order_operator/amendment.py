@@ -1,0 +1,158 @@
+"""Edits of a running order's spec, brought to its workflow as Updates, each once and each answered."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from temporalio.client import WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_domain.order import DecisionKind, OrderSpec, digest
+from order_domain.snapshot import OrderSnapshot
+from order_domain.value import Value
+from order_operator.observation import Observation
+from order_operator.temporal_connection import TemporalConnection
+from order_workflows.contract import (
+    UPDATE_APPROVE,
+    UPDATE_CANCEL,
+    UPDATE_CHANGE_ADDRESS,
+    UPDATE_REJECT,
+    UPDATE_RESUME,
+    UPDATE_SUSPEND,
+    AddressChange,
+    CancelRequest,
+    Decision,
+)
+
+ANSWER_SECONDS = 10.0
+"""How long one Update waits for a worker before it is sent again under its id, which repeats nothing."""
+MAX_IN_FLIGHT = 100
+
+logger = logging.getLogger(__name__)
+
+
+class Group(StrEnum):
+    """The fields of a spec that can change while the order runs."""
+
+    APPROVAL = "approval"
+    CANCELLATION = "cancellation"
+    ADDRESS = "shippingAddress"
+    SUSPEND = "suspend"
+
+
+@dataclass(frozen=True)
+class Amendment:
+    """One wanted change that the workflow does not have yet."""
+
+    group: Group
+    update: str
+    argument: Value | None
+    update_id: str
+    """Deterministic, so that the server recognises a repetition."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """The workflow's final No."""
+
+    group: Group
+    reason: str
+    message: str
+
+
+def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) -> list[Amendment]:
+    """What the workflow must still be told, at most one thing per group; nothing once the order has ended."""
+    if snapshot.status.terminal:
+        return []
+    changes: list[Amendment] = []
+
+    def want(group: Group, update: str, argument: Value | None, wanted: str) -> None:
+        changes.append(Amendment(group, update, argument, f"{uid}/{group}/{wanted}/{generation}"))
+
+    if spec.cancellation is not None and snapshot.compensation is None:
+        request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason)
+        want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
+    if spec.approval is not None:
+        decided = (snapshot.approval.decision, snapshot.approval.by)
+        if decided != (spec.approval.decision.value, spec.approval.by):
+            decision = Decision(by=spec.approval.by, reason=spec.approval.reason, generation=generation)
+            approved = spec.approval.decision is DecisionKind.APPROVED
+            want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
+    if snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address:
+        change = AddressChange(address=spec.shipping_address, generation=generation)
+        want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
+    if spec.suspend != snapshot.suspended:
+        want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
+    return changes
+
+
+class Amender:
+    """Sends amendments without holding up the queue, and remembers the answers.
+
+    `answered` is called with the uid when an answer is in. Acceptances are remembered until the scanner has seen
+    their effect, so that the time between the two sends nothing twice; refusals for as long as the generation lasts.
+    """
+
+    def __init__(self, connection: TemporalConnection, answered: Callable[[str], None]) -> None:
+        self._connection = connection
+        self._answered = answered
+        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._in_flight: dict[str, tuple[float, asyncio.Task[None]]] = {}
+        self._accepted: dict[str, set[str]] = {}
+        self._refused: dict[str, dict[str, Refusal]] = {}
+
+    def send(self, observation: Observation, changes: Sequence[Amendment]) -> list[Refusal]:
+        """Send what has no answer yet; what was refused for good comes back."""
+        uid = observation.key.uid
+        wanted = {change.update_id for change in changes}
+        refused = {key: value for key, value in self._refused.get(uid, {}).items() if key in wanted}
+        self._refused[uid] = refused
+        self._accepted[uid] = self._accepted.get(uid, set()) & wanted
+        for change in changes:
+            known = change.update_id in refused or change.update_id in self._accepted[uid]
+            if not known and change.update_id not in self._in_flight:
+                task = asyncio.create_task(self._send(observation, change))
+                self._in_flight[change.update_id] = (time.monotonic(), task)
+        return list(refused.values())
+
+    def applying_seconds(self, changes: Sequence[Amendment]) -> float | None:
+        """For how long the oldest of `changes` has been without an answer; None if all are answered."""
+        started = [self._in_flight[item.update_id][0] for item in changes if item.update_id in self._in_flight]
+        return time.monotonic() - min(started) if started else None
+
+    def forget(self, uid: str) -> None:
+        """The order has ended or is gone."""
+        self._accepted.pop(uid, None)
+        self._refused.pop(uid, None)
+
+    async def _send(self, observation: Observation, change: Amendment) -> None:
+        uid = observation.key.uid
+        log = {"order": f"{observation.key.namespace}/{observation.key.name}", "group": change.group}
+        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
+        try:
+            async with self._slots, asyncio.timeout(ANSWER_SECONDS):
+                arguments = [] if change.argument is None else [change.argument]
+                await handle.execute_update(change.update, args=arguments, id=change.update_id)
+        except WorkflowUpdateFailedError as failed:
+            cause = failed.cause
+            reason = cause.type if isinstance(cause, ApplicationError) and cause.type else "Refused"
+            message = cause.message if isinstance(cause, ApplicationError) else str(cause)
+            logger.info("amendment refused: %s", message, extra=log)
+            self._refused.setdefault(uid, {})[change.update_id] = Refusal(change.group, reason, message)
+        except RPCError as failed:
+            # NOT_FOUND: the order ended first, which the scanner will tell.
+            if failed.status is not RPCStatusCode.NOT_FOUND:
+                logger.warning("amendment not sent: %s", failed.message, extra=log)
+                self._connection.lost()
+        except TimeoutError:
+            logger.warning("no worker answered an amendment yet", extra=log)
+        else:
+            logger.info("amendment accepted", extra=log)
+            self._accepted.setdefault(uid, set()).add(change.update_id)
+        finally:
+            self._in_flight.pop(change.update_id, None)
+            self._answered(uid)

@@ -1,0 +1,105 @@
+"""Condition types and reasons: a public API, named here once. Messages carry no data that changes by itself."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from order_operator.status import Condition, ConditionStatus
+
+
+class ConditionType(StrEnum):
+    """What can be said of an order."""
+
+    ACCEPTED = "Accepted"
+    """The operator understood the order and a workflow carries it."""
+    READY = "Ready"
+    """Accepted, and progressing or done: what `helm --wait`, Flux and Argo CD look at."""
+    RECONCILING = "Reconciling"
+    """Something is still to happen by itself."""
+    STALLED = "Stalled"
+    """Nothing will happen until somebody acts."""
+    APPROVED = "Approved"
+    RESERVED = "Reserved"
+    CHARGED = "Charged"
+    SHIPPED = "Shipped"
+    NOTIFIED = "Notified"
+    COMPENSATED = "Compensated"
+    """Everything that was done is undone."""
+    COMPENSATION_FAILED = "CompensationFailed"
+    SPEC_APPLIED = "SpecApplied"
+    """The workflow works with what the spec says."""
+    FINISHED = "Finished"
+    """The order has ended, however."""
+    COMPLETE = "Complete"
+    """The order has ended well."""
+
+
+class Reason(StrEnum):
+    """Why. Terminal phases are reasons of Finished and Complete as well, as are the workflow's error types."""
+
+    SUBMITTED = "Submitted"
+    SUBMITTING = "Submitting"
+    PROGRESSING = "Progressing"
+    WAITING = "Waiting"
+    SUSPENDED = "Suspended"
+    NOT_FINISHED = "NotFinished"
+    INVALID_SPEC = "InvalidSpec"
+    CLASS_NOT_FOUND = "ClassNotFound"
+    CLASS_INVALID = "ClassInvalid"
+    NO_DEFAULT_CLASS = "NoDefaultClass"
+    TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
+    TEMPORAL_NAMESPACE_NOT_FOUND = "TemporalNamespaceNotFound"
+    TEMPORAL_REFUSED = "TemporalRefused"
+    SEARCH_ATTRIBUTES_MISSING = "SearchAttributesMissing"
+    SEARCH_ATTRIBUTE_TYPE_MISMATCH = "SearchAttributeTypeMismatch"
+    WORKFLOW_MISMATCH = "WorkflowMismatch"
+    WORKFLOW_TASK_FAILED = "WorkflowTaskFailed"
+    WORKFLOW_TERMINATED = "WorkflowTerminated"
+    MANUAL_REVIEW = "ManualReview"
+    NOT_REQUIRED = "NotRequired"
+    PENDING = "Pending"
+    DONE = "Done"
+    UNDONE = "Undone"
+    FAILED = "Failed"
+    APPLIED = "Applied"
+    APPLYING = "Applying"
+    ORDER_FINISHED = "OrderFinished"
+    DELETING = "Deleting"
+
+
+class ConditionSet:
+    """Builds the conditions of one status; keeps a transition's time while the condition's status stays."""
+
+    def __init__(self, existing: Sequence[Mapping[str, Any]], generation: int, now: datetime) -> None:
+        self._existing = {str(item.get("type")): item for item in existing}
+        self._generation = generation
+        self._now = now
+        self._conditions: list[Condition] = []
+
+    def set(self, kind: ConditionType, holds: bool | None, reason: str, message: str = "") -> None:
+        """`holds`: True, False, or None for Unknown."""
+        status = ConditionStatus({True: "True", False: "False", None: "Unknown"}[holds])
+        self._conditions.append(
+            Condition(
+                type=kind,
+                status=status,
+                reason=reason,
+                message=message,
+                observed_generation=self._generation,
+                last_transition_time=self._since(kind, status),
+            )
+        )
+
+    def _since(self, kind: ConditionType, status: ConditionStatus) -> datetime:
+        before = self._existing.get(kind, {})
+        if before.get("status") == status:
+            try:
+                return datetime.fromisoformat(str(before.get("lastTransitionTime")))
+            except ValueError:
+                return self._now
+        return self._now
+
+    def build(self) -> list[Condition]:
+        """In the order in which they were set."""
+        return self._conditions

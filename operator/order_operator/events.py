@@ -1,0 +1,43 @@
+"""Kubernetes Events for what people want to be told: an order waits for them, or it has ended. One per transition."""
+
+import logging
+from datetime import UTC, datetime
+
+import aiohttp
+from kubernetes.aio import client
+
+from order_domain.status import Phase
+from order_operator.api_names import API_VERSION, FIELD_MANAGER, GROUP, ORDER_KIND
+from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
+from order_operator.resource import OrderResource
+
+_WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
+
+logger = logging.getLogger(__name__)
+
+
+async def announce(api: KubernetesApi, order: OrderResource, phase: Phase, note: str, identity: str) -> None:
+    """Best effort: an event that cannot be posted is logged, and one posted before is not posted again."""
+    event = client.EventsV1Event(
+        metadata=client.V1ObjectMeta(name=f"{order.name}.{order.uid[:8]}.{phase.lower()}", namespace=order.namespace),
+        event_time=datetime.now(UTC),
+        regarding=client.V1ObjectReference(
+            api_version=API_VERSION,
+            kind=ORDER_KIND,
+            namespace=order.namespace,
+            name=order.name,
+            uid=order.uid,
+        ),
+        type="Warning" if phase in _WARNINGS else "Normal",
+        reason=phase.value,
+        action="ReflectWorkflow",
+        note=note[:1024],
+        reporting_controller=f"{GROUP}/{FIELD_MANAGER}",
+        reporting_instance=identity,
+    )
+    try:
+        await api.create_event(order.namespace, event)
+    except (Conflict, NotFound):
+        pass
+    except (client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
+        logger.warning("event not posted", extra={"order": order.reference, "error": str(failed)})

@@ -1,0 +1,142 @@
+"""The operator's calls to the API server, beside kopf's watches. Every one is counted."""
+
+import json
+from collections.abc import Awaitable, Mapping
+from typing import Any, TypeVar
+
+from kubernetes.aio import client
+
+from order_operator import metrics
+from order_operator.api_names import (
+    API_VERSION,
+    FIELD_MANAGER,
+    FINALIZER,
+    GROUP,
+    ORDER_CLASSES,
+    ORDER_KIND,
+    ORDERS,
+    VERSION,
+)
+from order_operator.resource import OrderResource
+
+REQUEST_TIMEOUT_SECONDS = 10.0
+
+T = TypeVar("T")
+
+
+class Conflict(Exception):
+    """The object changed since it was read; the watch will bring the new one."""
+
+
+class NotFound(Exception):
+    """There is no such object."""
+
+
+class KubernetesApi:
+    """Typed access to what the operator reads and writes."""
+
+    def __init__(self, api: client.ApiClient) -> None:
+        self._objects = client.CustomObjectsApi(api)
+        self._events = client.EventsV1Api(api)
+        self._crds = client.ApiextensionsV1Api(api)
+
+    async def get_order(self, namespace: str, name: str) -> dict[str, Any]:
+        """Raises NotFound."""
+        call: Awaitable[Any] = self._objects.get_namespaced_custom_object(
+            GROUP, VERSION, namespace, ORDERS, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        return await _counted("get", ORDERS, call)
+
+    async def list_order_classes(self) -> list[dict[str, Any]]:
+        """All of them; classes are few."""
+        call: Awaitable[Any] = self._objects.list_cluster_custom_object(
+            GROUP, VERSION, ORDER_CLASSES, _request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        answer: dict[str, Any] = await _counted("list", ORDER_CLASSES, call)
+        return list(answer["items"])
+
+    async def crd_established(self, name: str) -> bool:
+        """Whether the API server already serves this kind."""
+        call = self._crds.read_custom_resource_definition(name, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        try:
+            crd = await _counted("get", "customresourcedefinitions", call)
+        except NotFound:
+            return False
+        conditions = (crd.status.conditions if crd.status else None) or []
+        return any(item.type == "Established" and item.status == "True" for item in conditions)
+
+    async def apply_status(self, order: OrderResource, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Server-side apply of the whole status, guarded by the version last seen: a uid in the body would guard
+        nothing, and a stale operator must not write onto a re-created object. Raises Conflict, NotFound."""
+        body = {
+            "apiVersion": API_VERSION,
+            "kind": ORDER_KIND,
+            "metadata": {
+                "namespace": order.namespace,
+                "name": order.name,
+                "resourceVersion": order.resource_version,
+            },
+            "status": status,
+        }
+        call: Awaitable[Any] = self._objects.patch_namespaced_custom_object_status(
+            GROUP,
+            VERSION,
+            order.namespace,
+            ORDERS,
+            order.name,
+            body,
+            field_manager=FIELD_MANAGER,
+            force=True,
+            _content_type="application/apply-patch+yaml",
+            _request_timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        return await _counted("patch", "orders/status", call)
+
+    async def set_finalizer(self, order: OrderResource, *, present: bool) -> dict[str, Any]:
+        """Add or remove our finalizer, guarded by the version last seen. Raises Conflict, NotFound."""
+        others = [name for name in order.finalizers if name != FINALIZER]
+        metadata = {
+            "resourceVersion": order.resource_version,
+            "finalizers": [*others, FINALIZER] if present else others,
+        }
+        call: Awaitable[Any] = self._objects.patch_namespaced_custom_object(
+            GROUP,
+            VERSION,
+            order.namespace,
+            ORDERS,
+            order.name,
+            {"metadata": metadata},
+            field_manager=FIELD_MANAGER,
+            _content_type="application/merge-patch+json",
+            _request_timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        return await _counted("patch", ORDERS, call)
+
+    async def create_event(self, namespace: str, event: client.EventsV1Event) -> None:
+        """Post one event."""
+        call = self._events.create_namespaced_event(namespace, event, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        await _counted("create", "events", call)
+
+
+async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
+    code = "0"
+    try:
+        answer = await call
+        code = "200"
+    except client.ApiException as refused:
+        code = str(refused.status)
+        if refused.status == 404:
+            raise NotFound(_message(refused)) from refused
+        if refused.status == 409:
+            raise Conflict(_message(refused)) from refused
+        raise
+    finally:
+        metrics.KUBERNETES_REQUESTS.labels(verb=verb, resource=resource, code=code).inc()
+    return answer
+
+
+def _message(refused: client.ApiException) -> str:
+    try:
+        return str(json.loads(refused.body or "")["message"])
+    except (TypeError, ValueError, KeyError):
+        return str(refused.reason)

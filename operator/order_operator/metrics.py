@@ -1,0 +1,48 @@
+"""Every metric of the operator. Names end in a unit or `_total`; no label carries an order, customer or article."""
+
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable, Iterator
+
+from prometheus_client import Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+BUILD_INFO = Gauge("orders_operator_build_info", "What runs; always 1.", ["version", "python", "temporalio", "kopf"])
+ACTIVE = Gauge("orders_operator_active", "1 while this process leads and serves, 0 while it stands by.")
+RECONCILES = Counter("orders_operator_reconcile", "Reconciliations by outcome: ok, retry, error.", ["result"])
+RECONCILE_SECONDS = Histogram(
+    "orders_operator_reconcile_duration_seconds",
+    "Duration of one reconciliation.",
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
+)
+INFLIGHT = Gauge("orders_operator_inflight_reconciles", "Reconciliations running now.")
+QUEUE_DEPTH = Gauge("orders_operator_queue_depth", "Orders waiting for a reconciliation that is due.")
+KUBERNETES_REQUESTS = Counter(
+    "orders_operator_k8s_requests", "Requests to the API server beside the watches.", ["verb", "resource", "code"]
+)
+TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Temporal answers and is set up for orders.")
+SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
+STATUS_LAG_SECONDS = Histogram(
+    "orders_operator_status_sync_lag_seconds",
+    "From a change in the workflow to the Order's status showing it.",
+    buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
+)
+ORPHANS_CANCELLED = Counter(
+    "orders_orphans_cancelled", "Running workflows cancelled because their Order is gone without deletionPolicy Orphan."
+)
+
+
+class CurrentOrders(Collector):
+    """`orders_current`, counted when scraped from what `orders` yields: (namespace, OrderStatus)."""
+
+    def __init__(self, orders: Callable[[], Iterable[tuple[str, str]]]) -> None:
+        self._orders = orders
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """One sample per namespace and status that has orders."""
+        family = GaugeMetricFamily(
+            "orders_current", "Orders by namespace and OrderStatus.", labels=["order_namespace", "status"]
+        )
+        for labels, count in Tally(self._orders()).items():
+            family.add_metric(list(labels), count)
+        yield family

@@ -1,0 +1,89 @@
+"""The OrderClasses of the cluster, and which one an order follows."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from order_domain.order import OrderSpec
+from order_domain.policy import OrderClassSpec
+from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.conditions import Reason
+from order_operator.problem import Problem
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class OrderClass:
+    """A valid class."""
+
+    name: str
+    generation: int
+    created: str
+    is_default: bool
+    spec: OrderClassSpec
+
+
+class OrderClasses:
+    """Fed by the watch; classes are few, so all are kept."""
+
+    def __init__(self) -> None:
+        self._valid: dict[str, OrderClass] = {}
+        self._invalid: dict[str, str] = {}
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """Take in one version of a class, valid or not."""
+        metadata = body["metadata"]
+        name = metadata["name"]
+        self.remove(name)
+        try:
+            spec = OrderClassSpec.model_validate(body.get("spec") or {})
+        except ValidationError as invalid:
+            errors = invalid.errors(include_url=False, include_context=False, include_input=False)
+            self._invalid[name] = "; ".join(
+                f"{'.'.join(map(str, error['loc'])) or 'spec'}: {error['msg']}" for error in errors[:5]
+            )
+            logger.warning("class %s is invalid: %s", name, self._invalid[name])
+            return
+        annotations = metadata.get("annotations") or {}
+        self._valid[name] = OrderClass(
+            name=name,
+            generation=metadata.get("generation", 1),
+            created=metadata.get("creationTimestamp", ""),
+            is_default=annotations.get(DEFAULT_CLASS_ANNOTATION) == "true",
+            spec=spec,
+        )
+
+    def remove(self, name: str) -> None:
+        """The class is gone."""
+        self._valid.pop(name, None)
+        self._invalid.pop(name, None)
+
+    def resolve(self, spec: OrderSpec) -> OrderClass | Problem:
+        """The class that `spec` names, or the default one; of several defaults the newest, as with StorageClasses."""
+        if spec.class_name is None:
+            defaults = [item for item in self._valid.values() if item.is_default]
+            if defaults:
+                return max(defaults, key=lambda item: (item.created, item.name))
+            return Problem(
+                Reason.NO_DEFAULT_CLASS,
+                f"spec.className is empty and no OrderClass is annotated {DEFAULT_CLASS_ANNOTATION}=true",
+                stalled=True,
+            )
+        name = spec.class_name
+        if name in self._invalid:
+            return Problem(
+                Reason.CLASS_INVALID,
+                f"spec.className: OrderClass {name} is invalid: {self._invalid[name]}",
+                stalled=True,
+            )
+        found = self._valid.get(name)
+        known = ", ".join(sorted(self._valid)) or "none"
+        return found or Problem(
+            Reason.CLASS_NOT_FOUND,
+            f"spec.className: there is no OrderClass {name}; create it or use one of: {known}",
+            stalled=True,
+        )

@@ -1,0 +1,398 @@
+"""The heart of the operator: brings one order's workflow and resource into agreement, from what is true now.
+
+Nothing here remembers what happened; every reconciliation starts from the newest resource and the newest observation
+and does what is missing. It may therefore die, be repeated or run twice at any point.
+"""
+
+import asyncio
+import hashlib
+import json
+import logging
+import random
+import time
+from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_domain.order import DeletionPolicy, OrderSpec
+from order_domain.status import TERMINAL_PHASES, Phase
+from order_operator import metrics
+from order_operator.amendment import Amender, Refusal, plan
+from order_operator.conditions import Reason
+from order_operator.events import announce
+from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
+from order_operator.observation import RPC_TIMEOUT, Observation, Scanner, describe
+from order_operator.order_classes import OrderClasses
+from order_operator.problem import Problem
+from order_operator.reflection import reflect
+from order_operator.resource import InvalidSpec, OrderResource
+from order_operator.settings import Settings
+from order_operator.submission import ensure_started, order_input
+from order_operator.temporal_connection import TemporalConnection
+from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
+from order_workflows.contract import SIGNAL_ORPHAN, RunKey, input_hash, workflow_id
+
+CONCURRENCY = 50
+"""Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
+PROGRESS_INTERVAL_SECONDS = 2.0
+"""Least time between two status writes that show progress only; phases are shown at once."""
+ANSWER_GRACE_SECONDS = 1.0
+"""An edit that is answered within this time is shown with its answer, in one write."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Tracked:
+    """What is known of one order, under its uid."""
+
+    resource: OrderResource | None = None
+    """None while only its workflow has been seen."""
+    observation: Observation | None = None
+    gone: bool = False
+    """The resource was deleted; its workflow may still have to be told."""
+    written_at: float = 0.0
+    """Monotonic time of the last status write."""
+    settled: str | None = None
+    """Fingerprint of a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
+    phase: Phase = Phase.PENDING
+    doubted: bool = False
+    """Somebody else changed the status of a settled order: ask its workflow again."""
+
+
+@dataclass(frozen=True)
+class Edits:
+    """How the edits of a spec stand."""
+
+    problem: Problem | None = None
+    refusals: Sequence[Refusal] = ()
+    unanswered: float | None = None
+    """Seconds since the oldest edit without an answer was sent; None if all are answered."""
+
+
+class Reconciler:
+    """Owns the tracked orders, the queue, the scanner and the amender."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        connection: TemporalConnection,
+        classes: OrderClasses,
+        settings: Settings,
+    ) -> None:
+        self._api = api
+        self._connection = connection
+        self._classes = classes
+        self._settings = settings
+        self._tracked: dict[str, Tracked] = {}
+        self._background: set[asyncio.Task[None]] = set()
+        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
+        self.amender = Amender(connection, answered=self.queue.add)
+        self.scanner = Scanner(
+            connection,
+            settings.cluster,
+            changed=self._observed,
+            live=lambda: any(item.settled is None for item in self._tracked.values()),
+            resynced=self._resynced,
+        )
+        connection.on_recovery(self._requeue_unsubmitted)
+
+    def statuses(self) -> Iterable[tuple[str, str]]:
+        """Namespace and OrderStatus of every order, for the gauge."""
+        for tracked in self._tracked.values():
+            if tracked.resource is not None and not tracked.gone:
+                yield tracked.resource.namespace, str(tracked.resource.status.get("orderStatus") or "Pending")
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """The watch delivered a version of an Order."""
+        order = OrderResource.from_body(body)
+        tracked = self._tracked.setdefault(order.uid, Tracked())
+        known = tracked.resource
+        if known is not None and int(order.resource_version) <= int(known.resource_version):
+            return
+        if tracked.settled is not None:
+            if tracked.settled == _fingerprint(order):
+                return
+            tracked.settled, tracked.doubted = None, True
+        tracked.resource = order
+        self.queue.add(order.uid)
+
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """The watch says that an Order is gone."""
+        uid = body["metadata"]["uid"]
+        tracked = self._tracked.get(uid)
+        if tracked is not None:
+            if tracked.resource is None:
+                tracked.resource = OrderResource.from_body(body)
+            tracked.gone = True
+            self.queue.add(uid)
+
+    def classes_changed(self) -> None:
+        """A class came, changed or went: orders that wait for one look again."""
+        self._requeue_unsubmitted()
+
+    def _requeue_unsubmitted(self) -> None:
+        for uid, tracked in self._tracked.items():
+            if tracked.resource is not None and tracked.settled is None and tracked.observation is None:
+                self.queue.add(uid)
+
+    def _observed(self, observation: Observation) -> None:
+        tracked = self._tracked.setdefault(observation.key.uid, Tracked())
+        if tracked.settled is not None:
+            snapshot = observation.snapshot
+            if snapshot is not None and not observation.running and snapshot.status.phase is tracked.phase:
+                return
+            tracked.settled, tracked.doubted = None, True
+        tracked.observation = observation
+        if tracked.resource is not None:
+            self.queue.add(observation.key.uid)
+
+    def _resynced(self, open_runs: Mapping[str, Observation]) -> None:
+        for uid in [uid for uid, tracked in self._tracked.items() if tracked.resource is None]:
+            if uid not in open_runs:
+                self._forget(uid)
+            elif not open_runs[uid].orphaned and self._watches(open_runs[uid].key.namespace):
+                self._spawn(self._cancel_if_orphan(uid, open_runs[uid]))
+        self._requeue_unsubmitted()
+
+    def _watches(self, namespace: str) -> bool:
+        return not self._settings.namespaces or namespace in self._settings.namespaces
+
+    async def _reconcile(self, uid: str) -> float | None:
+        tracked = self._tracked.get(uid)
+        if tracked is None or tracked.resource is None or tracked.settled is not None:
+            return None
+        try:
+            if tracked.gone:
+                return await self._after_deletion(uid, tracked)
+            if tracked.resource.deleting:
+                return await self._delete(tracked, tracked.resource)
+            return await self._carry(uid, tracked, tracked.resource)
+        except Conflict:
+            # The watch brings the newer version and with it this order again; the delay is for a watch that lags.
+            return 1.0
+        except NotFound:
+            return 1.0
+
+    async def _carry(self, uid: str, tracked: Tracked, order: OrderResource) -> float | None:
+        if tracked.doubted:
+            tracked.observation = await self._ask(order)
+            tracked.doubted = False
+        if tracked.observation is None and order.finished:
+            await self._settle(uid, tracked, order)
+            return None
+        if tracked.observation is None and self._connection.problem is None and not self.scanner.synced.is_set():
+            return None  # the first full scan knows whether this order already runs; it puts it back into the queue
+        problem = await self._submit(tracked, order) if tracked.observation is None else None
+        order = tracked.resource or order
+        edits = self._amend(uid, order, tracked.observation) if tracked.observation else Edits(problem)
+        if edits.unanswered is not None and edits.unanswered < ANSWER_GRACE_SECONDS:
+            return ANSWER_GRACE_SECONDS
+        status = reflect(
+            order,
+            tracked.observation,
+            now=datetime.now(UTC),
+            temporal_namespace=self._connection.client.namespace,
+            problem=edits.problem,
+            refusals=edits.refusals,
+            applying=edits.unanswered is not None,
+        )
+        too_early = await self._show(uid, tracked, order, status)
+        if too_early is not None:
+            return too_early
+        passing = edits.problem is not None and not edits.problem.stalled
+        if passing or edits.unanswered is not None:
+            return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+        return None
+
+    def _amend(self, uid: str, order: OrderResource, observation: Observation) -> "Edits":
+        spec, problem = _checked_spec(order, observation)
+        if spec is None or observation.snapshot is None or not observation.running:
+            return Edits(problem)
+        changes = plan(spec, order.generation, uid, observation.snapshot)
+        if changes and self._connection.problem is not None:
+            return Edits(self._connection.problem, unanswered=ANSWER_GRACE_SECONDS)
+        refusals = self.amender.send(observation, changes)
+        return Edits(problem, refusals, self.amender.applying_seconds(changes))
+
+    async def _ask(self, order: OrderResource) -> Observation | None:
+        key = RunKey(order.namespace, order.name, order.uid)
+        return await describe(self._connection.client, key, workflow_id(*key))
+
+    async def _submit(self, tracked: Tracked, order: OrderResource) -> Problem | None:
+        """Sets `tracked.observation`, or tells why not."""
+        if self._connection.problem is not None:
+            return self._connection.problem
+        try:
+            spec = order.parse_spec()
+        except InvalidSpec as invalid:
+            return Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+        order_class = self._classes.resolve(spec)
+        if isinstance(order_class, Problem):
+            return order_class
+        if spec.deletion_policy is DeletionPolicy.CANCEL and not order.held:
+            # Before the start: a workflow must not exist that a deletion could overlook.
+            order = order.with_version(await self._api.set_finalizer(order, present=True))
+            tracked.resource = order
+        wanted = order_input(order, order_class, self._settings.cluster)
+        try:
+            started = await ensure_started(self._connection, wanted, self._settings.task_queue)
+        except RPCError as failed:
+            if failed.status in _REFUSED:
+                return Problem(Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024])
+            self._connection.lost()
+            return Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+        if tracked.observation is None:  # the scanner may have been quicker, and knows more
+            tracked.observation = started
+        return None
+
+    async def _show(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> float | None:
+        """Write what changed; the seconds to wait if it is too early to write again."""
+        phase = Phase(status["phase"])
+        before = order.status.get("phase")
+        if status != order.status:
+            waited = time.monotonic() - tracked.written_at
+            edited = status.get("observedGeneration") != order.status.get("observedGeneration")
+            if phase == before and not edited and waited < PROGRESS_INTERVAL_SECONDS:
+                return PROGRESS_INTERVAL_SECONDS - waited
+            order = order.with_version(await self._api.apply_status(order, status))
+            tracked.written_at = time.monotonic()
+            tracked.resource = order
+            self._measure_lag(tracked.observation)
+            if phase != before and (phase in TERMINAL_PHASES or phase in {Phase.WAITING, Phase.MANUAL_REVIEW}):
+                self._spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
+        tracked.phase = phase
+        if phase in TERMINAL_PHASES:
+            await self._settle(uid, tracked, order)
+        return None
+
+    async def _settle(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
+        """Nothing is left to do: let the resource be deleted without us, and forget its details."""
+        if order.held:
+            order = order.with_version(await self._api.set_finalizer(order, present=False))
+        tracked.phase = Phase(order.status["phase"])
+        tracked.settled = _fingerprint(order)
+        tracked.resource = replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
+        tracked.observation = None
+        self.amender.forget(uid)
+
+    async def _delete(self, tracked: Tracked, order: OrderResource) -> float | None:
+        """The resource is being deleted: let it go once its workflow has ended, or at once where policy says so."""
+        if not order.held:
+            return None
+        observation = tracked.observation
+        if observation is None or not observation.running:
+            problem = self._connection.problem
+            if problem is not None:
+                return MAX_BACKOFF_SECONDS
+            observation = tracked.observation = await self._ask(order)
+        if observation is not None and observation.running:
+            if order.deletion_policy is DeletionPolicy.ORPHAN:
+                await self._orphan(observation)
+            else:
+                if observation.snapshot is None or observation.snapshot.compensation is None:
+                    await self._cancel(observation)
+                status = reflect(
+                    order,
+                    observation,
+                    now=datetime.now(UTC),
+                    temporal_namespace=self._connection.client.namespace,
+                )
+                if status != order.status:
+                    tracked.resource = order.with_version(await self._api.apply_status(order, status))
+                return MAX_BACKOFF_SECONDS
+        tracked.resource = order.with_version(await self._api.set_finalizer(order, present=False))
+        return None
+
+    async def _after_deletion(self, uid: str, tracked: Tracked) -> float | None:
+        """The resource is gone: without our finalizer it took no leave, so its workflow is told now."""
+        order, observation = tracked.resource, tracked.observation
+        assert order is not None
+        if tracked.settled is None and tracked.phase not in TERMINAL_PHASES:
+            if self._connection.problem is not None:
+                return MAX_BACKOFF_SECONDS
+            observation = await self._ask(order)
+            if observation is not None and observation.running:
+                if order.deletion_policy is DeletionPolicy.ORPHAN:
+                    await self._orphan(observation)
+                else:
+                    await self._cancel(observation)
+        self._forget(uid)
+        return None
+
+    async def _cancel_if_orphan(self, uid: str, observation: Observation) -> None:
+        """A running workflow that no resource was seen for: make sure with the API server before stopping it."""
+        try:
+            body = await self._api.get_order(observation.key.namespace, observation.key.name)
+            if body["metadata"]["uid"] == uid:
+                self.put(body)
+                return
+        except NotFound:
+            pass
+        logger.warning("cancelling a workflow without an Order", extra={"workflow_id": observation.workflow_id})
+        metrics.ORPHANS_CANCELLED.inc()
+        await self._cancel(observation)
+
+    async def _cancel(self, observation: Observation) -> None:
+        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
+        await _ignoring_missing(handle.cancel(rpc_timeout=RPC_TIMEOUT))
+
+    async def _orphan(self, observation: Observation) -> None:
+        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
+        await _ignoring_missing(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
+
+    def _forget(self, uid: str) -> None:
+        self._tracked.pop(uid, None)
+        self.amender.forget(uid)
+        self.scanner.forget(uid)
+
+    def _measure_lag(self, observation: Observation | None) -> None:
+        if observation is not None and observation.snapshot is not None and observation.snapshot.updated_at is not None:
+            changed = observation.close_time or observation.snapshot.updated_at
+            metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - changed).total_seconds()))
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._background.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            logger.warning("background call failed: %s", task.exception())
+
+
+_REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.NOT_FOUND})
+
+
+async def _ignoring_missing(call: Awaitable[None]) -> None:
+    try:
+        await call
+    except RPCError as failed:
+        if failed.status is not RPCStatusCode.NOT_FOUND:
+            raise
+
+
+def _checked_spec(order: OrderResource, observation: Observation) -> tuple[OrderSpec | None, Problem | None]:
+    try:
+        spec = order.parse_spec()
+    except InvalidSpec as invalid:
+        return None, Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+    if observation.input_hash is not None and observation.input_hash != input_hash(spec):
+        why = "the workflow of this order was started with another spec; it is not touched"
+        return None, Problem(Reason.WORKFLOW_MISMATCH, why, stalled=True)
+    return spec, None
+
+
+def _fingerprint(order: OrderResource) -> str:
+    parts = [order.generation, order.deleting, order.finalizers, order.status]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _note(status: Mapping[str, Any]) -> str:
+    pending = status.get("pendingAction") or {}
+    error = status.get("lastError") or {}
+    return str(pending.get("message") or error.get("message") or status.get("orderStatus") or "")

@@ -1,0 +1,242 @@
+"""From what is known of an order to the status that shows it: a pure function of its arguments."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from temporalio.client import WorkflowExecutionStatus
+
+from order_domain.money import MINOR_DIGITS, format_amount
+from order_domain.order import OrderSpec
+from order_domain.policy import StepName
+from order_domain.snapshot import (
+    ApprovalRecord,
+    CompensationState,
+    DecisionOutcome,
+    ErrorRecord,
+    OrderSnapshot,
+    StepState,
+)
+from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
+from order_operator.amendment import Refusal
+from order_operator.conditions import ConditionSet, ConditionType, Reason
+from order_operator.observation import Observation
+from order_operator.problem import Problem
+from order_operator.resource import OrderResource
+from order_operator.status import OrderResourceStatus, WorkflowRef
+
+
+def reflect(
+    order: OrderResource,
+    observation: Observation | None,
+    *,
+    now: datetime,
+    temporal_namespace: str,
+    problem: Problem | None = None,
+    refusals: Sequence[Refusal] = (),
+    applying: bool = False,
+) -> dict[str, Any]:
+    """The `.status` that `order` should have, as JSON.
+
+    `problem` is what keeps the order from being submitted or followed, `refusals` are edits that the workflow turned
+    down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
+    """
+    snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
+    order_status = _order_status(observation, snapshot)
+    phase = _phase(observation, snapshot, order_status)
+    error = _error(observation, snapshot)
+    generation = order.generation
+    if applying:
+        generation = min(order.generation, int(order.status.get("observedGeneration") or 0))
+    conditions = ConditionSet(order.status.get("conditions") or [], generation, now.replace(microsecond=0))
+    _set_kstatus(conditions, observation, phase, problem, error)
+    if observation is not None:
+        _set_milestones(conditions, snapshot)
+        _set_spec_applied(conditions, order, snapshot, phase, refusals, applying=applying)
+    _set_end(conditions, phase)
+    followed = observation is not None
+    status = OrderResourceStatus(
+        observed_generation=generation,
+        phase=phase,
+        order_status=order_status if followed else None,
+        progress=snapshot.progress if followed else None,
+        current_step=snapshot.current_step,
+        conditions=conditions.build(),
+        class_name=snapshot.class_name,
+        class_generation=snapshot.class_generation or None,
+        total=_total(order, snapshot) if followed else None,
+        total_minor=snapshot.total_minor if snapshot.class_name else None,
+        approval=snapshot.approval if snapshot.approval != ApprovalRecord() else None,
+        pending_action=snapshot.pending_action,
+        steps=snapshot.steps,
+        reservation_id=snapshot.reservation_id,
+        payment=snapshot.payment,
+        shipments=snapshot.shipments,
+        shipment_count=snapshot.shipment_count or None,
+        shipping_address=snapshot.shipping_address,
+        workflow=_workflow(observation, temporal_namespace),
+        start_time=observation.start_time if observation else None,
+        completion_time=observation.close_time if observation else None,
+        last_error=error,
+    )
+    return status.model_dump(mode="json", exclude_defaults=True)
+
+
+def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
+    if observation is None or observation.running or snapshot.status.terminal:
+        return snapshot.status
+    cancelled = observation.status is WorkflowExecutionStatus.CANCELED
+    return OrderStatus.ORDER_CANCELLED if cancelled else OrderStatus.ORDER_FAILED
+
+
+def _phase(observation: Observation | None, snapshot: OrderSnapshot, order_status: OrderStatus) -> Phase:
+    if observation is None:
+        return Phase.PENDING
+    phase = order_status.phase
+    held = snapshot.suspended and phase in {Phase.RUNNING, Phase.WAITING}
+    return Phase.SUSPENDED if held else phase
+
+
+def _error(observation: Observation | None, snapshot: OrderSnapshot) -> ErrorRecord | None:
+    if observation is None or observation.running or snapshot.status.terminal:
+        return snapshot.last_error
+    return ErrorRecord(
+        type=Reason.WORKFLOW_TERMINATED,
+        message=f"the workflow was closed from outside ({observation.status.name}) at {snapshot.status!r}; "
+        "what it had done is not undone: see the ledger",
+    )
+
+
+def _total(order: OrderResource, snapshot: OrderSnapshot) -> str | None:
+    currency = order.spec.get("currency")
+    known = snapshot.class_name is not None and currency in MINOR_DIGITS
+    return format_amount(snapshot.total_minor, str(currency)) if known else None
+
+
+def _workflow(observation: Observation | None, namespace: str) -> WorkflowRef | None:
+    if observation is None:
+        return None
+    return WorkflowRef(
+        id=observation.workflow_id,
+        run_id=observation.run_id or None,
+        namespace=namespace,
+        task_queue=observation.task_queue,
+    )
+
+
+def _set_kstatus(
+    conditions: ConditionSet,
+    observation: Observation | None,
+    phase: Phase,
+    problem: Problem | None,
+    error: ErrorRecord | None,
+) -> None:
+    """Accepted, Ready, Reconciling and Stalled, in a reading like a Job's: an accepted order that makes progress is
+    Ready, so that a release which contains orders does not wait for people to approve them."""
+    if observation is None:
+        reason = problem.reason if problem else Reason.SUBMITTING
+        message = problem.message if problem else ""
+        stalled = problem is not None and problem.stalled
+        conditions.set(ConditionType.ACCEPTED, False if stalled else None, reason, message)
+        conditions.set(ConditionType.READY, False if stalled else None, reason, message)
+        conditions.set(ConditionType.RECONCILING, not stalled, reason, message)
+        conditions.set(ConditionType.STALLED, stalled, reason, message)
+        return
+    conditions.set(ConditionType.ACCEPTED, True, Reason.SUBMITTED)
+    if problem is not None:
+        reason, message = problem.reason, problem.message
+    elif error is not None and phase in {Phase.FAILED, Phase.MANUAL_REVIEW}:
+        reason, message = error.type, error.message
+    elif phase in TERMINAL_PHASES:
+        reason, message = phase, error.message if error else ""
+    else:
+        reason, message = _PROGRESS_REASONS.get(phase, Reason.PROGRESSING), ""
+    stuck = phase in {Phase.FAILED, Phase.MANUAL_REVIEW} or (problem is not None and problem.stalled)
+    conditions.set(ConditionType.READY, not stuck, reason, message)
+    conditions.set(ConditionType.RECONCILING, problem is not None and not problem.stalled, reason, message)
+    conditions.set(ConditionType.STALLED, stuck, reason, message)
+
+
+_PROGRESS_REASONS = {Phase.WAITING: Reason.WAITING, Phase.SUSPENDED: Reason.SUSPENDED}
+
+
+def _set_milestones(conditions: ConditionSet, snapshot: OrderSnapshot) -> None:
+    _set_approved(conditions, snapshot.approval)
+    states = {record.name: record.state for record in snapshot.steps}
+    for step, kind in _MILESTONES.items():
+        holds, reason = _STEP_CONDITIONS.get(states.get(step, StepState.RUNNING), (False, Reason.PENDING))
+        if kind is ConditionType.NOTIFIED and snapshot.notified is False:
+            holds, reason = False, Reason.FAILED
+        conditions.set(kind, holds, reason)
+    if snapshot.compensation is not None:
+        done = snapshot.compensation is CompensationState.DONE
+        failed = snapshot.compensation is CompensationState.FAILED
+        conditions.set(ConditionType.COMPENSATED, done, Reason.DONE if done else Reason.PENDING)
+        message = snapshot.last_error.message if failed and snapshot.last_error else ""
+        reason = Reason.MANUAL_REVIEW if failed else Reason.DONE if done else Reason.PENDING
+        conditions.set(ConditionType.COMPENSATION_FAILED, failed, reason, message)
+
+
+_MILESTONES = {
+    StepName.RESERVE_STOCK: ConditionType.RESERVED,
+    StepName.CHARGE_PAYMENT: ConditionType.CHARGED,
+    StepName.SHIP: ConditionType.SHIPPED,
+    StepName.NOTIFY: ConditionType.NOTIFIED,
+}
+
+_STEP_CONDITIONS: dict[StepState, tuple[bool, Reason]] = {
+    StepState.SUCCEEDED: (True, Reason.DONE),
+    StepState.SKIPPED: (False, Reason.NOT_REQUIRED),
+    StepState.FAILED: (False, Reason.FAILED),
+    StepState.COMPENSATED: (False, Reason.UNDONE),
+}
+
+
+def _set_approved(conditions: ConditionSet, approval: ApprovalRecord) -> None:
+    if not approval.required:
+        conditions.set(ConditionType.APPROVED, True, Reason.NOT_REQUIRED)
+    elif approval.decision is None:
+        conditions.set(ConditionType.APPROVED, None, Reason.PENDING)
+    else:
+        by = f"by {approval.by}" if approval.by else ""
+        conditions.set(ConditionType.APPROVED, approval.decision is DecisionOutcome.APPROVED, approval.decision, by)
+
+
+def _set_spec_applied(
+    conditions: ConditionSet,
+    order: OrderResource,
+    snapshot: OrderSnapshot,
+    phase: Phase,
+    refusals: Sequence[Refusal],
+    *,
+    applying: bool,
+) -> None:
+    if refusals:
+        message = "; ".join(f"spec.{refusal.group}: {refusal.message}" for refusal in refusals)
+        conditions.set(ConditionType.SPEC_APPLIED, False, refusals[0].reason, message)
+    elif applying:
+        conditions.set(ConditionType.SPEC_APPLIED, None, Reason.APPLYING)
+    elif phase in TERMINAL_PHASES and _edited_too_late(order, snapshot):
+        message = "the order ended before the last edit of its spec"
+        conditions.set(ConditionType.SPEC_APPLIED, False, Reason.ORDER_FINISHED, message)
+    else:
+        conditions.set(ConditionType.SPEC_APPLIED, True, Reason.APPLIED)
+
+
+def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
+    try:
+        spec = OrderSpec.model_validate(order.spec)
+    except ValueError:
+        return False
+    moved = snapshot.shipping_address is not None and spec.shipping_address != snapshot.shipping_address
+    decision = spec.approval.decision.value if spec.approval else None
+    decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
+    cancelled = spec.cancellation is not None and snapshot.status is OrderStatus.ORDER_COMPLETED
+    return moved or decided or cancelled
+
+
+def _set_end(conditions: ConditionSet, phase: Phase) -> None:
+    ended = phase in TERMINAL_PHASES
+    reason = phase if ended else Reason.NOT_FINISHED
+    conditions.set(ConditionType.FINISHED, ended, reason)
+    conditions.set(ConditionType.COMPLETE, phase is Phase.COMPLETED, reason)

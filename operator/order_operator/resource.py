@@ -1,0 +1,93 @@
+"""An Order resource as the watch delivers it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from order_domain.order import DeletionPolicy, OrderSpec
+from order_domain.status import TERMINAL_PHASES, Phase
+from order_operator.api_names import FINALIZER
+
+
+class InvalidSpec(Exception):
+    """The spec breaks the schema, which can only happen where admission did not check it; names the field."""
+
+
+@dataclass(frozen=True)
+class OrderResource:
+    """One version of an Order; `spec` and `status` are the raw objects of the API."""
+
+    namespace: str
+    name: str
+    uid: str
+    generation: int
+    resource_version: str
+    deleting: bool
+    finalizers: tuple[str, ...]
+    spec: Mapping[str, Any]
+    status: Mapping[str, Any]
+
+    @classmethod
+    def from_body(cls, body: Mapping[str, Any]) -> "OrderResource":
+        """`body`: the object as JSON."""
+        metadata = body["metadata"]
+        return cls(
+            namespace=metadata["namespace"],
+            name=metadata["name"],
+            uid=metadata["uid"],
+            generation=metadata.get("generation", 1),
+            resource_version=metadata["resourceVersion"],
+            deleting="deletionTimestamp" in metadata,
+            finalizers=tuple(metadata.get("finalizers") or ()),
+            spec=dict(body.get("spec") or {}),
+            status=dict(body.get("status") or {}),
+        )
+
+    @property
+    def reference(self) -> str:
+        """`namespace/name`, for log lines."""
+        return f"{self.namespace}/{self.name}"
+
+    @property
+    def held(self) -> bool:
+        """Whether our finalizer keeps the object."""
+        return FINALIZER in self.finalizers
+
+    @property
+    def deletion_policy(self) -> DeletionPolicy:
+        """What its deletion means, readable even when the rest of the spec is not."""
+        orphan = self.spec.get("deletionPolicy") == DeletionPolicy.ORPHAN
+        return DeletionPolicy.ORPHAN if orphan else DeletionPolicy.CANCEL
+
+    @property
+    def finished(self) -> bool:
+        """Whether the status shows an end, for this generation. Good enough to skip work, never to act on."""
+        phase = self.status.get("phase")
+        known = phase in _PHASES and Phase(phase) in TERMINAL_PHASES
+        return known and self.status.get("observedGeneration") == self.generation
+
+    def parse_spec(self) -> OrderSpec:
+        """Raises InvalidSpec."""
+        try:
+            return OrderSpec.model_validate(self.spec)
+        except ValidationError as invalid:
+            details = "; ".join(
+                f"spec.{'.'.join(map(str, error['loc']))}: {error['msg']}" if error["loc"] else f"spec: {error['msg']}"
+                for error in invalid.errors(include_url=False, include_context=False, include_input=False)[:5]
+            )
+            raise InvalidSpec(details[:1024]) from invalid
+
+    def with_version(self, body: Mapping[str, Any]) -> "OrderResource":
+        """This resource as the API server answered after one of our own writes."""
+        metadata = body["metadata"]
+        return replace(
+            self,
+            resource_version=metadata["resourceVersion"],
+            finalizers=tuple(metadata.get("finalizers") or ()),
+            status=dict(body.get("status") or {}),
+        )
+
+
+_PHASES = frozenset(Phase)

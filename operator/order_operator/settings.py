@@ -1,0 +1,77 @@
+"""The operator's settings, read once from the environment. Temporal's own come from its SDK's environment variables
+(TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS_*, TEMPORAL_API_KEY, profiles)."""
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from order_workflows.contract import DEFAULT_TASK_QUEUE
+
+
+class SettingsError(Exception):
+    """A variable has a value that cannot be used; the message names it."""
+
+
+@dataclass(frozen=True)
+class Address:
+    """Where to listen; an empty variable switches the listener off."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the operator can be told from outside."""
+
+    cluster: str
+    """ORDER_OPERATOR_CLUSTER: the search attribute OrderCluster of this installation's orders; installations that
+    share a Temporal namespace need different ones. Default `default`."""
+    task_queue: str
+    """ORDER_OPERATOR_TASK_QUEUE: where the workers listen."""
+    namespaces: tuple[str, ...]
+    """ORDER_OPERATOR_NAMESPACES: comma-separated; empty means all."""
+    metrics: Address | None
+    """ORDER_OPERATOR_METRICS_ADDRESS: host:port of /metrics. Default 0.0.0.0:9090."""
+    probes: Address | None
+    """ORDER_OPERATOR_PROBES_ADDRESS: host:port of /healthz and /readyz. Default 0.0.0.0:8080."""
+    lease_namespace: str
+    """ORDER_OPERATOR_LEASE_NAMESPACE: where the leader's Lease lives. Default `order-platform`."""
+    create_search_attributes: bool
+    """ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES: whether missing ones are registered. Default true."""
+    identity: str
+    """Name of this process in the Lease: the host's name, which is the pod's, and the process id elsewhere."""
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str], pid: int) -> "Settings":
+        """Raises SettingsError naming the variable."""
+        names = environment.get("ORDER_OPERATOR_NAMESPACES", "").split(",")
+        return cls(
+            cluster=environment.get("ORDER_OPERATOR_CLUSTER") or "default",
+            task_queue=environment.get("ORDER_OPERATOR_TASK_QUEUE") or DEFAULT_TASK_QUEUE,
+            namespaces=tuple(name.strip() for name in names if name.strip()),
+            metrics=_address(environment, "ORDER_OPERATOR_METRICS_ADDRESS", "0.0.0.0:9090"),
+            probes=_address(environment, "ORDER_OPERATOR_PROBES_ADDRESS", "0.0.0.0:8080"),
+            lease_namespace=environment.get("ORDER_OPERATOR_LEASE_NAMESPACE") or "order-platform",
+            create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
+            identity=f"{socket.gethostname()}_{pid}",
+        )
+
+
+def _address(environment: Mapping[str, str], name: str, default: str) -> Address | None:
+    text = environment.get(name, default).strip()
+    if not text:
+        return None
+    host, separator, port = text.rpartition(":")
+    if not separator or not port.isdigit() or not 0 < int(port) < 65536:
+        raise SettingsError(f"{name} is {text!r}: write it as host:port, for example {default}")
+    return Address(host=host.strip("[]"), port=int(port))
+
+
+def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
+    text = environment.get(name, "").strip().lower()
+    if text in {"true", "false"}:
+        return text == "true"
+    if text:
+        raise SettingsError(f"{name} is {text!r}: write true or false")
+    return default

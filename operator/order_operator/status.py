@@ -1,0 +1,121 @@
+"""The `.status` of an Order resource: what the operator writes there and nobody else.
+
+It is a projection of the workflow's `OrderSnapshot` and may be wiped at any time; nothing is ever decided from it
+that could not be decided without it. order_operator.crd makes the resource's schema from these models.
+"""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
+
+from order_domain.order import Address
+from order_domain.policy import StepName
+from order_domain.snapshot import (
+    MAX_LISTED_SHIPMENTS,
+    ApprovalRecord,
+    ErrorRecord,
+    PaymentRecord,
+    PendingAction,
+    ShipmentRecord,
+    ShortText,
+    StepRecord,
+)
+from order_domain.status import OrderStatus, Phase
+from order_domain.value import Value
+
+MAX_STEPS = 32
+"""As long as the longest pipeline of a class."""
+
+MAX_CONDITIONS = 20
+"""Room for the documented condition types and a few to come."""
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Value):
+    """One aspect of the order's state, in the form that `kubectl wait --for=condition=...` understands."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    """Which aspect, for example `Charged`."""
+    status: ConditionStatus
+    """`True`, `False` or `Unknown`."""
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$")
+    ]
+    """Why, as one stable word for programs."""
+    message: ShortText = ""
+    """Why, as a sentence for people; it carries no times or amounts, so that it changes only with the reason."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """metadata.generation that this condition speaks of."""
+    last_transition_time: datetime
+    """When `status` last changed."""
+
+
+class WorkflowRef(Value):
+    """The Temporal workflow that carries the order."""
+
+    id: str
+    """Workflow id: `order/<namespace>/<name>/<uid>`."""
+    run_id: str | None = None
+    """Run id of the run last seen."""
+    namespace: str
+    """Temporal namespace."""
+    task_queue: str
+    """Task queue of the workers that run it."""
+
+
+class OrderResourceStatus(Value):
+    """How far the order is, as last seen in its workflow. Written by the operator only."""
+
+    observed_generation: Annotated[int, Field(ge=0)] | None = None
+    """Newest metadata.generation that was dealt with, whether its changes were accepted or refused."""
+    phase: Phase | None = None
+    """The coarse state. Completed, Rejected, Cancelled, Expired, Duplicate, Invalid and Failed are final."""
+    order_status: OrderStatus | None = None
+    """The step the order is at: the workflow's search attribute OrderStatus, value for value."""
+    progress: Annotated[int, Field(ge=0, le=100)] | None = None
+    """Percent of the pipeline's steps that are finished; never falls, 100 only when Completed."""
+    current_step: StepName | None = None
+    """The step that runs or waits."""
+    conditions: Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)] = Field(default_factory=list)
+    """The aspects of the order's state; keyed by `type`."""
+    class_name: str | None = None
+    """The OrderClass in force, copied into the workflow when it started."""
+    class_generation: Annotated[int, Field(ge=0)] | None = None
+    """metadata.generation that the class had then."""
+    total: str | None = None
+    """Total of the lines in force, for people: `750.00 USD`."""
+    total_minor: Annotated[int, Field(ge=0)] | None = None
+    """Total of the lines in force, in minor units of the order's currency."""
+    approval: ApprovalRecord | None = None
+    """Whether a person has to decide, until when, and who decided what."""
+    pending_action: PendingAction | None = None
+    """What the order waits for somebody to do."""
+    steps: Annotated[list[StepRecord], Field(max_length=MAX_STEPS)] = Field(default_factory=list)
+    """The steps of the pipeline; keyed by `name`."""
+    reservation_id: str | None = None
+    """The stock ledger's reference of the reservation."""
+    payment: PaymentRecord | None = None
+    """Money that moved."""
+    shipments: Annotated[list[ShipmentRecord], Field(max_length=MAX_LISTED_SHIPMENTS)] = Field(default_factory=list)
+    """The parcels, as many as fit; `shipmentCount` counts them all."""
+    shipment_count: Annotated[int, Field(ge=0)] | None = None
+    """All dispatched shipments, listed or not."""
+    shipping_address: Address | None = None
+    """The address in force, which differs from the spec while a change waits or after it was refused."""
+    workflow: WorkflowRef | None = None
+    """Where to look further."""
+    start_time: datetime | None = None
+    """When the workflow started."""
+    completion_time: datetime | None = None
+    """When it ended."""
+    last_error: ErrorRecord | None = None
+    """The error that decided the order's fate, or the last one seen."""

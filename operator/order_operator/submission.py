@@ -1,0 +1,76 @@
+"""Make sure that exactly one workflow runs for an Order; safe to repeat at any time."""
+
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from order_operator.observation import RPC_TIMEOUT, Observation, describe
+from order_operator.order_classes import OrderClass
+from order_operator.resource import OrderResource
+from order_operator.temporal_connection import TemporalConnection
+from order_workflows.contract import (
+    MEMO_INPUT_HASH,
+    MEMO_UID,
+    ORDER_CLUSTER,
+    WORKFLOW_TYPE,
+    OrderIdentity,
+    OrderInput,
+    OrderResult,
+    RunKey,
+    input_hash,
+    workflow_id,
+)
+
+
+def order_input(order: OrderResource, order_class: OrderClass, cluster: str) -> OrderInput:
+    """What the workflow of `order` starts with. Raises InvalidSpec."""
+    return OrderInput(
+        identity=OrderIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
+        spec=order.parse_spec(),
+        class_name=order_class.name,
+        class_generation=order_class.generation,
+        policy=order_class.spec,
+        generation=order.generation,
+    )
+
+
+async def ensure_started(connection: TemporalConnection, wanted: OrderInput, task_queue: str) -> Observation:
+    """Start the workflow, or find the one that is there: open or closed, it is this order's only one.
+
+    Raises temporalio.service.RPCError when Temporal does not answer; whether it started is then unknown, and the next
+    call finds out.
+    """
+    identity = wanted.identity
+    key = RunKey(identity.namespace, identity.name, identity.uid)
+    identifier = workflow_id(*key)
+    try:
+        handle = await connection.client.start_workflow(
+            WORKFLOW_TYPE,
+            wanted,
+            id=identifier,
+            task_queue=task_queue,
+            result_type=OrderResult,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            memo={MEMO_UID: identity.uid, MEMO_INPUT_HASH: input_hash(wanted.spec)},
+            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, identity.cluster)]),
+            static_summary=f"Order {identity.namespace}/{identity.name}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        closed = await describe(connection.client, key, identifier)
+        if closed is None:
+            raise
+        return closed
+    return Observation(
+        key=key,
+        workflow_id=identifier,
+        run_id=handle.result_run_id or "",
+        status=WorkflowExecutionStatus.RUNNING,
+        task_queue=task_queue,
+    )

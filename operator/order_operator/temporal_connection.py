@@ -1,0 +1,121 @@
+"""The connection to Temporal, and whether Temporal is fit to carry orders: reachable, namespace there, search
+attributes of the right type (created when allowed). While it is not, orders wait and say why; none fails."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
+from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.envconfig import ClientConfig
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_operator import metrics
+from order_operator.conditions import Reason
+from order_operator.problem import Problem
+from order_workflows.contract import SEARCH_ATTRIBUTES
+
+CHECK_SECONDS = 30.0
+"""How often a healthy Temporal is checked again: a search attribute can be removed in flight."""
+RETRY_SECONDS = 2.0
+RPC_SECONDS = 5.0
+
+logger = logging.getLogger(__name__)
+
+
+class TemporalConnection:
+    """Holds the client and the present problem, if any."""
+
+    def __init__(self, client: Client, *, create_search_attributes: bool) -> None:
+        self.client = client
+        self._create = create_search_attributes
+        self._changed: list[Callable[[], None]] = []
+        self._check_now = asyncio.Event()
+        self.problem: Problem | None = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
+
+    @classmethod
+    async def connect(cls, *, create_search_attributes: bool) -> "TemporalConnection":
+        """Lazy: the first call connects, so that the operator starts while Temporal is away."""
+        config = ClientConfig.load_client_connect_config()
+        config.setdefault("target_host", "localhost:7233")
+        client = await Client.connect(**config, data_converter=pydantic_data_converter, lazy=True)
+        return cls(client, create_search_attributes=create_search_attributes)
+
+    def on_recovery(self, callback: Callable[[], None]) -> None:
+        """Call `callback` whenever a problem has gone."""
+        self._changed.append(callback)
+
+    def lost(self) -> None:
+        """Some call found Temporal unreachable: check at once instead of at the next turn."""
+        self._check_now.set()
+
+    async def watch(self) -> None:
+        """Keep `problem` true to the facts until cancelled."""
+        while True:
+            before, self.problem = self.problem, await self._check()
+            metrics.TEMPORAL_REACHABLE.set(self.problem is None)
+            if self.problem is None and before is not None:
+                logger.info("Temporal is ready for orders", extra={"namespace": self.client.namespace})
+                for callback in self._changed:
+                    callback()
+            elif self.problem is not None and self.problem != before:
+                logger.warning("orders wait: %s", self.problem.message, extra={"reason": self.problem.reason})
+            self._check_now.clear()
+            try:
+                async with asyncio.timeout(CHECK_SECONDS if self.problem is None else RETRY_SECONDS):
+                    await self._check_now.wait()
+                    # Several calls may fail at once, and each says so: one check answers them all.
+                    await asyncio.sleep(RETRY_SECONDS / 4)
+            except TimeoutError:
+                continue
+
+    async def _check(self) -> Problem | None:
+        namespace = self.client.namespace
+        try:
+            async with asyncio.timeout(2 * RPC_SECONDS):
+                await self.client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+                return await self._check_search_attributes(namespace)
+        except (RPCError, RuntimeError, TimeoutError) as failed:
+            if isinstance(failed, RPCError) and failed.status is RPCStatusCode.NOT_FOUND:
+                return Problem(
+                    Reason.TEMPORAL_NAMESPACE_NOT_FOUND,
+                    f"Temporal has no namespace {namespace!r}: create it; orders go on by themselves then",
+                )
+            logger.debug("Temporal check failed: %s", failed)
+            return Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+
+    async def _check_search_attributes(self, namespace: str) -> Problem | None:
+        service = self.client.operator_service
+        answer = await service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
+        missing: dict[str, IndexedValueType.ValueType] = {}
+        for key in SEARCH_ATTRIBUTES:
+            wanted = IndexedValueType.ValueType(key.indexed_value_type)
+            found = answer.custom_attributes.get(key.name)
+            if found is None:
+                missing[key.name] = wanted
+            elif found != wanted:
+                return Problem(
+                    Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH,
+                    f"search attribute {key.name} of Temporal namespace {namespace!r} has type "
+                    f"{IndexedValueType.Name(found)} but orders need {IndexedValueType.Name(wanted)}",
+                )
+        if not missing:
+            return None
+        if not self._create:
+            return Problem(
+                Reason.SEARCH_ATTRIBUTES_MISSING,
+                f"Temporal namespace {namespace!r} lacks the search attributes {', '.join(missing)}: "
+                "register them with `temporal operator search-attribute create`",
+            )
+        logger.info("registering search attributes %s", ", ".join(missing))
+        try:
+            await service.add_search_attributes(
+                AddSearchAttributesRequest(namespace=namespace, search_attributes=missing)
+            )
+        except RPCError as refused:
+            if refused.status is not RPCStatusCode.ALREADY_EXISTS:
+                raise
+        return None

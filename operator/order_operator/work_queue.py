@@ -1,0 +1,103 @@
+"""A queue of keys to look at again: level-triggered, delaying, one at a time per key.
+
+What happened to a key is not queued, only that something did; the reconciler reads the present state. A key added
+while it is being processed is processed once more afterwards.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable
+
+from order_operator import metrics
+
+MAX_BACKOFF_SECONDS = 10.0
+"""Longest wait between two attempts at one key: outages are ours to notice the end of, soon."""
+
+logger = logging.getLogger(__name__)
+
+
+class WorkQueue:
+    """`concurrency` keys are processed at once by `process`, which returns after how many seconds to look again, or
+    None. A key whose processing raises is tried again with an exponential back-off of its own."""
+
+    def __init__(self, process: Callable[[str], Awaitable[float | None]], *, concurrency: int) -> None:
+        self._process = process
+        self._concurrency = concurrency
+        self._due: dict[str, float] = {}
+        self._heap: list[tuple[float, str]] = []
+        self._busy: set[str] = set()
+        self._failures: dict[str, int] = {}
+        self._wake = asyncio.Event()
+
+    def add(self, key: str, *, delay: float = 0.0) -> None:
+        """Look at `key` in `delay` seconds, or earlier if an earlier look is already due."""
+        due = time.monotonic() + delay
+        if due < self._due.get(key, float("inf")):
+            self._due[key] = due
+            heapq.heappush(self._heap, (due, key))
+            self._wake.set()
+
+    def __len__(self) -> int:
+        return len(self._due)
+
+    async def run(self) -> None:
+        """Process keys until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                wait = self._start_due(group)
+                self._wake.clear()
+                try:
+                    async with asyncio.timeout(wait):
+                        await self._wake.wait()
+                except TimeoutError:
+                    continue
+
+    def _start_due(self, group: asyncio.TaskGroup) -> float | None:
+        """Start what is due and free; the seconds until the next key is due, None if there is none to wait for."""
+        blocked: list[tuple[float, str]] = []
+        wait = None
+        while self._heap and len(self._busy) < self._concurrency:
+            due, key = self._heap[0]
+            if self._due.get(key) != due:
+                heapq.heappop(self._heap)
+                continue
+            left = due - time.monotonic()
+            if left > 0:
+                wait = left
+                break
+            heapq.heappop(self._heap)
+            if key in self._busy:
+                blocked.append((due, key))
+                continue
+            del self._due[key]
+            self._busy.add(key)
+            group.create_task(self._handle(key))
+        for entry in blocked:
+            heapq.heappush(self._heap, entry)
+        metrics.QUEUE_DEPTH.set(len(self._due))
+        return wait
+
+    async def _handle(self, key: str) -> None:
+        started = time.monotonic()
+        metrics.INFLIGHT.inc()
+        try:
+            again = await self._process(key)
+        except Exception:
+            failures = self._failures[key] = self._failures.get(key, 0) + 1
+            delay = min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+            logger.exception("reconciliation failed", extra={"uid": key, "failures": failures})
+            metrics.RECONCILES.labels(result="error").inc()
+            self.add(key, delay=delay)
+        else:
+            self._failures.pop(key, None)
+            metrics.RECONCILES.labels(result="ok" if again is None else "retry").inc()
+            if again is not None:
+                self.add(key, delay=again)
+        finally:
+            self._busy.discard(key)
+            metrics.INFLIGHT.dec()
+            metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+            self._wake.set()
