@@ -2,7 +2,8 @@
 
 OrderError
 ├── TransientError            worth trying again; the step's retry policy decides how often
-│   └── ProviderUnavailable
+│   ├── ProviderUnavailable
+│   └── LedgerUnavailable
 └── PermanentError            trying again gives the same answer
     ├── InvalidOrder
     ├── DuplicateOrder
@@ -11,7 +12,8 @@ OrderError
     ├── OutOfStock
     ├── PaymentDeclined
     ├── Undeliverable
-    └── OperationConflict     the same operation was asked for before with other parameters
+    ├── OperationConflict     the same operation was asked for before with other parameters
+    └── OperationCancelled    the operation was undone before it happened, and so never will
 """
 
 
@@ -25,6 +27,10 @@ class TransientError(OrderError):
 
 class ProviderUnavailable(TransientError):
     """An outside company did not answer, or answered that it cannot now. What it did is unknown, never "failed"."""
+
+
+class LedgerUnavailable(TransientError):
+    """The ledger's database did not answer. Whether it committed is unknown, so that the step is simply repeated."""
 
 
 class PermanentError(OrderError):
@@ -66,3 +72,7 @@ class Undeliverable(PermanentError):
 
 class OperationConflict(PermanentError):
     """The ledger knows this operation with other parameters: a person has to look before money moves again."""
+
+
+class OperationCancelled(PermanentError):
+    """The operation's undo came first; carrying it out now would leave an effect that nobody undoes."""

@@ -142,6 +142,8 @@ class OrderSnapshot(Value):
     """Percent; never falls."""
     current_step: StepName | None = None
     suspended: bool = False
+    class_name: str | None = None
+    class_generation: int = 0
     total_minor: int = 0
     """Total of the lines in force, in minor units."""
     steps: list[StepRecord] = Field(default_factory=list)

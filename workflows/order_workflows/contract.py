@@ -68,6 +68,8 @@ class OrderInput(Value):
     identity: OrderIdentity
     spec: OrderSpec
     class_name: str
+    class_generation: int = 0
+    """metadata.generation of the class when it was copied into `policy`."""
     policy: OrderClassSpec
     generation: int
     """metadata.generation of the resource when it was submitted."""
@@ -137,9 +139,9 @@ def parse_workflow_id(identifier: str) -> RunKey | None:
     return RunKey(*parts[1:])
 
 
-def input_hash(order: OrderInput) -> str:
-    """Fingerprint of what was ordered: everything of the spec that cannot be changed by a message later."""
-    fixed = order.spec.model_dump_json(
-        include={"order_id", "class_name", "customer", "currency", "payment"}, exclude_none=True
+def input_hash(spec: OrderSpec) -> str:
+    """Fingerprint of what was ordered: everything of the spec that no message can change later."""
+    fixed = spec.model_dump_json(
+        include={"order_id", "class_name", "customer", "currency", "lines", "payment"}, exclude_none=True
     )
     return hashlib.sha256(fixed.encode()).hexdigest()[:16]

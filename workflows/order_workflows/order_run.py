@@ -153,8 +153,10 @@ class OrderRun:
         self.finish(StepState.SKIPPED)
 
     def undone(self, step: StepName, state: StepState) -> None:
-        """Note how the undoing of `step` ended."""
-        self._mark(step, state=state)
+        """Note how the undoing of `step` ended. A step that failed stays so: mostly there was nothing to undo."""
+        failed = self._steps[step].state is StepState.FAILED
+        if not (failed and state is StepState.COMPENSATED):
+            self._mark(step, state=state)
 
     @property
     def current_step_open(self) -> bool:
@@ -192,6 +194,8 @@ class OrderRun:
             progress=max(reached, now_at),
             current_step=self._current,
             suspended=self.suspended,
+            class_name=self.input.class_name,
+            class_generation=self.input.class_generation,
             total_minor=self.total_minor,
             steps=list(self._steps.values()),
             approval=self.approval,

@@ -312,7 +312,7 @@ def _attempts(end: OrderEnded) -> int:
     cause = failure.cause if isinstance(failure, ActivityError) else None
     details = cause.details if isinstance(cause, ApplicationError) else ()
     first = details[0] if details else None
-    return int(first.get("attempts", 1)) if isinstance(first, dict) else 1
+    return int(first.get("attempts", 0)) if isinstance(first, dict) else 0
 
 
 async def _shielded(work: Awaitable[None]) -> None:
