@@ -61,6 +61,16 @@ class Tracked:
     phase: Phase = Phase.PENDING
     doubted: bool = False
     """Somebody else changed the status of a settled order: ask its workflow again."""
+    measured_seq: int = 0
+    """Newest published change whose way into the status was measured."""
+
+    def measure_lag(self) -> None:
+        """Observe how long the newest change took from the workflow into the status, once per change."""
+        snapshot = self.observation.snapshot if self.observation else None
+        if snapshot is None or snapshot.updated_at is None or snapshot.seq <= self.measured_seq:
+            return
+        self.measured_seq = snapshot.seq
+        metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - snapshot.updated_at).total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -261,7 +271,7 @@ class Reconciler:
             order = order.with_version(await self._api.apply_status(order, status))
             tracked.written_at = time.monotonic()
             tracked.resource = order
-            self._measure_lag(tracked.observation)
+            tracked.measure_lag()
             if phase != before and (phase in TERMINAL_PHASES or phase in {Phase.WAITING, Phase.MANUAL_REVIEW}):
                 self._spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
         tracked.phase = phase
@@ -348,11 +358,6 @@ class Reconciler:
         self._tracked.pop(uid, None)
         self.amender.forget(uid)
         self.scanner.forget(uid)
-
-    def _measure_lag(self, observation: Observation | None) -> None:
-        if observation is not None and observation.snapshot is not None and observation.snapshot.updated_at is not None:
-            changed = observation.close_time or observation.snapshot.updated_at
-            metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - changed).total_seconds()))
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)

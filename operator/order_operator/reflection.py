@@ -102,8 +102,8 @@ def _error(observation: Observation | None, snapshot: OrderSnapshot) -> ErrorRec
         return snapshot.last_error
     return ErrorRecord(
         type=Reason.WORKFLOW_TERMINATED,
-        message=f"the workflow was closed from outside ({observation.status.name}) at {snapshot.status!r}; "
-        "what it had done is not undone: see the ledger",
+        message=f"the workflow ended as {observation.status.name.title()} while at '{snapshot.status}', "
+        "without undoing what it had done: compare the ledger",
     )
 
 
