@@ -1,10 +1,11 @@
 """Undoing what an order did: in reverse, each step whether or not it happened, none stopped by another's failure."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError
 
 from order_domain.snapshot import CompensationState, ErrorRecord, PendingAction, StepState
 from order_domain.status import OrderStatus
+from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderRun, Undo
 
 
@@ -28,8 +29,8 @@ async def compensate(order: OrderRun) -> None:
 async def _succeeds(order: OrderRun, undo: Undo) -> bool:
     try:
         await undo.action()
-    except ActivityError as failure:
-        workflow.logger.error("undo failed", extra={"step": undo.step, "cause": str(failure.cause)})
+    except FailureError as failure:
+        workflow.logger.error("undo failed", extra={"step": undo.step, "cause": reason_of(failure).type})
         order.undone(undo.step, StepState.COMPENSATION_FAILED)
         return False
     order.undone(undo.step, StepState.COMPENSATED)

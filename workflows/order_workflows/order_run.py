@@ -41,10 +41,11 @@ from order_workflows.contract import (
 class OrderEnded(Exception):
     """The order ends here for a reason of business; what was done is undone."""
 
-    def __init__(self, status: OrderStatus, error: ErrorRecord | None = None) -> None:
+    def __init__(self, status: OrderStatus, error: ErrorRecord | None = None, attempts: int = 0) -> None:
         super().__init__(status)
         self.status = status
         self.error = error
+        self.attempts = attempts
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError, ApplicationError, is_cancelled_exception
+from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from order_domain.order import Address, DecisionKind, OrderLine
 from order_domain.policy import StepName
@@ -13,6 +13,7 @@ from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract, timing
 from order_workflows.activities import CloseOrder, OrderActivities
+from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.compensation import compensate
 from order_workflows.contract import AddressChange, CancelRequest, Decision, OrderInput, OrderResult
 from order_workflows.order_run import OrderEnded, OrderRun
@@ -85,7 +86,7 @@ class OrderWorkflow:
             await self._until_done(self._forward)
         except OrderEnded as ended:
             end = ended
-        except ActivityError as failure:
+        except FailureError as failure:
             end = self._end_of(failure)
         except asyncio.CancelledError:
             end = self._cancelled()
@@ -93,7 +94,7 @@ class OrderWorkflow:
             return OrderEnded(OrderStatus.ORDER_COMPLETED)
         order.last_error = end.error
         if order.current_step_open:
-            order.finish(StepState.FAILED, end.error, _attempts(end))
+            order.finish(StepState.FAILED, end.error, end.attempts)
         order.pending_action = None
         return end
 
@@ -137,20 +138,11 @@ class OrderWorkflow:
         order.suspended = False
         order.publish(status)
 
-    def _end_of(self, failure: ActivityError) -> OrderEnded:
+    def _end_of(self, failure: FailureError) -> OrderEnded:
         if is_cancelled_exception(failure):
             return self._cancelled()
-        cause = failure.cause
-        if isinstance(cause, ApplicationError):
-            kind = cause.type or "ActivityFailed"
-            ended = OrderEnded(
-                ENDS_BY_ERROR.get(kind, OrderStatus.ORDER_FAILED), ErrorRecord(type=kind, message=cause.message[:1024])
-            )
-        else:
-            kind = type(cause).__name__ if cause else "ActivityFailed"
-            ended = OrderEnded(OrderStatus.ORDER_FAILED, ErrorRecord(type=kind, message=str(cause or failure)[:1024]))
-        ended.__cause__ = failure
-        return ended
+        error = reason_of(failure)
+        return OrderEnded(ENDS_BY_ERROR.get(error.type, OrderStatus.ORDER_FAILED), error, attempts_of(failure))
 
     def _cancelled(self) -> OrderEnded:
         request = self._order.cancellation or CancelRequest(reason="the workflow was cancelled")
@@ -305,14 +297,6 @@ class OrderWorkflow:
 
 def _refuse(kind: str, message: str) -> None:
     raise ApplicationError(message, type=kind, non_retryable=True)
-
-
-def _attempts(end: OrderEnded) -> int:
-    failure = end.__cause__
-    cause = failure.cause if isinstance(failure, ActivityError) else None
-    details = cause.details if isinstance(cause, ApplicationError) else ()
-    first = details[0] if details else None
-    return int(first.get("attempts", 0)) if isinstance(first, dict) else 0
 
 
 async def _shielded(work: Awaitable[None]) -> None:

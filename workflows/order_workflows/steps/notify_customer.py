@@ -1,7 +1,7 @@
 """Tell the customer; a mail that cannot be sent is shown, but never fails an order that has shipped."""
 
 from temporalio import workflow
-from temporalio.exceptions import ActivityError
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.money import format_amount
 from order_domain.policy import StepName
@@ -31,7 +31,9 @@ async def run(order: OrderRun) -> None:
         outcome = await workflow.execute_local_activity_method(
             NotificationActivities.notify, notice, **timing.local(order.retry(StepName.NOTIFY))
         )
-    except ActivityError:
+    except FailureError as failure:
+        if is_cancelled_exception(failure):
+            raise
         order.notified = False
         workflow.logger.warning("confirmation not sent")
         return

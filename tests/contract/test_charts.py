@@ -1,0 +1,318 @@
+"""The charts as Helm renders them. No server; needs the helm program of the development stack."""
+
+import subprocess
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from order_devstack import servers
+from order_operator.settings import Settings as OperatorSettings
+from order_worker.settings import Settings as WorkerSettings
+
+ROOT = Path(__file__).resolve().parents[2]
+CHARTS = ROOT / "charts"
+MUTATING_POLICIES = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
+
+Manifest = dict[str, Any]
+Render = Callable[..., list[Manifest]]
+
+
+class RenderingFailed(Exception):
+    """Helm refused the values."""
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    return servers.obtain(["helm"])["helm"]
+
+
+@pytest.fixture
+def render(helm: Path, tmp_path: Path) -> Render:
+    """Renders a chart with values; raises RenderingFailed with what Helm said."""
+
+    def run(chart: str, values: Mapping[str, Any] | None = None, *arguments: str) -> list[Manifest]:
+        file = tmp_path / "values.yaml"
+        file.write_text(yaml.safe_dump(dict(values or {})))
+        command = [helm, "template", "order-platform", CHARTS / chart, "--namespace", "shop-system", "--values", file]
+        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            raise RenderingFailed(done.stderr)
+        return [document for document in yaml.safe_load_all(done.stdout) if document]
+
+    return run
+
+
+def only(manifests: list[Manifest], kind: str, name: str) -> Manifest:
+    [found] = [item for item in manifests if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def pod(deployment: Manifest) -> Manifest:
+    spec: Manifest = deployment["spec"]["template"]["spec"]
+    return spec
+
+
+def environment(container: Manifest) -> dict[str, str | None]:
+    return {item["name"]: item.get("value") for item in container["env"]}
+
+
+def granted(manifests: list[Manifest], kind: str) -> set[str]:
+    """`role: verbs on group/resources [names]`, one line per rule of the roles of this kind."""
+    return {
+        f"{role['metadata'].get('namespace', '*')}/{role['metadata']['name']}: {','.join(rule['verbs'])} on "
+        f"{','.join(rule['apiGroups'])}/{','.join(rule['resources'])}"
+        + (f" [{','.join(rule['resourceNames'])}]" if "resourceNames" in rule else "")
+        for role in manifests
+        if role["kind"] == kind
+        for rule in role["rules"]
+    }
+
+
+CLUSTER_RULES = {
+    "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
+    (
+        "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
+        "[orders.order-platform.dev,orderclasses.order-platform.dev]"
+    ),
+    "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses",
+    "*/order-platform-editor: get,list,watch,create,update,patch,delete on order-platform.dev/orders",
+    "*/order-platform-approver: approve on order-platform.dev/orders",
+}
+LEADER_RULES = {
+    "shop-system/order-platform-operator-leader: create on coordination.k8s.io/leases",
+    "shop-system/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
+}
+
+
+def order_rules(namespace: str) -> set[str]:
+    return {
+        f"{namespace}/order-platform-operator: get,list,watch,patch on order-platform.dev/orders",
+        f"{namespace}/order-platform-operator: patch on order-platform.dev/orders/status",
+        f"{namespace}/order-platform-operator: create on events.k8s.io/events",
+    }
+
+
+def test_the_rights_for_all_namespaces_are_exactly_these(render: Render) -> None:
+    manifests = render("order-platform")
+
+    assert granted(manifests, "ClusterRole") == CLUSTER_RULES | order_rules("*")
+    assert granted(manifests, "Role") == LEADER_RULES
+
+
+def test_with_chosen_namespaces_nothing_cluster_wide_touches_an_order(render: Render) -> None:
+    manifests = render("order-platform", {"watch": {"namespaces": ["shop", "outlet"]}})
+
+    assert granted(manifests, "ClusterRole") == CLUSTER_RULES
+    assert granted(manifests, "Role") == LEADER_RULES | order_rules("shop") | order_rules("outlet")
+
+
+def test_every_role_of_the_operator_is_bound_to_it_alone(render: Render) -> None:
+    manifests = render("order-platform", {"watch": {"namespaces": ["shop"]}})
+    bindings = [item for item in manifests if item["kind"] in ("RoleBinding", "ClusterRoleBinding")]
+
+    assert {item["roleRef"]["name"] for item in bindings} == {
+        "order-platform-operator",
+        "order-platform-operator-leader",
+    }
+    assert {subject["name"] for item in bindings for subject in item["subjects"]} == {"order-platform-operator"}
+
+
+def test_a_worker_gets_no_token(render: Render) -> None:
+    manifests = render("order-platform")
+
+    assert only(manifests, "ServiceAccount", "order-platform-worker")["automountServiceAccountToken"] is False
+    assert pod(only(manifests, "Deployment", "order-platform-worker-orders"))["automountServiceAccountToken"] is False
+
+
+@pytest.mark.parametrize("deployment", ["order-platform-operator", "order-platform-worker-orders"])
+def test_every_container_keeps_to_the_restricted_level_with_a_read_only_root(render: Render, deployment: str) -> None:
+    spec = pod(only(render("order-platform"), "Deployment", deployment))
+
+    assert spec["securityContext"]["runAsNonRoot"] is True
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+    for container in [*spec.get("initContainers", []), *spec["containers"]]:
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+
+
+class RecordingEnvironment(dict[str, str]):
+    """Remembers what was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: set[str] = set()
+
+    def get(self, key: str, default: Any = None) -> Any:
+        self.asked.add(key)
+        return super().get(key, default)
+
+
+def operator_variables() -> set[str]:
+    recorded = RecordingEnvironment()
+    OperatorSettings.from_environment(recorded, pid=1)
+    return recorded.asked
+
+
+def worker_variables() -> set[str]:
+    recorded = RecordingEnvironment()
+    WorkerSettings.from_environment(recorded)
+    return recorded.asked
+
+
+TEMPORAL_VARIABLES = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
+
+
+def test_the_operator_reads_every_variable_that_the_chart_sets(render: Render) -> None:
+    [container] = pod(only(render("order-platform"), "Deployment", "order-platform-operator"))["containers"]
+
+    assert environment(container).keys() <= operator_variables() | TEMPORAL_VARIABLES
+
+
+def test_a_worker_reads_every_variable_that_the_chart_sets(render: Render) -> None:
+    spec = pod(only(render("order-platform"), "Deployment", "order-platform-worker-orders"))
+
+    for container in (*spec["initContainers"], *spec["containers"]):
+        assert environment(container).keys() <= worker_variables() | TEMPORAL_VARIABLES
+
+
+def test_the_operators_settings_come_through_the_chart(render: Render) -> None:
+    manifests = render(
+        "order-platform",
+        {
+            "cluster": "eu-1",
+            "temporal": {"address": "temporal:7233", "namespace": "shop"},
+            "watch": {"namespaces": ["shop", "outlet"]},
+            "operator": {"taskQueue": "q", "createSearchAttributes": False, "metrics": {"port": 9000}},
+        },
+    )
+    [container] = pod(only(manifests, "Deployment", "order-platform-operator"))["containers"]
+    variables = {name: value for name, value in environment(container).items() if value is not None}
+    settings = OperatorSettings.from_environment(variables, pid=1)
+
+    assert settings.cluster == "eu-1"
+    assert settings.namespaces == ("shop", "outlet")
+    assert settings.task_queue == "q"
+    assert settings.create_search_attributes is False
+    assert settings.metrics is not None
+    assert settings.metrics.port == container["ports"][0]["containerPort"] == 9000
+    assert (variables["TEMPORAL_ADDRESS"], variables["TEMPORAL_NAMESPACE"]) == ("temporal:7233", "shop")
+
+
+def test_a_pod_outlives_the_grace_of_its_worker(render: Render) -> None:
+    manifests = render("order-platform", {"worker": {"gracefulShutdownSeconds": 100}})
+    spec = pod(only(manifests, "Deployment", "order-platform-worker-orders"))
+    variables = {name: value for name, value in environment(spec["containers"][0]).items() if value is not None}
+    grace = WorkerSettings.from_environment(variables).graceful_shutdown.total_seconds()
+
+    assert (grace, spec["terminationGracePeriodSeconds"]) == (100, 115)
+
+
+def test_the_embedded_ledger_lies_on_a_writable_volume(render: Render) -> None:
+    spec = pod(only(render("order-platform"), "Deployment", "order-platform-worker-orders"))
+
+    assert spec["volumes"] == [{"name": "data", "emptyDir": {}}]
+    for container in (*spec["initContainers"], *spec["containers"]):
+        [mount] = container["volumeMounts"]
+        variables = environment(container)
+        assert str(variables["ORDER_LEDGER_URL"]).startswith(f"sqlite:///{mount['mountPath']}/")
+        assert str(variables["ORDER_WORKER_PROVIDER_STORE"]).startswith(f"{mount['mountPath']}/")
+
+
+SHARED_LEDGER = {"ledger": {"existingSecret": {"name": "ledger"}}}
+
+
+def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
+    manifests = render("order-platform", SHARED_LEDGER)
+    spec = pod(only(manifests, "Deployment", "order-platform-worker-orders"))
+
+    for container in (*spec["initContainers"], *spec["containers"]):
+        [ledger] = [item for item in container["env"] if item["name"] == "ORDER_LEDGER_URL"]
+        assert ledger["valueFrom"] == {"secretKeyRef": {"name": "ledger", "key": "url"}}
+        assert "value" not in ledger
+
+
+def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
+    workers = [{"name": "orders", "taskQueue": "orders", "replicas": 3}, {"name": "shipping", "taskQueue": "ships"}]
+    manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
+
+    shipping = only(manifests, "Deployment", "order-platform-worker-shipping")
+    orders = only(manifests, "Deployment", "order-platform-worker-orders")
+    assert (orders["spec"]["replicas"], shipping["spec"]["replicas"]) == (3, 1)
+    assert environment(pod(shipping)["containers"][0])["ORDER_WORKER_TASK_QUEUE"] == "ships"
+    assert orders["spec"]["selector"] != shipping["spec"]["selector"]
+
+
+def test_a_digest_pins_the_image(render: Render) -> None:
+    digest = f"sha256:{'0' * 64}"
+    image = {"registry": "mirror:5000", "repository": "shop/operator", "tag": "1", "digest": digest}
+    manifests = render("order-platform", {"operator": {"image": image}})
+
+    [container] = pod(only(manifests, "Deployment", "order-platform-operator"))["containers"]
+    assert container["image"] == f"mirror:5000/shop/operator@{digest}"
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({"operater": {}}, "operater"),
+        ({"operator": {"replcas": 1}}, "replcas"),
+        ({"workers": [{"name": "a", "taskqueue": "b"}]}, "taskqueue"),
+        ({"temporal": {"address": "no-port"}}, "/temporal/address"),
+        ({"admissionPolicies": {"finalizer": "yes"}}, "/admissionPolicies/finalizer"),
+        ({"workers": [{"name": "a", "taskQueue": "q", "replicas": 2}]}, "SQLite"),
+        ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
+        ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
+        ({"defaultClass": "premium"}, "no installed class is named premium"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_mistake_in_the_values_is_refused_by_name(render: Render, values: Mapping[str, Any], complaint: str) -> None:
+    with pytest.raises(RenderingFailed, match=complaint):
+        render("order-platform", values)
+
+
+def test_the_classes_are_the_committed_ones_and_one_is_the_default(render: Render) -> None:
+    rendered = {item["metadata"]["name"]: item for item in render("order-platform") if item["kind"] == "OrderClass"}
+    sources = [yaml.safe_load(path.read_text()) for path in (ROOT / "manifests/classes").glob("*.yaml")]
+
+    assert {name: item["spec"] for name, item in rendered.items()} == {
+        item["metadata"]["name"]: item["spec"] for item in sources
+    }
+    assert [name for name, item in rendered.items() if "annotations" in item["metadata"]] == ["standard"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "served", "installed"),
+    [("auto", True, True), ("auto", False, False), ("disabled", True, False), ("enabled", False, True)],
+)
+def test_the_finalizer_policy_follows_its_setting(render: Render, setting: str, served: bool, installed: bool) -> None:
+    arguments = ["--api-versions", MUTATING_POLICIES] if served else []
+    manifests = render("order-platform", {"admissionPolicies": {"finalizer": setting}}, *arguments)
+
+    assert ("MutatingAdmissionPolicy" in {item["kind"] for item in manifests}) is installed
+
+
+def test_the_finalizer_policy_spares_namespaces_that_nobody_watches(render: Render) -> None:
+    values = {"admissionPolicies": {"finalizer": "enabled"}, "watch": {"namespaces": ["shop"]}}
+    policy = only(render("order-platform", values), "MutatingAdmissionPolicy", "order-platform-finalizer")
+
+    [selector] = policy["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
+    assert selector == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop"]}
+
+
+@pytest.mark.parametrize(("keep", "annotations"), [(True, {"helm.sh/resource-policy": "keep"}), (False, None)])
+def test_the_kinds_survive_an_uninstall_if_they_are_to(
+    render: Render, keep: bool, annotations: dict[str, str] | None
+) -> None:
+    manifests = render("order-platform-crds", {"keep": keep})
+
+    assert [item["metadata"].get("annotations") for item in manifests] == [annotations, annotations]
+
+
+def test_a_chart_can_be_part_of_another(render: Render) -> None:
+    assert render("order-platform", {"global": {"anything": 1}})

@@ -1,0 +1,131 @@
+"""The ledger's record of orders, fraud verdicts, parcels and mails."""
+
+from dataclasses import replace
+
+import pytest
+from shop import Buyer, Shop
+
+from order_domain.errors import (
+    DuplicateOrder,
+    FraudSuspected,
+    LedgerUnavailable,
+    OperationCancelled,
+    OperationConflict,
+    Undeliverable,
+)
+from order_worker.ledger import tables
+from order_workflows.activities import Outcome
+
+
+async def test_receiving_an_order_again_is_the_same_order(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.orders.receive(buyer.receive())
+    assert len(await shop.rows(tables.orders)) == 1
+
+
+async def test_another_order_with_the_number_is_refused_and_told_the_first(shop: Shop) -> None:
+    first = await shop.buyer()
+    second = Buyer(uid="uid-2", name="order-2", order_id=first.order_id)
+    with pytest.raises(DuplicateOrder, match="ORDER-1 already belongs to shop/order-1"):
+        await shop.orders.receive(second.receive())
+
+
+async def test_two_namespaces_may_use_one_order_number(shop: Shop) -> None:
+    first = await shop.buyer()
+    request = Buyer(uid="uid-2", order_id=first.order_id).receive()
+    elsewhere = request.order.model_copy(update={"namespace": "other"})
+    await shop.orders.receive(request.model_copy(update={"order": elsewhere}))
+    assert len(await shop.rows(tables.orders)) == 2
+
+
+async def test_the_same_uid_with_another_total_is_a_conflict(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    with pytest.raises(OperationConflict):
+        await shop.orders.receive(buyer.receive(total_minor=1))
+
+
+async def test_closing_records_the_final_status(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.orders.close(buyer.close("Order Rejected"))
+    assert [row["status"] for row in await shop.rows(tables.orders)] == ["Order Rejected"]
+
+
+async def test_a_duplicate_has_nothing_to_close(shop: Shop) -> None:
+    first = await shop.buyer()
+    await shop.orders.close(replace(first, uid="uid-2").close("Order Duplicate"))
+    assert [row["status"] for row in await shop.rows(tables.orders)] == ["Order Received"]
+
+
+@pytest.mark.parametrize("undo", ["refund", "release", "cancel_shipment"])
+async def test_nothing_is_undone_for_an_order_that_was_never_received(shop: Shop, undo: str) -> None:
+    stranger = Buyer()
+    request = getattr(stranger, undo)()
+    activity = {
+        "refund": shop.payments.refund,
+        "release": shop.stock.release,
+        "cancel_shipment": shop.shipping.cancel,
+    }[undo]
+    await activity(request)
+    assert await shop.rows(tables.operations) == []
+
+
+async def test_a_fraud_verdict_is_kept(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    with pytest.raises(FraudSuspected):
+        await shop.fraud.check(buyer.fraud_check("FRAUD-7"))
+    errors = {row["operation_id"]: row["error_type"] for row in await shop.rows(tables.operations)}
+    assert errors["uid-1/fraud"] == "FraudSuspected"
+
+
+async def test_shipping_twice_hands_over_one_parcel(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    first = await shop.shipping.ship(buyer.ship())
+    second = await shop.shipping.ship(buyer.ship())
+    assert first == second
+    assert len(await shop.provider_log("shipments")) == 1
+
+
+async def test_an_undeliverable_address_is_refused(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    with pytest.raises(Undeliverable):
+        await shop.shipping.ship(buyer.ship(postal_code="00000"))
+
+
+async def test_a_parcel_is_called_back_once(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.shipping.ship(buyer.ship())
+    await shop.shipping.cancel(buyer.cancel_shipment())
+    cancelled = await shop.provider_log("shipments")
+    await shop.shipping.cancel(buyer.cancel_shipment())
+    assert [row["state"] for row in cancelled] == ["cancelled"]
+    assert await shop.provider_log("shipments") == cancelled
+
+
+async def test_a_parcel_is_not_shipped_after_it_was_called_back(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.shipping.cancel(buyer.cancel_shipment())
+    with pytest.raises(OperationCancelled):
+        await shop.shipping.ship(buyer.ship())
+
+
+async def test_notifying_twice_sends_one_mail(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    for _ in range(2):
+        assert await shop.notifications.notify(buyer.notice()) == Outcome()
+    assert len(await shop.provider_log("mails")) == 1
+
+
+async def test_neither_address_nor_mail_address_is_stored(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.shipping.ship(buyer.ship())
+    await shop.notifications.notify(buyer.notice())
+    stored = str(await shop.rows(tables.operations)) + str(await shop.rows(tables.audit_events))
+    assert "ana@example.com" not in stored
+    assert "Main St" not in stored
+
+
+async def test_a_database_without_its_tables_is_an_outage_to_wait_out(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.ledger.transaction(lambda tx: tx.exec_driver_sql("ALTER TABLE orders RENAME TO elsewhere").rowcount)
+    with pytest.raises(LedgerUnavailable):
+        await shop.orders.receive(buyer.receive())

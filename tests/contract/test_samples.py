@@ -1,0 +1,85 @@
+"""The manifests that people copy from are valid, and are what their comments say."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from order_domain.order import OrderSpec
+from order_domain.policy import OrderClassSpec, StepName
+from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+CLASSES = sorted((MANIFESTS / "classes").glob("*.yaml"))
+
+
+def load(path: Path) -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(path.read_text())
+    return document
+
+
+def fields(value: Any, prefix: str = "") -> set[str]:
+    """Every path in a document; a list counts as its items."""
+    if isinstance(value, dict):
+        return {prefix}.union(*(fields(item, f"{prefix}.{key}") for key, item in value.items()))
+    if isinstance(value, list):
+        return {prefix}.union(*(fields(item, prefix) for item in value))
+    return {prefix}
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_is_a_valid_order_without_unknown_fields(path: Path) -> None:
+    document = load(path)
+    spec = OrderSpec.model_validate(document["spec"])
+
+    assert (document["apiVersion"], document["kind"]) == (API_VERSION, ORDER_KIND)
+    assert fields(document["spec"]) <= fields(spec.model_dump(mode="json"))
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
+def test_a_sample_names_a_class_that_ships_and_no_namespace(path: Path) -> None:
+    document = load(path)
+
+    assert document["spec"].get("className", "standard") in {item.stem for item in CLASSES}
+    assert document["metadata"].keys() == {"name"}
+
+
+@pytest.mark.parametrize("path", CLASSES, ids=lambda path: path.stem)
+def test_a_class_is_valid_without_unknown_fields_and_named_as_its_file(path: Path) -> None:
+    document = load(path)
+    spec = OrderClassSpec.model_validate(document["spec"])
+
+    assert (document["apiVersion"], document["kind"]) == (API_VERSION, ORDER_CLASS_KIND)
+    assert fields(document["spec"]) <= fields(spec.model_dump(mode="json"))
+    assert document["metadata"]["name"] == path.stem
+
+
+@pytest.mark.parametrize(("sample", "waits"), [("small", False), ("needs-approval", True)])
+def test_the_samples_of_class_threshold_lie_on_both_sides_of_it(sample: str, waits: bool) -> None:
+    order = OrderSpec.model_validate(load(MANIFESTS / f"samples/{sample}.yaml")["spec"])
+    policy = OrderClassSpec.model_validate(load(MANIFESTS / f"classes/{order.class_name}.yaml")["spec"])
+
+    assert policy.approval.required(order.sum_minor, order.currency) is waits
+
+
+def test_exactly_the_threshold_passes_class_threshold_without_a_person() -> None:
+    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/threshold.yaml")["spec"])
+
+    assert not policy.approval.required(100_000, "USD")
+    assert policy.approval.required(100_001, "USD")
+
+
+def test_class_threshold_gives_up_after_three_attempts() -> None:
+    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/threshold.yaml")["spec"])
+
+    assert policy.retry.of(StepName.CHARGE_PAYMENT).max_attempts == 3
+
+
+def test_class_standard_gives_up_on_the_notification_only() -> None:
+    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/standard.yaml")["spec"])
+
+    limited = {step for step in policy.pipeline if policy.retry.of(step).max_attempts}
+
+    assert limited == {StepName.NOTIFY}

@@ -1,0 +1,53 @@
+"""Workflow code is loaded by the production sandbox, and imports nothing that could break determinism."""
+
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import grimp
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+
+from order_worker.sandbox import workflow_runner
+from order_workflows.order_workflow import OrderWorkflow
+
+ROOT = Path(__file__).parents[2]
+ALLOWED = {"order_domain": {"pydantic"}, "order_workflows": {"pydantic", "temporalio"}}
+"""Third-party packages by package of ours. The sandbox stops a stray import only if it misbehaves while it loads."""
+
+
+async def test_the_production_sandbox_loads_the_workflow() -> None:
+    async def no_histories() -> AsyncIterator[WorkflowHistory]:
+        return
+        yield
+
+    replayer = Replayer(
+        workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
+    )
+
+    results = await replayer.replay_workflows(no_histories())
+
+    assert results.replay_failures == {}
+
+
+@pytest.mark.parametrize("package", ALLOWED)
+def test_workflow_code_imports_no_other_third_party_package(package: str) -> None:
+    graph = grimp.build_graph("order_domain", "order_workflows", include_external_packages=True)
+    ours = {package, *graph.find_descendants(package)}
+
+    imported = {
+        name.partition(".")[0] for module in ours for name in graph.find_modules_directly_imported_by(module)
+    }
+
+    third_party = imported - {"order_domain", "order_workflows"} - set(sys.stdlib_module_names)
+    assert third_party <= ALLOWED[package]
+    assert third_party, "the graph was not built"
+
+
+@pytest.mark.parametrize("folder", ["operator", "worker", "workflows", "devstack"])
+def test_the_folders_of_the_packages_are_no_packages(folder: str) -> None:
+    """An `operator/__init__.py` would hide Python's own module of that name."""
+    assert (ROOT / folder).is_dir()
+    assert not (ROOT / folder / "__init__.py").exists()

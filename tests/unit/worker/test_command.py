@@ -1,0 +1,65 @@
+"""The command line: each refusal is one sentence and exit code 2."""
+
+import socket
+from pathlib import Path
+
+import pytest
+
+from order_worker.__main__ import main
+
+
+@pytest.fixture(autouse=True)
+def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_LEDGER_URL", f"sqlite:///{tmp_path / 'ledger.db'}")
+    monkeypatch.setenv("ORDER_WORKER_PROVIDER_STORE", str(tmp_path / "providers.db"))
+
+
+def test_a_wrong_setting_ends_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", "nowhere")
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "order-worker: ORDER_WORKER_HEALTH_ADDRESS must be <host>:<port> or empty, not 'nowhere'\n"
+    )
+
+
+def test_the_worker_does_not_start_on_an_unmigrated_ledger(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "run `order-worker migrate`" in capsys.readouterr().err
+
+
+def test_stock_is_added_once(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["migrate"]) == 0
+    assert main(["ensure-stock", "A=5"]) == 0
+    assert main(["ensure-stock", "A=7", "B=1"]) == 0
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "A: added with 5",
+        "A: exists, left alone",
+        "B: added with 1",
+    ]
+
+
+def test_a_malformed_stock_argument_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(["ensure-stock", "A=many"])
+    assert "<sku>=<whole number>" in capsys.readouterr().err
+
+
+def test_a_taken_port_ends_the_worker_by_name(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate"]) == 0
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
+        assert main([]) == 2
+    assert "ORDER_WORKER_HEALTH_ADDRESS" in capsys.readouterr().err
+
+
+def test_an_unknown_temporal_profile_ends_the_worker(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["migrate"]) == 0
+    monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", "")
+    monkeypatch.setenv("ORDER_WORKER_METRICS_ADDRESS", "")
+    monkeypatch.setenv("TEMPORAL_PROFILE", "nowhere")
+    assert main([]) == 2
+    assert "TEMPORAL_" in capsys.readouterr().err

@@ -1,0 +1,61 @@
+"""Settings come from the environment, or say which variable is wrong."""
+
+from datetime import timedelta
+
+import pytest
+
+from order_worker.settings import Address, Settings, SettingsError
+
+
+def test_an_empty_environment_gives_the_defaults() -> None:
+    assert Settings.from_environment({}) == Settings()
+
+
+def test_every_variable_is_read() -> None:
+    settings = Settings.from_environment(
+        {
+            "ORDER_WORKER_TASK_QUEUE": "special",
+            "ORDER_LEDGER_URL": "sqlite:////var/lib/orders.db",
+            "ORDER_WORKER_PROVIDER_STORE": "/var/lib/providers.db",
+            "ORDER_WORKER_METRICS_ADDRESS": "127.0.0.1:1",
+            "ORDER_WORKER_HEALTH_ADDRESS": "[::1]:2",
+            "ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS": "3",
+            "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES": "4",
+        }
+    )
+    assert settings.task_queue == "special"
+    assert settings.ledger_url == "sqlite:////var/lib/orders.db"
+    assert str(settings.provider_store) == "/var/lib/providers.db"
+    assert settings.metrics_address == Address("127.0.0.1", 1)
+    assert settings.health_address == Address("::1", 2)
+    assert settings.graceful_shutdown == timedelta(seconds=3)
+    assert settings.max_concurrent_activities == 4
+
+
+def test_an_empty_metrics_address_switches_metrics_off() -> None:
+    assert Settings.from_environment({"ORDER_WORKER_METRICS_ADDRESS": ""}).metrics_address is None
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("ORDER_LEDGER_URL", "not a url"),
+        ("ORDER_LEDGER_URL", "mysql://host/orders"),
+        ("ORDER_LEDGER_URL", "sqlite://"),
+        ("ORDER_WORKER_METRICS_ADDRESS", "9464"),
+        ("ORDER_WORKER_METRICS_ADDRESS", "host:0"),
+        ("ORDER_WORKER_HEALTH_ADDRESS", "host:65536"),
+        ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "-1"),
+        ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "soon"),
+        ("ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES", "0"),
+    ],
+)
+def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        Settings.from_environment({variable: value})
+
+
+def test_a_refused_ledger_url_is_not_repeated() -> None:
+    with pytest.raises(SettingsError) as refused:
+        Settings.from_environment({"ORDER_LEDGER_URL": "mysql://user:hunter2@host/orders"})
+    assert "hunter2" not in str(refused.value)

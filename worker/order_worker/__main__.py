@@ -1,0 +1,142 @@
+"""The command `order-worker`."""
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from functools import partial
+
+from temporalio.worker import Worker
+
+from order_domain.errors import LedgerUnavailable, TransientError
+from order_worker import bootstrap, logs, metrics
+from order_worker.health import Health
+from order_worker.ledger import schema, stock
+from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.schema import SchemaMismatch
+from order_worker.settings import Settings, SettingsError
+
+LOG = logging.getLogger("order_worker")
+
+REFUSED = 2
+"""Exit code for settings, arguments or a schema that somebody has to put right first."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the worker until SIGTERM or SIGINT, or one of the commands; returns the exit code."""
+    parsed = _parser().parse_args(arguments)
+    logs.configure()
+    try:
+        settings = Settings.from_environment(os.environ)
+        if parsed.command == "migrate":
+            return _migrate(settings)
+        if parsed.command == "ensure-stock":
+            return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
+        return asyncio.run(_run(settings))
+    except (SettingsError, SchemaMismatch) as refusal:
+        sys.stderr.write(f"order-worker: {refusal}\n")
+        return REFUSED
+    except LedgerUnavailable as error:
+        sys.stderr.write(f"order-worker: {error}: {error.__cause__}\n")
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="order-worker", description="Carries orders through their workflow. Settings: ORDER_WORKER_…, TEMPORAL_…"
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command")
+    commands.add_parser("migrate", help="bring the ledger's database to this release's schema, and exit")
+    ensure = commands.add_parser(
+        "ensure-stock", help="add articles that the ledger does not have yet, leave the others alone, and exit"
+    )
+    ensure.add_argument("pieces", nargs="+", type=_pieces, metavar="SKU=PIECES")
+    return parser
+
+
+def _pieces(argument: str) -> tuple[str, int]:
+    sku, _, pieces = argument.partition("=")
+    if not sku or not pieces.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be <sku>=<whole number>, not {argument!r}")
+    return sku, int(pieces)
+
+
+def _migrate(settings: Settings) -> int:
+    engine = connect(settings.ledger_url)
+    try:
+        revision = schema.migrate(engine)
+    finally:
+        engine.dispose()
+    sys.stdout.write(f"the ledger's schema is at {revision}\n")
+    return 0
+
+
+async def _ensure_stock(settings: Settings, pieces: dict[str, int]) -> int:
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        added = await ledger.transaction(partial(stock.ensure, wanted=pieces))
+    finally:
+        await ledger.close()
+    for sku, is_new in added.items():
+        sys.stdout.write(f"{sku}: {f'added with {pieces[sku]}' if is_new else 'exists, left alone'}\n")
+    return 0
+
+
+async def _run(settings: Settings) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        providers = await bootstrap.Providers.simulated(settings.provider_store)
+        try:
+            await _work(settings, ledger, providers, stop)
+        finally:
+            await providers.close()
+    finally:
+        await ledger.close()
+    LOG.info("stopped")
+    return 0
+
+
+async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Providers, stop: asyncio.Event) -> None:
+    worker: Worker | None = None
+
+    async def problem() -> str | None:
+        if worker is None or not worker.is_running:
+            return "not polling Temporal"
+        try:
+            await ledger.ping()
+        except TransientError as error:
+            return str(error)
+        return None
+
+    health = settings.health_address and await Health(problem).serve(settings.health_address)
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        address = settings.metrics_address and str(settings.metrics_address)
+        connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address)))
+        await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not connecting.done():
+            connecting.cancel()
+            return
+        worker = bootstrap.build_worker(connecting.result(), settings, ledger, providers)
+        running = asyncio.create_task(worker.run())
+        LOG.info("polling task queue %s", settings.task_queue)
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            LOG.info("stopping, activities may go on for %s", settings.graceful_shutdown)
+            await worker.shutdown()
+        await running
+    finally:
+        stopping.cancel()
+        if health:
+            health.close()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,26 @@
+"""The ledger's record of the order itself."""
+
+from functools import partial
+
+from temporalio import activity
+
+from order_worker.ledger import orders
+from order_worker.ledger.database import Ledger
+from order_workflows.activities import CloseOrder, OrderActivities, Outcome, ReceiveOrder
+
+
+class LedgerOrders(OrderActivities):
+    """Each is one transaction."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+
+    @activity.defn(name="receive_order")
+    async def receive(self, request: ReceiveOrder) -> Outcome:
+        """See the port."""
+        return await self._ledger.transaction(partial(orders.receive, request=request))
+
+    @activity.defn(name="close_order")
+    async def close(self, request: CloseOrder) -> Outcome:
+        """See the port."""
+        return await self._ledger.transaction(partial(orders.close, request=request))

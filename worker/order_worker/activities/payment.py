@@ -1,0 +1,90 @@
+"""Money: taken at most once, given back at most once, and never taken after it was given back."""
+
+from temporalio import activity
+
+from order_worker.ledger import payments
+from order_worker.ledger.database import Ledger
+from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
+from order_worker.metrics import Metrics
+from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
+from order_workflows.activities import Charge, PaymentActivities, Receipt, Refund, Refunded
+
+
+class LedgerPayments(PaymentActivities):
+    """The payment provider behind the ledger's protocol."""
+
+    def __init__(self, ledger: Ledger, provider: PaymentProvider, metrics: Metrics) -> None:
+        self._ledger = ledger
+        self._provider = provider
+        self._metrics = metrics
+
+    @activity.defn(name="charge_payment")
+    async def charge(self, request: Charge) -> Receipt:
+        """See the port."""
+        operation = Operation(
+            request.order,
+            request.operation_id,
+            "charge",
+            {
+                "amountMinor": request.amount_minor,
+                "currency": request.currency,
+                "method": fingerprint(request.method),
+            },
+        )
+
+        async def find() -> Receipt | None:
+            charge = await self._provider.find_charge(request.operation_id)
+            return None if charge is None else _receipt(charge)
+
+        async def call() -> Receipt:
+            with self._metrics.payment_duration("capture"):
+                charge = await self._provider.charge(
+                    request.operation_id,
+                    amount_minor=request.amount_minor,
+                    currency=request.currency,
+                    method=request.method,
+                )
+            return _receipt(charge)
+
+        with self._metrics.payment_request("capture") as request_result:
+            settled = await carry_out(
+                self._ledger,
+                operation,
+                Receipt,
+                find=find,
+                call=call,
+                intend=lambda tx: payments.intend_charge(tx, request),
+                book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
+            )
+            request_result.replayed = settled.replayed
+        return settled.outcome
+
+    @activity.defn(name="refund_payment")
+    async def refund(self, request: Refund) -> Refunded:
+        """See the port."""
+        operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
+
+        async def call() -> tuple[Receipt, Refunded] | None:
+            with self._metrics.payment_duration("refund"):
+                refund = await self._provider.refund(request.operation_id, charge_key=request.charge_operation_id)
+            if refund is None:
+                return None
+            refunded = Refunded(refund_id=refund.refund_id, refunded_minor=refund.amount_minor)
+            return _receipt(refund.charge), refunded
+
+        with self._metrics.payment_request("refund") as request_result:
+            settled = await undo(
+                self._ledger,
+                operation,
+                Refunded,
+                target_id=request.charge_operation_id,
+                nothing=Refunded(),
+                call=call,
+                book=lambda tx, receipt, refunded: payments.book_refund(tx, request.order.uid, receipt, refunded),
+            )
+            request_result.replayed = settled.replayed
+        return settled.outcome
+
+
+def _receipt(charge: ProviderCharge) -> Receipt:
+    return Receipt(transaction_id=charge.transaction_id, captured_minor=charge.amount_minor)

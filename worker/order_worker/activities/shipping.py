@@ -1,0 +1,78 @@
+"""Parcels: each handed over at most once, and none after it was called back."""
+
+from temporalio import activity
+
+from order_domain.order import digest
+from order_worker.ledger.database import Ledger
+from order_worker.ledger.operations import Operation, carry_out, undo
+from order_worker.providers.shipping.port import Carrier, Dispatch
+from order_workflows.activities import CancelShipment, Outcome, Ship, Shipped, ShippingActivities
+
+
+class LedgerShipping(ShippingActivities):
+    """The carrier behind the ledger's protocol."""
+
+    def __init__(self, ledger: Ledger, carrier: Carrier) -> None:
+        self._ledger = ledger
+        self._carrier = carrier
+
+    @activity.defn(name="ship_line")
+    async def ship(self, request: Ship) -> Shipped:
+        """See the port. The time of the request is no parameter: a workflow that was reset asks at another time."""
+        operation = Operation(
+            request.order,
+            request.operation_id,
+            "ship",
+            {
+                "lineID": request.line.line_id,
+                "sku": request.line.sku,
+                "quantity": request.line.quantity,
+                "address": digest(request.address),
+            },
+        )
+
+        async def find() -> Shipped | None:
+            parcel = await self._carrier.find(request.operation_id)
+            return None if parcel is None else _shipped(parcel)
+
+        async def call() -> Shipped:
+            parcel = await self._carrier.dispatch(
+                request.operation_id,
+                sku=request.line.sku,
+                quantity=request.line.quantity,
+                address=request.address,
+                requested_at=request.requested_at,
+            )
+            return _shipped(parcel)
+
+        settled = await carry_out(self._ledger, operation, Shipped, find=find, call=call)
+        return settled.outcome
+
+    @activity.defn(name="cancel_shipment")
+    async def cancel(self, request: CancelShipment) -> Outcome:
+        """See the port."""
+        operation = Operation(
+            request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
+        )
+
+        async def call() -> tuple[Shipped, Outcome] | None:
+            parcel = await self._carrier.cancel(request.ship_operation_id)
+            return None if parcel is None else (_shipped(parcel), Outcome())
+
+        settled = await undo(
+            self._ledger,
+            operation,
+            Outcome,
+            target_id=request.ship_operation_id,
+            nothing=Outcome(),
+            call=call,
+        )
+        return settled.outcome
+
+
+def _shipped(parcel: Dispatch) -> Shipped:
+    return Shipped(
+        tracking_number=parcel.tracking_number,
+        carrier=parcel.carrier,
+        estimated_delivery=parcel.estimated_delivery,
+    )

@@ -1,0 +1,67 @@
+"""The audit trail: per order a gap-free sequence of events, each sealed with the hash of the one before."""
+
+import hashlib
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select, update
+
+from order_worker.ledger.tables import audit_events, orders
+from order_workflows.contract import OrderIdentity, workflow_id
+
+GENESIS = "0" * 64
+"""The `previous_hash` of an order's first event."""
+
+
+def append(tx: Connection, order: OrderIdentity, kind: str, data: dict[str, Any]) -> None:
+    """Add one event of a received order, in the transaction of what it reports. The actor is the order's workflow."""
+    head = tx.execute(
+        select(orders.c.last_seq, orders.c.last_hash).where(orders.c.uid == order.uid).with_for_update()
+    ).one()
+    seq, at, actor = head.last_seq + 1, datetime.now(UTC), workflow_id(order.namespace, order.name, order.uid)
+    sealed = _seal(order.uid, seq, at, kind, actor, data, head.last_hash)
+    tx.execute(
+        insert(audit_events).values(
+            order_uid=order.uid,
+            seq=seq,
+            at=at,
+            kind=kind,
+            actor=actor,
+            data=data,
+            previous_hash=head.last_hash,
+            hash=sealed,
+        )
+    )
+    tx.execute(update(orders).where(orders.c.uid == order.uid).values(last_seq=seq, last_hash=sealed, updated_at=at))
+
+
+def verify(tx: Connection) -> list[str]:
+    """One sentence for each order whose trail was tampered with; empty when all is well."""
+    flaws = []
+    for order in tx.execute(select(orders.c.uid, orders.c.last_seq, orders.c.last_hash).order_by(orders.c.uid)):
+        events = tx.execute(
+            select(audit_events).where(audit_events.c.order_uid == order.uid).order_by(audit_events.c.seq)
+        )
+        seq, previous = 0, GENESIS
+        for seq, event in enumerate(events, start=1):
+            if event.seq != seq:
+                flaws.append(f"order {order.uid}: event {seq} is missing")
+                break
+            if event.previous_hash != previous or event.hash != _reseal(event):
+                flaws.append(f"order {order.uid}: event {seq} was changed")
+                break
+            previous = event.hash
+        else:
+            if (seq, previous) != (order.last_seq, order.last_hash):
+                flaws.append(f"order {order.uid}: the trail ends at event {seq}, not at {order.last_seq}")
+    return flaws
+
+
+def _reseal(event: Row[Any]) -> str:
+    return _seal(event.order_uid, event.seq, event.at, event.kind, event.actor, event.data, event.previous_hash)
+
+
+def _seal(uid: str, seq: int, at: datetime, kind: str, actor: str, data: dict[str, Any], previous_hash: str) -> str:
+    text = json.dumps([uid, seq, at.isoformat(), kind, actor, data, previous_hash], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,106 @@
+"""The connection to the ledger's database, and its transactions."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Self, TypeVar
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from order_domain.errors import LedgerUnavailable, OrderError
+from order_worker import sqlite
+from order_worker.ledger import schema
+
+T = TypeVar("T")
+
+DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+
+POSTGRESQL_CONNECTIONS = 10
+
+
+def connect(url: str) -> Engine:
+    """An engine for `sqlite:///file` or `postgresql://…`; opens nothing yet."""
+    parsed = make_url(url)
+    is_sqlite = parsed.drivername == "sqlite"
+    connections = 1 if is_sqlite else POSTGRESQL_CONNECTIONS
+    engine = create_engine(
+        parsed.set(drivername=DRIVERS[parsed.drivername]),
+        pool_size=connections,
+        max_overflow=0,
+        pool_pre_ping=not is_sqlite,
+        connect_args={"check_same_thread": False} if is_sqlite else {},
+    )
+    if is_sqlite:
+        event.listen(engine, "connect", _prepare_sqlite)
+        event.listen(engine, "begin", _begin_immediate)
+    return engine
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    assert isinstance(connection, sqlite3.Connection)
+    sqlite.prepare(connection)
+
+
+def _begin_immediate(connection: Connection) -> None:
+    # A transaction that reads first and writes later would fail at once when another process wrote between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+class Ledger:
+    """The books of the shop. Every change is one function of a connection, run as one transaction.
+
+    Transactions run on threads with SQLAlchemy's synchronous engine: the asynchronous one hops between threads at
+    every statement and costs three times the CPU (3.0 against 1.0 ms for six statements on SQLite). SQLite gets one
+    thread, since it has one writer anyway and our own queue is fair where its busy-waiting is not.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_CONNECTIONS
+        self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
+
+    @classmethod
+    async def open(cls, url: str) -> Self:
+        """Raises SchemaMismatch when the database is not at the schema of this code, LedgerUnavailable when it does
+        not answer."""
+        ledger = cls(connect(url))
+        try:
+            await ledger.transaction(schema.check)
+        except BaseException:
+            await ledger.close()
+            raise
+        return ledger
+
+    async def transaction(self, work: Callable[[Connection], T | OrderError]) -> T:
+        """Run `work` and commit, even if it returns an OrderError, which is raised afterwards: a refusal is worth
+        recording. What it raises rolls back. Raises LedgerUnavailable when the database does not answer; whether it
+        committed is unknown then, so `work` must be safe to repeat.
+        """
+        loop = asyncio.get_running_loop()
+        result = await loop.run_in_executor(self._threads, partial(self._run, work))
+        if isinstance(result, OrderError):
+            raise result
+        return result
+
+    def _run(self, work: Callable[[Connection], T | OrderError]) -> T | OrderError:
+        try:
+            with self._engine.begin() as connection:
+                return work(connection)
+        except (OperationalError, InterfaceError, PoolTimeout) as error:
+            raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
+
+    async def ping(self) -> None:
+        """Raises LedgerUnavailable unless the database answers."""
+        await self.transaction(lambda tx: tx.execute(text("SELECT 1")).scalar_one())
+
+    async def close(self) -> None:
+        """Wait for running transactions, then disconnect."""
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()

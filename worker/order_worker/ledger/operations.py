@@ -1,0 +1,318 @@
+"""Operations: what was asked for once must happen once, whatever dies in between.
+
+An operation is named by its operation id, made of the order's uid, the step and the business attempt; the id is also
+the idempotency key at the provider. Its row passes `intent` -> `done` | `refused` and never changes afterwards.
+
+An effect inside the ledger is one transaction: its operation row, its audit event and the change itself.
+An effect outside (`carry_out`) commits the intent first, then calls, then writes the outcome in one transaction:
+
+    died before the intent     nothing happened, the next attempt starts anew
+    died after the intent      the next attempt asks the provider by the operation id; if the provider knows nothing, it
+                               calls again with the same id as key
+    died after the outcome     the next attempt returns what is written
+    answer lost, or unknown    the intent stays open: unknown is never "failed"
+
+Undoing (`undo`) has to win against an attempt that is still somewhere under way. Where the operation has no row yet,
+the undo writes one, refused with OperationCancelled, and "no intent, no call" does the rest. Where the intent is open,
+only the provider can tell: its undo either reverses the effect or makes sure that the key never has one (a void), and
+it decides between the two in one step of its own. A late attempt is then refused by the provider, or finds its effect
+recorded and reversed.
+"""
+
+import hashlib
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from functools import cached_property
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from pydantic import JsonValue
+from sqlalchemy import Connection, insert, select, update
+
+from order_domain import errors
+from order_domain.errors import OperationCancelled, OperationConflict, OrderError, PermanentError
+from order_worker.ledger import audit
+from order_worker.ledger.database import Ledger
+from order_worker.ledger.tables import operations, orders
+from order_workflows.activities import Outcome
+from order_workflows.contract import OrderIdentity
+
+R = TypeVar("R", bound=Outcome)
+O = TypeVar("O", bound=Outcome)  # noqa: E741
+
+
+class State(StrEnum):
+    """How far an operation is."""
+
+    INTENT = "intent"
+    DONE = "done"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Operation:
+    """What is asked for."""
+
+    order: OrderIdentity
+    operation_id: str
+    kind: str
+    params: Mapping[str, JsonValue]
+    """All that makes this operation another one if it differs. Stored: personal data only as `fingerprint`."""
+
+    @cached_property
+    def params_hash(self) -> str:
+        """Tells a repeated operation from a different one under the same id."""
+        return hashlib.sha256(json.dumps([self.kind, self.params], sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Known:
+    """What the ledger holds of an operation."""
+
+    state: State
+    outcome: dict[str, Any]
+    error: OrderError | None
+
+
+def fingerprint(text: str) -> str:
+    """Stands for a text that must be compared but not stored."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def lock_order(tx: Connection, order: OrderIdentity) -> bool:
+    """Let no other operation of this order in until the transaction ends; False if the ledger never received it."""
+    row = tx.execute(select(orders.c.uid).where(orders.c.uid == order.uid).with_for_update()).one_or_none()
+    return row is not None
+
+
+def recall(tx: Connection, operation: Operation) -> Known | None:
+    """What is known of `operation`, with its order locked. Raises OperationConflict for other parameters under the
+    same id, and PermanentError for an order that was never received."""
+    if not lock_order(tx, operation.order):
+        raise PermanentError(f"the ledger never received order {operation.order.uid}")
+    row = tx.execute(select(operations).where(operations.c.operation_id == operation.operation_id)).one_or_none()
+    if row is None:
+        return None
+    outrun = row.params_hash is None
+    if row.order_uid != operation.order.uid or not (outrun or row.params_hash == operation.params_hash):
+        raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
+    return Known(State(row.state), row.outcome or {}, _error(row.error_type, row.outcome))
+
+
+def _error(name: str | None, outcome: dict[str, Any] | None) -> OrderError | None:
+    if name is None:
+        return None
+    kind: type[OrderError] = getattr(errors, name)
+    return kind((outcome or {}).get("message", ""))
+
+
+def settle(tx: Connection, operation: Operation, known: Known | None, outcome: Outcome | OrderError) -> None:
+    """Write how the operation ended, and its audit event. `known` is what `recall` said in this transaction."""
+    if isinstance(outcome, OrderError):
+        state, name = State.REFUSED, type(outcome).__name__
+        content: dict[str, Any] = {"message": str(outcome)}
+    else:
+        state, name = State.DONE, None
+        content = outcome.model_dump(mode="json", exclude={"attempts"}, exclude_none=True)
+    now = datetime.now(UTC)
+    ending = {"state": state, "outcome": content, "error_type": name, "finished_at": now}
+    if known is None:
+        tx.execute(insert(operations).values(**_opening(operation, now), **ending))
+    else:
+        tx.execute(update(operations).where(operations.c.operation_id == operation.operation_id).values(**ending))
+    _audit(tx, operation.order, operation.kind, operation.operation_id, dict(operation.params), ending)
+
+
+def _opening(operation: Operation, now: datetime) -> dict[str, Any]:
+    return {
+        "operation_id": operation.operation_id,
+        "order_uid": operation.order.uid,
+        "kind": operation.kind,
+        "params_hash": operation.params_hash,
+        "params": dict(operation.params),
+        "created_at": now,
+    }
+
+
+def _audit(
+    tx: Connection,
+    order: OrderIdentity,
+    kind: str,
+    operation_id: str,
+    params: dict[str, Any],
+    ending: dict[str, Any],
+) -> None:
+    data = {"operationID": operation_id, "state": ending["state"], "params": params, **ending["outcome"]}
+    if ending["error_type"]:
+        data["error"] = ending["error_type"]
+    audit.append(tx, order, kind, data)
+
+
+class Settled(NamedTuple, Generic[R]):
+    """The end of an operation outside."""
+
+    outcome: R
+    replayed: bool
+    """True if the ledger or the provider knew it already, so that nothing happened now."""
+
+
+async def carry_out(
+    ledger: Ledger,
+    operation: Operation,
+    outcome_type: type[R],
+    *,
+    find: Callable[[], Awaitable[R | None]],
+    call: Callable[[], Awaitable[R]],
+    intend: Callable[[Connection], None] = lambda _: None,
+    book: Callable[[Connection, R], None] = lambda _, __: None,
+) -> Settled[R]:
+    """Have an effect outside, once.
+
+    `find` asks the provider what became of this operation id, `call` asks for the effect; either may raise a
+    PermanentError, which is remembered, or a TransientError, which leaves the intent open. `intend` and `book` write
+    to the ledger together with the intent and with the outcome.
+    """
+
+    def begin(tx: Connection) -> Known | OrderError | None:
+        known = recall(tx, operation)
+        if known is None:
+            opening = _opening(operation, datetime.now(UTC))
+            tx.execute(insert(operations).values(**opening, state=State.INTENT))
+            intend(tx)
+        return known if known is None or known.error is None else known.error
+
+    known = await ledger.transaction(begin)
+    if known is not None and known.state is State.DONE:
+        return Settled(outcome_type.model_validate(known.outcome), replayed=True)
+
+    answer: R | OrderError
+    found = None
+    try:
+        found = None if known is None else await find()
+        answer = await call() if found is None else found
+    except OperationConflict:
+        # The provider knows the key with other parameters, so something may have happened: the intent stays open.
+        raise
+    except PermanentError as refusal:
+        answer = refusal
+
+    def finish(tx: Connection) -> R | OrderError:
+        latest = recall(tx, operation)
+        if latest is not None and latest.state is not State.INTENT:
+            return latest.error or outcome_type.model_validate(latest.outcome)
+        settle(tx, operation, latest, answer)
+        if not isinstance(answer, OrderError):
+            book(tx, answer)
+        return answer
+
+    return Settled(await ledger.transaction(finish), replayed=found is not None)
+
+
+async def ask(ledger: Ledger, operation: Operation, outcome_type: type[R], call: Callable[[], Awaitable[R]]) -> R:
+    """Put a question whose answer counts from the first time it is written down. Asking changes nothing outside, so
+    that it needs no intent and may happen again."""
+    answer: R | OrderError
+    try:
+        answer = await call()
+    except PermanentError as refusal:
+        answer = refusal
+
+    def write(tx: Connection) -> R | OrderError:
+        known = recall(tx, operation)
+        if known is not None:
+            return known.error or outcome_type.model_validate(known.outcome)
+        settle(tx, operation, None, answer)
+        return answer
+
+    return await ledger.transaction(write)
+
+
+async def undo(
+    ledger: Ledger,
+    operation: Operation,
+    outcome_type: type[R],
+    *,
+    target_id: str,
+    nothing: R,
+    call: Callable[[], Awaitable[tuple[O, R] | None]],
+    book: Callable[[Connection, O, R], None] = lambda _, __, ___: None,
+) -> Settled[R]:
+    """Make sure that the operation `target_id` outside has no effect, now and later.
+
+    `call` has the provider reverse or void it and gives the outcome of the reversed operation and of the reversal,
+    or None if there was nothing to reverse. `nothing` is the outcome in that case.
+    """
+
+    def begin(tx: Connection) -> Settled[R] | None:
+        if not lock_order(tx, operation.order):
+            return Settled(nothing, replayed=False)
+        known = recall(tx, operation)
+        if known is not None and known.state is State.DONE:
+            return Settled(outcome_type.model_validate(known.outcome), replayed=True)
+        if prevent(tx, operation.order, target_id):
+            settle(tx, operation, known, nothing)
+            return Settled(nothing, replayed=False)
+        if known is None:
+            opening = _opening(operation, datetime.now(UTC))
+            tx.execute(insert(operations).values(**opening, state=State.INTENT))
+        return None
+
+    settled = await ledger.transaction(begin)
+    if settled is not None:
+        return settled
+
+    reversed_now = await call()
+
+    def finish(tx: Connection) -> R:
+        latest = recall(tx, operation)
+        if latest is not None and latest.state is State.DONE:
+            return outcome_type.model_validate(latest.outcome)
+        if reversed_now is None:
+            _close_target(tx, operation.order, target_id, _cancelled(target_id))
+            settle(tx, operation, latest, nothing)
+            return nothing
+        target, outcome = reversed_now
+        _close_target(tx, operation.order, target_id, target)
+        settle(tx, operation, latest, outcome)
+        book(tx, target, outcome)
+        return outcome
+
+    return Settled(await ledger.transaction(finish), replayed=False)
+
+
+def prevent(tx: Connection, order: OrderIdentity, target_id: str) -> bool:
+    """True if the operation has no effect and, from now on, never can: it was refused, or it was not begun and is
+    refused hereby. False if it is done or under way. Raises OperationConflict if it belongs to another order."""
+    target = tx.execute(select(operations).where(operations.c.operation_id == target_id)).one_or_none()
+    if target is None:
+        now = datetime.now(UTC)
+        ending = {
+            "state": State.REFUSED,
+            "outcome": {"message": str(_cancelled(target_id))},
+            "error_type": OperationCancelled.__name__,
+            "finished_at": now,
+        }
+        tx.execute(
+            insert(operations).values(
+                operation_id=target_id, order_uid=order.uid, kind="prevented", created_at=now, **ending
+            )
+        )
+        _audit(tx, order, "prevented", target_id, {}, ending)
+        return True
+    if target.order_uid != order.uid:
+        raise OperationConflict(f"operation {target_id} belongs to order {target.order_uid}")
+    return bool(target.state == State.REFUSED)
+
+
+def _cancelled(target_id: str) -> OperationCancelled:
+    return OperationCancelled(f"operation {target_id} was undone before it happened")
+
+
+def _close_target(tx: Connection, order: OrderIdentity, target_id: str, outcome: Outcome | OrderError) -> None:
+    """Close an intent whose attempt never reported, with what the provider's undo said about it."""
+    row = tx.execute(select(operations).where(operations.c.operation_id == target_id)).one()
+    if row.state == State.INTENT:
+        target = Operation(order, target_id, row.kind, row.params)
+        settle(tx, target, Known(State.INTENT, {}, None), outcome)

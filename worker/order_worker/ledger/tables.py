@@ -1,0 +1,149 @@
+"""The ledger's tables. The database's own constraints hold the invariants, whatever the code above them does.
+
+A change here needs a migration in `migrations/versions`; a contract test compares the two.
+"""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeDecorator
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment with its time zone; SQLite forgets the zone, so that it is put back here."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Refuses a moment without a zone: nobody could say which hour it means."""
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError(f"{value.isoformat()} has no time zone")
+        return value.astimezone(UTC)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+        """Every stored moment is UTC."""
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+orders = Table(
+    "orders",
+    metadata,
+    Column("uid", String(64), primary_key=True),
+    Column("namespace", String(63), nullable=False),
+    Column("name", String(253), nullable=False),
+    Column("order_id", String(63), nullable=False),
+    Column("customer_id", String(63), nullable=False),
+    Column("currency", String(3), nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("status", String(32), nullable=False),
+    Column("message", Text),
+    # The head of the audit chain: without it, rows cut off at the end would not be missed.
+    Column("last_seq", Integer, nullable=False),
+    Column("last_hash", String(64), nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    UniqueConstraint("namespace", "order_id"),
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("operation_id", String(200), primary_key=True),
+    Column("order_uid", ForeignKey(orders.c.uid), nullable=False, index=True),
+    Column("kind", String(32), nullable=False),
+    # Both are null for an operation that its undo outran: nobody knows what it would have asked for.
+    Column("params_hash", String(64)),
+    Column("params", JSON(none_as_null=True)),
+    Column("state", String(8), nullable=False),
+    Column("outcome", JSON(none_as_null=True)),
+    Column("error_type", String(64)),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    CheckConstraint("state IN ('intent', 'done', 'refused')", name="state"),
+    CheckConstraint("(state = 'intent') = (finished_at IS NULL)", name="finished"),
+)
+
+payments = Table(
+    "payments",
+    metadata,
+    Column("order_uid", ForeignKey(orders.c.uid), primary_key=True),
+    Column("charge_operation_id", ForeignKey(operations.c.operation_id), nullable=False, unique=True),
+    Column("currency", String(3), nullable=False),
+    Column("total_minor", BigInteger, nullable=False),
+    Column("captured_minor", BigInteger, nullable=False),
+    Column("refunded_minor", BigInteger, nullable=False),
+    Column("transaction_id", String(255)),
+    Column("refund_id", String(255)),
+    CheckConstraint(
+        "0 <= refunded_minor AND refunded_minor <= captured_minor AND captured_minor <= total_minor",
+        name="amounts",
+    ),
+)
+
+stock = Table(
+    "stock",
+    metadata,
+    Column("sku", String(63), primary_key=True),
+    Column("initial", BigInteger, nullable=False),
+    Column("restocked", BigInteger, nullable=False),
+    Column("on_hand", BigInteger, nullable=False),
+    Column("reserved", BigInteger, nullable=False),
+    Column("sold", BigInteger, nullable=False),
+    CheckConstraint("on_hand >= 0 AND reserved >= 0 AND sold >= 0", name="not_negative"),
+    CheckConstraint("on_hand + reserved + sold = initial + restocked", name="conserved"),
+)
+"""`on_hand` counts free pieces: a reservation moves them to `reserved`, a commit moves those to `sold`."""
+
+reservations = Table(
+    "reservations",
+    metadata,
+    Column("operation_id", ForeignKey(operations.c.operation_id), primary_key=True),
+    Column("sku", ForeignKey(stock.c.sku), primary_key=True),
+    Column("quantity", BigInteger, nullable=False),
+    Column("state", String(9), nullable=False),
+    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("state IN ('held', 'released', 'committed')", name="state"),
+)
+
+audit_events = Table(
+    "audit_events",
+    metadata,
+    Column("order_uid", ForeignKey(orders.c.uid), primary_key=True),
+    Column("seq", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("kind", String(32), nullable=False),
+    Column("actor", String(400), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("previous_hash", String(64), nullable=False),
+    Column("hash", String(64), nullable=False),
+)
+"""Append-only; `audit.verify` finds a row that was changed, removed or added later."""

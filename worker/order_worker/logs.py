@@ -1,0 +1,29 @@
+"""Log lines: one JSON object each, so that nothing a customer types can forge another line."""
+
+import json
+import logging
+from datetime import UTC, datetime
+
+
+class JsonLine(logging.Formatter):
+    """time, level, logger, message and, if any, the exception."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """JSON escapes line breaks and control characters."""
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure() -> None:
+    """Everything from INFO on, to standard error."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(JsonLine())
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -1,0 +1,102 @@
+"""The worker's metrics: those of the SDK (`temporal_…`) and those of the business (`orders_…`), on one endpoint.
+
+Never labelled by order, customer or SKU: the number of series must not grow with the number of orders.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from temporalio.common import MetricMeter
+from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
+
+from order_domain.errors import PaymentDeclined
+from order_worker.settings import SettingsError
+
+PAYMENT_DURATION = "orders_payment_duration"
+
+PROVIDER_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+"""Buckets for a call to a provider: from a simulated one to the start-to-close timeout of a step."""
+
+WAIT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Buckets for waiting in a task queue; the SDK's own start at 0.1 s and would not show a slow queue early."""
+
+
+def runtime(metrics_address: str | None) -> Runtime:
+    """The SDK's runtime, with a Prometheus endpoint on `host:port` unless that is None. Raises SettingsError if the
+    address cannot be listened on. One per process is enough."""
+    metrics = None
+    if metrics_address is not None:
+        metrics = PrometheusConfig(
+            bind_address=metrics_address,
+            counters_total_suffix=True,
+            unit_suffix=True,
+            durations_as_seconds=True,
+            histogram_bucket_overrides={
+                PAYMENT_DURATION: PROVIDER_SECONDS,
+                "temporal_activity_schedule_to_start_latency": WAIT_SECONDS,
+                "temporal_workflow_task_schedule_to_start_latency": WAIT_SECONDS,
+            },
+        )
+    try:
+        return Runtime(telemetry=TelemetryConfig(metrics=metrics, attach_service_name=False))
+    except ValueError as error:
+        raise SettingsError(f"ORDER_WORKER_METRICS_ADDRESS: {error}") from error
+
+
+@dataclass
+class PaymentRequest:
+    """A request to the payment step, while it is measured."""
+
+    replayed: bool = False
+
+
+class Metrics:
+    """The business metrics that the worker can vouch for."""
+
+    def __init__(self, meter: MetricMeter) -> None:
+        self._payments = meter.create_counter(
+            "orders_payment_requests", "Payment operations by result: ok, replayed, declined or error."
+        )
+        self._payment_duration = meter.create_histogram_float(
+            PAYMENT_DURATION, "Time that the payment provider took to answer.", "seconds"
+        )
+        self._reservations = meter.create_counter(
+            "orders_inventory_reservations",
+            "Stock operations by result: reserved, refused, released or committed; repeated attempts count again.",
+        )
+        self._notifications = meter.create_counter(
+            "orders_notifications", "Mails to customers by result: sent or error."
+        )
+
+    @contextmanager
+    def payment_request(self, operation: str) -> Iterator[PaymentRequest]:
+        """Counts the operation by how the block ends."""
+        request = PaymentRequest()
+        result = "error"
+        try:
+            yield request
+            result = "replayed" if request.replayed else "ok"
+        except PaymentDeclined:
+            result = "declined"
+            raise
+        finally:
+            self._payments.add(1, {"operation": operation, "result": result})
+
+    @contextmanager
+    def payment_duration(self, operation: str) -> Iterator[None]:
+        """Measures the block, whether it fails or not."""
+        started = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._payment_duration.record(time.perf_counter() - started, {"operation": operation})
+
+    def reservation(self, result: str) -> None:
+        """One stock operation ended so."""
+        self._reservations.add(1, {"result": result})
+
+    def notification(self, result: str) -> None:
+        """One mail to a customer ended so."""
+        self._notifications.add(1, {"kind": "mail", "result": result})

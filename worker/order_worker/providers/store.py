@@ -1,0 +1,96 @@
+"""Where the simulated providers keep what they did, so that tests and operators can audit them.
+
+It is the providers' side of the story: nothing here is shared with the ledger, and nothing reads it to decide about an
+order. Several worker processes may use one file.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Self, TypeVar
+
+from order_domain.errors import ProviderUnavailable
+from order_worker import sqlite
+
+T = TypeVar("T")
+
+SCHEMA = """
+CREATE TABLE IF NOT EXISTS charges (
+    key TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('captured', 'declined', 'void')),
+    amount_minor INTEGER, currency TEXT, method TEXT, transaction_id TEXT UNIQUE, decline_code TEXT,
+    at TEXT NOT NULL,
+    CHECK (state = 'void' OR (amount_minor IS NOT NULL AND currency IS NOT NULL AND method IS NOT NULL))
+) STRICT;
+CREATE TABLE IF NOT EXISTS refunds (
+    charge_key TEXT PRIMARY KEY REFERENCES charges (key),
+    key TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, refund_id TEXT NOT NULL UNIQUE,
+    at TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS shipments (
+    key TEXT PRIMARY KEY,
+    state TEXT NOT NULL CHECK (state IN ('dispatched', 'cancelled', 'void')),
+    sku TEXT, quantity INTEGER, address TEXT, tracking_number TEXT UNIQUE, estimated_delivery TEXT,
+    at TEXT NOT NULL, cancelled_at TEXT
+) STRICT;
+CREATE TABLE IF NOT EXISTS mails (
+    key TEXT PRIMARY KEY,
+    recipient TEXT NOT NULL, subject TEXT NOT NULL, body TEXT NOT NULL,
+    at TEXT NOT NULL
+) STRICT;
+"""
+
+
+class ProviderStore:
+    """One SQLite file, used from one thread."""
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._thread = thread
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Open the file, and create it with its tables where missing."""
+        thread = ThreadPoolExecutor(1, thread_name_prefix="providers")
+        connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path)
+        return cls(connection, thread)
+
+    async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run `work` as one transaction; what it raises rolls back. Raises ProviderUnavailable when the file stays
+        locked."""
+        return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
+
+    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        connection = self._connection
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+        except sqlite3.OperationalError as error:
+            raise ProviderUnavailable(f"the simulated providers' store does not answer: {error}") from error
+        return result
+
+    async def close(self) -> None:
+        """Wait for a running transaction, then close the file."""
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path)
+    connection.row_factory = sqlite3.Row
+    sqlite.prepare(connection)
+    connection.executescript(SCHEMA)
+    return connection
+
+
+def now() -> str:
+    """This moment, as the store writes it."""
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,112 @@
+"""The worker's settings, read once from the environment. The connection to Temporal is not among them: the SDK reads
+its own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS_…, TEMPORAL_API_KEY, TEMPORAL_PROFILE)."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import NamedTuple, Self
+
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
+
+from order_workflows.contract import DEFAULT_TASK_QUEUE
+
+
+class SettingsError(Exception):
+    """A variable has a value that cannot be used; the message names it."""
+
+
+class Address(NamedTuple):
+    """Where to listen."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """As it is written in the environment."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+METRICS = Address("0.0.0.0", 9464)  # noqa: S104
+"""The port of OpenTelemetry's Prometheus exporters."""
+
+HEALTH = Address("0.0.0.0", 8081)  # noqa: S104
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Each field is the variable ORDER_WORKER_<FIELD>, save for the ledger's, which is ORDER_LEDGER_URL."""
+
+    task_queue: str = DEFAULT_TASK_QUEUE
+    ledger_url: str = "sqlite:///order-ledger.db"
+    """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user@host/database`. May hold a password:
+    not for logs."""
+    provider_store: Path = Path("order-providers.db")
+    """The simulated providers' own SQLite file."""
+    metrics_address: Address | None = METRICS
+    """None, from an empty value: no endpoint."""
+    health_address: Address | None = HEALTH
+    graceful_shutdown: timedelta = timedelta(seconds=25)
+    """How long activities may go on after SIGTERM; below the 30 s after which Kubernetes kills a pod by default."""
+    max_concurrent_activities: int = 100
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises SettingsError."""
+        default = cls()
+        return cls(
+            task_queue=environment.get("ORDER_WORKER_TASK_QUEUE") or default.task_queue,
+            ledger_url=_ledger_url(environment, default.ledger_url),
+            provider_store=Path(environment.get("ORDER_WORKER_PROVIDER_STORE") or default.provider_store),
+            metrics_address=_address(environment, "ORDER_WORKER_METRICS_ADDRESS", default.metrics_address),
+            health_address=_address(environment, "ORDER_WORKER_HEALTH_ADDRESS", default.health_address),
+            graceful_shutdown=timedelta(
+                seconds=_number(
+                    environment,
+                    "ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS",
+                    int(default.graceful_shutdown.total_seconds()),
+                    least=0,
+                )
+            ),
+            max_concurrent_activities=_number(
+                environment,
+                "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES",
+                default.max_concurrent_activities,
+                least=1,
+            ),
+        )
+
+
+def _ledger_url(environment: Mapping[str, str], default: str) -> str:
+    value = environment.get("ORDER_LEDGER_URL") or default
+    wanted = "ORDER_LEDGER_URL must be sqlite:///<file> or postgresql://<user>@<host>/<database>"
+    try:
+        url = make_url(value)
+    except ArgumentError:
+        # The value is not repeated, here and below: it may hold a password.
+        raise SettingsError(wanted) from None
+    if url.drivername not in ("sqlite", "postgresql") or not url.database or url.database == ":memory:":
+        raise SettingsError(f"{wanted}, not {url.drivername}://…")
+    return value
+
+
+def _address(environment: Mapping[str, str], name: str, default: Address | None) -> Address | None:
+    value = environment.get(name)
+    if value is None:
+        return default
+    if not value:
+        return None
+    host, _, port = value.rpartition(":")
+    if not host or not port.isdecimal() or not 0 < int(port) < 65536:
+        raise SettingsError(f"{name} must be <host>:<port> or empty, not {value!r}")
+    return Address(host.strip("[]"), int(port))
+
+
+def _number(environment: Mapping[str, str], name: str, default: int, *, least: int) -> int:
+    value = environment.get(name)
+    if not value:
+        return default
+    if not value.isdecimal() or int(value) < least:
+        raise SettingsError(f"{name} must be a whole number of at least {least}, not {value!r}")
+    return int(value)

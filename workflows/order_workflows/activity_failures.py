@@ -1,0 +1,26 @@
+"""Reading what an activity failed with. A remote activity's error is the cause of an ActivityError; a local
+activity's arrives bare."""
+
+from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+
+from order_domain.snapshot import ErrorRecord
+
+
+def reason_of(failure: FailureError) -> ErrorRecord:
+    """The error by its name in order_domain.errors, or by its kind where it is none of ours, such as a time-out."""
+    error = _root(failure)
+    if isinstance(error, ApplicationError):
+        return ErrorRecord(type=error.type or "ActivityFailed", message=error.message[:1024])
+    return ErrorRecord(type=type(error).__name__, message=str(error)[:1024])
+
+
+def attempts_of(failure: FailureError) -> int:
+    """Which attempt failed last; 0 where the error does not tell."""
+    error = _root(failure)
+    details = error.details if isinstance(error, ApplicationError) else ()
+    first = details[0] if details else None
+    return int(first.get("attempts", 0)) if isinstance(first, dict) else 0
+
+
+def _root(failure: FailureError) -> BaseException:
+    return failure.cause or failure if isinstance(failure, ActivityError) else failure
