@@ -19,14 +19,14 @@ from order_operator import metrics
 from order_operator.api_names import CRDS
 from order_operator.handlers import build_registry, build_settings
 from order_operator.http_endpoints import Heartbeat, probe, prometheus_page, serving
-from order_operator.kubernetes_api import KubernetesApi
+from order_operator.kubernetes_api import KubernetesApi, NotFound
 from order_operator.leadership import Leadership
 from order_operator.order_classes import OrderClasses
 from order_operator.reconcile import Reconciler
 from order_operator.settings import Settings, SettingsError
 from order_operator.temporal_connection import TemporalConnection
 
-CRD_POLL_SECONDS = 2.0
+CRD_POLL_SECONDS = 1.0
 
 logger = logging.getLogger(__name__)
 
@@ -60,11 +60,9 @@ async def run(settings: Settings) -> int:
 
 
 async def _lead(settings: Settings, api: KubernetesApi, leadership: Leadership, stop: asyncio.Event) -> int:
-    if not await _before(stop, _wait_for_crds(api)):
-        return 0
     classes = OrderClasses()
-    for body in await api.list_order_classes():
-        classes.put(body)
+    if not await _before(stop, _know_classes(api, classes)):
+        return 0
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
     reconciler = Reconciler(api, connection, classes, settings)
     gauges = metrics.CurrentOrders(reconciler.statuses)
@@ -120,20 +118,22 @@ async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
     return True
 
 
-async def _wait_for_crds(api: KubernetesApi) -> None:
-    told = False
+async def _know_classes(api: KubernetesApi, classes: OrderClasses) -> None:
+    """Fill `classes` once both kinds are served, however long that takes; a fresh API server answers 429 at first."""
+    told = ""
     while True:
-        missing = []
         try:
             missing = [name for name in CRDS if not await api.crd_established(name)]
             if not missing:
+                for body in await api.list_order_classes():
+                    classes.put(body)
                 return
             problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
-        except (client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
-            problem = f"the API server does not answer: {failed}"
-        if not told:
+        except (client.ApiException, NotFound, aiohttp.ClientError, TimeoutError) as failed:
+            problem = f"the API server does not answer: {type(failed).__name__}"
+        if told != problem:
             logger.warning("waiting: %s", problem)
-            told = True
+            told = problem
         await asyncio.sleep(CRD_POLL_SECONDS)
 
 

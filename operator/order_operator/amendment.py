@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from temporalio.client import WorkflowUpdateFailedError
@@ -30,6 +30,8 @@ from order_workflows.contract import (
 
 ANSWER_SECONDS = 10.0
 """How long one Update waits for a worker before it is sent again under its id, which repeats nothing."""
+PAUSE_SECONDS = 1.0
+"""Before an amendment that could not be sent is tried again."""
 MAX_IN_FLIGHT = 100
 
 logger = logging.getLogger(__name__)
@@ -90,47 +92,57 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
     return changes
 
 
+@dataclass
+class _Answers:
+    """What became of one order's amendments, by update id."""
+
+    sent_at: dict[str, float] = field(default_factory=dict)
+    accepted: set[str] = field(default_factory=set)
+    refused: dict[str, Refusal] = field(default_factory=dict)
+
+    def keep_only(self, wanted: set[str]) -> None:
+        """Forget what is effective by now, or belongs to an earlier generation of the spec."""
+        self.sent_at = {key: at for key, at in self.sent_at.items() if key in wanted}
+        self.accepted &= wanted
+        self.refused = {key: refusal for key, refusal in self.refused.items() if key in wanted}
+
+
 class Amender:
     """Sends amendments without holding up the queue, and remembers the answers.
 
     `answered` is called with the uid when an answer is in. Acceptances are remembered until the scanner has seen
-    their effect, so that the time between the two sends nothing twice; refusals for as long as the generation lasts.
+    their effect, so that nothing is sent twice in between; refusals for as long as the generation lasts.
     """
 
     def __init__(self, connection: TemporalConnection, answered: Callable[[str], None]) -> None:
         self._connection = connection
         self._answered = answered
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._in_flight: dict[str, tuple[float, asyncio.Task[None]]] = {}
-        self._accepted: dict[str, set[str]] = {}
-        self._refused: dict[str, dict[str, Refusal]] = {}
+        self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._answers: dict[str, _Answers] = {}
 
     def send(self, observation: Observation, changes: Sequence[Amendment]) -> list[Refusal]:
         """Send what has no answer yet; what was refused for good comes back."""
-        uid = observation.key.uid
-        wanted = {change.update_id for change in changes}
-        refused = {key: value for key, value in self._refused.get(uid, {}).items() if key in wanted}
-        self._refused[uid] = refused
-        self._accepted[uid] = self._accepted.get(uid, set()) & wanted
+        answers = self._answers.setdefault(observation.key.uid, _Answers())
+        answers.keep_only({change.update_id for change in changes})
         for change in changes:
-            known = change.update_id in refused or change.update_id in self._accepted[uid]
-            if not known and change.update_id not in self._in_flight:
-                task = asyncio.create_task(self._send(observation, change))
-                self._in_flight[change.update_id] = (time.monotonic(), task)
-        return list(refused.values())
+            key = change.update_id
+            if key not in answers.refused and key not in answers.accepted and key not in self._in_flight:
+                answers.sent_at.setdefault(key, time.monotonic())
+                self._in_flight[key] = asyncio.create_task(self._send(observation, change, answers))
+        return list(answers.refused.values())
 
-    def applying_seconds(self, changes: Sequence[Amendment]) -> float | None:
-        """For how long the oldest of `changes` has been without an answer; None if all are answered."""
-        started = [self._in_flight[item.update_id][0] for item in changes if item.update_id in self._in_flight]
-        return time.monotonic() - min(started) if started else None
+    def pending_seconds(self, uid: str) -> float | None:
+        """For how long the oldest change has been neither refused nor seen to have its effect; None without one."""
+        answers = self._answers.get(uid, _Answers())
+        pending = [at for key, at in answers.sent_at.items() if key not in answers.refused]
+        return time.monotonic() - min(pending) if pending else None
 
     def forget(self, uid: str) -> None:
         """The order has ended or is gone."""
-        self._accepted.pop(uid, None)
-        self._refused.pop(uid, None)
+        self._answers.pop(uid, None)
 
-    async def _send(self, observation: Observation, change: Amendment) -> None:
-        uid = observation.key.uid
+    async def _send(self, observation: Observation, change: Amendment, answers: _Answers) -> None:
         log = {"order": f"{observation.key.namespace}/{observation.key.name}", "group": change.group}
         handle = self._connection.client.get_workflow_handle(observation.workflow_id)
         try:
@@ -142,17 +154,18 @@ class Amender:
             reason = cause.type if isinstance(cause, ApplicationError) and cause.type else "Refused"
             message = cause.message if isinstance(cause, ApplicationError) else str(cause)
             logger.info("amendment refused: %s", message, extra=log)
-            self._refused.setdefault(uid, {})[change.update_id] = Refusal(change.group, reason, message)
+            answers.refused[change.update_id] = Refusal(change.group, reason, message)
         except RPCError as failed:
             # NOT_FOUND: the order ended first, which the scanner will tell.
             if failed.status is not RPCStatusCode.NOT_FOUND:
                 logger.warning("amendment not sent: %s", failed.message, extra=log)
                 self._connection.lost()
+            await asyncio.sleep(PAUSE_SECONDS)
         except TimeoutError:
             logger.warning("no worker answered an amendment yet", extra=log)
         else:
             logger.info("amendment accepted", extra=log)
-            self._accepted.setdefault(uid, set()).add(change.update_id)
+            answers.accepted.add(change.update_id)
         finally:
             self._in_flight.pop(change.update_id, None)
-            self._answered(uid)
+            self._answered(observation.key.uid)

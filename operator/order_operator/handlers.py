@@ -18,8 +18,9 @@ def build_registry(reconciler: Reconciler, classes: OrderClasses) -> kopf.Operat
     def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
+    # Coroutines, though nothing is awaited: kopf runs plain functions in threads, and the reconciler has only one.
     @kopf.on.event(GROUP, VERSION, ORDERS, registry=registry)
-    def order_changed(event: Mapping[str, Any], **_: Any) -> None:
+    async def order_changed(event: Mapping[str, Any], **_: Any) -> None:
         # DELETED is told apart because the object is the last one there was, not because of what it holds.
         if event["type"] == "DELETED":
             reconciler.remove(event["object"])
@@ -27,7 +28,7 @@ def build_registry(reconciler: Reconciler, classes: OrderClasses) -> kopf.Operat
             reconciler.put(event["object"])
 
     @kopf.on.event(GROUP, VERSION, ORDER_CLASSES, registry=registry)
-    def class_changed(event: Mapping[str, Any], **_: Any) -> None:
+    async def class_changed(event: Mapping[str, Any], **_: Any) -> None:
         if event["type"] == "DELETED":
             classes.remove(event["object"]["metadata"]["name"])
         else:

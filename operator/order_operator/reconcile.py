@@ -37,10 +37,10 @@ from order_workflows.contract import SIGNAL_ORPHAN, RunKey, input_hash, workflow
 
 CONCURRENCY = 50
 """Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
-PROGRESS_INTERVAL_SECONDS = 2.0
+PROGRESS_INTERVAL_SECONDS = 5.0
 """Least time between two status writes that show progress only; phases are shown at once."""
-ANSWER_GRACE_SECONDS = 1.0
-"""An edit that is answered within this time is shown with its answer, in one write."""
+ANSWER_GRACE_SECONDS = 2.0
+"""An edit that is answered and has its effect within this time is shown in one write, with its effect."""
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class Edits:
     problem: Problem | None = None
     refusals: Sequence[Refusal] = ()
     unanswered: float | None = None
-    """Seconds since the oldest edit without an answer was sent; None if all are answered."""
+    """Seconds since the oldest edit was sent that is neither refused nor effective; None if there is none."""
 
 
 class Reconciler:
@@ -226,7 +226,7 @@ class Reconciler:
         if changes and self._connection.problem is not None:
             return Edits(self._connection.problem, unanswered=ANSWER_GRACE_SECONDS)
         refusals = self.amender.send(observation, changes)
-        return Edits(problem, refusals, self.amender.applying_seconds(changes))
+        return Edits(problem, refusals, self.amender.pending_seconds(uid))
 
     async def _ask(self, order: OrderResource) -> Observation | None:
         key = RunKey(order.namespace, order.name, order.uid)

@@ -40,7 +40,8 @@ class Settings:
     create_search_attributes: bool
     """ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES: whether missing ones are registered. Default true."""
     identity: str
-    """Name of this process in the Lease: the host's name, which is the pod's, and the process id elsewhere."""
+    """ORDER_OPERATOR_IDENTITY: name of this process in the Lease, such as the pod's name; a process that comes back
+    under the name of a dead leader leads at once. Default: host name and process id."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], pid: int) -> "Settings":
@@ -54,7 +55,7 @@ class Settings:
             probes=_address(environment, "ORDER_OPERATOR_PROBES_ADDRESS", "0.0.0.0:8080"),
             lease_namespace=environment.get("ORDER_OPERATOR_LEASE_NAMESPACE") or "order-platform",
             create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
-            identity=f"{socket.gethostname()}_{pid}",
+            identity=environment.get("ORDER_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{pid}",
         )
 
 

@@ -37,9 +37,7 @@ def test_workflow_code_imports_no_other_third_party_package(package: str) -> Non
     graph = grimp.build_graph("order_domain", "order_workflows", include_external_packages=True)
     ours = {package, *graph.find_descendants(package)}
 
-    imported = {
-        name.partition(".")[0] for module in ours for name in graph.find_modules_directly_imported_by(module)
-    }
+    imported = {name.partition(".")[0] for module in ours for name in graph.find_modules_directly_imported_by(module)}
 
     third_party = imported - {"order_domain", "order_workflows"} - set(sys.stdlib_module_names)
     assert third_party <= ALLOWED[package]

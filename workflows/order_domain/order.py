@@ -118,8 +118,8 @@ class DeletionPolicy(StrEnum):
 
 
 class OrderSpec(Value):
-    """The wanted order. Identity, customer, currency and class are fixed once created; the rest may be edited until
-    the workflow has gone past the step that uses it."""
+    """The wanted order. Identity, customer, class, currency, payment and lines are fixed once created; the rest may be
+    edited until the workflow has gone past the step that uses it."""
 
     order_id: Identifier | None = Field(default=None, alias="orderID")
     """The shop's order number, unique within the namespace; default: the resource's name."""
@@ -129,7 +129,7 @@ class OrderSpec(Value):
     currency: Currency
     """ISO 4217 code of every amount in this order."""
     lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
-    """What is ordered; keyed by `lineID`."""
+    """What is ordered; keyed by `lineID`, fixed once created."""
     total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
     """Total in minor units; if given it must equal the sum of quantity x unitPriceMinor over all lines."""
     shipping_address: Address

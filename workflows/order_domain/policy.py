@@ -22,6 +22,15 @@ class StepName(StrEnum):
     NOTIFY = "Notify"
 
 
+MUST_PRECEDE = (
+    (StepName.RECEIVE, StepName.VALIDATE),
+    (StepName.RESERVE_STOCK, StepName.CHARGE_PAYMENT),
+    (StepName.CHARGE_PAYMENT, StepName.SHIP),
+    (StepName.SHIP, StepName.NOTIFY),
+)
+"""In every pipeline that has the second, the first comes before it."""
+
+
 class ApprovalMode(StrEnum):
     """When an order needs a person's approval."""
 
@@ -100,7 +109,7 @@ class OrderClassSpec(Value):
             raise ValueError("pipeline: a step may occur only once")
         if steps[0] is not StepName.RECEIVE:
             raise ValueError("pipeline: must start with Receive, which makes the order number unique")
-        for earlier, later in _MUST_PRECEDE:
+        for earlier, later in MUST_PRECEDE:
             if later in steps and (earlier not in steps or steps.index(earlier) > steps.index(later)):
                 raise ValueError(f"pipeline: {later} needs {earlier} before it")
         gated = StepName.APPROVAL in steps and StepName.CHARGE_PAYMENT in steps
@@ -109,11 +118,3 @@ class OrderClassSpec(Value):
         if self.approval.mode is not ApprovalMode.NEVER and StepName.APPROVAL not in steps:
             raise ValueError(f"approval: mode {self.approval.mode} needs the step Approval in the pipeline")
         return self
-
-
-_MUST_PRECEDE = (
-    (StepName.RECEIVE, StepName.VALIDATE),
-    (StepName.RESERVE_STOCK, StepName.CHARGE_PAYMENT),
-    (StepName.CHARGE_PAYMENT, StepName.SHIP),
-    (StepName.SHIP, StepName.NOTIFY),
-)

@@ -1,0 +1,96 @@
+# The two commands that matter: `make demo` and `make test`. `make` alone lists the rest.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+DEVSTACK := $(BIN)/python -m order_devstack
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup up down status clean demo test test-unit test-replay test-contract test-workflow \
+	test-integration bench check fmt lint types imports generate check-generated lock
+
+help: ## List the commands.
+	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Run
+demo: setup ## Real orders on a real stack, each to its end: needs Go and, the first time, a quarter of an hour. KEEP=1 leaves the stack up.
+	@$(BIN)/python -m order_devstack demo $(if $(KEEP),--keep)
+
+up: setup ## Start the whole stack in the background; a second time, start what has died.
+	@$(DEVSTACK) up
+
+status: setup ## What runs, and where.
+	@$(DEVSTACK) status
+
+down: setup ## Stop the stack; its data stays.
+	@$(DEVSTACK) down
+
+clean: setup ## Stop the stack and delete its data.
+	@$(DEVSTACK) clean
+
+##@ Test
+test: setup ## Every level, on real servers.
+	@$(DEVSTACK) obtain
+	@$(BIN)/pytest
+
+test-unit: setup ## Pure functions and single parts. No server, seconds.
+	@$(BIN)/pytest tests/unit
+
+test-replay: setup ## Recorded histories against today's workflow. No server, seconds.
+	@$(BIN)/pytest tests/replay
+
+test-contract: setup ## Ledger, providers, charts, generated files: what both sides of a seam rely on.
+	@$(DEVSTACK) obtain
+	@$(BIN)/pytest tests/contract
+
+test-workflow: setup ## The workflow on a real Temporal server, the outside world scripted. A minute.
+	@$(DEVSTACK) obtain
+	@$(BIN)/pytest tests/workflow
+
+test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
+	@$(DEVSTACK) obtain
+	@$(BIN)/pytest tests/integration
+
+bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
+	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+##@ Develop
+setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.
+
+check: lint types imports check-generated ## Everything that needs no server; what CI runs first.
+
+fmt: setup ## Format the code.
+	@$(BIN)/ruff format -q .
+	@$(BIN)/ruff check -q --fix .
+
+lint: setup ## Style and common mistakes.
+	@$(BIN)/ruff check --output-format concise .
+	@$(BIN)/ruff format --check -q .
+
+types: setup ## mypy, strict.
+	@$(BIN)/mypy
+
+imports: setup ## Who may import whom.
+	@$(BIN)/lint-imports
+
+generate: setup ## Write the CRDs and the charts' copies of generated files.
+	@$(BIN)/python -m order_operator.crd
+
+check-generated: setup ## Fail if `make generate` would change a file.
+	@$(BIN)/python -m order_operator.crd --check
+
+lock: ## Pin every dependency anew from pyproject.toml; needs uv.
+	@for extra in operator worker; do \
+		uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+			--extra $$extra -o requirements/$$extra.txt pyproject.toml; done
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--extra operator --extra worker --group dev -o requirements/dev.txt pyproject.toml
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("order-platform needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
+	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
+	@echo "installing the Python dependencies into $(VENV)"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

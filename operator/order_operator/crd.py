@@ -1,0 +1,368 @@
+"""The resource kinds, as generated from the models: `python -m order_operator.crd [--check]`.
+
+Types, bounds and descriptions come from the pydantic models. What a type cannot say stands here as data: CEL rules
+(a message always says what to do), list keys, printer columns, selectable fields.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from order_domain.money import MAX_MINOR
+from order_domain.order import OrderSpec
+from order_domain.policy import MUST_PRECEDE, OrderClassSpec, StepName
+from order_operator.api_names import (
+    DEFAULT_CLASS_ANNOTATION,
+    GROUP,
+    ORDER_CLASS_KIND,
+    ORDER_CLASSES,
+    ORDER_KIND,
+    ORDERS,
+    VERSION,
+)
+from order_operator.status import OrderResourceStatus
+from order_operator.structural_schema import Leniency, Schema, structural_schema
+
+CATEGORY = "order-platform"
+
+MAX_STATUS_STRING = 1024
+"""Bound of status strings without one of their own; with the bounded lists it keeps a status below 64 KiB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rule:
+    """One CEL rule (`x-kubernetes-validations`)."""
+
+    at: str
+    """Path of the schema node that is `self`, for example `spec.approval`; empty for the whole resource."""
+    rule: str
+    message: str
+    """What is wrong and what to do, for a person."""
+    field: str | None = None
+    """Path below `at` that the error names, when it is not `at` itself."""
+    reason: Literal["FieldValueInvalid", "FieldValueForbidden", "FieldValueRequired"] = "FieldValueInvalid"
+
+    def render(self) -> Schema:
+        """The rule as the API spells it."""
+        path = {"fieldPath": f".{self.field}"} if self.field else {}
+        return {"rule": self.rule, "message": self.message, **path, "reason": self.reason}
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of `kubectl get`."""
+
+    name: str
+    path: str
+    type: Literal["string", "integer", "date"] = "string"
+    wide: bool = False
+    """True shows it with `-o wide` only."""
+
+    def render(self) -> Schema:
+        """The column as the API spells it."""
+        return {"name": self.name, "type": self.type, "jsonPath": self.path} | ({"priority": 1} if self.wide else {})
+
+
+def _fixed(field: str, *, optional: bool = False) -> Rule:
+    message = f"{field} is fixed once the order exists: cancel or delete this order and create another"
+    if optional:
+        # Added and removed counts as changed too, which a rule on the field itself would not see.
+        same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+        return Rule(at="spec", rule=same, message=message, field=field, reason="FieldValueForbidden")
+    return Rule(at=f"spec.{field}", rule="self == oldSelf", message=message, reason="FieldValueForbidden")
+
+
+def _frozen(field: str, conditions: Sequence[str], message: str) -> Rule:
+    """`spec.<field>` may not change once one of `conditions` is True in the status that the operator wrote."""
+    holds = " || ".join(f"c.type == '{name}'" for name in conditions)
+    return Rule(
+        at="",
+        # has() all the way: comparing through optionals is estimated at a hundred times the cost budget.
+        rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || "
+        f"!oldSelf.status.conditions.exists(c, ({holds}) && c.status == 'True') || "
+        f"self.spec.{field} == oldSelf.spec.{field}",
+        message=message,
+        field=f"spec.{field}",
+        reason="FieldValueForbidden",
+    )
+
+
+_SUM = "self.lines.map(line, line.quantity * line.unitPriceMinor).sum()"
+
+ORDER_RULES = (
+    _fixed("orderID", optional=True),
+    _fixed("className", optional=True),
+    _fixed("customer"),
+    _fixed("currency"),
+    _fixed("payment"),
+    # No Update of the workflow changes lines yet; when one does, they freeze with the condition Charged instead.
+    _fixed("lines"),
+    Rule(
+        at="",
+        rule="has(self.spec.orderID) || self.metadata.name.size() <= 63",
+        message="without orderID the name is the order number, which has at most 63 characters: "
+        "set spec.orderID or choose a shorter name",
+        field="spec.orderID",
+        reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec",
+        rule=f"!has(self.totalMinor) || self.totalMinor == {_SUM}",
+        message="totalMinor must be the sum of quantity x unitPriceMinor over all lines: correct it or leave it out",
+        field="totalMinor",
+    ),
+    Rule(
+        at="spec",
+        rule=f"{_SUM} <= {MAX_MINOR}",
+        message=f"the lines sum to more than {MAX_MINOR} minor units: split the order",
+        field="lines",
+    ),
+    _frozen(
+        "shippingAddress",
+        ["Shipped", "Finished"],
+        "shippingAddress is fixed once the order is shipped or finished: ask the carrier, or create another order",
+    ),
+    Rule(
+        at="spec",
+        rule="!has(oldSelf.approval) || (has(self.approval) && self.approval == oldSelf.approval)",
+        message="the first decision is final: to stop an approved order set spec.cancellation",
+        field="approval",
+        reason="FieldValueForbidden",
+    ),
+)
+
+
+def _precedence_rules() -> list[Rule]:
+    return [
+        Rule(
+            at="spec.pipeline",
+            rule=f"!('{later}' in self) || "
+            f"('{earlier}' in self && self.indexOf('{earlier}') < self.indexOf('{later}'))",
+            message=f"{later} needs {earlier} before it: add or move {earlier}",
+        )
+        for earlier, later in MUST_PRECEDE
+    ]
+
+
+ORDER_CLASS_RULES = (
+    Rule(
+        at="spec.pipeline",
+        rule="self.all(step, self.exists_one(other, other == step))",
+        message="a step may occur only once: remove the second one",
+    ),
+    Rule(
+        at="spec.pipeline",
+        rule=f"self.size() == 0 || self[0] == '{StepName.RECEIVE}'",
+        message=f"must start with {StepName.RECEIVE}, which makes the order number unique: put it first",
+    ),
+    *_precedence_rules(),
+    Rule(
+        at="spec.pipeline",
+        rule=f"!('{StepName.APPROVAL}' in self) || !('{StepName.CHARGE_PAYMENT}' in self) || "
+        f"self.indexOf('{StepName.APPROVAL}') < self.indexOf('{StepName.CHARGE_PAYMENT}')",
+        message=f"{StepName.APPROVAL} must come before {StepName.CHARGE_PAYMENT}: move it forward",
+    ),
+    Rule(
+        at="spec.approval",
+        rule="self.mode != 'Threshold' || has(self.thresholdMinor)",
+        message="mode Threshold needs thresholdMinor: set it, or use mode Always or Never",
+        field="thresholdMinor",
+        reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec.approval",
+        rule="self.mode != 'Threshold' || has(self.currency)",
+        message="mode Threshold needs the currency of thresholdMinor: set it",
+        field="currency",
+        reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec",
+        rule=f"self.approval.mode == 'Never' || '{StepName.APPROVAL}' in self.pipeline",
+        message=f"this approval mode needs the step {StepName.APPROVAL} in the pipeline: add it, or use mode Never",
+        field="pipeline",
+    ),
+)
+
+
+def order_crd() -> Schema:
+    """The CustomResourceDefinition of Order."""
+    status = structural_schema(OrderResourceStatus, Leniency(max_length=MAX_STATUS_STRING, defaults=False))
+    # One writer applies the whole of each: as atoms they cost one entry in managedFields instead of one per field.
+    for name, node in status["properties"].items():
+        if node["type"] == "object":
+            status["properties"][name] = node | {"x-kubernetes-map-type": "atomic"}
+    schema = _resource(
+        "A customer's order, carried from receipt to delivery by a Temporal workflow that survives every restart.",
+        spec=structural_schema(OrderSpec),
+        status=status,
+    )
+    _list_map(schema, "spec.lines", "lineID")
+    _list_map(schema, "status.conditions", "type")
+    return _definition(
+        kind=ORDER_KIND,
+        plural=ORDERS,
+        short_name="ord",
+        scope="Namespaced",
+        schema=_with_rules(schema, ORDER_RULES),
+        columns=[
+            Column("Phase", ".status.phase"),
+            Column("Status", ".status.orderStatus"),
+            Column("Progress", ".status.progress", "integer"),
+            Column("Total", ".status.total"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Class", ".status.className", wide=True),
+            Column("Approved-By", ".status.approval.by", wide=True),
+            Column("Tracking", ".status.shipments[0].trackingNumber", wide=True),
+            Column("Workflow", ".status.workflow.id", wide=True),
+            Column("Message", '.status.conditions[?(@.type=="Ready")].message', wide=True),
+        ],
+        selectable=[".status.phase", ".status.orderStatus", ".spec.className", ".spec.customer.id"],
+    )
+
+
+def order_class_crd() -> Schema:
+    """The CustomResourceDefinition of OrderClass."""
+    schema = _resource(
+        "Policy for orders: which steps in which order, who must approve, how often to retry. "
+        f'The class annotated `{DEFAULT_CLASS_ANNOTATION}: "true"` serves orders that name none.',
+        spec=structural_schema(OrderClassSpec),
+    )
+    return _definition(
+        kind=ORDER_CLASS_KIND,
+        plural=ORDER_CLASSES,
+        short_name="oclass",
+        scope="Cluster",
+        schema=_with_rules(schema, ORDER_CLASS_RULES),
+        columns=[
+            Column("Approval", ".spec.approval.mode"),
+            Column("Threshold", ".spec.approval.thresholdMinor", "integer"),
+            Column("Currency", ".spec.approval.currency"),
+            Column("Default", f".metadata.annotations.{DEFAULT_CLASS_ANNOTATION.replace('.', chr(92) + '.')}"),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Pipeline", ".spec.pipeline", wide=True),
+        ],
+    )
+
+
+def _resource(description: str, *, spec: Schema, status: Schema | None = None) -> Schema:
+    parts = {"spec": spec} | ({"status": status} if status else {})
+    return {"description": description, "type": "object", "required": ["spec"], "properties": parts}
+
+
+def _definition(
+    *,
+    kind: str,
+    plural: str,
+    short_name: str,
+    scope: Literal["Namespaced", "Cluster"],
+    schema: Schema,
+    columns: Sequence[Column],
+    selectable: Sequence[str] = (),
+) -> Schema:
+    version: Schema = {"name": VERSION, "served": True, "storage": True}
+    if "status" in schema["properties"]:
+        version["subresources"] = {"status": {}}
+    version["additionalPrinterColumns"] = [column.render() for column in columns]
+    if selectable:
+        version["selectableFields"] = [{"jsonPath": path} for path in selectable]
+    version["schema"] = {"openAPIV3Schema": schema}
+    return {
+        "apiVersion": "apiextensions.k8s.io/v1",
+        "kind": "CustomResourceDefinition",
+        "metadata": {"name": f"{plural}.{GROUP}"},
+        "spec": {
+            "group": GROUP,
+            "scope": scope,
+            "names": {
+                "kind": kind,
+                "listKind": f"{kind}List",
+                "plural": plural,
+                "singular": kind.lower(),
+                "shortNames": [short_name],
+                "categories": [CATEGORY],
+            },
+            "versions": [version],
+        },
+    }
+
+
+def _node(schema: Schema, path: str) -> Schema:
+    for name in path.split(".") if path else ():
+        schema = schema["properties"][name]
+    return schema
+
+
+def _list_map(schema: Schema, path: str, key: str) -> None:
+    _node(schema, path).update({"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": [key]})
+
+
+def _with_rules(schema: Schema, rules: Sequence[Rule]) -> Schema:
+    for rule in rules:
+        _node(schema, rule.at).setdefault("x-kubernetes-validations", []).append(rule.render())
+    return schema
+
+
+class _Dumper(yaml.SafeDumper):
+    """Spells a repeated value out each time: anchors would hide the schema from its readers."""
+
+    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - the signature is PyYAML's
+        return True
+
+
+_GENERATED = "# Generated by `make generate` from the models in order_domain and order_operator; do not edit.\n"
+_KEEP = "  {{- if .Values.keep }}\n  annotations:\n    helm.sh/resource-policy: keep\n  {{- end }}\n"
+
+
+def generated_files(root: Path) -> dict[Path, str]:
+    """Every generated file below `root` with the text that it should have."""
+    files = {}
+    for plural, crd in {ORDERS: order_crd(), ORDER_CLASSES: order_class_crd()}.items():
+        text = yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
+        assert "{{" not in text, "Helm would read this as a template"
+        name = f"  name: {plural}.{GROUP}\n"
+        files[root / f"manifests/crds/{plural}.yaml"] = _GENERATED + text
+        files[root / f"charts/order-platform-crds/templates/{plural}.yaml"] = _GENERATED + text.replace(
+            name, name + _KEEP, 1
+        )
+    for source in sorted((root / "manifests/classes").glob("*.yaml")):
+        files[root / "charts/order-platform/files/classes" / source.name] = source.read_text()
+    return files
+
+
+def stale_files(root: Path) -> list[Path]:
+    """The generated files that are missing, differ from their source, or have lost it."""
+    wanted = generated_files(root)
+    copies = (root / "charts/order-platform/files/classes").glob("*.yaml")
+    stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
+    return stale + [path for path in copies if path not in wanted]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Writes the stale files, or with `--check` only names them; 1 if a check found any."""
+    parser = argparse.ArgumentParser(prog="python -m order_operator.crd", description="Write the generated manifests.")
+    parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
+    parser.add_argument("--root", type=Path, default=Path(), help="checkout to work on (default: current folder)")
+    options = parser.parse_args(arguments)
+    stale = stale_files(options.root)
+    for path in stale:
+        if options.check:
+            sys.stderr.write(f"{path} is stale: run make generate\n")
+            continue
+        sys.stdout.write(f"{path}\n")
+        text = generated_files(options.root).get(path)
+        if text is None:
+            path.unlink()
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    return 1 if options.check and stale else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,166 @@
+"""What a test does to a cluster and waits for, in the words of the product."""
+
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from order_devstack.errors import CommandFailed
+from order_devstack.stack import Stack
+
+ORDERS = "orders.order-platform.dev"
+PATIENCE_SECONDS = 60.0
+POLL_SECONDS = 0.2
+
+
+class Cluster:
+    """One namespace of a running platform."""
+
+    def __init__(self, stack: Stack, namespace: str) -> None:
+        self.stack = stack
+        self.namespace = namespace
+        stack.kubectl("create", "namespace", namespace)
+
+    def apply(self, name: str = "order", *, total: int = 50_000, **changes: Any) -> None:
+        """Apply an order of class `threshold`; `changes` replace fields of its spec, None removes one."""
+        spec = {
+            "className": "threshold",
+            "customer": {"id": "CUST-12345", "email": "ana@example.com"},
+            "currency": "USD",
+            "lines": [{"lineID": "1", "sku": "PROD-001", "quantity": 1, "unitPriceMinor": total}],
+            "shippingAddress": {
+                "name": "Ana Torres",
+                "line1": "1 Main Street",
+                "city": "Springfield",
+                "postalCode": "62701",
+                "country": "US",
+            },
+            "payment": {"method": "tok_visa"},
+            **changes,
+        }
+        order = {
+            "apiVersion": "order-platform.dev/v1alpha1",
+            "kind": "Order",
+            "metadata": {"name": name},
+            "spec": {key: value for key, value in spec.items() if value is not None},
+        }
+        self.create(order)
+
+    def create(self, manifest: dict[str, Any]) -> None:
+        """Apply any object."""
+        self.kubectl("apply", "--filename=-", input=json.dumps(manifest))
+
+    def patch(self, name: str, *arguments: str, **spec: Any) -> None:
+        """Merge-patch the order's spec."""
+        body = json.dumps({"spec": spec})
+        self.kubectl("patch", ORDERS, name, "--type=merge", "--patch", body, *arguments)
+
+    def create_status(self, name: str, status: dict[str, Any]) -> None:
+        """Replace the order's status, as an administrator could."""
+        order = self.order(name)
+        order["status"] = status
+        self.stack.kubectl("replace", "--subresource=status", "--filename=-", input=json.dumps(order))
+
+    def api_writes(self) -> int:
+        """Writes of orders and of events so far, as the API server counts them."""
+        page = self.stack.kubectl("get", "--raw", "/metrics")
+        return sum(
+            int(float(line.rsplit(" ", 1)[1]))
+            for line in page.splitlines()
+            if line.startswith("apiserver_request_total{")
+            and ('group="order-platform.dev"' in line or 'group="events.k8s.io"' in line)
+            and re.search(r'verb="(POST|PUT|PATCH|APPLY|DELETE)"', line)
+        )
+
+    def delete(self, name: str, *arguments: str) -> None:
+        """Delete the order; returns when it is gone, unless told otherwise."""
+        self.kubectl("delete", ORDERS, name, "--timeout=60s", *arguments)
+
+    def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess spells it
+        """kubectl in this namespace."""
+        return self.stack.kubectl(*arguments, "--namespace", self.namespace, input=input)
+
+    def order(self, name: str = "order") -> dict[str, Any]:
+        """The order as it is now; empty if there is none."""
+        try:
+            found: dict[str, Any] = json.loads(self.kubectl("get", ORDERS, name, "--output=json"))
+        except CommandFailed as failed:
+            if "NotFound" in str(failed):
+                return {}
+            raise
+        return found
+
+    def status(self, name: str = "order") -> dict[str, Any]:
+        """The order's status as it is now."""
+        status: dict[str, Any] = self.order(name).get("status") or {}
+        return status
+
+    def eventually(
+        self, holds: Callable[[dict[str, Any]], bool], name: str = "order", seconds: float = PATIENCE_SECONDS
+    ) -> dict[str, Any]:
+        """The order's status once `holds` is true of it."""
+        deadline = time.monotonic() + seconds
+        status: dict[str, Any] = {}
+        while time.monotonic() < deadline:
+            try:
+                status = self.status(name)
+            except CommandFailed:
+                status = {"unreadable": True}
+            if holds(status):
+                return status
+            time.sleep(POLL_SECONDS)
+        raise AssertionError(f"order {name} did not get there in {seconds:.0f} s; its status is {json.dumps(status)}")
+
+    def reaches(self, phase: str, name: str = "order") -> dict[str, Any]:
+        """The order's status once it is in `phase`."""
+        return self.eventually(lambda status: status.get("phase") == phase, name)
+
+    def condition(self, kind: str, name: str = "order") -> dict[str, Any]:
+        """One condition of the order as it is now; empty if it is not there."""
+        return condition(self.status(name), kind)
+
+    def workflow(self, identifier: str) -> dict[str, Any]:
+        """Temporal's own description of a workflow."""
+        text = self.stack.temporal("workflow", "describe", "--workflow-id", identifier, "--output", "json")
+        described: dict[str, Any] = json.loads(text)
+        return described
+
+    def workflows(self) -> list[str]:
+        """Ids of all workflows that orders of this namespace ever had."""
+        query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/'"
+        text = self.stack.temporal("workflow", "list", "--query", query, "--output", "json")
+        return [item["execution"]["workflowId"] for item in json.loads(text)]
+
+    def charges(self) -> dict[str, tuple[int, int]]:
+        """What the payment provider itself has on record for this namespace's orders: uid -> (captured, refunded),
+        in minor units."""
+        uids = tuple(item.rsplit("/", 1)[1] for item in self.workflows())
+        store = sqlite3.connect(f"file:{self.stack.root / 'data' / 'providers.db'}?mode=ro", uri=True)
+        try:
+            charged = store.execute("SELECT key, amount_minor FROM charges WHERE state = 'captured'").fetchall()
+            refunded = store.execute("SELECT charge_key, amount_minor FROM refunds").fetchall()
+        finally:
+            store.close()
+        return {
+            uid: (
+                sum(amount for key, amount in charged if key.startswith(uid)),
+                sum(amount for key, amount in refunded if key.startswith(uid)),
+            )
+            for uid in uids
+        }
+
+    def stock(self, sku: str = "PROD-001") -> dict[str, int]:
+        """The ledger's row of one article."""
+        ledger = sqlite3.connect(f"file:{self.stack.root / 'data' / 'ledger.db'}?mode=ro", uri=True)
+        ledger.row_factory = sqlite3.Row
+        try:
+            return dict(ledger.execute("SELECT * FROM stock WHERE sku = ?", (sku,)).fetchone())
+        finally:
+            ledger.close()
+
+
+def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
+    """One condition of a status; empty if it is not there."""
+    return next((item for item in status.get("conditions", []) if item["type"] == kind), {})

@@ -1,0 +1,42 @@
+"""Real servers for the integration tests."""
+
+from collections.abc import Iterator
+from itertools import count
+
+import pytest
+from cluster import Cluster
+
+from order_devstack.stack import Stack
+
+_namespaces = count(1)
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """etcd, kube-apiserver and temporal, for the whole session: leave nothing behind that another test could see."""
+    stack = Stack(tmp_path_factory.mktemp("servers"), ui=False)
+    try:
+        stack.start("etcd", "kube-apiserver", "temporal")
+        yield stack
+    finally:
+        stack.clean()
+
+
+@pytest.fixture(scope="session")
+def platform(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Everything: servers, charts, operator, worker. A test that stops a process starts it again."""
+    stack = Stack(tmp_path_factory.mktemp("platform"), ui=False)
+    try:
+        stack.up()
+        yield stack
+    finally:
+        stack.clean()
+
+
+@pytest.fixture
+def cluster(platform: Stack) -> Iterator[Cluster]:
+    """A namespace of its own on the running platform; whatever a test stopped runs again afterwards."""
+    cluster = Cluster(platform, f"test-{next(_namespaces)}")
+    yield cluster
+    if any(process.pid is None for process in platform.status()):
+        platform.up()

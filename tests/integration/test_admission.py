@@ -1,0 +1,348 @@
+"""What the API server accepts and refuses. A bad spec is refused by the models too, since neither trusts the other."""
+
+import copy
+import json
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from order_devstack.errors import CommandFailed
+from order_devstack.stack import Stack
+from order_domain.order import OrderSpec
+from order_domain.policy import OrderClassSpec
+from order_operator.api_names import API_VERSION, FINALIZER
+
+MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
+
+Spec = dict[str, Any]
+Judge = Callable[[str, Spec], None]
+"""Raises ValidationError or CommandFailed if the spec of this kind is refused."""
+
+ADDRESS = {"name": "Ana", "line1": "1 Main Street", "city": "Springfield", "postalCode": "62701", "country": "US"}
+ORDER: Spec = {
+    "orderID": "ORDER-1",
+    "className": "threshold",
+    "customer": {"id": "CUST-1", "email": "ana@example.com"},
+    "currency": "USD",
+    "lines": [
+        {"lineID": "1", "sku": "PROD-001", "quantity": 2, "unitPriceMinor": 100},
+        {"lineID": "2", "sku": "PROD-002", "quantity": 1, "unitPriceMinor": 300},
+    ],
+    "totalMinor": 500,
+    "shippingAddress": ADDRESS,
+    "payment": {"method": "tok_visa"},
+}
+ORDER_CLASS: Spec = {
+    "pipeline": ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"],
+    "approval": {"mode": "Threshold", "thresholdMinor": 1, "currency": "USD"},
+}
+
+
+def lines(count: int, **fields: Any) -> list[Spec]:
+    line = {"sku": "PROD-001", "quantity": 1, "unitPriceMinor": 1, **fields}
+    return [{"lineID": str(number), **line} for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def api(servers: Stack) -> Stack:
+    """With both charts, and the finalizer policy in force."""
+    servers.install_charts()
+    deadline = time.monotonic() + 30
+    while FINALIZER not in create(servers, ORDER)["metadata"].get("finalizers", []):
+        assert time.monotonic() < deadline, "the finalizer policy did not come into force within 30 s"
+        time.sleep(0.2)
+    return servers
+
+
+def create(api: Stack, spec: Spec, kind: str = "Order", **metadata: Any) -> Spec:
+    """The object as the API server would store it."""
+    body = {"apiVersion": API_VERSION, "kind": kind, "metadata": {"name": "tried", **metadata}, "spec": spec}
+    arguments = ("create", "--dry-run=server", "--output=json", "--filename=-")
+    created: Spec = json.loads(api.kubectl(*arguments, input=json.dumps(body)))
+    return created
+
+
+@pytest.fixture(params=["model", "API server"])
+def judge(request: pytest.FixtureRequest) -> Judge:
+    if request.param == "model":
+        models = {"Order": OrderSpec, "OrderClass": OrderClassSpec}
+
+        def by_model(kind: str, spec: Spec) -> None:
+            models[kind].model_validate(spec)
+
+        return by_model
+    api: Stack = request.getfixturevalue("api")
+
+    def by_server(kind: str, spec: Spec) -> None:
+        create(api, spec, kind)
+
+    return by_server
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        pytest.param({"lines": lines(1, quantity=0), "totalMinor": 0}, "quantity", id="a quantity of nothing"),
+        pytest.param({"lines": lines(1, quantity=1.5), "totalMinor": 1}, "quantity", id="half a piece"),
+        pytest.param(
+            {"lines": lines(1, unitPriceMinor=-1), "totalMinor": None}, "unitPriceMinor", id="a price below 0"
+        ),
+        pytest.param({"currency": "XYZ"}, "currency", id="an unknown currency"),
+        pytest.param({"totalMinor": 501}, "totalMinor", id="a total that is not the sum"),
+        pytest.param({"lines": lines(1) * 2, "totalMinor": 2}, "lines", id="two lines of one id"),
+        pytest.param({"lines": lines(300), "totalMinor": 300}, "lines", id="300 lines"),
+        pytest.param({"lines": [], "totalMinor": 0}, "lines", id="no line"),
+        pytest.param(
+            {"lines": lines(10, quantity=10**6, unitPriceMinor=10**9), "totalMinor": None},
+            "lines",
+            id="a sum that doubles would round",
+        ),
+        pytest.param(
+            {"lines": lines(200, description="x" * 600), "totalMinor": 200}, "description", id="more than 128 KiB"
+        ),
+        pytest.param({"shippingAddress": None}, "shippingAddress", id="no address"),
+        pytest.param({"shippingAddress": {**ADDRESS, "country": "usa"}}, "country", id="no country code"),
+        pytest.param({"shippingAddress": {**ADDRESS, "name": "Ana\n"}}, "name", id="a line break in a name"),
+        pytest.param({"customer": {"id": ""}}, "id", id="an empty customer id"),
+        pytest.param({"customer": {"id": "C", "email": "nobody"}}, "email", id="no mail address"),
+        pytest.param({"payment": {"method": "4242 4242 4242 4242"}}, "method", id="card data for a token"),
+        pytest.param({"deletionPolicy": "Keep"}, "deletionPolicy", id="an unknown deletion policy"),
+        pytest.param({"approval": {"decision": "Maybe", "by": "bob"}}, "decision", id="an unknown decision"),
+    ],
+)
+def test_a_bad_order_is_refused_by_the_name_of_the_field(judge: Judge, change: Spec, field: str) -> None:
+    spec = {key: value for key, value in {**ORDER, **change}.items() if value is not None}
+
+    with pytest.raises((ValidationError, CommandFailed), match=rf"\b{field}\b"):
+        judge("Order", spec)
+
+
+def test_the_order_of_more_than_128_kib_is_that_large() -> None:
+    assert len(json.dumps({**ORDER, "lines": lines(200, description="x" * 600)})) > 128 * 1024
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"pipeline": ["Receive", "Validate", "Approval", "Validate"]}, "pipeline"),
+        ({"pipeline": []}, "pipeline"),
+        ({"pipeline": ["Approval"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Teleport"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "ChargePayment"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "Ship"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "ChargePayment", "ReserveStock"]}, "pipeline"),
+        ({"pipeline": ["Receive", "ReserveStock", "ChargePayment", "Approval"]}, "pipeline"),
+        ({"pipeline": ["Receive"], "approval": {"mode": "Always"}}, "pipeline"),
+        ({"approval": {"mode": "Threshold", "currency": "USD"}}, "thresholdMinor"),
+        ({"approval": {"mode": "Threshold", "thresholdMinor": 1}}, "currency"),
+        ({"approval": {"mode": "Always", "windowSeconds": 0}}, "windowSeconds"),
+        ({"retry": {"steps": {"Teleport": {}}}}, "steps"),
+    ],
+    ids=str,
+)
+def test_a_bad_class_is_refused_by_the_name_of_the_field(judge: Judge, change: Spec, field: str) -> None:
+    with pytest.raises((ValidationError, CommandFailed), match=rf"\b{field}\b"):
+        judge("OrderClass", {**ORDER_CLASS, **change})
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("samples/*.yaml")), ids=lambda path: path.stem)
+def test_a_sample_is_accepted(api: Stack, path: Path) -> None:
+    create(api, yaml.safe_load(path.read_text())["spec"])
+
+
+def test_the_largest_legal_order_is_within_the_cost_that_rules_may_have(judge: Judge) -> None:
+    text = "\N{GRINNING FACE}" * 100
+    largest = lines(200, sku="S" * 63, quantity=10**6, unitPriceMinor=10**7, description=text)
+    spec = {**ORDER, "lines": largest, "totalMinor": 200 * 10**13}
+
+    judge("Order", spec)
+
+
+def test_a_name_too_long_for_an_order_number_needs_one_beside_it(api: Stack) -> None:
+    spec = {key: value for key, value in ORDER.items() if key != "orderID"}
+
+    with pytest.raises(CommandFailed, match=r"spec\.orderID"):
+        create(api, spec, name="n" * 64)
+
+
+@pytest.fixture
+def stored(api: Stack) -> Iterator[str]:
+    """Name of an order that exists until the end of the test."""
+    name = f"order-{uuid.uuid4().hex[:8]}"
+    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": {"name": name}, "spec": ORDER}
+    api.kubectl("create", "--filename=-", input=json.dumps(body))
+    yield name
+    # No operator runs that would take the finalizer off.
+    patch(api, name, {"metadata": {"finalizers": None}})
+    api.kubectl("delete", "orders.order-platform.dev", name, "--timeout=20s")
+
+
+def patch(api: Stack, name: str, change: Mapping[str, Any], *arguments: str) -> None:
+    merge = ("patch", "orders.order-platform.dev", name, "--type=merge", f"--patch={json.dumps(change)}")
+    api.kubectl(*merge, *arguments)
+
+
+def read(api: Stack, name: str) -> Spec:
+    found: Spec = json.loads(api.kubectl("get", "orders.order-platform.dev", name, "--output=json"))
+    return found
+
+
+def set_condition(api: Stack, name: str, condition: str, status: str = "True") -> None:
+    """What the operator writes."""
+    item = {
+        "type": condition,
+        "status": status,
+        "reason": "Tested",
+        "lastTransitionTime": "2026-01-01T00:00:00Z",
+    }
+    patch(api, name, {"status": {"conditions": [item]}}, "--subresource=status")
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"orderID": "ORDER-2"}, "orderID"),
+        ({"orderID": None}, "orderID"),
+        ({"className": "standard"}, "className"),
+        ({"className": None}, "className"),
+        ({"customer": {"id": "CUST-2"}}, "customer"),
+        ({"customer": {"email": None}}, "customer"),
+        ({"currency": "EUR"}, "currency"),
+        ({"payment": {"method": "tok_other"}}, "payment"),
+    ],
+    ids=str,
+)
+def test_what_identifies_an_order_cannot_change(api: Stack, stored: str, change: Spec, field: str) -> None:
+    with pytest.raises(CommandFailed, match=rf"spec\.{field}: Forbidden: {field} is fixed"):
+        patch(api, stored, {"spec": change})
+
+
+OTHER_LINES = {"lines": lines(1), "totalMinor": 1}
+OTHER_ADDRESS = {"shippingAddress": {"line2": "3rd floor"}}
+
+
+def test_the_address_of_an_open_order_can_be_changed(api: Stack, stored: str) -> None:
+    set_condition(api, stored, "Shipped", "False")
+
+    patch(api, stored, {"spec": OTHER_ADDRESS})
+
+
+def test_the_lines_cannot_be_changed_once_ordered(api: Stack, stored: str) -> None:
+    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines is fixed once the order exists"):
+        patch(api, stored, {"spec": OTHER_LINES})
+
+
+@pytest.mark.parametrize(
+    ("condition", "change", "field"),
+    [
+        ("Shipped", OTHER_ADDRESS, "shippingAddress"),
+        ("Finished", OTHER_ADDRESS, "shippingAddress"),
+    ],
+)
+def test_what_the_order_has_gone_past_cannot_change(
+    api: Stack, stored: str, condition: str, change: Spec, field: str
+) -> None:
+    set_condition(api, stored, condition)
+
+    with pytest.raises(CommandFailed, match=rf"spec\.{field}: Forbidden: {field} (is|are) fixed"):
+        patch(api, stored, {"spec": change})
+
+
+def test_lines_may_be_sorted_anew(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": {"lines": ORDER["lines"][::-1]}})
+
+
+def test_the_address_may_still_change_between_charge_and_shipment(api: Stack, stored: str) -> None:
+    set_condition(api, stored, "Charged")
+
+    patch(api, stored, {"spec": OTHER_ADDRESS})
+
+
+@pytest.mark.parametrize(
+    "second",
+    [{"decision": "Rejected"}, {"by": "carol"}, None],
+    ids=["another decision", "another decider", "none"],
+)
+def test_the_first_decision_is_final(api: Stack, stored: str, second: Spec | None) -> None:
+    patch(api, stored, {"spec": {"approval": {"decision": "Approved", "by": "bob"}}})
+
+    with pytest.raises(CommandFailed, match=r"spec\.approval: Forbidden: the first decision is final"):
+        patch(api, stored, {"spec": {"approval": second}})
+
+
+def test_an_order_whose_deletion_cancels_it_is_created_with_the_finalizer(api: Stack) -> None:
+    assert create(api, ORDER)["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_other_finalizers_stay_beside_it(api: Stack) -> None:
+    created = create(api, ORDER, finalizers=["example.org/other"])
+
+    assert created["metadata"]["finalizers"] == ["example.org/other", FINALIZER]
+
+
+def test_it_is_not_added_twice(api: Stack) -> None:
+    assert create(api, ORDER, finalizers=[FINALIZER])["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_an_order_whose_workflow_outlives_it_gets_no_finalizer(api: Stack) -> None:
+    created = create(api, {**ORDER, "deletionPolicy": "Orphan"})
+
+    assert "finalizers" not in created["metadata"]
+
+
+def test_an_ordinary_editor_creates_orders_with_the_finalizer(api: Stack) -> None:
+    binding = f"editor-{uuid.uuid4().hex[:8]}"
+    api.kubectl("create", "clusterrolebinding", binding, "--clusterrole=order-platform-editor", "--user=ana")
+    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": {"name": "tried"}, "spec": ORDER}
+    try:
+        arguments = ("create", "--as=ana", "--dry-run=server", "--output=json", "--filename=-")
+        created = json.loads(api.kubectl(*arguments, input=json.dumps(body)))
+    finally:
+        api.kubectl("delete", "clusterrolebinding", binding)
+
+    assert created["metadata"]["finalizers"] == [FINALIZER]
+
+
+def test_the_operator_may_take_the_finalizer_off_and_it_stays_off(api: Stack, stored: str) -> None:
+    operator = "--as=system:serviceaccount:order-platform:order-platform-operator"
+
+    patch(api, stored, {"metadata": {"finalizers": []}}, operator)
+    set_condition(api, stored, "Finished")
+
+    assert "finalizers" not in read(api, stored)["metadata"]
+
+
+def test_the_operator_writes_status_and_nobody_with_an_editors_role_does(api: Stack, stored: str) -> None:
+    change = {"status": {"phase": "Running"}}
+    operator = "--as=system:serviceaccount:order-platform:order-platform-operator"
+    apply = ("apply", "--server-side", "--subresource=status", "--field-manager=order-operator", "--filename=-")
+    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": {"name": stored}, **change}
+
+    api.kubectl(*apply, operator, input=json.dumps(body))
+
+    assert read(api, stored)["status"] == {"phase": "Running"}
+    with pytest.raises(CommandFailed, match="orders/status"):
+        api.kubectl(*apply, "--as=ana", input=json.dumps(body))
+
+
+def test_a_status_is_stored_as_it_was_written(api: Stack, stored: str) -> None:
+    status = {
+        "observedGeneration": 1,
+        "phase": "Running",
+        "orderStatus": "Ship Order",
+        "progress": 66,
+        "steps": [{"name": "Receive", "state": "Succeeded"}],
+        "approval": {"deadline": "2026-01-01T00:00:00.123456Z"},
+        "shipments": [{"lineID": "1", "state": "Dispatched"}],
+        "workflow": {"id": "order/default/x/y", "namespace": "default", "taskQueue": "orders"},
+    }
+
+    patch(api, stored, {"status": copy.deepcopy(status)}, "--subresource=status")
+
+    assert read(api, stored)["status"] == status

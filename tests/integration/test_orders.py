@@ -1,0 +1,271 @@
+"""Orders from `kubectl apply` to their end, as their owners see them."""
+
+import pytest
+from cluster import ORDERS, Cluster, condition
+
+from order_devstack.errors import CommandFailed
+
+APPROVED = {"decision": "Approved", "by": "maria"}
+
+
+def only_charge(cluster: Cluster) -> tuple[int, int]:
+    (charge,) = cluster.charges().values()
+    return charge
+
+
+def test_an_order_below_the_threshold_completes_by_itself(cluster: Cluster) -> None:
+    cluster.apply(total=100_000)
+
+    status = cluster.reaches("Completed")
+
+    assert (status["orderStatus"], status["progress"], status["total"]) == ("Order Completed", 100, "1000.00 USD")
+    assert only_charge(cluster) == (100_000, 0)
+
+
+def test_kubectl_wait_sees_the_end(cluster: Cluster) -> None:
+    cluster.apply()
+
+    cluster.kubectl("wait", "--for=condition=Finished", f"{ORDERS}/order", "--timeout=30s")
+    cluster.kubectl("wait", "--for=condition=Complete", f"{ORDERS}/order", "--timeout=5s")
+
+
+def test_an_order_above_the_threshold_goes_on_when_approved(cluster: Cluster) -> None:
+    cluster.apply(total=100_001)
+    waiting = cluster.reaches("Waiting")
+    assert waiting["pendingAction"]["kind"] == "Approve"
+
+    cluster.patch("order", approval=APPROVED)
+
+    status = cluster.reaches("Completed")
+    assert (status["approval"]["decision"], status["approval"]["by"]) == ("Approved", "maria")
+
+
+def test_a_rejected_order_ends_without_a_charge(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", approval={"decision": "Rejected", "by": "maria", "reason": "over budget"})
+
+    status = cluster.reaches("Rejected")
+    assert "over budget" in status["lastError"]["message"]
+    assert only_charge(cluster) == (0, 0)
+
+
+def test_a_decision_given_with_the_order_is_kept_until_it_is_needed(cluster: Cluster) -> None:
+    cluster.apply(total=150_000, approval=APPROVED)
+
+    assert cluster.reaches("Completed")["approval"]["by"] == "maria"
+
+
+def test_an_order_without_a_decision_expires(cluster: Cluster) -> None:
+    cluster.create(
+        {
+            "apiVersion": "order-platform.dev/v1alpha1",
+            "kind": "OrderClass",
+            "metadata": {"name": f"hasty-{cluster.namespace}"},
+            "spec": {
+                "pipeline": ["Receive", "Validate", "ReserveStock", "Approval", "ChargePayment", "Ship"],
+                "approval": {"mode": "Always", "windowSeconds": 2},
+            },
+        }
+    )
+    cluster.apply(className=f"hasty-{cluster.namespace}")
+
+    status = cluster.reaches("Expired")
+
+    assert condition(status, "Reserved")["reason"] == "Undone"
+    assert status["approval"]["decision"] == "Expired"
+
+
+def test_a_declined_payment_releases_the_stock(cluster: Cluster) -> None:
+    cluster.apply(payment={"method": "tok_chargeDeclined"})
+
+    status = cluster.reaches("Failed")
+
+    assert status["lastError"]["type"] == "PaymentDeclined"
+    assert condition(status, "Reserved")["reason"] == "Undone"
+    assert condition(status, "Compensated")["status"] == "True"
+    assert only_charge(cluster) == (0, 0)
+
+
+def test_an_undeliverable_order_is_refunded(cluster: Cluster) -> None:
+    address = {"name": "Ana", "line1": "1 Main Street", "city": "Nowhere", "postalCode": "00000", "country": "US"}
+    cluster.apply(shippingAddress=address)
+
+    status = cluster.reaches("Failed")
+
+    assert status["lastError"]["type"] == "Undeliverable"
+    assert only_charge(cluster) == (50_000, 50_000)
+
+
+def test_an_order_is_cancelled_while_it_waits(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", cancellation={"by": "ana", "reason": "ordered twice"})
+
+    assert "ordered twice" in cluster.reaches("Cancelled")["lastError"]["message"]
+
+
+def test_an_address_changed_in_time_is_used(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", shippingAddress={"line1": "7 New Street"})
+
+    cluster.eventually(lambda status: status.get("shippingAddress", {}).get("line1") == "7 New Street")
+    assert cluster.condition("SpecApplied")["status"] == "True"
+
+
+def test_an_address_cannot_be_changed_after_shipping(cluster: Cluster) -> None:
+    cluster.apply()
+    cluster.reaches("Completed")
+
+    with pytest.raises(CommandFailed, match="shippingAddress"):
+        cluster.patch("order", shippingAddress={"line1": "7 New Street"})
+
+
+def test_an_edit_that_the_workflow_refuses_is_observed_and_explained(cluster: Cluster) -> None:
+    cluster.apply(suspend=True)
+    cluster.reaches("Suspended")
+
+    cluster.patch("order", approval=APPROVED)
+
+    status = cluster.eventually(lambda status: condition(status, "SpecApplied").get("status") == "False")
+    assert condition(status, "SpecApplied")["reason"] == "ApprovalNotRequired"
+    assert status["observedGeneration"] == cluster.order()["metadata"]["generation"]
+
+
+def test_a_suspended_order_goes_on_when_resumed(cluster: Cluster) -> None:
+    cluster.apply(suspend=True)
+    cluster.reaches("Suspended")
+
+    cluster.patch("order", suspend=False)
+
+    cluster.reaches("Completed")
+
+
+def test_an_unknown_class_is_named_and_awaited(cluster: Cluster) -> None:
+    name = f"later-{cluster.namespace}"
+    cluster.apply(className=name)
+    status = cluster.eventually(lambda status: condition(status, "Accepted").get("reason") == "ClassNotFound")
+    assert name in condition(status, "Accepted")["message"]
+    assert condition(status, "Stalled")["status"] == "True"
+
+    cluster.create(
+        {
+            "apiVersion": "order-platform.dev/v1alpha1",
+            "kind": "OrderClass",
+            "metadata": {"name": name},
+            "spec": {"pipeline": ["Receive", "Validate", "ReserveStock", "ChargePayment", "Ship"]},
+        }
+    )
+
+    cluster.reaches("Completed")
+
+
+def test_an_order_without_a_class_follows_the_default_one(cluster: Cluster) -> None:
+    cluster.apply(className=None)
+
+    assert cluster.reaches("Completed")["className"] == "standard"
+
+
+def test_an_unknown_article_makes_the_order_invalid(cluster: Cluster) -> None:
+    line = {"lineID": "1", "sku": "NO-SUCH-THING", "quantity": 1, "unitPriceMinor": 100}
+    cluster.apply(lines=[line])
+
+    assert "NO-SUCH-THING" in cluster.reaches("Invalid")["lastError"]["message"]
+
+
+def test_a_second_order_with_the_same_number_is_a_duplicate_of_the_first(cluster: Cluster) -> None:
+    cluster.apply("first", orderID="NUMBER-1")
+    cluster.reaches("Completed", "first")
+
+    cluster.apply("second", orderID="NUMBER-1")
+
+    assert "first" in cluster.reaches("Duplicate", "second")["lastError"]["message"]
+    assert sorted(cluster.charges().values()) == [(0, 0), (50_000, 0)]
+
+
+def test_deleting_a_waiting_order_cancels_it_before_it_goes(cluster: Cluster) -> None:
+    cluster.apply(total=150_000, className="standard")
+    identifier = cluster.reaches("Waiting")["workflow"]["id"]
+
+    cluster.delete("order")
+
+    outcome = cluster.workflow(identifier)
+    assert outcome["workflowExecutionInfo"]["status"].endswith("COMPLETED")
+    assert "Order Cancelled" in str(outcome)
+
+
+def test_deleting_with_policy_orphan_leaves_the_workflow_running(cluster: Cluster) -> None:
+    cluster.apply(total=150_000, deletionPolicy="Orphan")
+    identifier = cluster.reaches("Waiting")["workflow"]["id"]
+
+    cluster.delete("order")
+
+    assert cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")
+
+
+def test_an_order_created_again_under_its_name_is_another_order(cluster: Cluster) -> None:
+    cluster.apply(orderID="A-1")
+    first = cluster.reaches("Completed")["workflow"]["id"]
+    cluster.delete("order")
+
+    cluster.apply(orderID="A-2")
+
+    assert cluster.reaches("Completed")["workflow"]["id"] != first
+    assert list(cluster.charges().values()) == [(50_000, 0), (50_000, 0)]
+
+
+@pytest.mark.parametrize("forged", [{"phase": "Completed", "observedGeneration": 1}, {"phase": "Pending"}])
+def test_a_forged_status_is_put_right(cluster: Cluster, forged: dict[str, object]) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    cluster.create_status("order", forged)
+
+    status = cluster.eventually(lambda status: status.get("orderStatus") == "Await Approval")
+    assert status["phase"] == "Waiting"
+
+
+def test_the_status_of_a_finished_order_is_restored_when_it_is_wiped(cluster: Cluster) -> None:
+    cluster.apply()
+    before = cluster.reaches("Completed")
+
+    cluster.create_status("order", {})
+
+    after = cluster.reaches("Completed")
+    assert after["payment"] == before["payment"]
+
+
+def test_finished_orders_are_deleted_without_the_operator(cluster: Cluster) -> None:
+    cluster.apply()
+    cluster.reaches("Completed")
+    cluster.eventually(lambda _: not cluster.order()["metadata"].get("finalizers"))
+
+    cluster.stack.stop("operator")
+
+    cluster.delete("order")
+    assert cluster.order() == {}
+
+
+def test_one_order_costs_no_more_api_writes_than_promised(cluster: Cluster) -> None:
+    before = cluster.api_writes()
+
+    cluster.apply(className="standard")
+    cluster.reaches("Completed")
+    cluster.eventually(lambda _: not cluster.order()["metadata"].get("finalizers"))
+    cluster.kubectl("get", "events.events.k8s.io")
+
+    # The user's POST, at most four of ours (start, end, finalizer off, one of progress) and one Event.
+    assert cluster.api_writes() - before <= 1 + 4 + 1
+
+
+def test_twenty_orders_at_once_are_all_charged_once(cluster: Cluster) -> None:
+    for number in range(20):
+        cluster.apply(f"order-{number}")
+
+    for number in range(20):
+        cluster.reaches("Completed", f"order-{number}")
+    assert list(cluster.charges().values()) == [(50_000, 0)] * 20

@@ -1,0 +1,116 @@
+"""Processes die, servers go away; orders go on, and nothing happens twice."""
+
+import json
+import time
+
+import pytest
+from cluster import Cluster, condition
+
+RETURN_SECONDS = 90.0
+"""After a server was away: its own start, the clients' back-off of at most ten seconds, and the order itself."""
+
+
+def charged_once(cluster: Cluster, count: int) -> bool:
+    return list(cluster.charges().values()) == [(50_000, 0)] * count
+
+
+@pytest.mark.parametrize("process", ["operator", "worker", "temporal", "kube-apiserver", "etcd"])
+def test_orders_survive_the_death_of(process: str, cluster: Cluster) -> None:
+    for number in range(5):
+        cluster.apply(f"order-{number}")
+    cluster.stack.kill(process)
+    cluster.stack.up()
+
+    for number in range(5):
+        cluster.eventually(lambda s: s.get("phase") == "Completed", f"order-{number}", RETURN_SECONDS)
+
+    assert charged_once(cluster, 5)
+
+
+def test_an_approval_given_while_the_operator_is_down_arrives(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+    cluster.stack.kill("operator")
+    cluster.patch("order", approval={"decision": "Approved", "by": "maria"})
+
+    cluster.stack.up()
+
+    cluster.reaches("Completed")
+
+
+def test_orders_made_and_deleted_while_the_operator_is_down_are_caught_up(cluster: Cluster) -> None:
+    cluster.apply("kept", total=150_000)
+    cluster.apply("dropped", total=150_000)
+    cluster.reaches("Waiting", "kept")
+    dropped = cluster.reaches("Waiting", "dropped")["workflow"]["id"]
+    cluster.stack.kill("operator")
+    cluster.delete("dropped", "--wait=false")
+    cluster.apply("new")
+
+    cluster.stack.up()
+
+    cluster.reaches("Completed", "new")
+    cluster.eventually(lambda _: cluster.order("dropped") == {}, "dropped")
+    assert cluster.workflow(dropped)["workflowExecutionInfo"]["status"].endswith("COMPLETED")
+    assert cluster.status("kept")["phase"] == "Waiting"
+
+
+def test_a_workflow_whose_order_vanished_without_a_trace_is_cancelled(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    identifier = cluster.reaches("Waiting")["workflow"]["id"]
+    cluster.stack.kill("operator")
+    finalizers = json.dumps({"metadata": {"finalizers": None}})
+    cluster.kubectl("patch", "ord", "order", "--type=merge", "--patch", finalizers)
+    cluster.delete("order")
+
+    cluster.stack.up()
+
+    deadline = time.monotonic() + 60
+    while cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING"):
+        assert time.monotonic() < deadline, "the orphan still runs"
+        time.sleep(0.5)
+
+
+def test_while_temporal_is_away_an_order_says_so_and_then_goes_on(cluster: Cluster) -> None:
+    cluster.stack.stop("temporal")
+    cluster.apply()
+
+    status = cluster.eventually(lambda s: condition(s, "Accepted").get("reason") == "TemporalUnavailable")
+    assert status["phase"] == "Pending"
+
+    cluster.stack.up()
+    cluster.eventually(lambda s: s.get("phase") == "Completed", seconds=RETURN_SECONDS)
+
+
+def test_an_outage_of_temporal_costs_one_status_write(cluster: Cluster) -> None:
+    cluster.stack.stop("temporal")
+    cluster.apply()
+    cluster.eventually(lambda s: condition(s, "Accepted").get("reason") == "TemporalUnavailable")
+    version = cluster.order()["metadata"]["resourceVersion"]
+
+    cluster.apply("second")
+    cluster.eventually(lambda s: condition(s, "Accepted").get("reason") == "TemporalUnavailable", "second")
+
+    assert cluster.order()["metadata"]["resourceVersion"] == version
+
+
+def test_an_order_waits_while_no_worker_runs(cluster: Cluster) -> None:
+    cluster.stack.stop("worker")
+    cluster.apply()
+    cluster.reaches("Running")
+
+    cluster.stack.up()
+
+    cluster.reaches("Completed")
+
+
+def test_an_edit_waits_while_no_worker_runs(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+    cluster.stack.stop("worker")
+
+    cluster.patch("order", approval={"decision": "Approved", "by": "maria"})
+    cluster.eventually(lambda s: condition(s, "SpecApplied").get("reason") == "Applying")
+
+    cluster.stack.up()
+    cluster.eventually(lambda s: s.get("phase") == "Completed", seconds=RETURN_SECONDS)

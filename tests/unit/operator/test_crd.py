@@ -1,0 +1,164 @@
+"""From models to CustomResourceDefinitions: what is promised, and what is refused because it could not be held."""
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import Annotated, Any
+
+import pytest
+from pydantic import Field, create_model
+
+from order_domain.order import OrderSpec
+from order_domain.value import Value
+from order_operator.crd import ORDER_CLASS_RULES, ORDER_RULES, Rule, order_class_crd, order_crd
+from order_operator.structural_schema import Leniency, NotStructuralError, Schema, structural_schema
+
+MAX_SPEC_BYTES = 128 * 1024
+
+
+class Colour(StrEnum):
+    RED = "red"
+    BLUE = "blue"
+
+
+class Node(Value):
+    next: "Node | None" = None
+
+
+def schema_of(annotation: Any, **fields: Any) -> Schema:
+    """The structural schema of a field of this type."""
+    model = create_model("Model", __base__=Value, field=(annotation, Field(**fields)))
+    node: Schema = structural_schema(model)["properties"]["field"]
+    return node
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        int | str,
+        tuple[int, int],
+        timedelta,
+        Decimal,
+        float,
+        Any,
+        dict[str, int],
+        dict[str, Any],
+        str,
+        list[int],
+        Annotated[list[Any], Field(max_length=3)],
+        Node,
+    ],
+    ids=str,
+)
+def test_what_has_no_structural_form_is_refused(annotation: Any) -> None:
+    with pytest.raises(NotStructuralError, match=r"Model\.field"):
+        schema_of(annotation)
+
+
+def test_a_field_that_may_be_none_is_optional_and_not_nullable() -> None:
+    model = create_model("Model", __base__=Value, field=(Colour | None, None))
+
+    schema = structural_schema(model)
+
+    assert schema["properties"]["field"] == {"type": "string", "enum": ["red", "blue"]} | {
+        key: value for key, value in schema["properties"]["field"].items() if key == "description"
+    }
+    assert "required" not in schema
+
+
+def test_the_keys_of_a_mapping_are_held_to_their_enumeration() -> None:
+    node = schema_of(dict[Colour, bool])
+
+    assert node["maxProperties"] == 2
+    assert node["x-kubernetes-validations"][0]["rule"] == "self.all(key, key in ['red', 'blue'])"
+
+
+def test_an_exclusive_bound_of_an_integer_becomes_the_next_inclusive_one() -> None:
+    node = schema_of(int, gt=0, lt=10)
+
+    assert (node["minimum"], node["maximum"]) == (1, 9)
+
+
+def test_a_set_becomes_a_list_of_distinct_items() -> None:
+    node = schema_of(Annotated[set[Colour], Field(max_length=2)])
+
+    assert node["x-kubernetes-list-type"] == "set"
+
+
+def test_a_time_keeps_its_format_and_needs_no_bound() -> None:
+    assert schema_of(datetime) == {"type": "string", "format": "date-time"}
+
+
+def test_a_default_object_leaves_out_what_is_none() -> None:
+    class Inner(Value):
+        count: int = 1
+        colour: Colour | None = None
+
+    assert schema_of(Inner, default=Inner())["default"] == {"count": 1}
+
+
+def test_the_docstring_of_a_field_is_its_description() -> None:
+    lines = structural_schema(OrderSpec)["properties"]["lines"]
+
+    assert lines["items"]["properties"]["quantity"]["description"] == "Number of pieces."
+
+
+def test_leniency_bounds_strings_and_drops_defaults() -> None:
+    model = create_model("Model", __base__=Value, text=(str, "x"))
+
+    schema = structural_schema(model, Leniency(max_length=7, defaults=False))
+
+    assert schema["properties"]["text"] == {"type": "string", "maxLength": 7}
+
+
+def nodes(schema: Schema) -> Iterator[Schema]:
+    yield schema
+    for child in (*schema.get("properties", {}).values(), schema.get("items"), schema.get("additionalProperties")):
+        if child:
+            yield from nodes(child)
+
+
+def schema_in(crd: Schema) -> Schema:
+    schema: Schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+    return schema
+
+
+@pytest.mark.parametrize("crd", [order_crd(), order_class_crd()], ids=["Order", "OrderClass"])
+def test_every_string_and_list_is_bounded(crd: Schema) -> None:
+    for node in nodes(schema_in(crd)):
+        if node["type"] == "string":
+            assert node.keys() & {"maxLength", "enum", "format"}, node
+        if node["type"] == "array":
+            assert "maxItems" in node, node
+
+
+@pytest.mark.parametrize("rule", [*ORDER_RULES, *ORDER_CLASS_RULES], ids=lambda rule: rule.message)
+def test_the_message_of_a_rule_says_what_to_do(rule: Rule) -> None:
+    complaint, _, advice = rule.message.partition(": ")
+
+    assert complaint
+    assert advice
+
+
+def most_bytes(node: Schema) -> int:
+    """Size of the largest value as UTF-8 JSON."""
+    match node:
+        case {"enum": values}:
+            return max(len(value) for value in values) + 2
+        case {"type": "string", "maxLength": length}:
+            any_character = "[^" in node.get("pattern", "[^")
+            return length * (4 if any_character else 1) + 2
+        case {"type": "array"}:
+            return int(node["maxItems"]) * (most_bytes(node["items"]) + 1) + 2
+        case {"type": "object"}:
+            return sum(len(name) + 4 + most_bytes(value) for name, value in node["properties"].items()) + 2
+        case {"type": "integer"}:
+            return len(str(node["maximum"]))
+        case {"type": "boolean"}:
+            return 5
+    raise AssertionError(node)
+
+
+def test_the_largest_spec_that_the_bounds_allow_is_below_128_kib() -> None:
+    assert 100_000 < most_bytes(schema_in(order_crd())["properties"]["spec"]) < MAX_SPEC_BYTES
