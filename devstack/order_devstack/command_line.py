@@ -1,0 +1,118 @@
+"""Arguments, output and exit codes of `python -m order_devstack`."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from order_devstack import demo, servers
+from order_devstack.errors import DevstackError
+from order_devstack.processes import State
+from order_devstack.stack import PROCESSES, Stack
+
+_DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".devstack"
+_NOT_ALL_RUNNING = 3  # as `systemctl status` says it
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except DevstackError as error:
+        print(f"order_devstack: {error}", file=sys.stderr)
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        print(f"order_devstack: {error.strerror or error}: {error.filename or options.dir}.", file=sys.stderr)
+    except KeyboardInterrupt:
+        print("order_devstack: interrupted.", file=sys.stderr)
+        return 130
+    return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="order_devstack",
+        description="Starts real servers (etcd, kube-apiserver, temporal) and the product (operator, worker) "
+        "on loopback ports of this machine. The servers are built from source with Go when they are not "
+        "at hand, once per user.",
+    )
+    parser.add_argument(
+        "--dir",
+        type=Path,
+        default=_DEFAULT_DIRECTORY,
+        help="state directory: data, logs, pid files, kubeconfig (default: .devstack of this checkout)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    up = commands.add_parser(
+        "up",
+        help="start what does not run, and install the charts",
+        description="Starts what does not run, with the data it had, and installs the charts. Does nothing when "
+        "everything runs. If something fails, what this command started is stopped again.",
+    )
+    up.add_argument("--keep", action="store_true", help="after a failure leave running what was started")
+    down = commands.add_parser("down", help="stop it; the data stays")
+    for command, run in ((up, _up), (down, _down)):
+        command.add_argument(
+            "process",
+            nargs="*",
+            help=f"only these of: {', '.join(PROCESSES)}. The charts go with the operator or the worker.",
+        )
+        command.set_defaults(run=run)
+    commands.add_parser("status", help="show the processes; exit code 0 if all run, else 3").set_defaults(run=_status)
+    commands.add_parser("clean", help="stop everything and delete the state directory").set_defaults(run=_clean)
+    commands.add_parser(
+        "obtain",
+        help="only get the servers and clients, and say where they are",
+        description="Finds each program in $KUBEBUILDER_ASSETS or on PATH in the pinned version, else builds it "
+        "with Go into $ORDER_DEVSTACK_CACHE (default: order-platform/servers in the user's cache directory).",
+    ).set_defaults(run=_obtain)
+    play = commands.add_parser(
+        "demo",
+        help="real orders on a real stack, each to its end",
+        description="Starts the stack, applies six orders, decides about those that wait and shows how all of them "
+        "end. Exit code 0 only if every order ended as it should. Stops what it started.",
+    )
+    play.add_argument("--keep", action="store_true", help="leave the stack running afterwards")
+    play.set_defaults(run=_demo)
+    return parser
+
+
+def _demo(options: argparse.Namespace) -> int:
+    return 0 if demo.play(Stack(options.dir), keep=options.keep) else 1
+
+
+def _up(options: argparse.Namespace) -> int:
+    stack = Stack(options.dir)
+    if not stack.up(options.process or PROCESSES, keep=options.keep):
+        print("everything runs already")
+    print(f"for your shell:  . {stack.root / 'env'}")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    Stack(options.dir).stop(*options.process or PROCESSES)
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    stack = Stack(options.dir)
+    rows = stack.status()
+    print(f"{'PROCESS':16}{'STATE':10}{'PID':>8}  {'ADDRESS':40}LOG")
+    for row in rows:
+        print(f"{row.name:16}{row.state.value:10}{row.pid or '-':>8}  {row.address or '-':40}{row.log}")
+    print(f"\nkubeconfig:      {stack.kubeconfig if stack.kubeconfig.exists() else '-'}")
+    print(f"Temporal Web UI: {stack.addresses.get('temporal-ui', '-')}")
+    return 0 if all(row.state is State.RUNNING for row in rows) else _NOT_ALL_RUNNING
+
+
+def _clean(options: argparse.Namespace) -> int:
+    Stack(options.dir).clean()
+    return 0
+
+
+def _obtain(_options: argparse.Namespace) -> int:
+    for name, path in servers.obtain().items():
+        print(f"{name}: {path}")
+    return 0

@@ -1,0 +1,193 @@
+"""The product itself inside the stack: its charts, its operator, its worker.
+
+No controller-manager runs, so the charts' Deployments are objects only; the operator and the worker are processes.
+"""
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from order_devstack import control_plane
+from order_devstack.errors import CommandFailed, DevstackError
+from order_devstack.ports import HOST
+from order_devstack.probes import http_ok
+from order_devstack.processes import Service
+from order_devstack.temporal_server import NAMESPACE as TEMPORAL_NAMESPACE
+
+_CHECKOUT = Path(__file__).resolve().parents[2]
+CHARTS = _CHECKOUT / "charts"
+_SAMPLE = _CHECKOUT / "manifests" / "samples" / "minimal.yaml"
+_LEDGER_SOURCE = _CHECKOUT / "worker" / "order_worker" / "ledger"
+NAMESPACE = "order-platform"
+# Enough that a benchmark does not run out; samples and demo orders use these items.
+STOCK = {"PROD-001": 100_000, "PROD-002": 100_000, "PROD-003": 100_000}
+_LINES_OF_OUTPUT_SHOWN = 15
+_SERVED_SECONDS = 30.0
+
+Run = Callable[..., str]
+"""Runs a client program of the stack with the given arguments; returns its output, raises DevstackError."""
+
+
+def install_chart(release: str, chart: Path, values: Mapping[str, object], root: Path, helm: Run, kubectl: Run) -> bool:
+    """Bring the release to `chart` and `values`; whether there was anything to do. Idempotent."""
+    record = root / "run" / f"{release}.chart"
+    digest = _digest(chart, "*", values)
+    status = _release_status(release, helm)
+    if status == "deployed" and record.exists() and record.read_text() == digest:
+        return False
+    if status.startswith("pending"):
+        # Helm was killed half-way and now refuses to go on. Only the record of that attempt goes: the objects carry
+        # the release's name, so the next attempt takes them over.
+        selector = f"owner=helm,name={release},status={status}"
+        kubectl("delete", "secret", "--namespace", NAMESPACE, "--selector", selector)
+    values_file = root / "run" / f"{release}.values.json"
+    values_file.parent.mkdir(parents=True, exist_ok=True)
+    values_file.write_text(json.dumps(values))
+    helm(
+        *("upgrade", "--install", release, str(chart), "--values", str(values_file)),
+        *("--namespace", NAMESPACE, "--create-namespace"),
+        "--no-hooks",  # hooks are Jobs, and nothing here would ever finish a Job
+    )
+    record.write_text(digest)
+    return True
+
+
+def wait_for_crds(kubectl: Run) -> None:
+    """Until the API server serves every kind that is defined. Raises CommandFailed if it does not in time.
+
+    The condition Established does not tell it all: it is remembered, and a server that has just started denies for a
+    moment that it knows a kind (404), or answers its first list with 429. An answer alone does not tell either: a kind
+    that becomes established is taken away once more.
+    """
+    kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={_SERVED_SECONDS:.0f}s")
+    deadline = time.monotonic() + _SERVED_SECONDS
+    for kind in json.loads(kubectl("get", "crd", "--output=json"))["items"]:
+        spec = kind["spec"]
+        stored = next(version["name"] for version in spec["versions"] if version["storage"])
+        path = f"/apis/{spec['group']}/{stored}/{spec['names']['plural']}?limit=1"
+        while not _succeeds(kubectl, "get", "--raw", path, last_attempt=time.monotonic() > deadline):
+            time.sleep(0.2)
+
+
+def wait_for_policies(kubectl: Run) -> None:
+    """Until an order can be created. For up to five seconds after it met a CRD, an API server refuses what a mutating
+    policy applies to (503): it polls for the schemas to patch by. Raises CommandFailed."""
+    deadline = time.monotonic() + _SERVED_SECONDS
+    order = ["create", "--dry-run=server", "--filename", str(_SAMPLE)]
+    while not _succeeds(kubectl, *order, last_attempt=time.monotonic() > deadline):
+        time.sleep(0.2)
+
+
+def operator(
+    root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str], kubectl: Run
+) -> Service:
+    """The operator with the rights of the chart's service account."""
+    kubeconfig = root / "operator.kubeconfig"
+
+    def prepare() -> None:
+        wait_for_crds(kubectl)
+        name = "order-platform-operator"
+        # Longer than a stack lives; made anew at every start of the process.
+        token = kubectl("create", "token", name, "--namespace", NAMESPACE, "--duration=720h").strip()
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(control_plane.kubeconfig(root, ports["kube-apiserver"], {name: token}))
+
+    return Service(
+        command=_python("order_operator"),
+        environment={
+            **environment,
+            **_temporal(ports),
+            "KUBECONFIG": str(kubeconfig),
+            "ORDER_OPERATOR_LEASE_NAMESPACE": NAMESPACE,
+            "ORDER_OPERATOR_IDENTITY": "devstack",  # there is only one, so that it need not wait for a dead one's lease
+            "ORDER_OPERATOR_METRICS_ADDRESS": f"{HOST}:{ports['operator-metrics']}",
+            "ORDER_OPERATOR_PROBES_ADDRESS": f"{HOST}:{ports['operator-probes']}",
+            **extra,
+        },
+        ports=[ports["operator-metrics"], ports["operator-probes"]],
+        prepare=prepare,
+        answers=lambda: http_ok(ports["operator-probes"], "/healthz"),
+    )
+
+
+def worker(root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str]) -> Service:
+    """The worker on the embedded ledger, with stock to sell."""
+    data = root / "data"
+    ledger = data / "ledger.db"
+    variables = {
+        **environment,
+        **_temporal(ports),
+        "ORDER_LEDGER_URL": f"sqlite:///{ledger}",
+        "ORDER_WORKER_PROVIDER_STORE": str(data / "providers.db"),
+        "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports['worker-metrics']}",
+        "ORDER_WORKER_HEALTH_ADDRESS": f"{HOST}:{ports['worker-health']}",
+        **extra,
+    }
+
+    def prepare_ledger() -> None:
+        # Two more starts of Python: seconds that a worker which was only killed need not wait for.
+        record = root / "run" / "worker.ledger"
+        digest = _digest(_LEDGER_SOURCE, "*.py", {"url": variables["ORDER_LEDGER_URL"], "stock": STOCK})
+        if "ORDER_LEDGER_URL" not in extra and ledger.exists() and record.exists() and record.read_text() == digest:
+            return
+        data.mkdir(parents=True, exist_ok=True)
+        _run_once([*_python("order_worker"), "migrate"], variables)
+        stock = [f"{sku}={quantity}" for sku, quantity in STOCK.items()]
+        _run_once([*_python("order_worker"), "ensure-stock", *stock], variables)
+        record.parent.mkdir(parents=True, exist_ok=True)
+        record.write_text(digest)
+
+    return Service(
+        command=_python("order_worker"),
+        environment=variables,
+        ports=[ports["worker-metrics"], ports["worker-health"]],
+        prepare=prepare_ledger,
+        answers=lambda: http_ok(ports["worker-health"], "/readyz"),
+    )
+
+
+def _temporal(ports: Mapping[str, int]) -> dict[str, str]:
+    return {"TEMPORAL_ADDRESS": f"{HOST}:{ports['temporal']}", "TEMPORAL_NAMESPACE": TEMPORAL_NAMESPACE}
+
+
+def _python(module: str) -> list[str]:
+    # -P: the current directory may hold folders named like packages.
+    return [sys.executable, "-P", "-m", module]
+
+
+def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_OUTPUT_SHOWN:])
+        raise DevstackError(f"`{' '.join(command[2:])}` failed:\n{tail}")
+
+
+def _succeeds(run: Run, *arguments: str, last_attempt: bool) -> bool:
+    try:
+        run(*arguments)
+    except CommandFailed:
+        if last_attempt:
+            raise
+        return False
+    return True
+
+
+def _release_status(release: str, helm: Run) -> str:
+    listed = json.loads(helm("list", "--namespace", NAMESPACE, "--filter", f"^{release}$", "--output", "json"))
+    return str(listed[0]["status"]) if listed else "absent"
+
+
+def _digest(folder: Path, pattern: str, values: Mapping[str, object]) -> str:
+    digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode())
+    for file in sorted(folder.rglob(pattern)):
+        if file.is_file():
+            digest.update(f"{file.relative_to(folder)}\0{file.stat().st_size}\0".encode())
+            digest.update(file.read_bytes())
+    return digest.hexdigest()

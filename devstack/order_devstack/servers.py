@@ -1,0 +1,215 @@
+"""Obtains the real servers and their clients in exactly the versions that `devstack/servers/*/go.mod` pin.
+
+A fitting binary in `$KUBEBUILDER_ASSETS` or on PATH is used; otherwise it is built once per user with Go and kept
+in a cache that all checkouts share. Nothing prebuilt is downloaded.
+"""
+
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from order_devstack import go
+from order_devstack.locking import exclusive
+
+MODULES = Path(__file__).resolve().parents[1] / "servers"
+_KUBERNETES_STAMPS = (
+    "k8s.io/component-base/version.gitVersion=v{version}",
+    "k8s.io/component-base/version.gitMajor={major}",
+    "k8s.io/component-base/version.gitMinor={minor}",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tool:
+    """One program: where it is pinned, how it is built, and how it tells its version."""
+
+    name: str
+    folder: str
+    """Module directory under `devstack/servers`."""
+    module: str
+    """The module in that go.mod whose version is the version of the program."""
+    package: str
+    """The main package."""
+    version_arguments: tuple[str, ...]
+    stamps: tuple[str, ...] = ()
+    """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
+    any_patch: bool = False
+    """Accept another patch release of the same minor version."""
+
+
+# Kubernetes patch releases carry fixes only and envtest publishes one of them per minor version, so asking for the
+# exact patch would refuse nearly every $KUBEBUILDER_ASSETS. The others change behaviour within a minor: exact.
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool
+    for tool in (
+        Tool(
+            name="etcd",
+            folder="etcd",
+            module="go.etcd.io/etcd/server/v3",
+            package="go.etcd.io/etcd/server/v3",
+            version_arguments=("--version",),
+        ),
+        Tool(
+            name="kubectl",
+            folder="kubernetes",
+            module="k8s.io/kubernetes",
+            package="k8s.io/kubernetes/cmd/kubectl",
+            version_arguments=("version", "--client"),
+            stamps=_KUBERNETES_STAMPS,
+            any_patch=True,
+        ),
+        Tool(
+            name="kube-apiserver",
+            folder="kubernetes",
+            module="k8s.io/kubernetes",
+            package="k8s.io/kubernetes/cmd/kube-apiserver",
+            version_arguments=("--version",),
+            stamps=_KUBERNETES_STAMPS,
+            any_patch=True,
+        ),
+        Tool(
+            name="helm",
+            folder="helm",
+            module="helm.sh/helm/v4",
+            package="helm.sh/helm/v4/cmd/helm",
+            version_arguments=("version", "--short"),
+            stamps=("helm.sh/helm/v4/internal/version.version=v{version}",),
+        ),
+        Tool(
+            name="temporal",
+            folder="temporal",
+            module="github.com/temporalio/cli",
+            package="github.com/temporalio/cli/cmd/temporal",
+            version_arguments=("--version",),
+            stamps=("github.com/temporalio/cli/internal/temporalcli.Version={version}",),
+        ),
+    )
+}
+
+
+def pinned_version(go_mod: str, module: str) -> str:
+    """Version of `module`, without the leading v, in the text of a go.mod. Raises ValueError if it is not required."""
+    found = re.search(rf"^(?:require)?\s+{re.escape(module)} v(\S+)", go_mod, re.MULTILINE)
+    if found is None:
+        raise ValueError(f"go.mod does not require {module}")
+    return found[1]
+
+
+def fits(tool: Tool, answer: str, pinned: str) -> bool:
+    """Whether `answer`, what the program printed about its version, is the pinned version."""
+    try:
+        # The first line only: etcd and kubectl go on with versions of Go and Kustomize.
+        found = go.parse_version(answer.split("\n", 1)[0])
+    except ValueError:
+        return False
+    wanted = go.parse_version(pinned)
+    return found[:2] == wanted[:2] if tool.any_patch else found == wanted
+
+
+def cache_directory() -> Path:
+    """`$ORDER_DEVSTACK_CACHE`, else `order-platform/servers` in the user's cache directory."""
+    if chosen := os.environ.get("ORDER_DEVSTACK_CACHE"):
+        return Path(chosen).absolute()
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "order-platform" / "servers"
+
+
+def cache_key(tool: Tool, module: Path, go_version: str) -> str:
+    """Name of the cache entry; another pin, checksum, link flag or Go version is another entry."""
+    digest = hashlib.sha256()
+    for part in (
+        (module / "go.mod").read_bytes(),
+        (module / "go.sum").read_bytes(),
+        " ".join(_ldflags(tool, module)).encode(),
+        go_version.encode(),
+    ):
+        digest.update(hashlib.sha256(part).digest())
+    return f"{tool.name}-{_pinned(tool, module)}-{digest.hexdigest()[:12]}"
+
+
+def obtain(names: Iterable[str] = tuple(TOOLS), *, out: TextIO = sys.stderr) -> dict[str, Path]:
+    """Paths of the named programs, built where no fitting one is found; progress goes to `out`.
+
+    Raises DevstackError if Go is missing or too old, or a build fails.
+    """
+    cache = cache_directory()
+    found: dict[str, Path] = {}
+    for name in names:
+        tool = TOOLS[name]
+        found[name] = _installed(tool, cache) or _built(tool, cache, out)
+    return found
+
+
+def _installed(tool: Tool, cache: Path) -> Path | None:
+    folders = (os.environ.get("KUBEBUILDER_ASSETS"), os.environ.get("PATH"))
+    for candidate in (shutil.which(tool.name, path=folder) for folder in folders if folder):
+        if candidate is None:
+            continue
+        # A stack puts links to the cache on PATH; whether a cached build is current is for its key to decide.
+        program = Path(candidate).resolve()
+        if not program.is_relative_to(cache.resolve()) and fits(tool, _answer(tool, program), _pinned(tool)):
+            return program
+    return None
+
+
+def _answer(tool: Tool, program: Path) -> str:
+    try:
+        return subprocess.run(
+            [program, *tool.version_arguments], capture_output=True, text=True, check=True, timeout=20
+        ).stdout
+    except (OSError, subprocess.SubprocessError):
+        return ""
+
+
+def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
+    module = MODULES / tool.folder
+    at_least = max((go.required_by(_go_mod(MODULES / t.folder)) for t in TOOLS.values()), key=go.parse_version)
+    key = cache_key(tool, module, go.toolchain(at_least))
+    program = cache / key / tool.name
+    if program.exists():
+        return program
+
+    def say_who_builds() -> None:
+        print(f"{tool.name}: another process is building it, waiting", file=out, flush=True)
+
+    with exclusive(cache / f"{key}.lock", on_wait=say_who_builds):
+        if program.exists():
+            return program
+        began = time.monotonic()
+        unfinished = cache / f"{key}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)  # of a build that was killed
+        try:
+            go.build(
+                module,
+                tool.package,
+                ldflags=_ldflags(tool, module),
+                output=unfinished / tool.name,
+                log=cache / f"{key}.log",
+                out=out,
+            )
+            unfinished.replace(program.parent)
+        finally:
+            shutil.rmtree(unfinished, ignore_errors=True)
+        print(f"{tool.name}: built in {time.monotonic() - began:.0f} s, {program}", file=out, flush=True)
+    return program
+
+
+def _ldflags(tool: Tool, module: Path) -> list[str]:
+    version = _pinned(tool, module)
+    major, minor, _ = go.parse_version(version)
+    return ["-s", "-w"] + [f"-X {stamp.format(version=version, major=major, minor=minor)}" for stamp in tool.stamps]
+
+
+def _pinned(tool: Tool, module: Path | None = None) -> str:
+    return pinned_version(_go_mod(module or MODULES / tool.folder), tool.module)
+
+
+def _go_mod(module: Path) -> str:
+    return (module / "go.mod").read_text()

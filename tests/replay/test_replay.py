@@ -1,0 +1,85 @@
+"""Yesterday's orders run through today's workflow code, without a server.
+
+A history that no longer replays means that orders in flight would be stuck by a release: keep the old path with
+`workflow.patched` and record the new one beside it. `pytest tests/workflow --record-histories` records them all anew.
+"""
+
+import json
+from pathlib import Path
+
+import pytest
+from temporalio.client import WorkflowHistory
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.worker import Replayer
+from temporalio.workflow import NondeterminismError
+
+from order_worker.sandbox import workflow_runner
+from order_workflows.contract import workflow_id
+from order_workflows.order_workflow import OrderWorkflow
+
+HISTORIES = Path(__file__).parent / "histories"
+PATHS = (
+    "approved",
+    "cancelled",
+    "completed",
+    "declined",
+    "duplicate",
+    "expired",
+    "manual-review",
+    "rejected",
+    "undeliverable",
+)
+
+
+def a_replayer() -> Replayer:
+    return Replayer(
+        workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
+    )
+
+
+def text_of(path: str) -> str:
+    return (HISTORIES / f"{path}.json").read_text()
+
+
+def history(text: str) -> WorkflowHistory:
+    return WorkflowHistory.from_json(workflow_id("shop", "recorded", "uid"), text)
+
+
+def test_every_path_and_nothing_else_is_recorded() -> None:
+    assert sorted(file.stem for file in HISTORIES.glob("*.json")) == sorted(PATHS)
+
+
+@pytest.mark.parametrize("path", PATHS)
+async def test_a_recorded_order_replays(path: str) -> None:
+    await a_replayer().replay_workflow(history(text_of(path)))
+
+
+@pytest.mark.parametrize(
+    ("path", "recorded", "altered"),
+    [
+        ("completed", '"name": "charge_payment"', '"name": "ship_line"'),
+        ("undeliverable", '"name": "refund_payment"', '"name": "cancel_shipment"'),
+    ],
+)
+async def test_a_history_with_another_step_in_a_place_does_not_replay(path: str, recorded: str, altered: str) -> None:
+    text = text_of(path)
+    assert recorded in text
+
+    with pytest.raises(NondeterminismError):
+        await a_replayer().replay_workflow(history(text.replace(recorded, altered)))
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_a_recording_holds_nothing_of_the_machine_that_made_it(path: str) -> None:
+    events = json.loads(text_of(path))["events"]
+    identities = {
+        value
+        for event in events
+        for attributes in event.values()
+        if isinstance(attributes, dict)
+        for name, value in attributes.items()
+        if name == "identity" and value
+    }
+
+    assert identities <= {"test", "history-service"}
+    assert "stackTrace" not in text_of(path)

@@ -1,0 +1,57 @@
+from typing import Any
+
+import pytest
+from builders import a_line, an_address, an_order_input, an_order_spec
+from hypothesis import given
+from hypothesis import strategies as st
+
+from order_workflows.contract import input_hash, parse_workflow_id, workflow_id
+
+parts = st.text(st.characters(exclude_characters="/"), min_size=1)
+
+
+@given(parts, parts, parts)
+def test_a_workflow_id_can_be_read_back(namespace: str, name: str, uid: str) -> None:
+    assert parse_workflow_id(workflow_id(namespace, name, uid)) == (namespace, name, uid)
+
+
+@pytest.mark.parametrize(
+    "identifier",
+    ["", "order", "order/a/b", "order/a/b/c/d", "shipment/a/b/c", "order//b/c", "order/a//c", "order/a/b/", "a/b/c/d"],
+)
+def test_an_id_that_is_not_an_orders_is_not_taken_for_one(identifier: str) -> None:
+    assert parse_workflow_id(identifier) is None
+
+
+def test_the_order_number_is_the_resources_name_by_default() -> None:
+    assert an_order_input(name="book").order_id == "book"
+    assert an_order_input(name="book", spec=an_order_spec(order_id="ORDER-7")).order_id == "ORDER-7"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"suspend": True},
+        {"deletion_policy": "Orphan"},
+        {"shipping_address": an_address(city="Shelbyville")},
+        {"approval": {"decision": "Approved", "by": "bob"}},
+        {"cancellation": {"reason": "changed my mind"}},
+    ],
+)
+def test_the_input_hash_does_not_see_what_messages_can_change(changes: dict[str, Any]) -> None:
+    assert input_hash(an_order_spec(**changes)) == input_hash(an_order_spec())
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"order_id": "ORDER-7"},
+        {"class_name": "threshold"},
+        {"customer": {"id": "CUST-2"}},
+        {"currency": "EUR"},
+        {"lines": [a_line(quantity=2)]},
+        {"payment": {"method": "tok_other"}},
+    ],
+)
+def test_the_input_hash_tells_another_order_apart(changes: dict[str, Any]) -> None:
+    assert input_hash(an_order_spec(**changes)) != input_hash(an_order_spec())

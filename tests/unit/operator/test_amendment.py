@@ -1,0 +1,154 @@
+from typing import Any
+
+import pytest
+from builders import UID, a_snapshot, an_address, an_order_spec
+
+from order_domain.order import Approval, Cancellation, OrderSpec
+from order_domain.snapshot import OrderSnapshot
+from order_domain.status import OrderStatus
+from order_operator.amendment import Amendment, Group, plan
+from order_workflows.contract import AddressChange, CancelRequest, Decision
+
+ELSEWHERE = an_address(city="Shelbyville")
+APPROVED = {"decision": "Approved", "by": "bob", "reason": "known"}
+REJECTED = {"decision": "Rejected", "by": "bob"}
+
+EDITS: list[dict[str, Any]] = [
+    {"approval": APPROVED},
+    {"approval": REJECTED},
+    {"cancellation": {"by": "ana"}},
+    {"shipping_address": ELSEWHERE},
+    {"suspend": True},
+]
+
+
+def planned(spec: OrderSpec, snapshot: OrderSnapshot, *, generation: int = 2, uid: str = UID) -> list[Amendment]:
+    return plan(spec, generation, uid, snapshot)
+
+
+def the_only(spec: OrderSpec, snapshot: OrderSnapshot | None = None) -> Amendment:
+    (change,) = planned(spec, snapshot or a_snapshot())
+    return change
+
+
+def test_a_spec_that_the_workflow_has_needs_nothing() -> None:
+    assert planned(an_order_spec(), a_snapshot()) == []
+
+
+def test_an_approval_is_sent_with_who_why_and_the_generation_seen() -> None:
+    change = the_only(an_order_spec(approval=Approval.model_validate(APPROVED)))
+
+    assert (change.group, change.update) == (Group.APPROVAL, "approve")
+    assert change.argument == Decision(by="bob", reason="known", generation=2)
+
+
+def test_a_rejection_is_another_update() -> None:
+    assert the_only(an_order_spec(approval=Approval.model_validate(REJECTED))).update == "reject"
+
+
+@pytest.mark.parametrize("edit", [APPROVED, REJECTED])
+def test_a_decision_that_the_workflow_has_is_not_sent(edit: dict[str, str]) -> None:
+    decided = a_snapshot(approval={"required": True, "decision": edit["decision"], "by": "bob"})
+
+    assert planned(an_order_spec(approval=edit), decided) == []
+
+
+def test_another_decision_than_the_recorded_one_is_sent_so_that_it_is_refused_aloud() -> None:
+    decided = a_snapshot(approval={"required": True, "decision": "Rejected", "by": "bob"})
+
+    assert the_only(an_order_spec(approval=APPROVED), decided).update == "approve"
+
+
+def test_the_same_decision_by_somebody_else_is_sent_too() -> None:
+    decided = a_snapshot(approval={"required": True, "decision": "Approved", "by": "eve"})
+
+    assert the_only(an_order_spec(approval=APPROVED), decided).group is Group.APPROVAL
+
+
+def test_a_cancellation_is_sent_with_who_and_why() -> None:
+    change = the_only(an_order_spec(cancellation=Cancellation(by="ana", reason="late")))
+
+    assert (change.group, change.update) == (Group.CANCELLATION, "cancel")
+    assert change.argument == CancelRequest(by="ana", reason="late")
+
+
+@pytest.mark.parametrize("compensation", ["Running", "Done", "Failed"])
+def test_an_order_that_is_being_undone_is_not_cancelled_again(compensation: str) -> None:
+    spec = an_order_spec(cancellation={"by": "ana"})
+
+    assert planned(spec, a_snapshot(compensation=compensation)) == []
+
+
+def test_another_address_is_sent() -> None:
+    change = the_only(an_order_spec(shipping_address=ELSEWHERE))
+
+    assert (change.group, change.update) == (Group.ADDRESS, "change_address")
+    assert change.argument == AddressChange(address=ELSEWHERE, generation=2)
+
+
+def test_the_address_in_force_is_not_sent() -> None:
+    spec = an_order_spec(shipping_address=ELSEWHERE)
+
+    assert planned(spec, a_snapshot(shipping_address=ELSEWHERE)) == []
+
+
+def test_no_address_is_sent_before_the_workflow_has_said_which_one_it_has() -> None:
+    assert planned(an_order_spec(shipping_address=ELSEWHERE), OrderSnapshot()) == []
+
+
+@pytest.mark.parametrize(("wanted", "update"), [(True, "suspend"), (False, "resume")])
+def test_suspend_follows_the_spec(wanted: bool, update: str) -> None:
+    change = the_only(an_order_spec(suspend=wanted), a_snapshot(suspended=not wanted))
+
+    assert (change.group, change.update, change.argument) == (Group.SUSPEND, update, None)
+
+
+@pytest.mark.parametrize("suspended", [True, False])
+def test_an_order_suspended_as_wanted_is_left_alone(suspended: bool) -> None:
+    assert planned(an_order_spec(suspend=suspended), a_snapshot(suspended=suspended)) == []
+
+
+@pytest.mark.parametrize("status", [status for status in OrderStatus if status.terminal])
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_order_that_has_ended_is_told_nothing(status: OrderStatus, edit: dict[str, Any]) -> None:
+    assert planned(an_order_spec(**edit), a_snapshot(status=status)) == []
+
+
+def test_every_group_that_differs_is_told_once() -> None:
+    spec = an_order_spec(approval=APPROVED, cancellation={"by": "ana"}, shipping_address=ELSEWHERE, suspend=True)
+
+    groups = [change.group for change in planned(spec, a_snapshot())]
+
+    assert sorted(groups) == sorted(Group)
+    assert groups[0] is Group.CANCELLATION
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_the_id_of_an_update_is_the_same_at_every_repetition(edit: dict[str, Any]) -> None:
+    spec = an_order_spec(**edit)
+
+    assert [change.update_id for change in planned(spec, a_snapshot())] == [
+        change.update_id for change in planned(spec, a_snapshot(seq=9))
+    ]
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_the_id_of_an_update_differs_by_uid_and_generation(edit: dict[str, Any]) -> None:
+    spec = an_order_spec(**edit)
+
+    ids = {
+        planned(spec, a_snapshot(), generation=generation, uid=uid)[0].update_id
+        for generation in (2, 3)
+        for uid in ("one", "two")
+    }
+
+    assert len(ids) == 4
+
+
+def test_the_id_of_an_update_differs_by_what_is_wanted() -> None:
+    other = an_address(city="Ogdenville")
+
+    assert (
+        the_only(an_order_spec(shipping_address=ELSEWHERE)).update_id
+        != the_only(an_order_spec(shipping_address=other)).update_id
+    )

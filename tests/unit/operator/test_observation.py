@@ -1,0 +1,101 @@
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from builders import NAME, NAMESPACE, UID, a_snapshot
+from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from order_operator.observation import Observation, decode
+from order_workflows.contract import (
+    MEMO_INPUT_HASH,
+    MEMO_ORPHANED,
+    MEMO_SNAPSHOT,
+    MEMO_UID,
+    RunKey,
+    parse_workflow_id,
+    workflow_id,
+)
+
+KEY = RunKey(NAMESPACE, NAME, UID)
+STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+async def decoded(memo: dict[str, Any], **fields: Any) -> Observation:
+    """What the scanner makes of a row of visibility with this memo."""
+    row = WorkflowExecutionInfo(status=1, task_queue="orders", **fields)
+    row.execution.workflow_id = workflow_id(*KEY)
+    row.execution.run_id = "run-1"
+    row.start_time.FromDatetime(STARTED)
+    for name, value in memo.items():
+        (payload,) = await pydantic_data_converter.encode([value])
+        row.memo.fields[name].CopyFrom(payload)
+    # Never connects: decoding needs its converter only.
+    client = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+    key = parse_workflow_id(row.execution.workflow_id)
+    assert key is not None
+    return await decode(client, key, row)
+
+
+async def test_a_row_is_read_with_its_snapshot() -> None:
+    snapshot = a_snapshot(status="Ship Order", progress=75)
+
+    observation = await decoded({MEMO_SNAPSHOT: snapshot.to_memo(), MEMO_UID: UID, MEMO_INPUT_HASH: "abc"})
+
+    assert observation.key == KEY
+    assert observation.snapshot == snapshot
+    assert observation.input_hash == "abc"
+    assert (observation.workflow_id, observation.run_id, observation.task_queue) == (
+        workflow_id(*KEY),
+        "run-1",
+        "orders",
+    )
+    assert (observation.start_time, observation.close_time) == (STARTED, None)
+    assert observation.running
+    assert not observation.orphaned
+
+
+async def test_a_row_without_a_memo_has_no_snapshot() -> None:
+    observation = await decoded({})
+
+    assert observation.snapshot is None
+    assert observation.input_hash is None
+
+
+async def test_a_closed_row_has_the_time_of_its_end() -> None:
+    closed = Timestamp()
+    closed.FromDatetime(STARTED)
+
+    observation = await decoded({}, close_time=closed)
+
+    assert observation.close_time == STARTED
+
+
+async def test_a_row_that_was_orphaned_on_purpose_says_so() -> None:
+    assert (await decoded({MEMO_ORPHANED: True})).orphaned
+
+
+@pytest.mark.parametrize(
+    "memo", [{"status": "Gift Wrapped"}, {"progress": "much"}, "text", [1], 7, None, {"steps": [{"name": "Wrap"}]}]
+)
+async def test_a_snapshot_that_is_not_understood_is_not_guessed(memo: Any) -> None:
+    observation = await decoded({MEMO_SNAPSHOT: memo, MEMO_INPUT_HASH: "abc"})
+
+    assert observation.snapshot is None
+    assert observation.input_hash == "abc"
+
+
+async def test_a_snapshot_of_a_newer_format_is_not_guessed() -> None:
+    observation = await decoded({MEMO_SNAPSHOT: a_snapshot().to_memo() | {"version": 2}})
+
+    assert observation.snapshot is None
+
+
+@pytest.mark.parametrize("status", WorkflowExecutionStatus)
+async def test_only_an_open_run_is_running(status: WorkflowExecutionStatus) -> None:
+    row = await decoded({})
+    observation = Observation(row.key, row.workflow_id, row.run_id, status, row.task_queue)
+
+    assert observation.running == (status is WorkflowExecutionStatus.RUNNING)

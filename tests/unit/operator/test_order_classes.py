@@ -1,0 +1,101 @@
+import logging
+
+import pytest
+from builders import a_policy, an_order_spec
+
+from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.conditions import Reason
+from order_operator.order_classes import OrderClass, OrderClasses
+from order_operator.problem import Problem
+
+
+def a_class(name: str, *, default: bool = False, created: str = "2026-01-01T00:00:00Z", **changes: object) -> dict:
+    annotations = {DEFAULT_CLASS_ANNOTATION: "true"} if default else {}
+    metadata = {"name": name, "generation": 4, "creationTimestamp": created, "annotations": annotations}
+    return {"metadata": metadata, "spec": a_policy().model_dump(mode="json"), **changes}
+
+
+def resolved(*bodies: dict, named: str | None = None) -> OrderClass | Problem:
+    classes = OrderClasses()
+    for body in bodies:
+        classes.put(body)
+    return classes.resolve(an_order_spec(class_name=named))
+
+
+def name_of(found: OrderClass | Problem) -> str:
+    assert isinstance(found, OrderClass)
+    return found.name
+
+
+def reason_of(found: OrderClass | Problem) -> str:
+    assert isinstance(found, Problem)
+    assert found.stalled
+    return found.reason
+
+
+def test_an_order_follows_the_class_that_it_names() -> None:
+    found = resolved(a_class("standard", default=True), a_class("threshold"), named="threshold")
+
+    assert isinstance(found, OrderClass)
+    assert (found.name, found.generation, found.spec) == ("threshold", 4, a_policy())
+
+
+def test_an_order_without_a_class_follows_the_default_one() -> None:
+    assert name_of(resolved(a_class("threshold"), a_class("standard", default=True))) == "standard"
+
+
+def test_of_several_default_classes_the_newest_counts() -> None:
+    old = a_class("old", default=True, created="2026-01-01T00:00:00Z")
+    new = a_class("new", default=True, created="2026-02-01T00:00:00Z")
+
+    assert name_of(resolved(new, old)) == "new"
+
+
+def test_without_a_default_class_the_order_waits_for_a_person() -> None:
+    found = resolved(a_class("standard"))
+
+    assert reason_of(found) == Reason.NO_DEFAULT_CLASS
+    assert DEFAULT_CLASS_ANNOTATION in found.message  # type: ignore[union-attr]
+
+
+def test_a_class_that_does_not_exist_is_named_beside_those_that_do() -> None:
+    found = resolved(a_class("b"), a_class("a"), named="express")
+
+    assert reason_of(found) == Reason.CLASS_NOT_FOUND
+    assert found.message == "spec.className: there is no OrderClass express; create it or use one of: a, b"  # type: ignore[union-attr]
+
+
+def test_a_cluster_without_classes_says_so() -> None:
+    found = resolved(named="express")
+
+    assert isinstance(found, Problem)
+    assert found.message.endswith("use one of: none")
+
+
+def test_an_invalid_class_is_refused_with_its_error(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.WARNING)
+    found = resolved(a_class("odd", spec={"pipeline": ["Ship"]}), named="odd")
+
+    assert reason_of(found) == Reason.CLASS_INVALID
+    assert "must start with Receive" in found.message  # type: ignore[union-attr]
+
+
+def test_a_class_without_a_spec_is_invalid_not_a_crash() -> None:
+    assert reason_of(resolved({"metadata": {"name": "empty"}}, named="empty")) == Reason.CLASS_INVALID
+
+
+def test_an_invalid_class_becomes_usable_once_it_is_repaired() -> None:
+    assert name_of(resolved(a_class("c", spec={}), a_class("c"), named="c")) == "c"
+
+
+def test_a_class_that_became_invalid_is_not_used_any_more() -> None:
+    assert reason_of(resolved(a_class("c"), a_class("c", spec={}), named="c")) == Reason.CLASS_INVALID
+
+
+def test_a_removed_class_is_not_used_any_more() -> None:
+    classes = OrderClasses()
+    classes.put(a_class("c"))
+
+    classes.remove("c")
+
+    assert reason_of(classes.resolve(an_order_spec(class_name="c"))) == Reason.CLASS_NOT_FOUND

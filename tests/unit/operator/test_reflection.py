@@ -1,0 +1,519 @@
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from builders import a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from temporalio.client import WorkflowExecutionStatus
+
+from order_domain.policy import StepName
+from order_domain.snapshot import CompensationState, DecisionOutcome, OrderSnapshot, StepState
+from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
+from order_operator.amendment import Group, Refusal
+from order_operator.conditions import Reason
+from order_operator.observation import Observation
+from order_operator.problem import Problem
+from order_operator.reflection import reflect
+from order_operator.resource import OrderResource
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
+LATER = NOW + timedelta(hours=1)
+Status = Mapping[str, Any]
+
+
+def reflected(
+    observation: Observation | None, order: OrderResource | None = None, *, now: datetime = NOW, **more: Any
+) -> dict[str, Any]:
+    return reflect(order or an_order_resource(), observation, now=now, temporal_namespace="default", **more)
+
+
+def at(status: OrderStatus, **changes: object) -> Observation:
+    """Running, or closed if `status` is an end."""
+    failed = status is OrderStatus.ORDER_FAILED
+    closed = WorkflowExecutionStatus.FAILED if failed else WorkflowExecutionStatus.COMPLETED
+    run = closed if status.terminal else WorkflowExecutionStatus.RUNNING
+    return an_observation(status=run, snapshot=a_snapshot(status=status, **changes))
+
+
+def condition(status: Status, kind: str) -> dict[str, Any]:
+    (found,) = [item for item in status["conditions"] if item["type"] == kind]
+    return found
+
+
+def said(status: Status, kind: str) -> tuple[str, str]:
+    """Status and reason of one condition."""
+    found = condition(status, kind)
+    return found["status"], found["reason"]
+
+
+def kstatus(order: OrderResource, status: Status) -> str:
+    """How kstatus reads it, and with it `helm --wait`, Flux and Argo CD (sigs.k8s.io/cli-utils: generic rules)."""
+    holds = {item["type"]: item["status"] for item in status["conditions"]}
+    if status["observedGeneration"] != order.generation or holds.get("Reconciling") == "True":
+        return "InProgress"
+    if holds.get("Stalled") == "True":
+        return "Failed"
+    return "Current" if holds.get("Ready", "True") == "True" else "InProgress"
+
+
+# Phase and status
+
+
+def test_an_order_without_a_workflow_is_pending() -> None:
+    status = reflected(None)
+
+    assert status["phase"] == Phase.PENDING
+    assert "orderStatus" not in status
+    assert "workflow" not in status
+
+
+@pytest.mark.parametrize("order_status", OrderStatus)
+def test_a_workflows_status_gives_phase_and_order_status(order_status: OrderStatus) -> None:
+    status = reflected(at(order_status))
+
+    assert status["phase"] == order_status.phase
+    assert status["orderStatus"] == order_status
+
+
+def test_a_workflow_that_has_not_published_yet_was_received() -> None:
+    status = reflected(an_observation(snapshot=None))
+
+    assert (status["phase"], status["orderStatus"], status["progress"]) == ("Running", "Order Received", 0)
+
+
+@pytest.mark.parametrize("order_status", [OrderStatus.CHARGE_CUSTOMER, OrderStatus.AWAIT_APPROVAL])
+def test_a_held_order_is_suspended_wherever_it_stands(order_status: OrderStatus) -> None:
+    status = reflected(at(order_status, suspended=True))
+
+    assert status["phase"] == Phase.SUSPENDED
+    assert status["orderStatus"] == order_status
+    assert said(status, "Ready") == ("True", Reason.SUSPENDED)
+
+
+@pytest.mark.parametrize("order_status", [OrderStatus.COMPENSATE_ORDER, OrderStatus.MANUAL_REVIEW])
+def test_undoing_is_shown_even_of_a_held_order(order_status: OrderStatus) -> None:
+    assert reflected(at(order_status, suspended=True))["phase"] == order_status.phase
+
+
+@pytest.mark.parametrize("run", [WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT])
+def test_a_workflow_closed_from_outside_is_a_failed_order_whose_effects_nobody_undid(
+    run: WorkflowExecutionStatus,
+) -> None:
+    stopped = an_observation(status=run, snapshot=a_snapshot(status="Charge Customer"))
+
+    status = reflected(stopped)
+
+    assert (status["phase"], status["orderStatus"]) == ("Failed", "Order Failed")
+    assert status["lastError"]["type"] == Reason.WORKFLOW_TERMINATED
+    assert "Charge Customer" in status["lastError"]["message"]
+    assert said(status, "Ready") == ("False", Reason.WORKFLOW_TERMINATED)
+    assert said(status, "Stalled") == ("True", Reason.WORKFLOW_TERMINATED)
+
+
+def test_a_workflow_that_ended_as_cancelled_before_it_published_is_a_cancelled_order() -> None:
+    status = reflected(an_observation(status=WorkflowExecutionStatus.CANCELED, snapshot=None))
+
+    assert (status["phase"], status["orderStatus"]) == ("Cancelled", "Order Cancelled")
+
+
+def test_a_run_that_ended_with_a_terminal_status_keeps_it() -> None:
+    ended = an_observation(status=WorkflowExecutionStatus.TERMINATED, snapshot=a_snapshot(status="Order Completed"))
+
+    assert reflected(ended)["phase"] == Phase.COMPLETED
+
+
+def test_a_completed_run_whose_snapshot_is_not_understood_is_not_called_failed() -> None:
+    newer = an_observation(status=WorkflowExecutionStatus.COMPLETED, snapshot=None)
+
+    assert reflected(newer)["phase"] != Phase.FAILED
+
+
+# What is shown of the workflow
+
+
+def test_the_status_names_the_workflow() -> None:
+    assert reflected(an_observation())["workflow"] == {
+        "id": an_observation().workflow_id,
+        "runID": "run-1",
+        "namespace": "default",
+        "taskQueue": "orders",
+    }
+
+
+def test_the_total_is_shown_for_people_and_for_programs() -> None:
+    status = reflected(an_observation(snapshot=a_snapshot(total_minor=75_000)))
+
+    assert (status["total"], status["totalMinor"]) == ("750.00 USD", 75_000)
+
+
+def test_the_address_shown_is_the_one_in_force_not_the_wanted_one() -> None:
+    order = an_order_resource(spec=_edited(shipping_address=an_address(city="Shelbyville")))
+
+    status = reflected(an_observation(), order)
+
+    assert status["shippingAddress"]["city"] == "Springfield"
+
+
+def test_start_and_end_are_those_of_the_run() -> None:
+    ended = at(OrderStatus.ORDER_COMPLETED)
+
+    status = reflected(an_observation(status=ended.status, snapshot=ended.snapshot, close_time=NOW))
+
+    assert status["startTime"] == "2026-01-02T03:04:00Z"
+    assert datetime.fromisoformat(status["completionTime"]) == NOW
+
+
+def test_everything_money_and_parcels_left_behind_is_shown() -> None:
+    status = reflected(
+        at(
+            OrderStatus.ORDER_COMPLETED,
+            progress=100,
+            reservation_id="RES-1",
+            payment={"transaction_id": "TXN-1", "captured_minor": 50_000},
+            shipments=[{"line_id": "1", "state": "Dispatched", "tracking_number": "TRACK-1", "carrier": "fake"}],
+            shipment_count=1,
+        )
+    )
+
+    assert status["progress"] == 100
+    assert status["reservationID"] == "RES-1"
+    assert status["payment"] == {"transactionID": "TXN-1", "capturedMinor": 50_000}
+    assert status["shipments"][0]["trackingNumber"] == "TRACK-1"
+    assert status["shipmentCount"] == 1
+
+
+# kstatus: three fixtures
+
+
+def test_an_order_that_is_being_submitted_is_in_progress() -> None:
+    order = an_order_resource()
+
+    assert kstatus(order, reflected(None, order)) == "InProgress"
+
+
+def test_an_order_that_waits_for_temporal_is_in_progress() -> None:
+    order = an_order_resource()
+    problem = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached")
+
+    status = reflected(None, order, problem=problem)
+
+    assert kstatus(order, status) == "InProgress"
+    assert said(status, "Accepted") == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    "order_status",
+    [
+        OrderStatus.CHARGE_CUSTOMER,
+        OrderStatus.AWAIT_APPROVAL,
+        OrderStatus.COMPENSATE_ORDER,
+        OrderStatus.ORDER_COMPLETED,
+        OrderStatus.ORDER_REJECTED,
+        OrderStatus.ORDER_CANCELLED,
+    ],
+)
+def test_an_accepted_order_that_goes_its_way_is_current(order_status: OrderStatus) -> None:
+    order = an_order_resource()
+
+    assert kstatus(order, reflected(at(order_status), order)) == "Current"
+
+
+@pytest.mark.parametrize("order_status", [OrderStatus.ORDER_FAILED, OrderStatus.MANUAL_REVIEW])
+def test_an_order_that_needs_a_person_is_failed(order_status: OrderStatus) -> None:
+    order = an_order_resource()
+    observation = at(order_status, last_error={"type": "PaymentDeclined", "message": "no funds"})
+
+    status = reflected(observation, order)
+
+    assert kstatus(order, status) == "Failed"
+    assert said(status, "Stalled") == ("True", "PaymentDeclined")
+    assert condition(status, "Stalled")["message"] == "no funds"
+
+
+def test_an_order_that_cannot_be_submitted_is_failed() -> None:
+    order = an_order_resource()
+    problem = Problem(Reason.CLASS_NOT_FOUND, "there is no OrderClass express", stalled=True)
+
+    status = reflected(None, order, problem=problem)
+
+    assert kstatus(order, status) == "Failed"
+    assert said(status, "Accepted") == ("False", Reason.CLASS_NOT_FOUND)
+
+
+def test_an_edit_without_an_answer_is_in_progress() -> None:
+    order = an_order_resource(generation=2, status={"observedGeneration": 1})
+
+    assert kstatus(order, reflected(an_observation(), order, applying=True)) == "InProgress"
+
+
+def test_an_edit_that_was_refused_is_dealt_with() -> None:
+    order = an_order_resource(generation=2, status={"observedGeneration": 1})
+    refusal = Refusal(Group.ADDRESS, "AlreadyShipped", "the parcel left")
+
+    assert kstatus(order, reflected(an_observation(), order, refusals=[refusal])) == "Current"
+
+
+# observedGeneration and SpecApplied
+
+
+def test_the_generation_is_observed_once_it_is_dealt_with() -> None:
+    status = reflected(an_observation(), an_order_resource(generation=5, status={"observedGeneration": 4}))
+
+    assert status["observedGeneration"] == 5
+    assert {item["observedGeneration"] for item in status["conditions"]} == {5}
+
+
+@pytest.mark.parametrize(("before", "shown"), [({"observedGeneration": 4}, 4), ({}, None)])
+def test_the_generation_is_not_observed_while_an_edit_has_no_answer(before: dict[str, int], shown: int | None) -> None:
+    status = reflected(an_observation(), an_order_resource(generation=5, status=before), applying=True)
+
+    assert (status.get("observedGeneration") or None) == shown
+    assert said(status, "SpecApplied") == ("Unknown", Reason.APPLYING)
+
+
+def test_a_refused_edit_is_told_with_its_reason_and_field() -> None:
+    refusal = Refusal(Group.ADDRESS, "AlreadyShipped", "the parcel left")
+
+    status = reflected(an_observation(), refusals=[refusal])
+
+    assert said(status, "SpecApplied") == ("False", "AlreadyShipped")
+    assert condition(status, "SpecApplied")["message"] == "spec.shippingAddress: the parcel left"
+
+
+def test_an_applied_spec_says_so() -> None:
+    assert said(reflected(an_observation()), "SpecApplied") == ("True", Reason.APPLIED)
+
+
+def _edited(**changes: object) -> dict[str, Any]:
+    return an_order_spec(**changes).model_dump(mode="json", exclude_none=True)
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        {"shipping_address": an_address(city="Shelbyville")},
+        {"approval": {"decision": "Rejected", "by": "eve"}},
+        {"cancellation": {"by": "ana"}},
+    ],
+)
+def test_an_edit_after_the_end_is_told_as_too_late(edit: dict[str, Any]) -> None:
+    approval = {"required": True, "decision": "Approved", "by": "bob"}
+    ended = at(OrderStatus.ORDER_COMPLETED, approval=approval)
+
+    status = reflected(ended, an_order_resource(spec=_edited(**edit)))
+
+    assert said(status, "SpecApplied") == ("False", Reason.ORDER_FINISHED)
+
+
+# Conditions
+
+
+def test_conditions_keep_their_time_while_their_status_stays() -> None:
+    first = reflected(at(OrderStatus.CHARGE_CUSTOMER))
+
+    second = reflected(at(OrderStatus.SHIP_ORDER), an_order_resource(status=first), now=LATER)
+
+    assert condition(second, "Ready") == condition(first, "Ready")
+
+
+def test_a_condition_whose_status_changes_gets_the_time_of_the_change() -> None:
+    first = reflected(at(OrderStatus.SHIP_ORDER))
+
+    second = reflected(at(OrderStatus.ORDER_COMPLETED), an_order_resource(status=first), now=LATER)
+
+    assert condition(first, "Finished")["lastTransitionTime"] == "2026-03-04T05:06:07Z"
+    assert condition(second, "Finished")["lastTransitionTime"] == "2026-03-04T06:06:07Z"
+
+
+@pytest.mark.parametrize(
+    "observation", [None, an_observation(), at(OrderStatus.ORDER_COMPLETED), at(OrderStatus.MANUAL_REVIEW)]
+)
+def test_what_is_shown_already_is_shown_unchanged_however_late(observation: Observation | None) -> None:
+    shown = reflected(observation)
+
+    assert reflected(observation, an_order_resource(status=shown), now=LATER) == shown
+
+
+def test_a_wiped_status_is_restored() -> None:
+    shown = reflected(at(OrderStatus.ORDER_COMPLETED))
+
+    assert reflected(at(OrderStatus.ORDER_COMPLETED), an_order_resource(status={})) == shown
+
+
+def test_a_forged_condition_does_not_survive() -> None:
+    forged = {"type": "Paid", "status": "True", "lastTransitionTime": "yesterday"}
+
+    status = reflected(an_observation(), an_order_resource(status={"conditions": [forged]}))
+
+    assert "Paid" not in {item["type"] for item in status["conditions"]}
+
+
+@pytest.mark.parametrize(
+    ("step", "kind"),
+    [
+        (StepName.RESERVE_STOCK, "Reserved"),
+        (StepName.CHARGE_PAYMENT, "Charged"),
+        (StepName.SHIP, "Shipped"),
+        (StepName.NOTIFY, "Notified"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [
+        (StepState.RUNNING, ("False", Reason.PENDING)),
+        (StepState.SUCCEEDED, ("True", Reason.DONE)),
+        (StepState.SKIPPED, ("False", Reason.NOT_REQUIRED)),
+        (StepState.FAILED, ("False", Reason.FAILED)),
+        (StepState.COMPENSATED, ("False", Reason.UNDONE)),
+    ],
+)
+def test_a_milestone_is_reached_when_its_step_succeeded_and_lost_when_it_is_undone(
+    step: StepName, kind: str, state: StepState, expected: tuple[str, str]
+) -> None:
+    status = reflected(an_observation(snapshot=a_snapshot(steps=[{"name": step, "state": state}])))
+
+    assert said(status, kind) == expected
+
+
+def test_a_mail_that_could_not_be_sent_is_shown() -> None:
+    sent = {"name": StepName.NOTIFY, "state": StepState.SUCCEEDED}
+
+    status = reflected(at(OrderStatus.ORDER_COMPLETED, steps=[sent], notified=False))
+
+    assert said(status, "Notified") == ("False", Reason.FAILED)
+    assert said(status, "Complete") == ("True", "Completed")
+
+
+@pytest.mark.parametrize(
+    ("approval", "expected"),
+    [
+        ({}, ("True", Reason.NOT_REQUIRED)),
+        ({"required": True}, ("Unknown", Reason.PENDING)),
+        ({"required": True, "decision": "Approved", "by": "bob"}, ("True", "Approved")),
+        ({"required": True, "decision": "Rejected", "by": "bob"}, ("False", "Rejected")),
+        ({"required": True, "decision": "Expired"}, ("False", "Expired")),
+    ],
+)
+def test_approved_tells_whether_a_decision_is_needed_and_which_it_was(
+    approval: dict[str, Any], expected: tuple[str, str]
+) -> None:
+    assert said(reflected(an_observation(snapshot=a_snapshot(approval=approval))), "Approved") == expected
+
+
+@pytest.mark.parametrize(
+    ("state", "compensated", "failed"),
+    [
+        (CompensationState.RUNNING, ("False", Reason.PENDING), ("False", Reason.PENDING)),
+        (CompensationState.DONE, ("True", Reason.DONE), ("False", Reason.DONE)),
+        (CompensationState.FAILED, ("False", Reason.PENDING), ("True", Reason.MANUAL_REVIEW)),
+    ],
+)
+def test_compensation_is_shown_with_its_failure(
+    state: CompensationState, compensated: tuple[str, str], failed: tuple[str, str]
+) -> None:
+    error = {"type": "CompensationFailed", "message": "could not undo ChargePayment"}
+
+    status = reflected(an_observation(snapshot=a_snapshot(compensation=state, last_error=error)))
+
+    assert said(status, "Compensated") == compensated
+    assert said(status, "CompensationFailed") == failed
+
+
+def test_an_order_that_nothing_was_undone_of_does_not_speak_of_compensation() -> None:
+    kinds = {item["type"] for item in reflected(at(OrderStatus.ORDER_COMPLETED))["conditions"]}
+
+    assert not kinds & {"Compensated", "CompensationFailed"}
+
+
+# Every input
+
+
+words = st.text(max_size=80)
+errors = st.none() | st.fixed_dictionaries({"type": words, "message": st.text(max_size=1024)})
+steps = st.lists(
+    st.fixed_dictionaries({"name": st.sampled_from(StepName), "state": st.sampled_from(StepState)}),
+    max_size=8,
+    unique_by=lambda step: step["name"],
+)
+snapshots = st.builds(
+    a_snapshot,
+    status=st.sampled_from(OrderStatus),
+    suspended=st.booleans(),
+    class_name=st.none() | st.just("standard"),
+    total_minor=st.integers(min_value=0, max_value=2**53 - 1),
+    progress=st.integers(min_value=0, max_value=100),
+    steps=steps,
+    approval=st.fixed_dictionaries(
+        {
+            "required": st.booleans(),
+            "decision": st.none() | st.sampled_from(DecisionOutcome),
+            "by": st.none() | words,
+        }
+    ),
+    compensation=st.none() | st.sampled_from(CompensationState),
+    notified=st.none() | st.booleans(),
+    shipping_address=st.none() | st.just(an_address()),
+    last_error=errors,
+)
+observations = st.none() | st.builds(
+    an_observation, status=st.sampled_from(WorkflowExecutionStatus), snapshot=st.none() | snapshots
+)
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | words,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=3),
+    max_leaves=5,
+)
+specs = st.just(_edited()) | st.dictionaries(
+    st.sampled_from(["currency", "lines", "shippingAddress", "approval", "cancellation"]), json_values, min_size=1
+)
+problems = st.none() | st.builds(Problem, st.sampled_from(Reason), st.text(max_size=1024), st.booleans())
+refusals = st.lists(st.builds(Refusal, st.sampled_from(Group), words, st.text(max_size=1024)), max_size=4)
+
+
+@settings(max_examples=200, deadline=None)
+@given(observations, specs, problems, refusals, st.booleans(), st.integers(min_value=1, max_value=10))
+def test_every_input_has_a_status_and_finished_means_a_terminal_phase(
+    observation: Observation | None,
+    spec: dict[str, Any],
+    problem: Problem | None,
+    refused: list[Refusal],
+    applying: bool,
+    observed: int,
+) -> None:
+    order = an_order_resource(spec=spec, generation=7, status={"observedGeneration": observed})
+
+    status = reflected(observation, order, problem=problem, refusals=refused, applying=applying)
+
+    assert (condition(status, "Finished")["status"] == "True") == (Phase(status["phase"]) in TERMINAL_PHASES)
+    assert (condition(status, "Complete")["status"] == "True") == (status["phase"] == Phase.COMPLETED)
+
+
+def test_an_error_type_that_kubernetes_does_not_take_as_a_reason_is_still_shown() -> None:
+    error = {"type": "java.lang.Exception", "message": "from a worker in another language"}
+
+    status = reflected(at(OrderStatus.ORDER_FAILED, last_error=error))
+
+    assert status["lastError"]["type"] == "java.lang.Exception"
+    assert condition(status, "Stalled")["message"] == "from a worker in another language"
+
+
+def test_refusals_too_long_for_one_message_are_still_shown() -> None:
+    refused = [Refusal(group, "Refused", "x" * 1000) for group in Group]
+
+    assert said(reflected(an_observation(), refusals=refused), "SpecApplied") == ("False", "Refused")
+
+
+def test_a_problem_too_long_for_a_message_is_still_shown() -> None:
+    problem = Problem(Reason.CLASS_INVALID, "x" * 2000, stalled=True)
+
+    assert said(reflected(None, problem=problem), "Stalled") == ("True", Reason.CLASS_INVALID)
+
+
+def test_a_snapshot_that_was_not_understood_leaves_a_running_order_running() -> None:
+    status = reflected(an_observation(snapshot=None))
+
+    assert status["phase"] == Phase.RUNNING
+    assert said(status, "Ready") == ("True", Reason.PROGRESSING)
+    assert OrderSnapshot().seq == 0

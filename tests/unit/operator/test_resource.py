@@ -1,0 +1,91 @@
+import pytest
+from builders import NAMESPACE, UID, an_order_body, an_order_resource, an_order_spec
+
+from order_domain.order import DeletionPolicy
+from order_operator.api_names import FINALIZER
+from order_operator.resource import InvalidSpec
+
+
+def test_a_resource_is_read_from_the_watchs_json() -> None:
+    order = an_order_resource(generation=3, resourceVersion="77", finalizers=[FINALIZER])
+
+    assert (order.namespace, order.uid, order.generation, order.resource_version) == (NAMESPACE, UID, 3, "77")
+    assert order.reference == "shop/order-1"
+    assert order.held
+    assert not order.deleting
+
+
+def test_a_resource_with_a_deletion_time_is_being_deleted() -> None:
+    assert an_order_resource(deletionTimestamp="2026-01-02T03:04:05Z").deleting
+
+
+def test_the_finalizer_of_somebody_else_does_not_hold_it_for_us() -> None:
+    assert not an_order_resource(finalizers=["example.com/other"]).held
+
+
+def test_a_valid_spec_is_read() -> None:
+    assert an_order_resource().parse_spec() == an_order_spec()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"currency": "USDT"}, "spec.currency: Value error, unknown currency 'USDT'"),
+        ({"customer": {"id": "-"}}, "spec.customer.id: "),
+        ({"lines": []}, "spec.lines: "),
+        (
+            {"lines": [{"lineID": "1", "sku": "A", "quantity": 0, "unitPriceMinor": 1}]},
+            r"spec.lines.0.quantity: Input should be greater than or equal to 1",
+        ),
+        ({"totalMinor": 1}, "spec: Value error, totalMinor: is 1 but the lines sum to 50000"),
+        ({"shippingAddress": None}, "spec.shippingAddress: "),
+    ],
+)
+def test_an_invalid_spec_is_refused_with_the_name_of_the_field(changes: dict[str, object], message: str) -> None:
+    spec = an_order_spec().model_dump(mode="json", exclude_none=True) | changes
+
+    with pytest.raises(InvalidSpec, match=f"^{message}"):
+        an_order_resource(spec=spec).parse_spec()
+
+
+def test_the_message_of_a_spec_with_many_errors_stays_within_a_conditions_bound() -> None:
+    lines = [{"lineID": str(n), "sku": "A", "quantity": 0, "unitPriceMinor": -1} for n in range(200)]
+
+    with pytest.raises(InvalidSpec) as invalid:
+        an_order_resource(spec={"lines": lines}).parse_spec()
+
+    assert len(str(invalid.value)) <= 1024
+
+
+def test_the_deletion_policy_is_readable_in_a_spec_that_is_not() -> None:
+    assert an_order_resource(spec={"deletionPolicy": "Orphan"}).deletion_policy is DeletionPolicy.ORPHAN
+    assert an_order_resource(spec={"deletionPolicy": 7}).deletion_policy is DeletionPolicy.CANCEL
+
+
+@pytest.mark.parametrize(
+    ("status", "finished"),
+    [
+        ({"phase": "Completed", "observedGeneration": 2}, True),
+        ({"phase": "Failed", "observedGeneration": 2}, True),
+        ({"phase": "Completed", "observedGeneration": 1}, False),
+        ({"phase": "Running", "observedGeneration": 2}, False),
+        ({"phase": "ManualReview", "observedGeneration": 2}, False),
+        ({"phase": "Delighted", "observedGeneration": 2}, False),
+        ({}, False),
+    ],
+)
+def test_an_order_is_finished_when_its_status_shows_an_end_for_this_generation(
+    status: dict[str, object], finished: bool
+) -> None:
+    assert an_order_resource(generation=2, status=status).finished is finished
+
+
+def test_the_answer_to_a_write_replaces_version_finalizers_and_status_but_not_the_spec() -> None:
+    order = an_order_resource()
+
+    written = order.with_version(
+        an_order_body(spec={"a": 1}, resourceVersion="101", finalizers=[FINALIZER], status={"phase": "Running"})
+    )
+
+    assert (written.resource_version, written.held, written.status) == ("101", True, {"phase": "Running"})
+    assert written.spec == order.spec

@@ -1,0 +1,247 @@
+import asyncio
+import logging
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from itertools import pairwise
+
+import pytest
+
+from order_operator import work_queue
+from order_operator.work_queue import WorkQueue
+
+DEADLINE_SECONDS = 5.0
+Process = Callable[[str], Awaitable[float | None]]
+
+
+@asynccontextmanager
+async def running(process: Process, *, concurrency: int = 10) -> AsyncIterator[WorkQueue]:
+    queue = WorkQueue(process, concurrency=concurrency)
+    task = asyncio.create_task(queue.run())
+    try:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            yield queue
+    finally:
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+
+class Processing:
+    """Counts what runs; every key waits until released."""
+
+    def __init__(self) -> None:
+        self.started: list[str] = []
+        self.now: Counter[str] = Counter()
+        self.most_at_once = 0
+        self.most_of_one_key = 0
+        self.released = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    async def __call__(self, key: str) -> None:
+        self.started.append(key)
+        self.now[key] += 1
+        self.most_at_once = max(self.most_at_once, self.now.total())
+        self.most_of_one_key = max(self.most_of_one_key, self.now[key])
+        await self._tell()
+        try:
+            await self.released.wait()
+        finally:
+            self.now[key] -= 1
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def until(self, holds: Callable[[], bool]) -> None:
+        async with self._changed:
+            await self._changed.wait_for(holds)
+
+
+async def settle() -> None:
+    """Let everything run that can run now."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+async def test_an_added_key_is_processed() -> None:
+    work = Processing()
+    async with running(work) as queue:
+        queue.add("a")
+        await work.until(lambda: work.started == ["a"])
+
+
+async def test_a_key_is_never_processed_twice_at_once() -> None:
+    work = Processing()
+    async with running(work) as queue:
+        queue.add("a")
+        await work.until(lambda: work.started == ["a"])
+
+        queue.add("a")
+        await settle()
+
+        assert work.started == ["a"]
+        assert work.most_of_one_key == 1
+
+
+async def test_a_key_added_while_it_is_processed_is_processed_once_more() -> None:
+    work = Processing()
+    async with running(work) as queue:
+        queue.add("a")
+        await work.until(lambda: work.started == ["a"])
+        for _ in range(5):
+            queue.add("a")
+
+        work.released.set()
+        await work.until(lambda: len(work.started) == 2 and not work.now.total())
+        await settle()
+
+        assert work.started == ["a", "a"]
+        assert len(queue) == 0
+
+
+async def test_a_busy_key_does_not_hold_up_others() -> None:
+    work = Processing()
+    async with running(work) as queue:
+        queue.add("a")
+        await work.until(lambda: work.started == ["a"])
+        queue.add("a")
+
+        queue.add("b")
+
+        await work.until(lambda: work.started == ["a", "b"])
+
+
+async def test_no_more_keys_are_processed_at_once_than_allowed() -> None:
+    work = Processing()
+    async with running(work, concurrency=3) as queue:
+        for n in range(10):
+            queue.add(str(n))
+        await work.until(lambda: len(work.started) == 3)
+        await settle()
+        assert len(work.started) == 3
+
+        work.released.set()
+        await work.until(lambda: len(work.started) == 10)
+
+        assert work.most_at_once == 3
+
+
+async def test_of_two_times_the_earlier_counts() -> None:
+    work = Processing()
+    work.released.set()
+    async with running(work) as queue:
+        queue.add("a", delay=60)
+        queue.add("a")
+
+        await work.until(lambda: work.started == ["a"])
+        await settle()
+
+        assert len(queue) == 0
+
+
+async def test_a_later_time_does_not_put_off_an_earlier_one() -> None:
+    work = Processing()
+    work.released.set()
+    async with running(work) as queue:
+        queue.add("a", delay=0.02)
+        queue.add("a", delay=60)
+
+        await work.until(lambda: work.started == ["a"])
+
+
+async def test_a_delayed_key_waits() -> None:
+    work = Processing()
+    work.released.set()
+    began = time.monotonic()
+    async with running(work) as queue:
+        queue.add("a", delay=0.1)
+
+        await work.until(lambda: work.started == ["a"])
+
+        assert time.monotonic() - began >= 0.1
+
+
+async def test_a_key_is_looked_at_again_after_the_time_it_asked_for() -> None:
+    times: list[float] = []
+    twice = asyncio.Event()
+
+    async def process(key: str) -> float | None:
+        times.append(time.monotonic())
+        if len(times) == 2:
+            twice.set()
+            return None
+        return 0.05
+
+    async with running(process) as queue:
+        queue.add("a")
+        await twice.wait()
+
+    assert times[1] - times[0] >= 0.05
+
+
+async def test_a_failing_key_backs_off_while_others_go_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL, "order_operator")
+    monkeypatch.setattr(work_queue, "MAX_BACKOFF_SECONDS", 0.1)
+    attempts: list[float] = []
+    others = 0
+    enough = asyncio.Event()
+
+    async def process(key: str) -> float | None:
+        nonlocal others
+        if key == "other":
+            others += 1
+            return 0.01
+        attempts.append(time.monotonic())
+        if len(attempts) == 4:
+            enough.set()
+        raise RuntimeError("no")
+
+    async with running(process) as queue:
+        queue.add("failing")
+        queue.add("other")
+        await enough.wait()
+
+    waits = [later - earlier for earlier, later in pairwise(attempts)]
+    # The back-off is cut to between a half and the whole of 0.1 s.
+    assert min(waits) >= 0.05
+    assert others > len(attempts)
+
+
+async def delays_after(outcomes: list[bool], monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Which delay follows each failure, when one key's processing succeeds (True) and fails (False) like this."""
+
+    def longest(_low: float, high: float) -> float:
+        return high
+
+    monkeypatch.setattr(work_queue.random, "uniform", longest)
+    left = list(outcomes)
+
+    async def process(key: str) -> float | None:
+        if not left.pop(0):
+            raise RuntimeError("no")
+        return None
+
+    delays: list[float] = []
+
+    class Recording(WorkQueue):
+        def add(self, key: str, *, delay: float = 0.0) -> None:
+            assert key == "a"
+            delays.append(delay)
+
+    queue = Recording(process, concurrency=1)
+    for _ in outcomes:
+        await queue._handle("a")
+    return delays
+
+
+async def test_the_back_off_grows_with_every_failure_up_to_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await delays_after([False] * 7, monkeypatch) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
+
+
+async def test_the_back_off_starts_anew_after_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert await delays_after([False, False, True, False], monkeypatch) == [1.0, 2.0, 1.0]

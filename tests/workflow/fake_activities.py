@@ -1,0 +1,284 @@
+"""The outside world of an order, in memory: keeps what was done to it, by operation, and fails when told to.
+
+Like the ledger it is idempotent: an operation repeated changes nothing, and what was undone first never happens.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+from temporalio import activity
+
+from order_domain.errors import (
+    DuplicateOrder,
+    InvalidOrder,
+    OperationCancelled,
+    OrderError,
+    OutOfStock,
+    ProviderUnavailable,
+)
+from order_domain.order import Address, OrderLine
+from order_workflows.activities import (
+    CancelShipment,
+    Charge,
+    CheckFraud,
+    CloseOrder,
+    CommitStock,
+    FraudActivities,
+    Notice,
+    NotificationActivities,
+    OrderActivities,
+    Outcome,
+    PaymentActivities,
+    Receipt,
+    ReceiveOrder,
+    Refund,
+    Refunded,
+    ReleaseStock,
+    Reserved,
+    ReserveStock,
+    Ship,
+    Shipped,
+    ShippingActivities,
+    StockActivities,
+    ValidateLines,
+)
+
+INITIAL_STOCK = 100
+
+
+@dataclass
+class Hold:
+    """Calls of one activity wait here, before they have any effect."""
+
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def release(self) -> None:
+        """Let the calls go on, and all later ones."""
+        self.released.set()
+
+
+@dataclass
+class Fault:
+    """`times` calls raise `error`; None: all of them."""
+
+    error: OrderError
+    times: int | None
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What the carrier took."""
+
+    line_id: str
+    address: Address
+
+
+class World(
+    OrderActivities, FraudActivities, StockActivities, PaymentActivities, ShippingActivities, NotificationActivities
+):
+    """An activity is named as Temporal knows it; one line's shipment also as `ship_line/<lineID>`."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        """Every attempt of every activity."""
+        self.numbers: dict[tuple[str, str], str] = {}
+        """Uid by namespace and order number."""
+        self.ends: dict[str, str] = {}
+        """Final status by uid."""
+        self.checked: list[int] = []
+        """Totals that the fraud check was asked about."""
+        self.on_hand: Counter[str] = Counter({"PROD-001": INITIAL_STOCK, "PROD-002": INITIAL_STOCK})
+        self.sold: Counter[str] = Counter()
+        self.reserved: dict[str, list[OrderLine]] = {}
+        """By the reservation's operation; empty once released or sold."""
+        self.charged: dict[str, int] = {}
+        self.refunded: dict[str, int] = {}
+        """Both by the charge's operation."""
+        self.refund_reasons: list[str] = []
+        self.parcels: dict[str, Parcel] = {}
+        self.called_back: set[str] = set()
+        """Both by the shipment's operation."""
+        self.mails: list[Notice] = []
+        self._undone: set[str] = set()
+        self._faults: dict[str, Fault] = {}
+        self._lost: dict[str, Fault] = {}
+        self._holds: dict[str, Hold] = {}
+
+    @property
+    def activities(self) -> list[Callable[..., Any]]:
+        """What a worker needs."""
+        orders = [self.receive, self.close, self.check, self.notify]
+        stock = [self.validate, self.reserve, self.release, self.commit]
+        return [*orders, *stock, self.charge, self.refund, self.ship, self.cancel]
+
+    def fail(self, name: str, error: OrderError, *, times: int | None = None) -> None:
+        """Calls of `name` raise `error`, the first `times` or all."""
+        self._faults[name] = Fault(error, times)
+
+    def repair(self, name: str) -> None:
+        """Calls of `name` succeed again."""
+        del self._faults[name]
+
+    def lose_answers(self, name: str, *, times: int | None = None) -> None:
+        """Calls of `name`, the first `times` or all, do what they should and then seem to have failed."""
+        self._lost[name] = Fault(ProviderUnavailable("the connection broke"), times)
+
+    def hold(self, name: str) -> Hold:
+        """Calls of `name` wait until released."""
+        return self._holds.setdefault(name, Hold())
+
+    def release_all(self) -> None:
+        """Nothing waits any more."""
+        for hold in self._holds.values():
+            hold.release()
+
+    @property
+    def balance(self) -> int:
+        """Money kept, in minor units."""
+        return sum(self.charged.values()) - sum(self.refunded.values())
+
+    @property
+    def delivered(self) -> dict[str, Address]:
+        """Where the parcels that were not called back went, by line."""
+        return {
+            parcel.line_id: parcel.address
+            for operation, parcel in self.parcels.items()
+            if operation not in self.called_back
+        }
+
+    @property
+    def untouched(self) -> bool:
+        """Whether no money is kept, no piece is held or sold and no parcel is out."""
+        whole = all(count == INITIAL_STOCK for count in self.on_hand.values())
+        return whole and not self.balance and not self.delivered
+
+    def count(self, name: str) -> int:
+        """Attempts of `name`."""
+        return self.calls.count(name)
+
+    async def _called(self, *names: str) -> None:
+        self.calls.append(names[0])
+        for name in names:
+            hold = self._holds.get(name)
+            if hold is not None:
+                hold.reached.set()
+                await hold.released.wait()
+            self._raise(self._faults.get(name))
+
+    @staticmethod
+    def _raise(fault: Fault | None) -> None:
+        if fault is not None and fault.times != 0:
+            if fault.times is not None:
+                fault.times -= 1
+            raise fault.error
+
+    @activity.defn(name="receive_order")
+    async def receive(self, request: ReceiveOrder) -> Outcome:
+        await self._called("receive_order")
+        uid = request.order.uid
+        first = self.numbers.setdefault((request.order.namespace, request.order_id), uid)
+        if first != uid:
+            raise DuplicateOrder(request.order_id, first)
+        return Outcome()
+
+    @activity.defn(name="close_order")
+    async def close(self, request: CloseOrder) -> Outcome:
+        await self._called("close_order")
+        self.ends[request.order.uid] = request.status
+        return Outcome()
+
+    @activity.defn(name="check_fraud")
+    async def check(self, request: CheckFraud) -> Outcome:
+        await self._called("check_fraud")
+        self.checked.append(request.total_minor)
+        return Outcome()
+
+    @activity.defn(name="validate_lines")
+    async def validate(self, request: ValidateLines) -> Outcome:
+        await self._called("validate_lines")
+        unknown = [line.line_id for line in request.lines if line.sku not in self.on_hand]
+        if unknown:
+            raise InvalidOrder(f"lines {', '.join(unknown)}: no such article")
+        return Outcome()
+
+    @activity.defn(name="reserve_stock")
+    async def reserve(self, request: ReserveStock) -> Reserved:
+        await self._called("reserve_stock")
+        if request.operation_id not in self.reserved:
+            wanted: Counter[str] = Counter()
+            for line in request.lines:
+                wanted[line.sku] += line.quantity
+            if not wanted <= self.on_hand:
+                raise OutOfStock("not enough pieces are free")
+            self.on_hand.subtract(wanted)
+            self.reserved[request.operation_id] = request.lines
+        self._raise(self._lost.get("reserve_stock"))
+        return Reserved(reservation_id=f"RES-{request.order.uid[:8]}")
+
+    @activity.defn(name="release_stock")
+    async def release(self, request: ReleaseStock) -> Outcome:
+        await self._called("release_stock")
+        for line in self.reserved.pop(request.reserve_operation_id, []):
+            self.on_hand[line.sku] += line.quantity
+        return Outcome()
+
+    @activity.defn(name="commit_stock")
+    async def commit(self, request: CommitStock) -> Outcome:
+        await self._called("commit_stock")
+        for line in self.reserved.pop(request.reserve_operation_id, []):
+            self.sold[line.sku] += line.quantity
+        return Outcome()
+
+    @activity.defn(name="charge_payment")
+    async def charge(self, request: Charge) -> Receipt:
+        await self._called("charge_payment")
+        self._refuse_undone(request.operation_id)
+        self.charged[request.operation_id] = request.amount_minor
+        self._raise(self._lost.get("charge_payment"))
+        return Receipt(transaction_id=f"TXN-{request.order.uid[:8]}", captured_minor=request.amount_minor)
+
+    @activity.defn(name="refund_payment")
+    async def refund(self, request: Refund) -> Refunded:
+        await self._called("refund_payment")
+        self._undone.add(request.charge_operation_id)
+        charged = self.charged.get(request.charge_operation_id)
+        if charged is None:
+            return Refunded()
+        self.refunded[request.charge_operation_id] = charged
+        self.refund_reasons.append(request.reason)
+        return Refunded(refund_id=f"REFUND-{request.order.uid[:8]}", refunded_minor=charged)
+
+    @activity.defn(name="ship_line")
+    async def ship(self, request: Ship) -> Shipped:
+        await self._called("ship_line", f"ship_line/{request.line.line_id}")
+        self._refuse_undone(request.operation_id)
+        self.parcels[request.operation_id] = Parcel(request.line.line_id, request.address)
+        self._raise(self._lost.get("ship_line"))
+        return Shipped(
+            tracking_number=f"TRACK-{request.order.uid[:8]}-{request.line.line_id}",
+            carrier="fake",
+            estimated_delivery=request.requested_at + timedelta(days=3),
+        )
+
+    @activity.defn(name="cancel_shipment")
+    async def cancel(self, request: CancelShipment) -> Outcome:
+        await self._called("cancel_shipment")
+        self._undone.add(request.ship_operation_id)
+        if request.ship_operation_id in self.parcels:
+            self.called_back.add(request.ship_operation_id)
+        return Outcome()
+
+    @activity.defn(name="notify_customer")
+    async def notify(self, request: Notice) -> Outcome:
+        await self._called("notify_customer")
+        self.mails.append(request)
+        return Outcome()
+
+    def _refuse_undone(self, operation_id: str) -> None:
+        if operation_id in self._undone:
+            raise OperationCancelled(f"{operation_id} was undone before it happened")

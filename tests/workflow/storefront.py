@@ -1,0 +1,189 @@
+"""Orders on a real Temporal server, carried by a worker whose activities are a `World`."""
+
+import asyncio
+import json
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from builders import an_order_input, an_order_spec
+from fake_activities import World
+from temporalio.api.enums.v1 import EventType
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.exceptions import ApplicationError
+from temporalio.worker import Worker
+
+from order_domain.order import OrderSpec
+from order_domain.snapshot import OrderSnapshot
+from order_domain.status import OrderStatus
+from order_worker.activities.translation import Translation
+from order_worker.sandbox import workflow_runner
+from order_workflows import contract
+from order_workflows.contract import OrderResult
+from order_workflows.order_workflow import OrderWorkflow
+
+DEADLINE_SECONDS = 20.0
+POLL_SECONDS = 0.02
+
+
+async def eventually(holds: Callable[[], Awaitable[bool]], what: str | Callable[[], str]) -> None:
+    """Returns when `holds` does. Fails the test after `DEADLINE_SECONDS`."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not await holds():
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {DEADLINE_SECONDS:.0f} s: {what if isinstance(what, str) else what()}")
+        await asyncio.sleep(POLL_SECONDS)
+
+
+class PlacedOrder:
+    """One order's workflow."""
+
+    def __init__(self, client: Client, handle: WorkflowHandle[Any, OrderResult], uid: str) -> None:
+        self.client = client
+        self.handle = handle
+        self.uid = uid
+
+    async def result(self) -> OrderResult:
+        """Raises WorkflowFailureError if the run failed."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self.handle.result()
+
+    async def snapshot(self) -> OrderSnapshot:
+        """What the memo says now."""
+        memo = await (await self.handle.describe()).memo()
+        return OrderSnapshot.model_validate(memo.get(contract.MEMO_SNAPSHOT, {}))
+
+    async def reaches(self, status: OrderStatus) -> OrderSnapshot:
+        """Waits until the order shows `status`."""
+        shown = await self.snapshot()
+
+        async def there() -> bool:
+            nonlocal shown
+            shown = await self.snapshot()
+            return shown.status is status
+
+        await eventually(there, lambda: f"{status!r}, the last was {shown.status!r}")
+        return shown
+
+    async def ends_or_waits(self) -> None:
+        """Waits until the run is closed or somebody has to act."""
+
+        async def still() -> bool:
+            closed = (await self.handle.describe()).close_time is not None
+            return closed or (await self.snapshot()).pending_action is not None
+
+        await eventually(still, "ended or waiting")
+
+    async def holds_before_first_step(self) -> None:
+        """Waits until an order that was placed suspended says so."""
+
+        async def suspended() -> bool:
+            return (await self.snapshot()).suspended
+
+        await eventually(suspended, "suspended")
+
+    async def update(self, name: str, argument: object = None) -> None:
+        """Raises WorkflowUpdateFailedError when refused."""
+        arguments = [] if argument is None else [argument]
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await self.handle.execute_update(name, args=arguments)
+
+    async def refuses(self, name: str, argument: object = None) -> str:
+        """The error type with which the Update `name` is refused."""
+        with pytest.raises(WorkflowUpdateFailedError) as refused:
+            await self.update(name, argument)
+        assert isinstance(refused.value.cause, ApplicationError)
+        return refused.value.cause.type or ""
+
+    async def events(self) -> list[HistoryEvent]:
+        """Its history so far."""
+        return list((await self.handle.fetch_history()).events)
+
+    async def count(self, kind: "EventType.ValueType") -> int:
+        """Events of one type in its history."""
+        return sum(event.event_type == kind for event in await self.events())
+
+    async def scheduled(self) -> list[str]:
+        """The activities that went over the task queue, in order."""
+        return [
+            event.activity_task_scheduled_event_attributes.activity_type.name
+            for event in await self.events()
+            if event.event_type == EventType.EVENT_TYPE_ACTIVITY_TASK_SCHEDULED
+        ]
+
+    async def published(self) -> list[OrderSnapshot]:
+        """Every snapshot that it ever wrote."""
+        snapshots = []
+        for event in await self.events():
+            memo = event.workflow_properties_modified_event_attributes.upserted_memo.fields
+            if contract.MEMO_SNAPSHOT in memo:
+                (value,) = await self.client.data_converter.decode([memo[contract.MEMO_SNAPSHOT]])
+                snapshots.append(OrderSnapshot.model_validate(value))
+        return snapshots
+
+
+def a_worker(client: Client, task_queue: str, world: World, *, max_cached_workflows: int = 1000) -> Worker:
+    """As the product builds it, with `world` for the ledger and the providers. 1000 is the SDK's default cache."""
+    return Worker(
+        client,
+        task_queue=task_queue,
+        workflows=[OrderWorkflow],
+        activities=world.activities,
+        interceptors=[Translation()],
+        workflow_runner=workflow_runner(),
+        max_cached_workflows=max_cached_workflows,
+    )
+
+
+class Storefront:
+    """Takes orders; everything that happens to them is in `world`."""
+
+    def __init__(self, client: Client, task_queue: str, world: World, histories: Path | None) -> None:
+        self.client = client
+        self.task_queue = task_queue
+        self.world = world
+        self._histories = histories
+        self._placed: list[PlacedOrder] = []
+
+    async def place(self, spec: OrderSpec | None = None, **changes: object) -> PlacedOrder:
+        """Start the workflow of an order, which follows `a_policy()` unless `changes` name another `policy`."""
+        uid = str(uuid.uuid4())
+        wanted = an_order_input(uid=uid, name=f"order-{uid[:8]}", spec=spec or an_order_spec(), **changes)
+        handle = await self.client.start_workflow(
+            OrderWorkflow.run,
+            wanted,
+            id=contract.workflow_id(*(wanted.identity.namespace, wanted.identity.name, uid)),
+            task_queue=self.task_queue,
+            memo={contract.MEMO_UID: uid, contract.MEMO_INPUT_HASH: contract.input_hash(wanted.spec)},
+        )
+        placed = PlacedOrder(self.client, handle, uid)
+        self._placed.append(placed)
+        return placed
+
+    async def record(self, path: str, order: PlacedOrder) -> None:
+        """Keep the history of this closed run as `tests/replay/histories/<path>.json`, with `--record-histories`."""
+        if self._histories is None:
+            return
+        history = json.loads((await order.handle.fetch_history()).to_json())
+        self._histories.mkdir(exist_ok=True)
+        (self._histories / f"{path}.json").write_text(json.dumps(_without_traces(history), indent=1) + "\n")
+
+    async def close(self) -> None:
+        """End what a test left open."""
+        self.world.release_all()
+        for order in self._placed:
+            if (await order.handle.describe()).close_time is None:
+                await order.handle.terminate("the test is over")
+
+
+def _without_traces(value: Any) -> Any:
+    """Without stack traces, which replay does not need: they hold paths of the machine that recorded."""
+    if isinstance(value, dict):
+        return {key: _without_traces(item) for key, item in value.items() if key != "stackTrace"}
+    if isinstance(value, list):
+        return [_without_traces(item) for item in value]
+    return value
