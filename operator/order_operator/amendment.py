@@ -85,7 +85,7 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
             approved = spec.approval.decision is DecisionKind.APPROVED
             want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
     if snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address:
-        change = AddressChange(address=spec.shipping_address, generation=generation)
+        change = AddressChange(address=spec.shipping_address)
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
     if spec.suspend != snapshot.suspended:
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())

@@ -1,11 +1,15 @@
 """Condition types and reasons: a public API, named here once. Messages carry no data that changes by itself."""
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from order_operator.status import Condition, ConditionStatus
+
+MAX_MESSAGE = 1024
+"""As the status schema bounds it."""
 
 
 class ConditionType(StrEnum):
@@ -65,7 +69,13 @@ class Reason(StrEnum):
     APPLIED = "Applied"
     APPLYING = "Applying"
     ORDER_FINISHED = "OrderFinished"
-    DELETING = "Deleting"
+    UNKNOWN = "Unknown"
+
+
+def _as_reason(name: str) -> str:
+    """Error types come from any worker in any language; Kubernetes takes only CamelCase words as reasons."""
+    words = re.sub(r"[^A-Za-z0-9_]+", "_", name)[:64].strip("_0123456789")
+    return words or Reason.UNKNOWN
 
 
 class ConditionSet:
@@ -84,8 +94,8 @@ class ConditionSet:
             Condition(
                 type=kind,
                 status=status,
-                reason=reason,
-                message=message,
+                reason=_as_reason(reason),
+                message=message[:MAX_MESSAGE],
                 observed_generation=self._generation,
                 last_transition_time=self._since(kind, status),
             )

@@ -21,7 +21,7 @@ from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_domain.snapshot import OrderSnapshot
+from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
 from order_operator import metrics
 from order_operator.temporal_connection import TemporalConnection
 from order_workflows.contract import (
@@ -68,6 +68,8 @@ class Observation:
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
     input_hash: str | None = None
     orphaned: bool = False
+    unreadable: bool = False
+    """The workflow has published, but in a format that this operator does not know."""
 
     @property
     def running(self) -> bool:
@@ -193,10 +195,9 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
     values = dict(zip(names, await converter.decode([memo[name] for name in names]), strict=True)) if names else {}
     snapshot = None
     if MEMO_SNAPSHOT in values:
-        try:
-            snapshot = OrderSnapshot.model_validate(values[MEMO_SNAPSHOT])
-        except ValidationError as unknown:
-            logger.warning("snapshot not understood", extra={"workflow_id": row.execution.workflow_id, "why": unknown})
+        snapshot = _snapshot(values[MEMO_SNAPSHOT])
+        if snapshot is None:
+            logger.warning("a newer worker's snapshot, left alone: %s", row.execution.workflow_id)
     return Observation(
         key=key,
         workflow_id=row.execution.workflow_id,
@@ -208,7 +209,16 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         snapshot=snapshot,
         input_hash=values.get(MEMO_INPUT_HASH),
         orphaned=bool(values.get(MEMO_ORPHANED)),
+        unreadable=MEMO_SNAPSHOT in values and snapshot is None,
     )
+
+
+def _snapshot(memo: object) -> OrderSnapshot | None:
+    try:
+        snapshot = OrderSnapshot.model_validate(memo)
+    except ValidationError:
+        return None
+    return snapshot if snapshot.version <= SNAPSHOT_VERSION else None
 
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:

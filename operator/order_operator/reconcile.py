@@ -198,6 +198,8 @@ class Reconciler:
             return None  # the first full scan knows whether this order already runs; it puts it back into the queue
         problem = await self._submit(tracked, order) if tracked.observation is None else None
         order = tracked.resource or order
+        if tracked.observation is not None and tracked.observation.unreadable:
+            return None  # an older operator must not guess; the status stays as the newer one wrote it
         edits = self._amend(uid, order, tracked.observation) if tracked.observation else Edits(problem)
         if edits.unanswered is not None and edits.unanswered < ANSWER_GRACE_SECONDS:
             return ANSWER_GRACE_SECONDS

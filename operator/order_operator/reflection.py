@@ -85,8 +85,14 @@ def reflect(
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
     if observation is None or observation.running or snapshot.status.terminal:
         return snapshot.status
-    cancelled = observation.status is WorkflowExecutionStatus.CANCELED
-    return OrderStatus.ORDER_CANCELLED if cancelled else OrderStatus.ORDER_FAILED
+    return _CLOSED.get(observation.status, OrderStatus.ORDER_FAILED)
+
+
+# What the run's own end says where its snapshot does not.
+_CLOSED = {
+    WorkflowExecutionStatus.COMPLETED: OrderStatus.ORDER_COMPLETED,
+    WorkflowExecutionStatus.CANCELED: OrderStatus.ORDER_CANCELLED,
+}
 
 
 def _phase(observation: Observation | None, snapshot: OrderSnapshot, order_status: OrderStatus) -> Phase:
@@ -100,6 +106,8 @@ def _phase(observation: Observation | None, snapshot: OrderSnapshot, order_statu
 def _error(observation: Observation | None, snapshot: OrderSnapshot) -> ErrorRecord | None:
     if observation is None or observation.running or snapshot.status.terminal:
         return snapshot.last_error
+    if observation.status is WorkflowExecutionStatus.COMPLETED:
+        return None
     return ErrorRecord(
         type=Reason.WORKFLOW_TERMINATED,
         message=f"the workflow ended as {observation.status.name.title()} while at '{snapshot.status}', "
@@ -109,7 +117,7 @@ def _error(observation: Observation | None, snapshot: OrderSnapshot) -> ErrorRec
 
 def _total(order: OrderResource, snapshot: OrderSnapshot) -> str | None:
     currency = order.spec.get("currency")
-    known = snapshot.class_name is not None and currency in MINOR_DIGITS
+    known = snapshot.class_name is not None and isinstance(currency, str) and currency in MINOR_DIGITS
     return format_amount(snapshot.total_minor, str(currency)) if known else None
 
 

@@ -1,7 +1,7 @@
 """What a customer orders: the `spec` of an Order resource and the input of its workflow.
 
-The bounds together keep the largest possible spec below 128 KiB, so that no order can outgrow an etcd object or a
-Temporal payload; tests/unit/domain holds them to it.
+The bounds together keep the largest possible spec below 128 KiB of JSON, so that no order can outgrow an etcd object
+or a Temporal payload; tests/unit/domain holds them to it.
 """
 
 import hashlib

@@ -71,6 +71,8 @@ class ApprovalRecord(Value):
     """When."""
     reason: str | None = None
     """Why."""
+    generation: int | None = None
+    """metadata.generation that was decided about, where the decider knew one."""
 
 
 class PendingAction(Value):

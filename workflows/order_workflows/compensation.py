@@ -3,9 +3,10 @@
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from order_domain.snapshot import CompensationState, ErrorRecord, PendingAction, StepState
+from order_domain.snapshot import CompensationState, ErrorRecord, StepState
 from order_domain.status import OrderStatus
 from order_workflows.activity_failures import reason_of
+from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_run import OrderRun, Undo
 
 
@@ -20,7 +21,9 @@ async def compensate(order: OrderRun) -> None:
         order.publish(OrderStatus.COMPENSATE_ORDER)
         failed = [undo for undo in open_undos if not await _succeeds(order, undo)]
         if failed:
-            await _manual_review(order, failed)
+            order.compensation = CompensationState.FAILED
+            names = ", ".join(undo.step for undo in failed)
+            await wait_for_repair(order, ErrorRecord(type="CompensationFailed", message=f"could not undo {names}"))
         open_undos = failed
     order.undos.clear()
     order.compensation = CompensationState.DONE
@@ -35,18 +38,3 @@ async def _succeeds(order: OrderRun, undo: Undo) -> bool:
         return False
     order.undone(undo.step, StepState.COMPENSATED)
     return True
-
-
-async def _manual_review(order: OrderRun, failed: list[Undo]) -> None:
-    names = ", ".join(undo.step for undo in failed)
-    cause = order.last_error
-    order.compensation = CompensationState.FAILED
-    order.last_error = ErrorRecord(type="CompensationFailed", message=f"could not undo {names}")
-    order.under_review = True
-    order.pending_action = PendingAction(
-        kind="Resume", message=f"could not undo {names}: repair the cause, then send the Update `resume`"
-    )
-    order.publish(OrderStatus.MANUAL_REVIEW)
-    await workflow.wait_condition(lambda: not order.under_review)
-    order.pending_action = None
-    order.last_error = cause

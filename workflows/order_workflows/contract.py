@@ -108,7 +108,6 @@ class AddressChange(Value):
     """Argument of the Update `change_address`."""
 
     address: Address
-    generation: Annotated[int, Field(ge=0)] = 0
 
 
 class CancelRequest(Value):

@@ -114,6 +114,7 @@ class OrderRun:
                 "by": decision.by,
                 "at": workflow.now(),
                 "reason": decision.reason,
+                "generation": decision.generation or None,
             }
         )
 
@@ -202,7 +203,7 @@ class OrderRun:
             approval=self.approval,
             pending_action=self.pending_action,
             reservation_id=self.reservation_id,
-            payment=self.payment if self.payment.transaction_id else None,
+            payment=self.payment if self.payment != PaymentRecord() else None,
             shipments=list(self.shipments.values())[:MAX_LISTED_SHIPMENTS],
             shipment_count=len(self.shipments),
             shipping_address=self.address,
@@ -232,5 +233,5 @@ class OrderRun:
             self._steps[step] = record.model_copy(update=changes)
 
 
-_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED, StepState.COMPENSATED, StepState.COMPENSATION_FAILED})
-"""States that count for progress, which therefore never falls while an order is undone."""
+_DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
+"""States that count for progress."""

@@ -70,7 +70,7 @@ class OrderWorkflow:
         """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
         done, when a step failed for good."""
         end = await self._pipeline()
-        if end.status is not OrderStatus.ORDER_COMPLETED:
+        if end.status is not OrderStatus.ORDER_COMPLETED and not self._order.pivot_passed:
             await _shielded(compensate(self._order))
         await _shielded(self._close(end.status))
         if end.status is OrderStatus.ORDER_FAILED:
@@ -114,27 +114,32 @@ class OrderWorkflow:
             if order.suspended:
                 order.publish()
                 await workflow.wait_condition(lambda: not order.suspended)
-            if order.cancellation is not None and not order.pivot_passed:
-                raise self._cancelled()
+            self._stop_if_cancelled()
             step = STEPS[name]
             order.begin(name, step.status)
             await step.run(order)
             if order.current_step_open:
                 order.finish()
+        self._stop_if_cancelled()
+
+    def _stop_if_cancelled(self) -> None:
+        if self._order.cancellation is not None and not self._order.pivot_passed:
+            raise self._cancelled()
 
     async def _close(self, status: OrderStatus) -> None:
         order = self._order
         self._ended = True
-        await workflow.execute_local_activity_method(
-            OrderActivities.close,
-            CloseOrder(
-                order=order.input.identity,
-                operation_id=order.operation("close"),
-                status=status,
-                message=order.last_error.message if order.last_error else None,
-            ),
-            **timing.LEDGER,
+        close = CloseOrder(
+            order=order.input.identity,
+            operation_id=order.operation("close"),
+            status=status,
+            message=order.last_error.message if order.last_error else None,
         )
+        try:
+            await workflow.execute_local_activity_method(OrderActivities.close, close, **timing.LEDGER)
+        except FailureError as refused:
+            # Another end is on record, of a run that was reset. What was done stays as it is, and is shown.
+            workflow.logger.error("the ledger keeps another end", extra={"cause": reason_of(refused).type})
         order.suspended = False
         order.publish(status)
 
@@ -234,7 +239,7 @@ class OrderWorkflow:
     def _refuse_if_ending(self) -> None:
         order = self._order
         if self._ended or order.compensation is not None or order.cancellation is not None:
-            _refuse("OrderEnding", f"the order is at {order.status!r} and takes no more changes")
+            _refuse("OrderEnding", f"the order is at '{order.status}' and takes no more changes")
 
     @workflow.signal(name=contract.SIGNAL_APPROVE_ORDER)
     def approve_order(self, approved: bool) -> None:

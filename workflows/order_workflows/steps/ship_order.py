@@ -3,12 +3,16 @@
 import asyncio
 
 from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.order import OrderLine
 from order_domain.policy import StepName
-from order_domain.snapshot import ShipmentRecord, ShipmentState
+from order_domain.snapshot import ErrorRecord, ShipmentRecord, ShipmentState
+from order_domain.status import OrderStatus
 from order_workflows import timing
 from order_workflows.activities import CancelShipment, CommitStock, Ship, ShippingActivities, StockActivities
+from order_workflows.activity_failures import reason_of
+from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_run import OrderRun
 from order_workflows.steps import reserve_stock
 
@@ -22,15 +26,25 @@ async def run(order: OrderRun) -> None:
         if isinstance(answer, BaseException):
             raise answer
     order.pivot_passed = True
-    await workflow.execute_local_activity_method(
-        StockActivities.commit,
-        CommitStock(
-            order=order.input.identity,
-            operation_id=order.operation("commit"),
-            reserve_operation_id=order.operation(reserve_stock.OPERATION),
-        ),
-        **timing.LEDGER,
+    while not await _sold(order):
+        await wait_for_repair(order, ErrorRecord(type="StockNotCommitted", message="could not book the pieces as sold"))
+        order.publish(OrderStatus.SHIP_ORDER)
+
+
+async def _sold(order: OrderRun) -> bool:
+    request = CommitStock(
+        order=order.input.identity,
+        operation_id=order.operation("commit"),
+        reserve_operation_id=order.operation(reserve_stock.OPERATION),
     )
+    try:
+        await workflow.execute_local_activity_method(StockActivities.commit, request, **timing.LEDGER)
+    except FailureError as failure:
+        if is_cancelled_exception(failure):
+            raise
+        workflow.logger.error("stock not committed", extra={"cause": reason_of(failure).type})
+        return False
+    return True
 
 
 async def _ship(order: OrderRun, line: OrderLine) -> None:
