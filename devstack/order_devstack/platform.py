@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import yaml
+
 from order_devstack import control_plane
 from order_devstack.errors import CommandFailed, DevstackError
 from order_devstack.ports import HOST
@@ -77,8 +79,10 @@ def wait_for_policies(kubectl: Run) -> None:
     """Until an order can be created. For up to five seconds after it met a CRD, an API server refuses what a mutating
     policy applies to (503): it polls for the schemas to patch by. Raises CommandFailed."""
     deadline = time.monotonic() + _SERVED_SECONDS
-    order = ["create", "--dry-run=server", "--filename", str(_SAMPLE)]
-    while not _succeeds(kubectl, *order, last_attempt=time.monotonic() > deadline):
+    order = yaml.safe_load(_SAMPLE.read_text())
+    order["metadata"] = {"generateName": "probe-"}
+    create = ("create", "--dry-run=server", "--filename=-")
+    while not _succeeds(kubectl, *create, input=json.dumps(order), last_attempt=time.monotonic() > deadline):
         time.sleep(0.2)
 
 
@@ -169,9 +173,9 @@ def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise DevstackError(f"`{' '.join(command[2:])}` failed:\n{tail}")
 
 
-def _succeeds(run: Run, *arguments: str, last_attempt: bool) -> bool:
+def _succeeds(run: Run, *arguments: str, last_attempt: bool, input: str | None = None) -> bool:  # noqa: A002 - as subprocess
     try:
-        run(*arguments)
+        run(*arguments, input=input)
     except CommandFailed:
         if last_attempt:
             raise

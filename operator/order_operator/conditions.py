@@ -6,8 +6,6 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from order_operator.status import Condition, ConditionStatus
-
 MAX_MESSAGE = 1024
 """As the status schema bounds it."""
 
@@ -84,32 +82,25 @@ class ConditionSet:
     def __init__(self, existing: Sequence[Mapping[str, Any]], generation: int, now: datetime) -> None:
         self._existing = {str(item.get("type")): item for item in existing}
         self._generation = generation
-        self._now = now
-        self._conditions: list[Condition] = []
+        self._now = now.replace(microsecond=0).isoformat().replace("+00:00", "Z")
+        self._conditions: list[dict[str, Any]] = []
 
     def set(self, kind: ConditionType, holds: bool | None, reason: str, message: str = "") -> None:
         """`holds`: True, False, or None for Unknown."""
-        status = ConditionStatus({True: "True", False: "False", None: "Unknown"}[holds])
-        self._conditions.append(
-            Condition(
-                type=kind,
-                status=status,
-                reason=_as_reason(reason),
-                message=message[:MAX_MESSAGE],
-                observed_generation=self._generation,
-                last_transition_time=self._since(kind, status),
-            )
-        )
-
-    def _since(self, kind: ConditionType, status: ConditionStatus) -> datetime:
+        status = {True: "True", False: "False", None: "Unknown"}[holds]
         before = self._existing.get(kind, {})
-        if before.get("status") == status:
-            try:
-                return datetime.fromisoformat(str(before.get("lastTransitionTime")))
-            except ValueError:
-                return self._now
-        return self._now
+        kept = before.get("lastTransitionTime") if before.get("status") == status else None
+        condition = {
+            "type": kind.value,
+            "status": status,
+            "reason": reason.value if isinstance(reason, StrEnum) else _as_reason(reason),
+            "observedGeneration": self._generation,
+            "lastTransitionTime": kept or self._now,
+        }
+        if message:
+            condition["message"] = message[:MAX_MESSAGE]
+        self._conditions.append(condition)
 
-    def build(self) -> list[Condition]:
-        """In the order in which they were set."""
+    def build(self) -> list[dict[str, Any]]:
+        """In the order in which they were set, as JSON of `status.Condition`."""
         return self._conditions

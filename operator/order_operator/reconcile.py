@@ -200,6 +200,9 @@ class Reconciler:
         order = tracked.resource or order
         if tracked.observation is not None and tracked.observation.unreadable:
             return None  # an older operator must not guess; the status stays as the newer one wrote it
+        early = _too_early(tracked, order)
+        if early is not None:
+            return early
         edits = self._amend(uid, order, tracked.observation) if tracked.observation else Edits(problem)
         if edits.unanswered is not None and edits.unanswered < ANSWER_GRACE_SECONDS:
             return ANSWER_GRACE_SECONDS
@@ -212,9 +215,7 @@ class Reconciler:
             refusals=edits.refusals,
             applying=edits.unanswered is not None,
         )
-        too_early = await self._show(uid, tracked, order, status)
-        if too_early is not None:
-            return too_early
+        await self._show(uid, tracked, order, status)
         passing = edits.problem is not None and not edits.problem.stalled
         if passing or edits.unanswered is not None:
             return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
@@ -261,15 +262,11 @@ class Reconciler:
             tracked.observation = started
         return None
 
-    async def _show(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> float | None:
-        """Write what changed; the seconds to wait if it is too early to write again."""
+    async def _show(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
+        """Write what changed."""
         phase = Phase(status["phase"])
         before = order.status.get("phase")
         if status != order.status:
-            waited = time.monotonic() - tracked.written_at
-            edited = status.get("observedGeneration") != order.status.get("observedGeneration")
-            if phase == before and not edited and waited < PROGRESS_INTERVAL_SECONDS:
-                return PROGRESS_INTERVAL_SECONDS - waited
             order = order.with_version(await self._api.apply_status(order, status))
             tracked.written_at = time.monotonic()
             tracked.resource = order
@@ -279,7 +276,6 @@ class Reconciler:
         tracked.phase = phase
         if phase in TERMINAL_PHASES:
             await self._settle(uid, tracked, order)
-        return None
 
     async def _settle(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         """Nothing is left to do: let the resource be deleted without us, and forget its details."""
@@ -392,6 +388,18 @@ def _checked_spec(order: OrderResource, observation: Observation) -> tuple[Order
         why = "the workflow of this order was started with another spec; it is not touched"
         return None, Problem(Reason.WORKFLOW_MISMATCH, why, stalled=True)
     return spec, None
+
+
+def _too_early(tracked: Tracked, order: OrderResource) -> float | None:
+    """Seconds until progress alone is worth a write again; None if there is more to show than progress."""
+    observation = tracked.observation
+    snapshot = observation.snapshot if observation else None
+    waited = time.monotonic() - tracked.written_at
+    if snapshot is None or waited >= PROGRESS_INTERVAL_SECONDS or snapshot.suspended:
+        return None
+    if order.status.get("observedGeneration") != order.generation or order.status.get("phase") != snapshot.status.phase:
+        return None
+    return PROGRESS_INTERVAL_SECONDS - waited
 
 
 def _fingerprint(order: OrderResource) -> str:

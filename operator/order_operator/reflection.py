@@ -48,7 +48,7 @@ def reflect(
     generation = order.generation
     if applying:
         generation = min(order.generation, int(order.status.get("observedGeneration") or 0))
-    conditions = ConditionSet(order.status.get("conditions") or [], generation, now.replace(microsecond=0))
+    conditions = ConditionSet(order.status.get("conditions") or [], generation, now)
     _set_kstatus(conditions, observation, phase, problem, error)
     if observation is not None:
         _set_milestones(conditions, snapshot)
@@ -61,7 +61,6 @@ def reflect(
         order_status=order_status if followed else None,
         progress=snapshot.progress if followed else None,
         current_step=snapshot.current_step,
-        conditions=conditions.build(),
         class_name=snapshot.class_name,
         class_generation=snapshot.class_generation or None,
         total=_total(order, snapshot) if followed else None,
@@ -79,7 +78,7 @@ def reflect(
         completion_time=observation.close_time if observation else None,
         last_error=error,
     )
-    return status.model_dump(mode="json", exclude_defaults=True)
+    return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
 
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
