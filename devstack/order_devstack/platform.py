@@ -11,8 +11,6 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-import yaml
-
 from order_devstack import control_plane
 from order_devstack.errors import CommandFailed, DevstackError
 from order_devstack.ports import HOST
@@ -22,7 +20,6 @@ from order_devstack.temporal_server import NAMESPACE as TEMPORAL_NAMESPACE
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 CHARTS = _CHECKOUT / "charts"
-_SAMPLE = _CHECKOUT / "manifests" / "samples" / "minimal.yaml"
 _LEDGER_SOURCE = _CHECKOUT / "worker" / "order_worker" / "ledger"
 NAMESPACE = "order-platform"
 # Enough that a benchmark does not run out; samples and demo orders use these items.
@@ -73,17 +70,6 @@ def wait_for_crds(kubectl: Run) -> None:
         path = f"/apis/{spec['group']}/{stored}/{spec['names']['plural']}?limit=1"
         while not _succeeds(kubectl, "get", "--raw", path, last_attempt=time.monotonic() > deadline):
             time.sleep(0.2)
-
-
-def wait_for_policies(kubectl: Run) -> None:
-    """Until an order can be created. For up to five seconds after it met a CRD, an API server refuses what a mutating
-    policy applies to (503): it polls for the schemas to patch by. Raises CommandFailed."""
-    deadline = time.monotonic() + _SERVED_SECONDS
-    order = yaml.safe_load(_SAMPLE.read_text())
-    order["metadata"] = {"generateName": "probe-"}
-    create = ("create", "--dry-run=server", "--filename=-")
-    while not _succeeds(kubectl, *create, input=json.dumps(order), last_attempt=time.monotonic() > deadline):
-        time.sleep(0.2)
 
 
 def operator(
@@ -173,9 +159,9 @@ def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise DevstackError(f"`{' '.join(command[2:])}` failed:\n{tail}")
 
 
-def _succeeds(run: Run, *arguments: str, last_attempt: bool, input: str | None = None) -> bool:  # noqa: A002 - as subprocess
+def _succeeds(run: Run, *arguments: str, last_attempt: bool) -> bool:
     try:
-        run(*arguments, input=input)
+        run(*arguments)
     except CommandFailed:
         if last_attempt:
             raise

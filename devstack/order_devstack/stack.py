@@ -177,7 +177,6 @@ class Stack:
                     self._say(f"{release}: installed")
                     changed = True
                 platform.wait_for_crds(self.kubectl)
-            platform.wait_for_policies(self.kubectl)
             return changed
 
     # Talking to it

@@ -18,7 +18,8 @@ from prometheus_client import REGISTRY
 from order_operator import metrics
 from order_operator.api_names import CRDS
 from order_operator.handlers import build_registry, build_settings
-from order_operator.http_endpoints import Heartbeat, probe, prometheus_page, serving
+from order_operator.http_endpoints import Health, probe, prometheus_page, serving
+from order_operator.inventory import Inventory
 from order_operator.kubernetes_api import KubernetesApi, NotFound
 from order_operator.leadership import Leadership
 from order_operator.order_classes import OrderClasses
@@ -37,11 +38,11 @@ async def run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    heartbeat = Heartbeat()
-    beating = asyncio.create_task(heartbeat.run())
+    health = Health()
+    beating = asyncio.create_task(health.run())
     probes = {
-        "/healthz": lambda: probe(heartbeat.alive, "alive"),
-        "/readyz": lambda: probe(heartbeat.alive, "ready"),
+        "/healthz": lambda: probe(health.problem()),
+        "/readyz": lambda: probe(health.problem()),
     }
     async with (
         serving(settings.probes, probes),
@@ -52,19 +53,23 @@ async def run(settings: Settings) -> int:
         try:
             if not await _before(stop, leadership.acquire()):
                 return 0
-            return await _lead(settings, KubernetesApi(api_client), leadership, stop)
+            return await _lead(settings, KubernetesApi(api_client), leadership, health, stop)
         finally:
             metrics.ACTIVE.set(0)
             await leadership.release()
             beating.cancel()
 
 
-async def _lead(settings: Settings, api: KubernetesApi, leadership: Leadership, stop: asyncio.Event) -> int:
+async def _lead(
+    settings: Settings, api: KubernetesApi, leadership: Leadership, health: Health, stop: asyncio.Event
+) -> int:
     classes = OrderClasses()
     if not await _before(stop, _know_classes(api, classes)):
         return 0
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
     reconciler = Reconciler(api, connection, classes, settings)
+    inventory = Inventory(api, reconciler, settings.namespaces)
+    health.watch_alive = lambda: inventory.watch_alive
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
@@ -85,6 +90,7 @@ async def _lead(settings: Settings, api: KubernetesApi, leadership: Leadership, 
         asyncio.create_task(connection.watch()),
         asyncio.create_task(reconciler.scanner.run()),
         asyncio.create_task(reconciler.queue.run()),
+        asyncio.create_task(inventory.run()),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:

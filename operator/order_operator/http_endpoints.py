@@ -14,11 +14,13 @@ LOOP_STALL_SECONDS = 30.0
 """An event loop that has not turned for this long is stuck, and a restart is the cure."""
 
 
-class Heartbeat:
-    """Proves that the event loop turns: a handler that answers at all is no proof of a loop that is mostly blocked."""
+class Health:
+    """Two proofs: the event loop turns, since a handler that answers at all is none of a loop that is mostly blocked;
+    and the watch delivers, which only an independent look can tell."""
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
+        self.watch_alive: Callable[[], bool] = lambda: True
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -26,10 +28,11 @@ class Heartbeat:
             self._beat = time.monotonic()
             await asyncio.sleep(1)
 
-    @property
-    def alive(self) -> bool:
-        """Whether the last beat is recent."""
-        return time.monotonic() - self._beat < LOOP_STALL_SECONDS
+    def problem(self) -> str | None:
+        """What is wrong, None if nothing is."""
+        if time.monotonic() - self._beat > LOOP_STALL_SECONDS:
+            return "the event loop is stuck"
+        return None if self.watch_alive() else "the watch misses changes"
 
 
 @asynccontextmanager
@@ -62,6 +65,6 @@ def prometheus_page() -> web.Response:
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
 
-def probe(healthy: bool, text: str) -> web.Response:
+def probe(problem: str | None) -> web.Response:
     """200 or 503 with a word for people."""
-    return web.Response(text=f"{text}\n", status=200 if healthy else 503)
+    return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Awaitable, Mapping
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from kubernetes.aio import client
 
@@ -21,6 +21,9 @@ from order_operator.resource import OrderResource
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
+PAGE_SIZE = 500
+_METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
+
 T = TypeVar("T")
 
 
@@ -30,6 +33,15 @@ class Conflict(Exception):
 
 class NotFound(Exception):
     """There is no such object."""
+
+
+class Listed(NamedTuple):
+    """What a list of metadata tells of one order."""
+
+    uid: str
+    namespace: str
+    name: str
+    resource_version: int
 
 
 class KubernetesApi:
@@ -46,6 +58,31 @@ class KubernetesApi:
             GROUP, VERSION, namespace, ORDERS, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
         return await _counted("get", ORDERS, call)
+
+    async def list_orders(self, namespace: str | None) -> tuple[dict[str, Listed], int]:
+        """Metadata of every order, of one namespace or of all, by uid, and the resourceVersion of the list."""
+        found: dict[str, Listed] = {}
+        token = version = ""
+        options: dict[str, Any] = {"_headers": _METADATA_ONLY, "_request_timeout": REQUEST_TIMEOUT_SECONDS}
+        while True:
+            call: Awaitable[Any] = (
+                self._objects.list_cluster_custom_object(
+                    GROUP, VERSION, ORDERS, limit=PAGE_SIZE, _continue=token or None, **options
+                )
+                if namespace is None
+                else self._objects.list_namespaced_custom_object(
+                    GROUP, VERSION, namespace, ORDERS, limit=PAGE_SIZE, _continue=token or None, **options
+                )
+            )
+            page = await _counted("list", ORDERS, call)
+            for item in page["items"]:
+                metadata = item["metadata"]
+                uid = metadata["uid"]
+                found[uid] = Listed(uid, metadata["namespace"], metadata["name"], int(metadata["resourceVersion"]))
+            version = page["metadata"]["resourceVersion"]
+            token = page["metadata"].get("continue", "")
+            if not token:
+                return found, int(version)
 
     async def list_order_classes(self) -> list[dict[str, Any]]:
         """All of them; classes are few."""

@@ -30,6 +30,11 @@ STATUS_LAG_SECONDS = Histogram(
     "From a change in the workflow to the Order's status showing it.",
     buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
 )
+UNOBSERVED = Gauge(
+    "orders_unobserved",
+    "Orders that the watch has not brought for a minute, by an independent list.",
+    ["order_namespace"],
+)
 ORPHANS_CANCELLED = Counter(
     "orders_orphans_cancelled", "Running workflows cancelled because their Order is gone without deletionPolicy Orphan."
 )

@@ -23,7 +23,7 @@ from order_operator import metrics
 from order_operator.amendment import Amender, Refusal, plan
 from order_operator.conditions import Reason
 from order_operator.events import announce
-from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
+from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.observation import RPC_TIMEOUT, Observation, Scanner, describe
 from order_operator.order_classes import OrderClasses
 from order_operator.problem import Problem
@@ -140,6 +140,21 @@ class Reconciler:
             tracked.gone = True
             self.queue.add(uid)
 
+    def compare(self, listed: Mapping[str, Listed], version: int) -> list[Listed]:
+        """Compare with a list of all orders, made independently of the watch, as of resourceVersion `version`: what
+        is gone is treated so, and what the watch has not brought yet is returned."""
+        for uid, tracked in self._tracked.items():
+            known = tracked.resource
+            if known is not None and not tracked.gone and uid not in listed and int(known.resource_version) <= version:
+                tracked.gone = True
+                self.queue.add(uid)
+        return [item for item in listed.values() if self._is_behind(item)]
+
+    def _is_behind(self, item: Listed) -> bool:
+        tracked = self._tracked.get(item.uid)
+        known = tracked.resource if tracked else None
+        return known is None or int(known.resource_version) < item.resource_version
+
     def classes_changed(self) -> None:
         """A class came, changed or went: orders that wait for one look again."""
         self._requeue_unsubmitted()
@@ -246,10 +261,6 @@ class Reconciler:
         order_class = self._classes.resolve(spec)
         if isinstance(order_class, Problem):
             return order_class
-        if spec.deletion_policy is DeletionPolicy.CANCEL and not order.held:
-            # Before the start: a workflow must not exist that a deletion could overlook.
-            order = order.with_version(await self._api.set_finalizer(order, present=True))
-            tracked.resource = order
         wanted = order_input(order, order_class, self._settings.cluster)
         try:
             started = await ensure_started(self._connection, wanted, self._settings.task_queue)
@@ -267,6 +278,7 @@ class Reconciler:
         phase = Phase(status["phase"])
         before = order.status.get("phase")
         if status != order.status:
+            order = await self._hold_or_let_go(order, phase)
             order = order.with_version(await self._api.apply_status(order, status))
             tracked.written_at = time.monotonic()
             tracked.resource = order
@@ -276,6 +288,20 @@ class Reconciler:
         tracked.phase = phase
         if phase in TERMINAL_PHASES:
             await self._settle(uid, tracked, order)
+
+    async def _hold_or_let_go(self, order: OrderResource, phase: Phase) -> OrderResource:
+        """Put our finalizer on an order that outlives its first status, and take it off before the last one.
+
+        Most orders end sooner and never carry it: a finalizer costs two of an order's most expensive writes. Deleting
+        one that young cancels its workflow all the same, only that the resource does not wait for the undoing
+        (docs/decisions/0007-finalizer-for-orders-that-last.md).
+        """
+        is_open = phase not in TERMINAL_PHASES and phase is not Phase.PENDING
+        lasts = order.held or phase is not Phase.RUNNING or "workflow" in order.status
+        wanted = is_open and lasts and order.deletion_policy is DeletionPolicy.CANCEL
+        if wanted == order.held:
+            return order
+        return order.with_version(await self._api.set_finalizer(order, present=wanted))
 
     async def _settle(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         """Nothing is left to do: let the resource be deleted without us, and forget its details."""

@@ -168,10 +168,14 @@ _PROGRESS_REASONS = {Phase.WAITING: Reason.WAITING, Phase.SUSPENDED: Reason.SUSP
 
 
 def _set_milestones(conditions: ConditionSet, snapshot: OrderSnapshot) -> None:
-    _set_approved(conditions, snapshot.approval)
+    """What has begun; a step that is still to come has no condition, which `kubectl wait` awaits as well."""
     states = {record.name: record.state for record in snapshot.steps}
+    if StepName.APPROVAL in states or snapshot.approval.decision is not None:
+        _set_approved(conditions, snapshot.approval)
     for step, kind in _MILESTONES.items():
-        holds, reason = _STEP_CONDITIONS.get(states.get(step, StepState.RUNNING), (False, Reason.PENDING))
+        if step not in states:
+            continue
+        holds, reason = _STEP_CONDITIONS.get(states[step], (False, Reason.PENDING))
         if kind is ConditionType.NOTIFIED and snapshot.notified is False:
             holds, reason = False, Reason.FAILED
         conditions.set(kind, holds, reason)

@@ -14,7 +14,6 @@ from order_worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
 CHARTS = ROOT / "charts"
-MUTATING_POLICIES = "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy"
 
 Manifest = dict[str, Any]
 Render = Callable[..., list[Manifest]]
@@ -263,7 +262,6 @@ def test_a_digest_pins_the_image(render: Render) -> None:
         ({"operator": {"replcas": 1}}, "replcas"),
         ({"workers": [{"name": "a", "taskqueue": "b"}]}, "taskqueue"),
         ({"temporal": {"address": "no-port"}}, "/temporal/address"),
-        ({"admissionPolicies": {"finalizer": "yes"}}, "/admissionPolicies/finalizer"),
         ({"workers": [{"name": "a", "taskQueue": "q", "replicas": 2}]}, "SQLite"),
         ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
         ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
@@ -284,25 +282,6 @@ def test_the_classes_are_the_committed_ones_and_one_is_the_default(render: Rende
         item["metadata"]["name"]: item["spec"] for item in sources
     }
     assert [name for name, item in rendered.items() if "annotations" in item["metadata"]] == ["standard"]
-
-
-@pytest.mark.parametrize(
-    ("setting", "served", "installed"),
-    [("auto", True, True), ("auto", False, False), ("disabled", True, False), ("enabled", False, True)],
-)
-def test_the_finalizer_policy_follows_its_setting(render: Render, setting: str, served: bool, installed: bool) -> None:
-    arguments = ["--api-versions", MUTATING_POLICIES] if served else []
-    manifests = render("order-platform", {"admissionPolicies": {"finalizer": setting}}, *arguments)
-
-    assert ("MutatingAdmissionPolicy" in {item["kind"] for item in manifests}) is installed
-
-
-def test_the_finalizer_policy_spares_namespaces_that_nobody_watches(render: Render) -> None:
-    values = {"admissionPolicies": {"finalizer": "enabled"}, "watch": {"namespaces": ["shop"]}}
-    policy = only(render("order-platform", values), "MutatingAdmissionPolicy", "order-platform-finalizer")
-
-    [selector] = policy["spec"]["matchConstraints"]["namespaceSelector"]["matchExpressions"]
-    assert selector == {"key": "kubernetes.io/metadata.name", "operator": "In", "values": ["shop"]}
 
 
 @pytest.mark.parametrize(("keep", "annotations"), [(True, {"helm.sh/resource-policy": "keep"}), (False, None)])

@@ -10,7 +10,7 @@ from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.worker import Replayer
 
-from order_worker.sandbox import workflow_runner
+from order_worker.sandbox import checking_runner
 from order_workflows.order_workflow import OrderWorkflow
 
 ROOT = Path(__file__).parents[2]
@@ -24,7 +24,7 @@ async def test_the_production_sandbox_loads_the_workflow() -> None:
         yield
 
     replayer = Replayer(
-        workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
+        workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=checking_runner()
     )
 
     results = await replayer.replay_workflows(no_histories())

@@ -5,15 +5,16 @@ A history that no longer replays means that orders in flight would be stuck by a
 """
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from temporalio.client import WorkflowHistory
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, WorkflowRunner
 from temporalio.workflow import NondeterminismError
 
-from order_worker.sandbox import workflow_runner
+from order_worker.sandbox import checking_runner, production_runner
 from order_workflows.contract import workflow_id
 from order_workflows.order_workflow import OrderWorkflow
 
@@ -31,10 +32,8 @@ PATHS = (
 )
 
 
-def a_replayer() -> Replayer:
-    return Replayer(
-        workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=workflow_runner()
-    )
+def a_replayer(runner: WorkflowRunner) -> Replayer:
+    return Replayer(workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=runner)
 
 
 def text_of(path: str) -> str:
@@ -49,9 +48,10 @@ def test_every_path_and_nothing_else_is_recorded() -> None:
     assert sorted(file.stem for file in HISTORIES.glob("*.json")) == sorted(PATHS)
 
 
+@pytest.mark.parametrize("runner", [checking_runner, production_runner])
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_recorded_order_replays(path: str) -> None:
-    await a_replayer().replay_workflow(history(text_of(path)))
+async def test_a_recorded_order_replays(path: str, runner: Callable[[], WorkflowRunner]) -> None:
+    await a_replayer(runner()).replay_workflow(history(text_of(path)))
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ async def test_a_history_with_another_step_in_a_place_does_not_replay(path: str,
     assert recorded in text
 
     with pytest.raises(NondeterminismError):
-        await a_replayer().replay_workflow(history(text.replace(recorded, altered)))
+        await a_replayer(checking_runner()).replay_workflow(history(text.replace(recorded, altered)))
 
 
 @pytest.mark.parametrize("path", PATHS)

@@ -21,7 +21,7 @@ from order_domain.order import OrderSpec
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_worker.activities.translation import Translation
-from order_worker.sandbox import workflow_runner
+from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.contract import OrderResult
 from order_workflows.order_workflow import OrderWorkflow
@@ -134,7 +134,7 @@ def a_worker(client: Client, task_queue: str, world: World, *, max_cached_workfl
         workflows=[OrderWorkflow],
         activities=world.activities,
         interceptors=[Translation()],
-        workflow_runner=workflow_runner(),
+        workflow_runner=checking_runner(),
         max_cached_workflows=max_cached_workflows,
     )
 

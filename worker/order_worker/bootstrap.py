@@ -30,7 +30,7 @@ from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.port import Carrier
 from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.store import ProviderStore
-from order_worker.sandbox import workflow_runner
+from order_worker.sandbox import production_runner
 from order_worker.settings import Settings, SettingsError
 from order_workflows.order_workflow import OrderWorkflow
 
@@ -113,7 +113,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
             notifications.notify,
         ],
         interceptors=[Translation()],
-        workflow_runner=workflow_runner(),
+        workflow_runner=production_runner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_concurrent_activities=settings.max_concurrent_activities,

@@ -1,14 +1,22 @@
-"""The sandbox that workflows run in, the same for the worker and for replay tests."""
+"""How workflows are run: bare in production, in the SDK's sandbox wherever they are tested.
 
+Why: docs/decisions/0009-sandbox-in-tests-only.md.
+"""
+
+from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
 
-def workflow_runner() -> SandboxedWorkflowRunner:
-    """Only models and names are passed through, beside pydantic and what else the SDK passes by default: defining
-    them anew for each order costs more than running it (65 instead of 105 ms CPU per order).
+def production_runner() -> WorkflowRunner:
+    """No sandbox: it would cost a third of the worker's CPU."""
+    return UnsandboxedWorkflowRunner()
 
-    A module that is passed through escapes the sandbox. So it never holds workflow code, such as the steps, and
-    import-linter keeps clock and dice out of it instead.
+
+def checking_runner() -> WorkflowRunner:
+    """Fails on clocks, dice and network in workflow code.
+
+    Only models and names are passed through: defining them anew for each run tells nothing. A module that is passed
+    through escapes the sandbox, so it never holds workflow code such as the steps.
     """
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         "order_domain", "order_workflows.contract", "order_workflows.activities"

@@ -71,8 +71,3 @@ capabilities:
 {{- define "order-platform.embeddedLedger" -}}
 {{- if and (not .Values.ledger.existingSecret.name) (hasPrefix "sqlite" .Values.ledger.url) }}true{{ end }}
 {{- end }}
-
-{{- define "order-platform.installsFinalizerPolicy" -}}
-{{- $served := .Capabilities.APIVersions.Has "admissionregistration.k8s.io/v1/MutatingAdmissionPolicy" -}}
-{{- if or (eq .Values.admissionPolicies.finalizer "enabled") (and (eq .Values.admissionPolicies.finalizer "auto") $served) }}true{{ end }}
-{{- end }}

@@ -399,7 +399,17 @@ def test_a_mail_that_could_not_be_sent_is_shown() -> None:
 def test_approved_tells_whether_a_decision_is_needed_and_which_it_was(
     approval: dict[str, Any], expected: tuple[str, str]
 ) -> None:
-    assert said(reflected(an_observation(snapshot=a_snapshot(approval=approval))), "Approved") == expected
+    reached = {"name": StepName.APPROVAL, "state": StepState.RUNNING}
+
+    status = reflected(an_observation(snapshot=a_snapshot(approval=approval, steps=[reached])))
+
+    assert said(status, "Approved") == expected
+
+
+def test_a_step_that_is_still_to_come_has_no_condition() -> None:
+    kinds = {item["type"] for item in reflected(an_observation())["conditions"]}
+
+    assert not kinds & {"Approved", "Reserved", "Charged", "Shipped", "Notified"}
 
 
 @pytest.mark.parametrize(
