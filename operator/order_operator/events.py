@@ -1,4 +1,5 @@
-"""Kubernetes Events for what people want to be told: an order waits for them, or it has ended. One per transition."""
+"""Kubernetes Events for what people want to be told: an order waits for them, or has ended other than completed. An
+order that just completes is told by its status alone: an event would be a quarter of its API writes."""
 
 import logging
 from datetime import UTC, datetime
@@ -6,12 +7,14 @@ from datetime import UTC, datetime
 import aiohttp
 from kubernetes.aio import client
 
-from order_domain.status import Phase
+from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.api_names import API_VERSION, FIELD_MANAGER, GROUP, ORDER_KIND
 from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
 from order_operator.resource import OrderResource
 
 _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
+
+ANNOUNCED = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phase.MANUAL_REVIEW})
 
 logger = logging.getLogger(__name__)
 

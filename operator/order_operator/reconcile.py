@@ -18,11 +18,12 @@ from typing import Any
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.order import DeletionPolicy, OrderSpec
+from order_domain.snapshot import OrderSnapshot
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
 from order_operator.amendment import Amender, Refusal, plan
 from order_operator.conditions import Reason
-from order_operator.events import announce
+from order_operator.events import ANNOUNCED, announce
 from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.observation import RPC_TIMEOUT, Observation, Scanner, describe
 from order_operator.order_classes import OrderClasses
@@ -283,7 +284,7 @@ class Reconciler:
             tracked.written_at = time.monotonic()
             tracked.resource = order
             tracked.measure_lag()
-            if phase != before and (phase in TERMINAL_PHASES or phase in {Phase.WAITING, Phase.MANUAL_REVIEW}):
+            if phase != before and phase in ANNOUNCED:
                 self._spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
         tracked.phase = phase
         if phase in TERMINAL_PHASES:
@@ -419,13 +420,13 @@ def _checked_spec(order: OrderResource, observation: Observation) -> tuple[Order
 def _too_early(tracked: Tracked, order: OrderResource) -> float | None:
     """Seconds until progress alone is worth a write again; None if there is more to show than progress."""
     observation = tracked.observation
-    snapshot = observation.snapshot if observation else None
-    waited = time.monotonic() - tracked.written_at
-    if snapshot is None or waited >= PROGRESS_INTERVAL_SECONDS or snapshot.suspended:
+    left = tracked.written_at + PROGRESS_INTERVAL_SECONDS - time.monotonic()
+    if observation is None or not observation.running or left <= 0:
         return None
-    if order.status.get("observedGeneration") != order.generation or order.status.get("phase") != snapshot.status.phase:
-        return None
-    return PROGRESS_INTERVAL_SECONDS - waited
+    snapshot = observation.snapshot or OrderSnapshot()
+    shown = order.status.get("phase"), order.status.get("observedGeneration")
+    same = shown == (snapshot.status.phase, order.generation) and not snapshot.suspended
+    return left if same else None
 
 
 def _fingerprint(order: OrderResource) -> str:

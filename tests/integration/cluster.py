@@ -117,6 +117,18 @@ class Cluster:
         """The order's status once it is in `phase`."""
         return self.eventually(lambda status: status.get("phase") == phase, name)
 
+    def until(self, holds: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+        """Return once `holds` is true of anything else in the cluster."""
+        deadline = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
+            time.sleep(POLL_SECONDS)
+
+    def events(self, name: str) -> list[str]:
+        """Reasons of the events about the order."""
+        listed = json.loads(self.kubectl("get", "events.events.k8s.io", "--output=json"))
+        return [item["reason"] for item in listed["items"] if item["regarding"]["name"] == name]
+
     def condition(self, kind: str, name: str = "order") -> dict[str, Any]:
         """One condition of the order as it is now; empty if it is not there."""
         return condition(self.status(name), kind)
