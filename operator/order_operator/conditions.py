@@ -56,7 +56,6 @@ class Reason(StrEnum):
     SEARCH_ATTRIBUTES_MISSING = "SearchAttributesMissing"
     SEARCH_ATTRIBUTE_TYPE_MISMATCH = "SearchAttributeTypeMismatch"
     WORKFLOW_MISMATCH = "WorkflowMismatch"
-    WORKFLOW_TASK_FAILED = "WorkflowTaskFailed"
     WORKFLOW_TERMINATED = "WorkflowTerminated"
     MANUAL_REVIEW = "ManualReview"
     NOT_REQUIRED = "NotRequired"

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
 from order_operator.settings import Settings as OperatorSettings
@@ -138,29 +139,6 @@ def test_every_container_keeps_to_the_restricted_level_with_a_read_only_root(ren
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-
-
-class RecordingEnvironment(dict[str, str]):
-    """Remembers what was asked for."""
-
-    def __init__(self) -> None:
-        self.asked: set[str] = set()
-
-    def get(self, key: str, default: Any = None) -> Any:
-        self.asked.add(key)
-        return super().get(key, default)
-
-
-def operator_variables() -> set[str]:
-    recorded = RecordingEnvironment()
-    OperatorSettings.from_environment(recorded, pid=1)
-    return recorded.asked
-
-
-def worker_variables() -> set[str]:
-    recorded = RecordingEnvironment()
-    WorkerSettings.from_environment(recorded)
-    return recorded.asked
 
 
 TEMPORAL_VARIABLES = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}

@@ -283,10 +283,6 @@ def test_the_operator_may_put_its_finalizer_beside_others_and_take_it_off_again(
     assert read(api, stored)["metadata"]["finalizers"] == ["example.org/other"]
 
 
-def test_an_order_is_created_without_a_finalizer(api: Stack) -> None:
-    assert "finalizers" not in create(api, ORDER)["metadata"]
-
-
 @pytest.fixture
 def editor(api: Stack) -> Iterator[str]:
     """The argument that makes somebody who has the editor's role, and no other, the caller."""

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from terminal import with_ctrl_c
 
 from order_devstack.errors import CommandFailed, DevstackError
 from order_devstack.locking import exclusive
@@ -316,6 +317,7 @@ def _command(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        preexec_fn=with_ctrl_c,
     )
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from terminal import with_ctrl_c
 
 from order_devstack import servers
 from order_devstack.errors import DevstackError
@@ -132,7 +133,10 @@ def test_an_interrupted_build_leaves_neither_file_nor_compiler(tmp_path: Path) -
     go.chmod(0o755)
     environment = {**os.environ, "PATH": str(go.parent), "ORDER_DEVSTACK_CACHE": str(tmp_path / "cache")}
     command = subprocess.Popen(
-        [sys.executable, "-m", "order_devstack", "obtain"], env=environment, stderr=subprocess.PIPE
+        [sys.executable, "-m", "order_devstack", "obtain"],
+        env=environment,
+        stderr=subprocess.PIPE,
+        preexec_fn=with_ctrl_c,
     )
     deadline = time.monotonic() + 20
     while not report.exists() or not report.read_text():

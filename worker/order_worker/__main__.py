@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import bootstrap, logs, metrics
 from order_worker.health import Health
-from order_worker.ledger import schema, stock
+from order_worker.ledger import audit, schema, stock
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings, SettingsError
@@ -35,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _migrate(settings)
         if parsed.command == "ensure-stock":
             return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
+        if parsed.command == "verify-audit":
+            return asyncio.run(_verify_audit(settings))
         return asyncio.run(_run(settings))
     except (SettingsError, SchemaMismatch) as refusal:
         sys.stderr.write(f"order-worker: {refusal}\n")
@@ -54,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
         "ensure-stock", help="add articles that the ledger does not have yet, leave the others alone, and exit"
     )
     ensure.add_argument("pieces", nargs="+", type=_pieces, metavar="SKU=PIECES")
+    commands.add_parser("verify-audit", help="check every order's audit trail for changes and gaps; exit 1 if any")
     return parser
 
 
@@ -83,6 +86,18 @@ async def _ensure_stock(settings: Settings, pieces: dict[str, int]) -> int:
     for sku, is_new in added.items():
         sys.stdout.write(f"{sku}: {f'added with {pieces[sku]}' if is_new else 'exists, left alone'}\n")
     return 0
+
+
+async def _verify_audit(settings: Settings) -> int:
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        flaws = await ledger.transaction(audit.verify)
+    finally:
+        await ledger.close()
+    for flaw in flaws:
+        sys.stdout.write(f"{flaw}\n")
+    sys.stdout.write(f"{len(flaws) or 'no'} flaws in the audit trail\n")
+    return 1 if flaws else 0
 
 
 async def _run(settings: Settings) -> int:

@@ -1,0 +1,106 @@
+"""What the documentation names exists, and no committed file names a machine or a registry."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+from settings_variables import operator_variables, worker_variables
+from temporalio.envconfig import ClientConfigProfile
+
+ROOT = Path(__file__).resolve().parents[2]
+DOCUMENTS = sorted(
+    path.relative_to(ROOT)
+    for pattern in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "docs/**/*.md", "charts/*/README.md")
+    for path in ROOT.glob(pattern)
+)
+CHART_FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("charts/**/*") if path.is_file())
+CODE = re.compile(r"^```.*?^```$|^ {4,}\S.*?$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+"""Fenced, indented, or between backticks on one line."""
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+PACKAGE_FOLDERS = ("operator", "worker", "workflows", "devstack")
+"""A package is written without its folder: `order_operator/crd.py`."""
+
+documents = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+
+
+def code(document: Path) -> str:
+    return "\n".join(CODE.findall((ROOT / document).read_text()))
+
+
+@documents
+def test_every_make_target_that_is_named_exists(document: Path) -> None:
+    targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code(document)))
+
+    assert named - targets == set()
+
+
+@documents
+def test_every_path_that_is_named_exists(document: Path) -> None:
+    bases = [ROOT, *(ROOT / folder for folder in PACKAGE_FOLDERS)]
+    tops = {path.name for base in bases for path in base.iterdir() if path.is_dir() and path.name[0] not in "._"}
+    paths = re.compile(rf"(?<![\w./<>-])(?:{'|'.join(map(re.escape, tops))})/(?:[\w./-]*\w)?")
+    # What git is told to ignore is named because it may come and go.
+    ignored = {line.strip("/") for line in (ROOT / ".gitignore").read_text().splitlines()}
+    named = set(paths.findall((ROOT / document).read_text())) - ignored
+
+    assert [path for path in sorted(named) if not any((base / path).exists() for base in bases)] == []
+
+
+@documents
+def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
+    targets = [target for target in LINK.findall((ROOT / document).read_text()) if "://" not in target]
+
+    assert [target for target in targets if not (ROOT / document.parent / target).exists()] == []
+
+
+def named_variables(prefix: str) -> dict[str, Path]:
+    """Variable -> a document or file of a chart that names it. `PREFIX_…`, which stands for many, is none."""
+    variable = re.compile(rf"\b{prefix}_[A-Z_]*[A-Z](?![A-Z_])")
+    files = {*DOCUMENTS, *CHART_FILES}
+    return {name: file for file in files for name in variable.findall((ROOT / file).read_text())}
+
+
+def test_every_variable_of_ours_that_is_named_is_read() -> None:
+    named = named_variables("ORDER")
+
+    assert named
+    assert {name: file for name, file in named.items() if name not in operator_variables() | worker_variables()} == {}
+
+
+def test_every_variable_of_temporal_that_is_named_is_read_by_its_sdk() -> None:
+    def is_read(name: str) -> bool:
+        with_it = ClientConfigProfile.load(disable_file=True, override_env_vars={name: "true"})
+        return with_it != ClientConfigProfile.load(disable_file=True, override_env_vars={})
+
+    named = named_variables("TEMPORAL")
+
+    assert named
+    assert {name: file for name, file in named.items() if not is_read(name)} == {}
+
+
+# In parts, for this file is searched too.
+REGISTRIES = tuple(
+    ".".join(parts)
+    for parts in (
+        ("pypi", "org"),
+        ("files", "pythonhosted", "org"),
+        ("proxy", "golang", "org"),
+        ("registry", "npmjs", "org"),
+    )
+)
+MACHINE = re.compile(
+    "|".join([r"(?<![\w}.~])/(?:home|root|Users|work)/\w", *map(re.escape, (str(ROOT), *REGISTRIES))]), re.IGNORECASE
+)
+
+
+def test_no_committed_file_names_a_folder_of_a_machine_or_a_registry() -> None:
+    # The files that the next commit could bring are among them.
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split("\0")
+    files = {name for name in listed if name and (ROOT / name).is_file()}
+    found = {name: MACHINE.findall((ROOT / name).read_text(errors="replace")) for name in files}
+
+    assert "README.md" in files
+    assert {name: texts for name, texts in found.items() if texts} == {}
