@@ -1,7 +1,8 @@
-"""Once a minute all orders are listed, metadata only, and compared with what the watch has brought: a watch that missed
-something, or died without a word, is noticed and made good, and proves itself to the liveness probe."""
+"""Once a minute all orders are listed, metadata only, and compared with what the watch has brought and with the open
+workflows: a watch that missed something is noticed and made good, and a workflow without an order is cancelled."""
 
 import asyncio
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -26,12 +27,17 @@ class Inventory:
         self._reconciler = reconciler
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._behind: dict[str, Listed] = {}
+        self._taken = False
         self.watch_alive = True
 
     async def run(self) -> None:
-        """Take stock until cancelled."""
+        """Take stock until cancelled, for the first time as soon as Temporal's side is known."""
+        known = self._reconciler.scanner.synced
         while True:
-            await asyncio.sleep(INTERVAL_SECONDS)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(INTERVAL_SECONDS):
+                    await known.wait()
+                    await asyncio.sleep(INTERVAL_SECONDS if self._taken else 0)
             try:
                 await self.take()
             except (client.ApiException, NotFound, aiohttp.ClientError, TimeoutError) as failed:
@@ -39,6 +45,7 @@ class Inventory:
 
     async def take(self) -> None:
         """One comparison. What was behind in the last one too is fetched now."""
+        self._taken = True
         listed: dict[str, Listed] = {}
         versions = []
         for namespace in self._namespaces:

@@ -75,7 +75,7 @@ class KubernetesApi:
                 )
             )
             page = await _counted("list", ORDERS, call)
-            for item in page["items"]:
+            for item in page["items"] or []:
                 metadata = item["metadata"]
                 uid = metadata["uid"]
                 found[uid] = Listed(uid, metadata["namespace"], metadata["name"], int(metadata["resourceVersion"]))

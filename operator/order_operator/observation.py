@@ -93,8 +93,8 @@ class Scanner:
     cluster: str
     changed: Callable[[Observation], None]
     live: Callable[[], bool]
-    resynced: Callable[[Mapping[str, Observation]], None]
-    """After a full scan: the open runs, by uid."""
+    resynced: Callable[[], None]
+    """Called after a full scan."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after the first full scan."""
     _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
@@ -132,6 +132,7 @@ class Scanner:
             if kind is ScanKind.FULL:
                 full_due = now + RESYNC_SECONDS
                 self.synced.set()
+                self.resynced()
             await asyncio.sleep(FAST_SECONDS if self.live() else IDLE_SECONDS)
 
     async def _scan(self, kind: ScanKind, watermark: datetime) -> None:
@@ -144,7 +145,6 @@ class Scanner:
             fields = (ORDER_UPDATED_AT.name, "CloseTime", "StartTime")
             recent = " OR ".join(f"{name} >= '{instant}'" for name in fields)
             query = f"{scope} AND ({recent})"
-        open_runs: dict[str, Observation] = {}
         token = b""
         client = self.connection.client
         while True:
@@ -155,27 +155,20 @@ class Scanner:
                 timeout=RPC_TIMEOUT,
             )
             for row in page.executions:
-                observation = await self._see(client, row, force=kind is ScanKind.FULL)
-                if observation is not None and observation.running:
-                    open_runs[observation.key.uid] = observation
+                await self._see(client, row, force=kind is ScanKind.FULL)
             token = page.next_page_token
             if not token:
                 break
-        if kind is ScanKind.FULL:
-            self.resynced(open_runs)
 
-    async def _see(self, client: Client, row: WorkflowExecutionInfo, *, force: bool) -> Observation | None:
+    async def _see(self, client: Client, row: WorkflowExecutionInfo, *, force: bool) -> None:
         """Decode a row only when it says something new; decoding is what costs."""
         key = parse_workflow_id(row.execution.workflow_id)
         if key is None:
-            return None
+            return
         mark = (row.execution.run_id, _seq(row.search_attributes.indexed_fields), int(row.status))
-        if not force and self._seen.get(key.uid) == mark:
-            return None
-        self._seen[key.uid] = mark
-        observation = await decode(client, key, row)
-        self.changed(observation)
-        return observation
+        if force or self._seen.get(key.uid) != mark:
+            self._seen[key.uid] = mark
+            self.changed(await decode(client, key, row))
 
     def forget(self, uid: str) -> None:
         """Drop the memory of an order that is gone."""

@@ -107,7 +107,7 @@ class Reconciler:
             settings.cluster,
             changed=self._observed,
             live=lambda: any(item.settled is None for item in self._tracked.values()),
-            resynced=self._resynced,
+            resynced=self._requeue_unsubmitted,
         )
         connection.on_recovery(self._requeue_unsubmitted)
 
@@ -142,13 +142,19 @@ class Reconciler:
             self.queue.add(uid)
 
     def compare(self, listed: Mapping[str, Listed], version: int) -> list[Listed]:
-        """Compare with a list of all orders, made independently of the watch, as of resourceVersion `version`: what
-        is gone is treated so, and what the watch has not brought yet is returned."""
-        for uid, tracked in self._tracked.items():
-            known = tracked.resource
-            if known is not None and not tracked.gone and uid not in listed and int(known.resource_version) <= version:
-                tracked.gone = True
-                self.queue.add(uid)
+        """Compare with a list of all orders, made independently of the watch, as of resourceVersion `version`: orders
+        that are gone and workflows without an order are dealt with; what the watch has not brought yet is returned."""
+        for uid in [uid for uid in self._tracked if uid not in listed]:
+            tracked = self._tracked[uid]
+            known, observation = tracked.resource, tracked.observation
+            if known is not None:
+                if int(known.resource_version) <= version:
+                    tracked.gone = True
+                    self.queue.add(uid)
+            elif observation is None or not observation.running:
+                self._forget(uid)
+            elif not observation.orphaned and self._watches(observation.key.namespace):
+                self._spawn(self._cancel_if_orphan(uid, observation))
         return [item for item in listed.values() if self._is_behind(item)]
 
     def _is_behind(self, item: Listed) -> bool:
@@ -176,24 +182,18 @@ class Reconciler:
         if tracked.resource is not None:
             self.queue.add(observation.key.uid)
 
-    def _resynced(self, open_runs: Mapping[str, Observation]) -> None:
-        for uid in [uid for uid, tracked in self._tracked.items() if tracked.resource is None]:
-            if uid not in open_runs:
-                self._forget(uid)
-            elif not open_runs[uid].orphaned and self._watches(open_runs[uid].key.namespace):
-                self._spawn(self._cancel_if_orphan(uid, open_runs[uid]))
-        self._requeue_unsubmitted()
-
     def _watches(self, namespace: str) -> bool:
         return not self._settings.namespaces or namespace in self._settings.namespaces
 
     async def _reconcile(self, uid: str) -> float | None:
         tracked = self._tracked.get(uid)
-        if tracked is None or tracked.resource is None or tracked.settled is not None:
+        if tracked is None or tracked.resource is None:
             return None
         try:
             if tracked.gone:
                 return await self._after_deletion(uid, tracked)
+            if tracked.settled is not None:
+                return None
             if tracked.resource.deleting:
                 return await self._delete(tracked, tracked.resource)
             return await self._carry(uid, tracked, tracked.resource)
@@ -207,9 +207,12 @@ class Reconciler:
         if tracked.doubted:
             tracked.observation = await self._ask(order)
             tracked.doubted = False
-        if tracked.observation is None and order.finished:
-            await self._settle(uid, tracked, order)
-            return None
+        if tracked.observation is None and order.ended:
+            if not order.observed:
+                tracked.observation = await self._ask(order)
+            if tracked.observation is None:
+                await self._settle(uid, tracked, await self._observe_only(order))
+                return None
         if tracked.observation is None and self._connection.problem is None and not self.scanner.synced.is_set():
             return None  # the first full scan knows whether this order already runs; it puts it back into the queue
         problem = await self._submit(tracked, order) if tracked.observation is None else None
@@ -313,6 +316,14 @@ class Reconciler:
         tracked.resource = replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
         tracked.observation = None
         self.amender.forget(uid)
+
+    async def _observe_only(self, order: OrderResource) -> OrderResource:
+        """Take note of an edit of an order that has ended and whose workflow Temporal has forgotten by now. It is not
+        started again: what was charged is charged."""
+        if order.observed:
+            return order
+        status = {**order.status, "observedGeneration": order.generation}
+        return order.with_version(await self._api.apply_status(order, status))
 
     async def _delete(self, tracked: Tracked, order: OrderResource) -> float | None:
         """The resource is being deleted: let it go once its workflow has ended, or at once where policy says so."""

@@ -62,11 +62,15 @@ class OrderResource:
         return DeletionPolicy.ORPHAN if orphan else DeletionPolicy.CANCEL
 
     @property
-    def finished(self) -> bool:
-        """Whether the status shows an end, for this generation. Good enough to skip work, never to act on."""
+    def ended(self) -> bool:
+        """Whether the status shows an end. Good enough to skip work, never to act on."""
         phase = self.status.get("phase")
-        known = phase in _PHASES and Phase(phase) in TERMINAL_PHASES
-        return known and self.status.get("observedGeneration") == self.generation
+        return phase in _PHASES and Phase(phase) in TERMINAL_PHASES
+
+    @property
+    def observed(self) -> bool:
+        """Whether the status speaks of the present spec."""
+        return bool(self.status.get("observedGeneration") == self.generation)
 
     def parse_spec(self) -> OrderSpec:
         """Raises InvalidSpec."""

@@ -1,8 +1,11 @@
 """What a test does to a cluster and waits for, in the words of the product."""
 
 import json
+import os
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -162,6 +165,15 @@ class Cluster:
             )
             for uid in uids
         }
+
+    def audit(self) -> str:
+        """What `order-worker verify-audit` says of the ledger."""
+        ledger = f"sqlite:///{self.stack.root / 'data' / 'ledger.db'}"
+        command = [sys.executable, "-P", "-m", "order_worker", "verify-audit"]
+        done = subprocess.run(
+            command, env={**os.environ, "ORDER_LEDGER_URL": ledger}, capture_output=True, text=True, check=False
+        )
+        return done.stdout + done.stderr
 
     def stock(self, sku: str = "PROD-001") -> dict[str, int]:
         """The ledger's row of one article."""

@@ -26,6 +26,37 @@ def test_orders_survive_the_death_of(process: str, cluster: Cluster) -> None:
     assert charged_once(cluster, 5)
 
 
+def test_orders_survive_one_death_after_another(cluster: Cluster) -> None:
+    victims = ["worker", "operator", "temporal", "kube-apiserver", "worker", "etcd", "operator"]
+    for number, process in enumerate(victims):
+        for order in range(4):
+            cluster.apply(f"order-{number}-{order}", className="standard")
+        cluster.stack.kill(process)
+        cluster.stack.up()
+
+    for number in range(len(victims)):
+        for order in range(4):
+            name = f"order-{number}-{order}"
+            cluster.eventually(lambda s: s.get("phase") == "Completed", name, RETURN_SECONDS)
+    assert charged_once(cluster, 28)
+    stock = cluster.stock()
+    assert stock["on_hand"] + stock["reserved"] + stock["sold"] == stock["initial"] + stock["restocked"]
+    assert "no flaws" in cluster.audit()
+
+
+def test_a_finished_order_is_not_started_again_after_temporal_forgot_it(cluster: Cluster) -> None:
+    cluster.apply()
+    identifier = cluster.reaches("Completed")["workflow"]["id"]
+    cluster.stack.temporal("workflow", "delete", "--yes", "--workflow-id", identifier)
+    cluster.until(lambda: identifier not in cluster.workflows())
+
+    cluster.patch("order", suspend=True)
+
+    cluster.eventually(lambda s: s["observedGeneration"] == cluster.order()["metadata"]["generation"])
+    assert cluster.status()["phase"] == "Completed"
+    assert cluster.workflows() == []
+
+
 def test_an_approval_given_while_the_operator_is_down_arrives(cluster: Cluster) -> None:
     cluster.apply(total=150_000)
     cluster.reaches("Waiting")

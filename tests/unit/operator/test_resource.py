@@ -63,21 +63,25 @@ def test_the_deletion_policy_is_readable_in_a_spec_that_is_not() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "finished"),
+    ("phase", "ended"),
     [
-        ({"phase": "Completed", "observedGeneration": 2}, True),
-        ({"phase": "Failed", "observedGeneration": 2}, True),
-        ({"phase": "Completed", "observedGeneration": 1}, False),
-        ({"phase": "Running", "observedGeneration": 2}, False),
-        ({"phase": "ManualReview", "observedGeneration": 2}, False),
-        ({"phase": "Delighted", "observedGeneration": 2}, False),
-        ({}, False),
+        ("Completed", True),
+        ("Failed", True),
+        ("Running", False),
+        ("ManualReview", False),
+        ("Delighted", False),
+        (None, False),
     ],
 )
-def test_an_order_is_finished_when_its_status_shows_an_end_for_this_generation(
-    status: dict[str, object], finished: bool
-) -> None:
-    assert an_order_resource(generation=2, status=status).finished is finished
+def test_an_order_has_ended_when_its_status_shows_an_end(phase: str | None, ended: bool) -> None:
+    assert an_order_resource(status={"phase": phase}).ended is ended
+
+
+@pytest.mark.parametrize(
+    ("status", "observed"), [({"observedGeneration": 2}, True), ({"observedGeneration": 1}, False), ({}, False)]
+)
+def test_a_status_speaks_of_the_spec_whose_generation_it_names(status: dict[str, object], observed: bool) -> None:
+    assert an_order_resource(generation=2, status=status).observed is observed
 
 
 def test_the_answer_to_a_write_replaces_version_finalizers_and_status_but_not_the_spec() -> None:
