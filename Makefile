@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status clean demo test test-unit test-replay test-contract test-workflow \
-	test-integration bench check fmt lint types imports generate check-generated lock
+	test-integration bench bench-at-rest check fmt lint types imports generate check-generated lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ test-integration: setup ## Operator, worker, Temporal and API server together. M
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-at-rest: setup ## What ten thousand finished orders cost an idle operator. Five minutes.
+	@$(BIN)/python benchmarks/at_rest.py
 
 ##@ Develop
 setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.

@@ -5,12 +5,10 @@ and does what is missing. It may therefore die, be repeated or run twice at any 
 """
 
 import asyncio
-import hashlib
-import json
 import logging
 import random
 import time
-from collections.abc import Awaitable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,14 +16,14 @@ from typing import Any
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.order import DeletionPolicy, OrderSpec
-from order_domain.snapshot import OrderSnapshot
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
 from order_operator.amendment import Amender, Refusal, plan
+from order_operator.cancellation import mark_orphaned, request_cancel
 from order_operator.conditions import Reason
 from order_operator.events import ANNOUNCED, announce
 from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
-from order_operator.observation import RPC_TIMEOUT, Observation, Scanner, describe
+from order_operator.observation import Observation, Scanner, describe
 from order_operator.order_classes import OrderClasses
 from order_operator.problem import Problem
 from order_operator.reflection import reflect
@@ -33,45 +31,16 @@ from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
 from order_operator.submission import ensure_started, order_input
 from order_operator.temporal_connection import TemporalConnection
+from order_operator.tracking import Tracked, fingerprint
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
-from order_workflows.contract import SIGNAL_ORPHAN, RunKey, input_hash, workflow_id
+from order_workflows.contract import RunKey, input_hash, workflow_id
 
 CONCURRENCY = 50
 """Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
-PROGRESS_INTERVAL_SECONDS = 5.0
-"""Least time between two status writes that show progress only; phases are shown at once."""
 ANSWER_GRACE_SECONDS = 2.0
 """An edit that is answered and has its effect within this time is shown in one write, with its effect."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass
-class Tracked:
-    """What is known of one order, under its uid."""
-
-    resource: OrderResource | None = None
-    """None while only its workflow has been seen."""
-    observation: Observation | None = None
-    gone: bool = False
-    """The resource was deleted; its workflow may still have to be told."""
-    written_at: float = 0.0
-    """Monotonic time of the last status write."""
-    settled: str | None = None
-    """Fingerprint of a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
-    phase: Phase = Phase.PENDING
-    doubted: bool = False
-    """Somebody else changed the status of a settled order: ask its workflow again."""
-    measured_seq: int = 0
-    """Newest published change whose way into the status was measured."""
-
-    def measure_lag(self) -> None:
-        """Observe how long the newest change took from the workflow into the status, once per change."""
-        snapshot = self.observation.snapshot if self.observation else None
-        if snapshot is None or snapshot.updated_at is None or snapshot.seq <= self.measured_seq:
-            return
-        self.measured_seq = snapshot.seq
-        metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - snapshot.updated_at).total_seconds()))
 
 
 @dataclass(frozen=True)
@@ -125,7 +94,7 @@ class Reconciler:
         if known is not None and int(order.resource_version) <= int(known.resource_version):
             return
         if tracked.settled is not None:
-            if tracked.settled == _fingerprint(order):
+            if tracked.settled == fingerprint(order):
                 return
             tracked.settled, tracked.doubted = None, True
         tracked.resource = order
@@ -219,7 +188,7 @@ class Reconciler:
         order = tracked.resource or order
         if tracked.observation is not None and tracked.observation.unreadable:
             return None  # an older operator must not guess; the status stays as the newer one wrote it
-        early = _too_early(tracked, order)
+        early = tracked.seconds_until_progress_is_due(order)
         if early is not None:
             return early
         edits = self._amend(uid, order, tracked.observation) if tracked.observation else Edits(problem)
@@ -312,7 +281,7 @@ class Reconciler:
         if order.held:
             order = order.with_version(await self._api.set_finalizer(order, present=False))
         tracked.phase = Phase(order.status["phase"])
-        tracked.settled = _fingerprint(order)
+        tracked.settled = fingerprint(order)
         tracked.resource = replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
         tracked.observation = None
         self.amender.forget(uid)
@@ -337,10 +306,10 @@ class Reconciler:
             observation = tracked.observation = await self._ask(order)
         if observation is not None and observation.running:
             if order.deletion_policy is DeletionPolicy.ORPHAN:
-                await self._orphan(observation)
+                await mark_orphaned(self._connection.client, observation)
             else:
                 if observation.snapshot is None or observation.snapshot.compensation is None:
-                    await self._cancel(observation)
+                    await request_cancel(self._connection.client, observation)
                 status = reflect(
                     order,
                     observation,
@@ -363,9 +332,9 @@ class Reconciler:
             observation = await self._ask(order)
             if observation is not None and observation.running:
                 if order.deletion_policy is DeletionPolicy.ORPHAN:
-                    await self._orphan(observation)
+                    await mark_orphaned(self._connection.client, observation)
                 else:
-                    await self._cancel(observation)
+                    await request_cancel(self._connection.client, observation)
         self._forget(uid)
         return None
 
@@ -380,15 +349,7 @@ class Reconciler:
             pass
         logger.warning("cancelling a workflow without an Order", extra={"workflow_id": observation.workflow_id})
         metrics.ORPHANS_CANCELLED.inc()
-        await self._cancel(observation)
-
-    async def _cancel(self, observation: Observation) -> None:
-        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
-        await _ignoring_missing(handle.cancel(rpc_timeout=RPC_TIMEOUT))
-
-    async def _orphan(self, observation: Observation) -> None:
-        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
-        await _ignoring_missing(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
+        await request_cancel(self._connection.client, observation)
 
     def _forget(self, uid: str) -> None:
         self._tracked.pop(uid, None)
@@ -409,14 +370,6 @@ class Reconciler:
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.NOT_FOUND})
 
 
-async def _ignoring_missing(call: Awaitable[None]) -> None:
-    try:
-        await call
-    except RPCError as failed:
-        if failed.status is not RPCStatusCode.NOT_FOUND:
-            raise
-
-
 def _checked_spec(order: OrderResource, observation: Observation) -> tuple[OrderSpec | None, Problem | None]:
     try:
         spec = order.parse_spec()
@@ -426,23 +379,6 @@ def _checked_spec(order: OrderResource, observation: Observation) -> tuple[Order
         why = "the workflow of this order was started with another spec; it is not touched"
         return None, Problem(Reason.WORKFLOW_MISMATCH, why, stalled=True)
     return spec, None
-
-
-def _too_early(tracked: Tracked, order: OrderResource) -> float | None:
-    """Seconds until progress alone is worth a write again; None if there is more to show than progress."""
-    observation = tracked.observation
-    left = tracked.written_at + PROGRESS_INTERVAL_SECONDS - time.monotonic()
-    if observation is None or not observation.running or left <= 0:
-        return None
-    snapshot = observation.snapshot or OrderSnapshot()
-    shown = order.status.get("phase"), order.status.get("observedGeneration")
-    same = shown == (snapshot.status.phase, order.generation) and not snapshot.suspended
-    return left if same else None
-
-
-def _fingerprint(order: OrderResource) -> str:
-    parts = [order.generation, order.deleting, order.finalizers, order.status]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def _note(status: Mapping[str, Any]) -> str:

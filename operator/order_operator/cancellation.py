@@ -1,0 +1,28 @@
+"""Telling a workflow that its resource is gone or going; safe to repeat, and fine if the workflow has ended."""
+
+from collections.abc import Awaitable
+
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_operator.observation import RPC_TIMEOUT, Observation
+from order_workflows.contract import SIGNAL_ORPHAN
+
+
+async def request_cancel(client: Client, observation: Observation) -> None:
+    """Ask the workflow to stop and undo what it did. Needs no worker to be accepted."""
+    await _unless_ended(client.get_workflow_handle(observation.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
+
+
+async def mark_orphaned(client: Client, observation: Observation) -> None:
+    """Let the workflow go on without its resource: no inventory may cancel it."""
+    handle = client.get_workflow_handle(observation.workflow_id)
+    await _unless_ended(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
+
+
+async def _unless_ended(call: Awaitable[None]) -> None:
+    try:
+        await call
+    except RPCError as failed:
+        if failed.status is not RPCStatusCode.NOT_FOUND:
+            raise
