@@ -298,11 +298,14 @@ class Reconciler:
         """The resource is being deleted: let it go once its workflow has ended, or at once where policy says so."""
         if not order.held:
             return None
+        problem = self._connection.problem
+        if tracked.observation is not None and tracked.observation.running:
+            await self._show_deletion(tracked, order, tracked.observation, problem)
+            order = tracked.resource or order
+        if problem is not None:
+            return MAX_BACKOFF_SECONDS
         observation = tracked.observation
         if observation is None or not observation.running:
-            problem = self._connection.problem
-            if problem is not None:
-                return MAX_BACKOFF_SECONDS
             observation = tracked.observation = await self._ask(order)
         if observation is not None and observation.running:
             if order.deletion_policy is DeletionPolicy.ORPHAN:
@@ -310,17 +313,18 @@ class Reconciler:
             else:
                 if observation.snapshot is None or observation.snapshot.compensation is None:
                     await request_cancel(self._connection.client, observation)
-                status = reflect(
-                    order,
-                    observation,
-                    now=datetime.now(UTC),
-                    temporal_namespace=self._connection.client.namespace,
-                )
-                if status != order.status:
-                    tracked.resource = order.with_version(await self._api.apply_status(order, status))
                 return MAX_BACKOFF_SECONDS
         tracked.resource = order.with_version(await self._api.set_finalizer(order, present=False))
         return None
+
+    async def _show_deletion(
+        self, tracked: Tracked, order: OrderResource, observation: Observation, problem: Problem | None
+    ) -> None:
+        """Whoever waits for the deletion sees how far the undoing is, and what holds it up."""
+        namespace = self._connection.client.namespace
+        status = reflect(order, observation, now=datetime.now(UTC), temporal_namespace=namespace, problem=problem)
+        if status != order.status:
+            tracked.resource = order.with_version(await self._api.apply_status(order, status))
 
     async def _after_deletion(self, uid: str, tracked: Tracked) -> float | None:
         """The resource is gone: without our finalizer it took no leave, so its workflow is told now."""

@@ -109,6 +109,18 @@ def test_while_temporal_is_away_an_order_says_so_and_then_goes_on(cluster: Clust
     cluster.eventually(lambda s: s.get("phase") == "Completed", seconds=RETURN_SECONDS)
 
 
+def test_a_deletion_that_temporal_holds_up_says_so_and_then_ends(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+    cluster.stack.stop("temporal")
+
+    cluster.delete("order", "--wait=false")
+
+    cluster.eventually(lambda s: condition(s, "Reconciling").get("reason") == "TemporalUnavailable")
+    cluster.stack.up()
+    cluster.eventually(lambda _: cluster.order() == {}, seconds=RETURN_SECONDS)
+
+
 def test_an_outage_of_temporal_costs_one_status_write(cluster: Cluster) -> None:
     cluster.stack.stop("temporal")
     cluster.apply()
