@@ -40,10 +40,7 @@ async def run(settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     health = Health()
     beating = asyncio.create_task(health.run())
-    probes = {
-        "/healthz": lambda: probe(health.problem()),
-        "/readyz": lambda: probe(health.problem()),
-    }
+    probes = dict.fromkeys(("/healthz", "/readyz"), lambda: probe(health.problem()))
     async with (
         serving(settings.probes, probes),
         serving(settings.metrics, {"/metrics": prometheus_page}),

@@ -1,7 +1,8 @@
 """The operator's calls to the API server, beside kopf's watches. Every one is counted."""
 
 import json
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 from kubernetes.aio import client
@@ -63,16 +64,17 @@ class KubernetesApi:
         """Metadata of every order, of one namespace or of all, by uid, and the resourceVersion of the list."""
         found: dict[str, Listed] = {}
         token = version = ""
-        options: dict[str, Any] = {"_headers": _METADATA_ONLY, "_request_timeout": REQUEST_TIMEOUT_SECONDS}
+        list_page: Callable[..., Awaitable[Any]] = (
+            partial(self._objects.list_cluster_custom_object, GROUP, VERSION, ORDERS)
+            if namespace is None
+            else partial(self._objects.list_namespaced_custom_object, GROUP, VERSION, namespace, ORDERS)
+        )
         while True:
-            call: Awaitable[Any] = (
-                self._objects.list_cluster_custom_object(
-                    GROUP, VERSION, ORDERS, limit=PAGE_SIZE, _continue=token or None, **options
-                )
-                if namespace is None
-                else self._objects.list_namespaced_custom_object(
-                    GROUP, VERSION, namespace, ORDERS, limit=PAGE_SIZE, _continue=token or None, **options
-                )
+            call = list_page(
+                limit=PAGE_SIZE,
+                _continue=token or None,
+                _headers=_METADATA_ONLY,
+                _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
             page = await _counted("list", ORDERS, call)
             for item in page["items"] or []:

@@ -11,6 +11,7 @@ from order_domain.order import OrderSpec
 from order_domain.policy import OrderClassSpec
 from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
 from order_operator.conditions import Reason
+from order_operator.field_errors import field_errors
 from order_operator.problem import Problem
 
 logger = logging.getLogger(__name__)
@@ -42,10 +43,7 @@ class OrderClasses:
         try:
             spec = OrderClassSpec.model_validate(body.get("spec") or {})
         except ValidationError as invalid:
-            errors = invalid.errors(include_url=False, include_context=False, include_input=False)
-            self._invalid[name] = "; ".join(
-                f"{'.'.join(map(str, error['loc'])) or 'spec'}: {error['msg']}" for error in errors[:5]
-            )
+            self._invalid[name] = field_errors(invalid)
             logger.warning("class %s is invalid: %s", name, self._invalid[name])
             return
         annotations = metadata.get("annotations") or {}

@@ -30,7 +30,7 @@ from order_operator.reflection import reflect
 from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
 from order_operator.submission import ensure_started, order_input
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.temporal_connection import UNREACHABLE, TemporalConnection
 from order_operator.tracking import Tracked, fingerprint
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import RunKey, input_hash, workflow_id
@@ -166,10 +166,8 @@ class Reconciler:
             if tracked.resource.deleting:
                 return await self._delete(tracked, tracked.resource)
             return await self._carry(uid, tracked, tracked.resource)
-        except Conflict:
+        except (Conflict, NotFound):
             # The watch brings the newer version and with it this order again; the delay is for a watch that lags.
-            return 1.0
-        except NotFound:
             return 1.0
 
     async def _carry(self, uid: str, tracked: Tracked, order: OrderResource) -> float | None:
@@ -194,22 +192,24 @@ class Reconciler:
         edits = self._amend(uid, order, tracked.observation) if tracked.observation else Edits(problem)
         if edits.unanswered is not None and edits.unanswered < ANSWER_GRACE_SECONDS:
             return ANSWER_GRACE_SECONDS
-        status = reflect(
+        await self._show(uid, tracked, order, self._status(order, tracked.observation, edits))
+        passing = edits.problem is not None and not edits.problem.stalled
+        if passing or edits.unanswered is not None:
+            return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+        return None
+
+    def _status(self, order: OrderResource, observation: Observation | None, edits: Edits) -> dict[str, Any]:
+        return reflect(
             order,
-            tracked.observation,
+            observation,
             now=datetime.now(UTC),
             temporal_namespace=self._connection.client.namespace,
             problem=edits.problem,
             refusals=edits.refusals,
             applying=edits.unanswered is not None,
         )
-        await self._show(uid, tracked, order, status)
-        passing = edits.problem is not None and not edits.problem.stalled
-        if passing or edits.unanswered is not None:
-            return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
-        return None
 
-    def _amend(self, uid: str, order: OrderResource, observation: Observation) -> "Edits":
+    def _amend(self, uid: str, order: OrderResource, observation: Observation) -> Edits:
         spec, problem = _checked_spec(order, observation)
         if spec is None or observation.snapshot is None or not observation.running:
             return Edits(problem)
@@ -241,7 +241,7 @@ class Reconciler:
             if failed.status in _REFUSED:
                 return Problem(Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024])
             self._connection.lost()
-            return Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+            return UNREACHABLE
         if tracked.observation is None:  # the scanner may have been quicker, and knows more
             tracked.observation = started
         return None
@@ -321,14 +321,13 @@ class Reconciler:
         self, tracked: Tracked, order: OrderResource, observation: Observation, problem: Problem | None
     ) -> None:
         """Whoever waits for the deletion sees how far the undoing is, and what holds it up."""
-        namespace = self._connection.client.namespace
-        status = reflect(order, observation, now=datetime.now(UTC), temporal_namespace=namespace, problem=problem)
+        status = self._status(order, observation, Edits(problem))
         if status != order.status:
             tracked.resource = order.with_version(await self._api.apply_status(order, status))
 
     async def _after_deletion(self, uid: str, tracked: Tracked) -> float | None:
         """The resource is gone: without our finalizer it took no leave, so its workflow is told now."""
-        order, observation = tracked.resource, tracked.observation
+        order = tracked.resource
         assert order is not None
         if tracked.settled is None and tracked.phase not in TERMINAL_PHASES:
             if self._connection.problem is not None:

@@ -7,7 +7,6 @@ from typing import Any
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.money import MINOR_DIGITS, format_amount
-from order_domain.order import OrderSpec
 from order_domain.policy import StepName
 from order_domain.snapshot import (
     ApprovalRecord,
@@ -22,7 +21,7 @@ from order_operator.amendment import Refusal
 from order_operator.conditions import ConditionSet, ConditionType, Reason
 from order_operator.observation import Observation
 from order_operator.problem import Problem
-from order_operator.resource import OrderResource
+from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.status import OrderResourceStatus, WorkflowRef
 
 
@@ -236,8 +235,8 @@ def _set_spec_applied(
 
 def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
     try:
-        spec = OrderSpec.model_validate(order.spec)
-    except ValueError:
+        spec = order.parse_spec()
+    except InvalidSpec:
         return False
     moved = snapshot.shipping_address is not None and spec.shipping_address != snapshot.shipping_address
     decision = spec.approval.decision.value if spec.approval else None

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.api_names import FINALIZER
+from order_operator.field_errors import field_errors
 
 
 class InvalidSpec(Exception):
@@ -77,11 +78,7 @@ class OrderResource:
         try:
             return OrderSpec.model_validate(self.spec)
         except ValidationError as invalid:
-            details = "; ".join(
-                f"spec.{'.'.join(map(str, error['loc']))}: {error['msg']}" if error["loc"] else f"spec: {error['msg']}"
-                for error in invalid.errors(include_url=False, include_context=False, include_input=False)[:5]
-            )
-            raise InvalidSpec(details[:1024]) from invalid
+            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
 
     def with_version(self, body: Mapping[str, Any]) -> "OrderResource":
         """This resource as the API server answered after one of our own writes."""

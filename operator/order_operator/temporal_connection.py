@@ -23,6 +23,8 @@ CHECK_SECONDS = 30.0
 RETRY_SECONDS = 2.0
 RPC_SECONDS = 5.0
 
+UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+
 logger = logging.getLogger(__name__)
 
 
@@ -85,7 +87,7 @@ class TemporalConnection:
                     f"Temporal has no namespace {namespace!r}: create it; orders go on by themselves then",
                 )
             logger.debug("Temporal check failed: %s", failed)
-            return Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+            return UNREACHABLE
 
     async def _check_search_attributes(self, namespace: str) -> Problem | None:
         service = self.client.operator_service

@@ -25,7 +25,6 @@ async def compensate(order: OrderRun) -> None:
             names = ", ".join(undo.step for undo in failed)
             await wait_for_repair(order, ErrorRecord(type="CompensationFailed", message=f"could not undo {names}"))
         open_undos = failed
-    order.undos.clear()
     order.compensation = CompensationState.DONE
 
 

@@ -128,6 +128,7 @@ class OrderRun:
     def waiting(self, status: OrderStatus, action: PendingAction) -> None:
         """Show that the current step waits for somebody."""
         self.pending_action = action
+        assert self._current is not None
         self._mark(self._current, state=StepState.WAITING)
         self.publish(status)
 
@@ -140,7 +141,7 @@ class OrderRun:
     def finish(
         self, state: StepState = StepState.SUCCEEDED, error: ErrorRecord | None = None, attempts: int = 0
     ) -> None:
-        """Close the current step."""
+        """Close the current step; one that was skipped is closed already."""
         self.pending_action = None
         if self._current is None:
             return
@@ -159,11 +160,6 @@ class OrderRun:
         failed = self._steps[step].state is StepState.FAILED
         if not (failed and state is StepState.COMPENSATED):
             self._mark(step, state=state)
-
-    @property
-    def current_step_open(self) -> bool:
-        """Whether a step has begun and not finished."""
-        return self._current is not None
 
     def publish(self, status: OrderStatus | None = None) -> None:
         """Make the present state visible, in the workflow task that runs anyway; nothing changed, nothing written."""
@@ -227,10 +223,8 @@ class OrderRun:
             message=self.last_error.message if self.last_error else None,
         )
 
-    def _mark(self, step: StepName | None, **changes: object) -> None:
-        if step is not None:
-            record = self._steps.get(step) or StepRecord(name=step, state=StepState.RUNNING)
-            self._steps[step] = record.model_copy(update=changes)
+    def _mark(self, step: StepName, **changes: object) -> None:
+        self._steps[step] = self._steps[step].model_copy(update=changes)
 
 
 _DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})

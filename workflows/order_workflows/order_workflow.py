@@ -93,9 +93,7 @@ class OrderWorkflow:
         else:
             return OrderEnded(OrderStatus.ORDER_COMPLETED)
         order.last_error = end.error
-        if order.current_step_open:
-            order.finish(StepState.FAILED, end.error, end.attempts)
-        order.pending_action = None
+        order.finish(StepState.FAILED, end.error, end.attempts)
         return end
 
     async def _until_done(self, forward: asyncio.Task[None]) -> None:
@@ -118,8 +116,7 @@ class OrderWorkflow:
             step = STEPS[name]
             order.begin(name, step.status)
             await step.run(order)
-            if order.current_step_open:
-                order.finish()
+            order.finish()
         self._stop_if_cancelled()
 
     def _stop_if_cancelled(self) -> None:
