@@ -5,7 +5,8 @@ from datetime import UTC, datetime
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import Address, OrderLine, OrderSpec
-from order_domain.policy import OrderClassSpec, StepName
+from order_domain.pipeline import StepName
+from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import OrderSnapshot
 from order_operator.observation import Observation
 from order_operator.resource import OrderResource

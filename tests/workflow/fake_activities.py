@@ -21,20 +21,31 @@ from order_domain.errors import (
     ProviderUnavailable,
 )
 from order_domain.order import Address, OrderLine
+from order_domain.snapshot import ItemRecord
 from order_workflows.activities import (
     CancelShipment,
+    ChangeLines,
     Charge,
+    CheckAvailability,
     CheckFraud,
     CloseOrder,
     CommitStock,
+    FetchProfile,
+    FetchRecommendations,
     FraudActivities,
+    GetItems,
+    Items,
+    LinesChanged,
     Notice,
     NotificationActivities,
     OrderActivities,
     Outcome,
+    PackLines,
     PaymentActivities,
+    Profile,
     Receipt,
     ReceiveOrder,
+    Recommendations,
     Refund,
     Refunded,
     ReleaseStock,
@@ -43,11 +54,17 @@ from order_workflows.activities import (
     Ship,
     Shipped,
     ShippingActivities,
+    ShopDataActivities,
     StockActivities,
+    UnpackLines,
+    UpdateStatus,
     ValidateLines,
+    WarehouseActivities,
 )
 
 INITIAL_STOCK = 100
+TIERS = {"CUST-1": "Gold"}
+"""By customer; everybody else is Bronze."""
 
 
 @dataclass
@@ -79,7 +96,14 @@ class Parcel:
 
 
 class World(
-    OrderActivities, FraudActivities, StockActivities, PaymentActivities, ShippingActivities, NotificationActivities
+    OrderActivities,
+    ShopDataActivities,
+    FraudActivities,
+    StockActivities,
+    WarehouseActivities,
+    PaymentActivities,
+    ShippingActivities,
+    NotificationActivities,
 ):
     """An activity is named as Temporal knows it; one line's shipment also as `ship_line/<lineID>`."""
 
@@ -96,6 +120,10 @@ class World(
         self.sold: Counter[str] = Counter()
         self.reserved: dict[str, list[OrderLine]] = {}
         """By the reservation's operation; empty once released or sold."""
+        self.packed: dict[str, list[str]] = {}
+        """Line ids by the packing's operation, until it is undone."""
+        self.statuses: list[str] = []
+        """Written back to the shop's books."""
         self.charged: dict[str, int] = {}
         self.refunded: dict[str, int] = {}
         """Both by the charge's operation."""
@@ -112,9 +140,10 @@ class World(
     @property
     def activities(self) -> list[Callable[..., Any]]:
         """What a worker needs."""
-        orders = [self.receive, self.close, self.check, self.notify]
-        stock = [self.validate, self.reserve, self.release, self.commit]
-        return [*orders, *stock, self.charge, self.refund, self.ship, self.cancel]
+        orders = [self.receive, self.change_lines, self.update_status, self.close, self.check, self.notify]
+        stock = [self.validate, self.available, self.reserve, self.release, self.commit, self.pack, self.unpack]
+        shop_data = [self.items, self.profile, self.recommendations]
+        return [*orders, *stock, *shop_data, self.charge, self.refund, self.ship, self.cancel]
 
     def fail(self, name: str, error: OrderError, *, times: int | None = None) -> None:
         """Calls of `name` raise `error`, the first `times` or all."""
@@ -155,7 +184,7 @@ class World(
     def untouched(self) -> bool:
         """Whether no money is kept, no piece is held or sold and no parcel is out."""
         whole = all(count == INITIAL_STOCK for count in self.on_hand.values())
-        return whole and not self.balance and not self.delivered
+        return whole and not self.balance and not self.delivered and not self.packed
 
     def count(self, name: str) -> int:
         """Attempts of `name`."""
@@ -186,6 +215,50 @@ class World(
             raise DuplicateOrder(request.order_id, first)
         return Outcome()
 
+    @activity.defn(name="change_lines")
+    async def change_lines(self, request: ChangeLines) -> LinesChanged:
+        await self._called("change_lines")
+        self._refuse_unknown(request.lines)
+        if request.replaces is None:
+            return LinesChanged()
+        if request.operation_id not in self.reserved:
+            earlier = self.reserved[request.replaces]
+            wanted, held = _pieces(request.lines), _pieces(earlier)
+            if not wanted <= self.on_hand + held:
+                raise OutOfStock("not enough pieces are free")
+            self.on_hand.update(held)
+            self.on_hand.subtract(wanted)
+            del self.reserved[request.replaces]
+            self.reserved[request.operation_id] = request.lines
+        return LinesChanged(reservation_id=f"RES-{request.operation_id}")
+
+    @activity.defn(name="update_order_status")
+    async def update_status(self, request: UpdateStatus) -> Outcome:
+        await self._called("update_order_status")
+        self.statuses.append(request.status)
+        return Outcome()
+
+    @activity.defn(name="get_items")
+    async def items(self, request: GetItems) -> Items:
+        await self._called("get_items")
+        lines = sorted(request.lines, key=lambda line: line.line_id)
+        return Items(
+            items=[
+                ItemRecord(line_id=line.line_id, sku=line.sku, quantity=line.quantity, description=f"a {line.sku}")
+                for line in lines
+            ]
+        )
+
+    @activity.defn(name="fetch_customer_profile")
+    async def profile(self, request: FetchProfile) -> Profile:
+        await self._called("fetch_customer_profile")
+        return Profile(tier=TIERS.get(request.customer_id, "Bronze"))
+
+    @activity.defn(name="fetch_recommendations")
+    async def recommendations(self, request: FetchRecommendations) -> Recommendations:
+        await self._called("fetch_recommendations")
+        return Recommendations(names=[f"like {sku}" for sku in request.skus])
+
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:
         await self._called("close_order")
@@ -201,18 +274,21 @@ class World(
     @activity.defn(name="validate_lines")
     async def validate(self, request: ValidateLines) -> Outcome:
         await self._called("validate_lines")
-        unknown = [line.line_id for line in request.lines if line.sku not in self.on_hand]
-        if unknown:
-            raise InvalidOrder(f"lines {', '.join(unknown)}: no such article")
+        self._refuse_unknown(request.lines)
+        return Outcome()
+
+    @activity.defn(name="check_availability")
+    async def available(self, request: CheckAvailability) -> Outcome:
+        await self._called("check_availability")
+        if not _pieces(request.lines) <= self.on_hand:
+            raise OutOfStock("not enough pieces are free")
         return Outcome()
 
     @activity.defn(name="reserve_stock")
     async def reserve(self, request: ReserveStock) -> Reserved:
         await self._called("reserve_stock")
         if request.operation_id not in self.reserved:
-            wanted: Counter[str] = Counter()
-            for line in request.lines:
-                wanted[line.sku] += line.quantity
+            wanted = _pieces(request.lines)
             if not wanted <= self.on_hand:
                 raise OutOfStock("not enough pieces are free")
             self.on_hand.subtract(wanted)
@@ -232,6 +308,21 @@ class World(
         await self._called("commit_stock")
         for line in self.reserved.pop(request.reserve_operation_id, []):
             self.sold[line.sku] += line.quantity
+        return Outcome()
+
+    @activity.defn(name="pack_lines")
+    async def pack(self, request: PackLines) -> Outcome:
+        await self._called("pack_lines")
+        self._refuse_undone(request.operation_id)
+        self.packed[request.operation_id] = [line.line_id for line in request.lines]
+        self._raise(self._lost.get("pack_lines"))
+        return Outcome()
+
+    @activity.defn(name="unpack_lines")
+    async def unpack(self, request: UnpackLines) -> Outcome:
+        await self._called("unpack_lines")
+        self._undone.add(request.pack_operation_id)
+        self.packed.pop(request.pack_operation_id, None)
         return Outcome()
 
     @activity.defn(name="charge_payment")
@@ -279,6 +370,18 @@ class World(
         self.mails.append(request)
         return Outcome()
 
+    def _refuse_unknown(self, lines: list[OrderLine]) -> None:
+        unknown = [line.line_id for line in lines if line.sku not in self.on_hand]
+        if unknown:
+            raise InvalidOrder(f"lines {', '.join(unknown)}: no such article")
+
     def _refuse_undone(self, operation_id: str) -> None:
         if operation_id in self._undone:
             raise OperationCancelled(f"{operation_id} was undone before it happened")
+
+
+def _pieces(lines: list[OrderLine]) -> Counter[str]:
+    pieces: Counter[str] = Counter()
+    for line in lines:
+        pieces[line.sku] += line.quantity
+    return pieces

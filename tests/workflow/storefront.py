@@ -13,7 +13,13 @@ from builders import an_order_input, an_order_spec
 from fake_activities import World
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
-from temporalio.client import Client, WorkflowHandle, WorkflowUpdateFailedError
+from temporalio.client import (
+    Client,
+    WorkflowHandle,
+    WorkflowUpdateFailedError,
+    WorkflowUpdateHandle,
+    WorkflowUpdateStage,
+)
 from temporalio.exceptions import ApplicationError
 from temporalio.worker import Worker
 
@@ -91,6 +97,11 @@ class PlacedOrder:
         arguments = [] if argument is None else [argument]
         async with asyncio.timeout(DEADLINE_SECONDS):
             await self.handle.execute_update(name, args=arguments)
+
+    async def begins(self, name: str, argument: object) -> WorkflowUpdateHandle[Any]:
+        """The Update `name`, accepted but perhaps not answered yet."""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self.handle.start_update(name, argument, wait_for_stage=WorkflowUpdateStage.ACCEPTED)
 
     async def refuses(self, name: str, argument: object = None) -> str:
         """The error type with which the Update `name` is refused."""

@@ -7,7 +7,7 @@ from storefront import PlacedOrder, Storefront
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import OrderSpec
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.snapshot import DecisionOutcome, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract

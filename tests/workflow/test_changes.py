@@ -5,7 +5,7 @@ from fake_activities import World
 from storefront import Storefront, eventually
 
 from order_domain.order import Address
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_workflows import contract

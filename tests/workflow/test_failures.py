@@ -15,7 +15,7 @@ from order_domain.errors import (
     ProviderUnavailable,
     Undeliverable,
 )
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract

@@ -14,6 +14,8 @@ from order_domain.money import MAX_MINOR, Currency
 from order_domain.value import Value
 
 MAX_LINES = 200
+MAX_TTL_SECONDS = 315_360_000
+"""Ten years."""
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 Identifier = Annotated[
@@ -118,8 +120,8 @@ class DeletionPolicy(StrEnum):
 
 
 class OrderSpec(Value):
-    """The wanted order. Identity, customer, class, currency, payment and lines are fixed once created; the rest may be
-    edited until the workflow has gone past the step that uses it."""
+    """The wanted order. Identity, customer, class, currency and payment are fixed once created; the rest may be edited
+    until the workflow has gone past the step that uses it."""
 
     order_id: Identifier | None = Field(default=None, alias="orderID")
     """The shop's order number, unique within the namespace; default: the resource's name."""
@@ -129,7 +131,7 @@ class OrderSpec(Value):
     currency: Currency
     """ISO 4217 code of every amount in this order."""
     lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
-    """What is ordered; keyed by `lineID`, fixed once created."""
+    """What is ordered; keyed by `lineID`. May be edited until the order is approved or charged."""
     total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
     """Total in minor units; if given it must equal the sum of quantity x unitPriceMinor over all lines."""
     shipping_address: Address
@@ -140,6 +142,9 @@ class OrderSpec(Value):
     """True holds the order before its next step until set to false again."""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
     """`Cancel`: deleting the resource cancels and undoes a running order first. `Orphan`: the workflow goes on."""
+
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)] | None = None
+    """How long the resource is kept once the order has finished, in seconds; default: as the class says."""
 
     @property
     def sum_minor(self) -> int:

@@ -1,34 +1,15 @@
 """OrderClass: the policy that an order follows, copied into its workflow when it starts."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, StringConstraints, model_validator
 
 from order_domain.money import MAX_MINOR, Currency
+from order_domain.order import MAX_TTL_SECONDS
+from order_domain.pipeline import MAY_REFUSE, StepName, flaw
+from order_domain.retry import RetryPolicies
 from order_domain.value import Value
-
-
-class StepName(StrEnum):
-    """The steps a pipeline can be made of."""
-
-    RECEIVE = "Receive"
-    VALIDATE = "Validate"
-    CHECK_FRAUD = "CheckFraud"
-    RESERVE_STOCK = "ReserveStock"
-    APPROVAL = "Approval"
-    CHARGE_PAYMENT = "ChargePayment"
-    SHIP = "Ship"
-    NOTIFY = "Notify"
-
-
-MUST_PRECEDE = (
-    (StepName.RECEIVE, StepName.VALIDATE),
-    (StepName.RESERVE_STOCK, StepName.CHARGE_PAYMENT),
-    (StepName.CHARGE_PAYMENT, StepName.SHIP),
-    (StepName.SHIP, StepName.NOTIFY),
-)
-"""In every pipeline that has the second, the first comes before it."""
 
 
 class ApprovalMode(StrEnum):
@@ -37,6 +18,13 @@ class ApprovalMode(StrEnum):
     NEVER = "Never"
     THRESHOLD = "Threshold"
     ALWAYS = "Always"
+
+
+class ApprovalExpiry(StrEnum):
+    """What becomes of an order when nobody has decided in time."""
+
+    EXPIRE = "Expire"
+    APPROVE = "Approve"
 
 
 class ApprovalPolicy(Value):
@@ -50,12 +38,23 @@ class ApprovalPolicy(Value):
     """Currency of the threshold; an order in another currency always needs approval, since it cannot be compared.
     Required for mode Threshold."""
     window_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 300
-    """How long a decision is awaited before the order expires, in seconds (at most 30 days)."""
+    """How long a decision is awaited, in seconds (at most 30 days)."""
+    on_expiry: ApprovalExpiry = ApprovalExpiry.EXPIRE
+    """`Expire`: without a decision the order is undone and ends as Expired. `Approve`: silence means consent."""
+    auto_approve_after_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
+    """Approves by itself after so many seconds, with `auto-approver` as the decider: for demonstrations and tests.
+    Must be less than `windowSeconds`."""
 
     @model_validator(mode="after")
     def _threshold_is_complete(self) -> Self:
         if self.mode is ApprovalMode.THRESHOLD and (self.threshold_minor is None or self.currency is None):
             raise ValueError("approval: mode Threshold needs thresholdMinor and currency")
+        return self
+
+    @model_validator(mode="after")
+    def _auto_approval_is_in_time(self) -> Self:
+        if self.auto_approve_after_seconds is not None and self.auto_approve_after_seconds >= self.window_seconds:
+            raise ValueError("approval: autoApproveAfterSeconds must be less than windowSeconds")
         return self
 
     def required(self, total_minor: int, currency: str) -> bool:
@@ -66,32 +65,95 @@ class ApprovalPolicy(Value):
         return self.mode is ApprovalMode.ALWAYS
 
 
-class StepRetry(Value):
-    """How often and how fast a failing step is tried again."""
+class AddressMessage(StrEnum):
+    """How a changed address is taken."""
 
-    initial_seconds: Annotated[int, Field(ge=1, le=3600)] = 1
-    """Wait before the second attempt, in seconds."""
-    coefficient: Annotated[int, Field(ge=1, le=10)] = 2
-    """Each further wait is this many times the one before."""
-    max_interval_seconds: Annotated[int, Field(ge=1, le=86_400)] = 30
-    """Longest wait between two attempts, in seconds."""
-    max_attempts: Annotated[int, Field(ge=0, le=10_000)] = 0
-    """Attempts in all; 0 means without limit."""
-    start_to_close_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
-    """Longest time one attempt may take, in seconds; a lost worker is noticed after it."""
+    UPDATE = "Update"
+    SIGNAL = "Signal"
 
 
-class RetryPolicies(Value):
-    """The retry policy of every step."""
+class AddressExpiry(StrEnum):
+    """What becomes of an order whose address window passes unused."""
 
-    default: StepRetry = StepRetry()
-    """For every step without one of its own."""
-    steps: dict[StepName, StepRetry] = Field(default_factory=dict)
-    """By step name."""
+    CONTINUE = "Continue"
+    FAIL = "Fail"
 
-    def of(self, step: StepName) -> StepRetry:
-        """The policy in force for `step`."""
-        return self.steps.get(step, self.default)
+
+class AddressWindow(Value):
+    """How long, and in which form, the customer may still correct the address (step AddressWindow)."""
+
+    seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 30
+    """How long the order waits for a changed address, in seconds (at most 30 days)."""
+    via: AddressMessage = AddressMessage.UPDATE
+    """`Update`: a change is checked, and refused with the reason. `Signal`: it is taken unchecked; the last wins."""
+    house_number_first: bool = False
+    """With `via: Update`, refuses an address whose `line1` does not start with a digit."""
+    on_expiry: AddressExpiry = AddressExpiry.CONTINUE
+    """`Continue` with the address as it is, or `Fail`: undo the order."""
+
+
+class ShippingMode(StrEnum):
+    """Who carries the shipment of one line."""
+
+    ACTIVITIES = "Activities"
+    CHILD_WORKFLOWS = "ChildWorkflows"
+    NEXUS = "Nexus"
+
+
+class ParentClosePolicy(StrEnum):
+    """What becomes of the shipments' workflows when the order's ends before them."""
+
+    TERMINATE = "Terminate"
+    REQUEST_CANCEL = "RequestCancel"
+    ABANDON = "Abandon"
+
+
+TemporalName = Annotated[str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z][A-Za-z0-9_-]*$")]
+"""Letters, digits, `-` and `_`, starting with a letter."""
+
+
+class ShippingPolicy(Value):
+    """How the lines of an order are shipped, all at once in every mode."""
+
+    mode: ShippingMode = ShippingMode.ACTIVITIES
+    """`Activities` of the order's own workflow; `ChildWorkflows`, one per line, on `taskQueue`; or `Nexus` operations,
+    one per line, at `endpoint`."""
+    task_queue: TemporalName = "shipping"
+    """Where the child workflows run. Mode ChildWorkflows."""
+    parent_close_policy: ParentClosePolicy = ParentClosePolicy.TERMINATE
+    """Mode ChildWorkflows."""
+    endpoint: TemporalName = "shipping-endpoint"
+    """Name of the Nexus endpoint. Mode Nexus."""
+
+
+class ShortagePolicy(StrEnum):
+    """What to do with an order for more pieces than there are."""
+
+    FAIL = "Fail"
+    BACKORDER = "Backorder"
+
+
+class InventoryPolicy(Value):
+    """What a shortage of stock does."""
+
+    on_shortage: ShortagePolicy = ShortagePolicy.FAIL
+    """`Fail` the order, or `Backorder`: wait until there are enough pieces."""
+    backorder_seconds: Annotated[int, Field(ge=1, le=31_536_000)] = 604_800
+    """How long a backorder waits before the order expires, in seconds (default seven days, at most a year)."""
+
+
+PivotName = Literal[StepName.CHARGE_PAYMENT, StepName.SHIP, StepName.UPDATE_ORDER_STATUS]
+"""Steps that a class can name as its pivot."""
+
+
+class CompensationPolicy(Value):
+    """How an order is undone, and from where on it no longer is."""
+
+    parallel: bool = False
+    """Undo all steps at once instead of one after the other in reverse."""
+    pivot: PivotName | None = None
+    """The step after which nothing goes backward: later steps are tried until they succeed. Default: Ship where the
+    pipeline has it, else its last step before Notify."""
 
 
 class OrderClassSpec(Value):
@@ -100,21 +162,46 @@ class OrderClassSpec(Value):
     pipeline: Annotated[list[StepName], Field(min_length=1, max_length=32)]
     """The steps in order."""
     approval: ApprovalPolicy = ApprovalPolicy()
+    address_window: AddressWindow = AddressWindow()
+    shipping: ShippingPolicy = ShippingPolicy()
+    inventory: InventoryPolicy = InventoryPolicy()
     retry: RetryPolicies = RetryPolicies()
+    compensation: CompensationPolicy = CompensationPolicy()
+    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)] | None = None
+    """How long a finished Order resource is kept, in seconds; without it, until somebody deletes it. The ledger keeps
+    the order in any case. An order's own `ttlSecondsAfterFinished` goes first."""
+    history_limit: Annotated[int, Field(ge=0, le=1_000_000)] | None = None
+    """How many finished Order resources of this class are kept per namespace; the oldest go first."""
+
+    @property
+    def pivot(self) -> StepName:
+        """The step after which nothing goes backward."""
+        if self.compensation.pivot is not None:
+            return self.compensation.pivot
+        if StepName.SHIP in self.pipeline:
+            return StepName.SHIP
+        return next(step for step in reversed(self.pipeline) if step is not StepName.NOTIFY)
 
     @model_validator(mode="after")
     def _pipeline_is_legal(self) -> Self:
-        steps = self.pipeline
-        if len(set(steps)) != len(steps):
-            raise ValueError("pipeline: a step may occur only once")
-        if steps[0] is not StepName.RECEIVE:
-            raise ValueError("pipeline: must start with Receive, which makes the order number unique")
-        for earlier, later in MUST_PRECEDE:
-            if later in steps and (earlier not in steps or steps.index(earlier) > steps.index(later)):
-                raise ValueError(f"pipeline: {later} needs {earlier} before it")
-        gated = StepName.APPROVAL in steps and StepName.CHARGE_PAYMENT in steps
-        if gated and steps.index(StepName.APPROVAL) > steps.index(StepName.CHARGE_PAYMENT):
-            raise ValueError("pipeline: Approval must come before ChargePayment")
-        if self.approval.mode is not ApprovalMode.NEVER and StepName.APPROVAL not in steps:
+        problem = flaw(self.pipeline)
+        if problem is not None:
+            raise ValueError(f"pipeline: {problem}")
+        if self.approval.mode is not ApprovalMode.NEVER and StepName.APPROVAL not in self.pipeline:
             raise ValueError(f"approval: mode {self.approval.mode} needs the step Approval in the pipeline")
+        return self
+
+    @model_validator(mode="after")
+    def _pivot_is_legal(self) -> Self:
+        pivot = self.compensation.pivot
+        if pivot is None:
+            return self
+        if pivot not in self.pipeline:
+            raise ValueError(f"compensation: the pivot {pivot} is not in the pipeline")
+        after = self.pipeline[self.pipeline.index(pivot) :]
+        late = [step for step in MAY_REFUSE if step in after]
+        if self.address_window.on_expiry is AddressExpiry.FAIL and StepName.ADDRESS_WINDOW in after:
+            late.append(StepName.ADDRESS_WINDOW)
+        if late:
+            raise ValueError(f"compensation: {late[0]} can end an order and must come before the pivot {pivot}")
         return self

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from order_domain.order import Address
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_domain.value import Value
 
@@ -19,6 +19,9 @@ SNAPSHOT_VERSION = 1
 
 MAX_LISTED_SHIPMENTS = 20
 """More shipments than this are counted, not listed, to keep the memo small."""
+
+MAX_LISTED_ITEMS = 20
+"""Of more items than this only the first are listed."""
 
 
 class StepState(StrEnum):
@@ -79,11 +82,29 @@ class PendingAction(Value):
     """What the order waits for somebody to do."""
 
     kind: str
-    """What to do: `Approve` or `Resume`."""
+    """What to do: `Approve`, `ChangeAddress`, `Restock` or `Resume`."""
     deadline: datetime | None = None
     """Until when."""
     message: ShortText
     """The same in a sentence."""
+
+
+class EnrichmentRecord(Value):
+    """What is known of the customer beyond the order."""
+
+    tier: ShortText | None = None
+    """The customer's standing with the shop, for example `Gold`."""
+    recommendations: Annotated[list[ShortText], Field(max_length=10)] = Field(default_factory=list)
+    """Articles that this customer may like as well."""
+
+
+class ItemRecord(Value):
+    """One line as the shop's catalogue knows it."""
+
+    line_id: str
+    sku: str
+    quantity: int
+    description: ShortText
 
 
 class PaymentRecord(Value):
@@ -148,9 +169,14 @@ class OrderSnapshot(Value):
     class_generation: int = 0
     total_minor: int = 0
     """Total of the lines in force, in minor units."""
+    lines_digest: str | None = None
+    """`order_domain.order.digest` of the lines in force."""
     steps: list[StepRecord] = Field(default_factory=list)
     approval: ApprovalRecord = ApprovalRecord()
     pending_action: PendingAction | None = None
+    items: list[ItemRecord] = Field(default_factory=list)
+    """At most `MAX_LISTED_ITEMS`, by line id."""
+    enrichment: EnrichmentRecord | None = None
     reservation_id: str | None = None
     payment: PaymentRecord | None = None
     shipments: list[ShipmentRecord] = Field(default_factory=list)

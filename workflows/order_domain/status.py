@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from enum import StrEnum
 
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 
 
 class Phase(StrEnum):

@@ -10,6 +10,7 @@ from datetime import datetime
 from temporalio import activity
 
 from order_domain.order import Address, OrderLine
+from order_domain.snapshot import ItemRecord
 from order_domain.value import Value
 from order_workflows.contract import OrderIdentity
 
@@ -44,6 +45,50 @@ class ValidateLines(Value):
     lines: list[OrderLine]
 
 
+class GetItems(Value):
+    """Ask the shop's catalogue what the lines are; changes nothing."""
+
+    lines: list[OrderLine]
+
+
+class Items(Outcome):
+    """The lines as the catalogue knows them."""
+
+    items: list[ItemRecord]
+    """Sorted by line id."""
+
+
+class CheckAvailability(Value):
+    """Ask whether enough pieces are free now; holds none."""
+
+    lines: list[OrderLine]
+
+
+class FetchProfile(Value):
+    """Ask who the customer is to the shop."""
+
+    customer_id: str
+
+
+class Profile(Outcome):
+    """The customer's standing."""
+
+    tier: str
+
+
+class FetchRecommendations(Value):
+    """Ask what the customer may like as well."""
+
+    customer_id: str
+    skus: list[str]
+
+
+class Recommendations(Outcome):
+    """Names of articles, the best first."""
+
+    names: list[str]
+
+
 class CheckFraud(Effect):
     """Ask whether the order may go on."""
 
@@ -57,6 +102,24 @@ class ReserveStock(Effect):
     """Hold pieces for the order until they are released or committed."""
 
     lines: list[OrderLine]
+
+
+class ChangeLines(Effect):
+    """Let the order have other lines: in one step its total and, where pieces are held, the reservation."""
+
+    lines: list[OrderLine]
+    total_minor: int
+    """Of the new lines."""
+    replaces: str | None = None
+    """Operation id of the reservation in force. None: nothing is held, and nothing will be held hereby. Otherwise the
+    pieces of the new lines are held under this request's own `operation_id`, and the earlier ones are given back."""
+
+
+class LinesChanged(Outcome):
+    """The new lines are in force."""
+
+    reservation_id: str | None = None
+    """Of the pieces that are held now."""
 
 
 class Reserved(Outcome):
@@ -76,6 +139,19 @@ class CommitStock(Effect):
     """Turn held pieces into sold ones; `operation_id` is that of the commit."""
 
     reserve_operation_id: str
+
+
+class PackLines(Effect):
+    """Pick and pack the pieces of these lines."""
+
+    lines: list[OrderLine]
+
+
+class UnpackLines(Effect):
+    """Take packed lines apart again; `operation_id` is that of the unpacking."""
+
+    pack_operation_id: str
+    """The packing to undo. One that never happened, or only in part, is fine."""
 
 
 class Charge(Effect):
@@ -143,6 +219,13 @@ class Notice(Effect):
     body: str
 
 
+class UpdateStatus(Effect):
+    """Write the order's status back to the shop's books."""
+
+    status: str
+    """An `OrderStatus` value."""
+
+
 class CloseOrder(Effect):
     """Record how the order ended."""
 
@@ -159,10 +242,40 @@ class OrderActivities(ABC):
     async def receive(self, request: ReceiveOrder) -> Outcome:
         """Insert the order. Raises DuplicateOrder if another order of the namespace has this order number."""
 
+    @activity.defn(name="change_lines")
+    @abstractmethod
+    async def change_lines(self, request: ChangeLines) -> LinesChanged:
+        """All or nothing. Raises InvalidOrder naming unknown articles, or OutOfStock; both are final, and everything
+        stays as it was."""
+
+    @activity.defn(name="update_order_status")
+    @abstractmethod
+    async def update_status(self, request: UpdateStatus) -> Outcome:
+        """Raises PermanentError for a status that cannot follow the present one."""
+
     @activity.defn(name="close_order")
     @abstractmethod
     async def close(self, request: CloseOrder) -> Outcome:
         """Record the final status."""
+
+
+class ShopDataActivities(ABC):
+    """What the shop knows of its articles and customers."""
+
+    @activity.defn(name="get_items")
+    @abstractmethod
+    async def items(self, request: GetItems) -> Items:
+        """Raises ProviderUnavailable."""
+
+    @activity.defn(name="fetch_customer_profile")
+    @abstractmethod
+    async def profile(self, request: FetchProfile) -> Profile:
+        """Raises ProviderUnavailable."""
+
+    @activity.defn(name="fetch_recommendations")
+    @abstractmethod
+    async def recommendations(self, request: FetchRecommendations) -> Recommendations:
+        """Raises ProviderUnavailable."""
 
 
 class FraudActivities(ABC):
@@ -182,6 +295,11 @@ class StockActivities(ABC):
     async def validate(self, request: ValidateLines) -> Outcome:
         """Raises InvalidOrder naming the lines whose `sku` does not exist."""
 
+    @activity.defn(name="check_availability")
+    @abstractmethod
+    async def available(self, request: CheckAvailability) -> Outcome:
+        """Raises OutOfStock naming what is short."""
+
     @activity.defn(name="reserve_stock")
     @abstractmethod
     async def reserve(self, request: ReserveStock) -> Reserved:
@@ -196,6 +314,21 @@ class StockActivities(ABC):
     @abstractmethod
     async def commit(self, request: CommitStock) -> Outcome:
         """Twice sells once."""
+
+
+class WarehouseActivities(ABC):
+    """Picking and packing."""
+
+    @activity.defn(name="pack_lines")
+    @abstractmethod
+    async def pack(self, request: PackLines) -> Outcome:
+        """Heartbeats after each line; a later attempt goes on with the line after the last one recorded. Raises
+        ProviderUnavailable."""
+
+    @activity.defn(name="unpack_lines")
+    @abstractmethod
+    async def unpack(self, request: UnpackLines) -> Outcome:
+        """Twice unpacks once."""
 
 
 class PaymentActivities(ABC):

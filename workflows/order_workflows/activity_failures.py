@@ -1,7 +1,13 @@
-"""Reading what an activity failed with. A remote activity's error is the cause of an ActivityError; a local
-activity's arrives bare."""
+"""Reading what an activity failed with. A local activity's error arrives bare, a remote one's as the cause of an
+ActivityError, and that in turn as the cause of the child workflow's or Nexus operation's that it made fail."""
 
-from temporalio.exceptions import ActivityError, ApplicationError, FailureError
+from temporalio.exceptions import (
+    ActivityError,
+    ApplicationError,
+    ChildWorkflowError,
+    FailureError,
+    NexusOperationError,
+)
 
 from order_domain.snapshot import ErrorRecord
 
@@ -23,4 +29,7 @@ def attempts_of(failure: FailureError) -> int:
 
 
 def _root(failure: FailureError) -> BaseException:
-    return failure.cause or failure if isinstance(failure, ActivityError) else failure
+    error: BaseException = failure
+    while isinstance(error, ActivityError | ChildWorkflowError | NexusOperationError) and error.cause is not None:
+        error = error.cause
+    return error

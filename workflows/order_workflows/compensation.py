@@ -1,5 +1,7 @@
 """Undoing what an order did: in reverse, each step whether or not it happened, none stopped by another's failure."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
@@ -19,7 +21,11 @@ async def compensate(order: OrderRun) -> None:
     while open_undos:
         order.compensation = CompensationState.RUNNING
         order.publish(OrderStatus.COMPENSATE_ORDER)
-        failed = [undo for undo in open_undos if not await _succeeds(order, undo)]
+        if order.input.policy.compensation.parallel:
+            succeeded = await asyncio.gather(*(_succeeds(order, undo) for undo in open_undos))
+        else:
+            succeeded = [await _succeeds(order, undo) for undo in open_undos]
+        failed = [undo for undo, success in zip(open_undos, succeeded, strict=True) if not success]
         if failed:
             order.compensation = CompensationState.FAILED
             names = ", ".join(undo.step for undo in failed)

@@ -1,5 +1,6 @@
 """The state of one order while its workflow runs, and the only writer of its progress."""
 
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,14 +9,17 @@ from typing import Any
 from temporalio import workflow
 from temporalio.common import SearchAttributeUpdate
 
-from order_domain.order import Address, DecisionKind
-from order_domain.policy import StepName, StepRetry
+from order_domain.order import Address, DecisionKind, OrderLine, digest
+from order_domain.pipeline import StepName
+from order_domain.retry import StepRetry
 from order_domain.snapshot import (
     MAX_LISTED_SHIPMENTS,
     ApprovalRecord,
     CompensationState,
     DecisionOutcome,
+    EnrichmentRecord,
     ErrorRecord,
+    ItemRecord,
     OrderSnapshot,
     PaymentRecord,
     PendingAction,
@@ -27,12 +31,18 @@ from order_domain.status import OrderStatus, progress
 from order_workflows.activities import Outcome
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
+    ORDER_APPROVAL_DEADLINE,
     ORDER_CLUSTER,
+    ORDER_CUSTOMER_ID,
+    ORDER_CUSTOMER_TIER,
+    ORDER_ID,
     ORDER_SEQ,
     ORDER_STATUS,
+    ORDER_TOTAL_MINOR,
     ORDER_UPDATED_AT,
     CancelRequest,
     Decision,
+    LinesChange,
     OrderInput,
     OrderResult,
 )
@@ -56,6 +66,19 @@ class Undo:
     action: Callable[[], Awaitable[None]]
 
 
+class WantedLines:
+    """A change of lines that waits for the order to come to a point where it can be made."""
+
+    def __init__(self, change: LinesChange) -> None:
+        self.change = change
+        self.settled = False
+        self.refusal: ErrorRecord | None = None
+
+    def settle(self, refusal: ErrorRecord | None = None) -> None:
+        """The change is in force, or refused."""
+        self.settled, self.refusal = True, refusal
+
+
 class OrderRun:
     """What the steps read and write. Changes become visible with `publish`."""
 
@@ -63,16 +86,28 @@ class OrderRun:
         self.input = order
         self.spec = order.spec
         self.address: Address = order.spec.shipping_address
-        self.total_minor = order.spec.sum_minor
+        self.address_changed = False
+        self.lines: list[OrderLine] = order.spec.lines
+        self.lines_generation = order.generation
+        self.lines_revision = 1
+        self.wanted_lines: deque[WantedLines] = deque()
+        self.items: list[ItemRecord] = []
+        self.enrichment: EnrichmentRecord | None = None
         self.status = OrderStatus.ORDER_RECEIVED
         self.suspended = order.spec.suspend
         self.under_review = False
         self.cancellation: CancelRequest | None = None
         self.approval = ApprovalRecord(required=self.approval_required)
+        self.reservations: list[str] = []
+        """Operation ids of every attempt to hold pieces; the last one may be in force."""
         self.reservation_id: str | None = None
+        self.restocked = False
+        self.packed = False
         self.payment = PaymentRecord()
         self.shipments: dict[str, ShipmentRecord] = {}
         self.shipping_started = False
+        self.refused_shipments: Counter[str] = Counter()
+        """How often the carrier refused a line for good, by line id: the next try is an operation of its own."""
         self.pivot_passed = False
         self.notified: bool | None = None
         self.pending_action: PendingAction | None = None
@@ -81,7 +116,13 @@ class OrderRun:
         self.undos: list[Undo] = []
         self._steps: dict[StepName, StepRecord] = {}
         self._current: StepName | None = None
+        self._lines_digest = digest(self.lines)
         self._published: OrderSnapshot | None = None
+
+    @property
+    def total_minor(self) -> int:
+        """Of the lines in force, in minor units."""
+        return sum(line.amount_minor for line in self.lines)
 
     @property
     def approval_required(self) -> bool:
@@ -93,6 +134,26 @@ class OrderRun:
     def approval_window(self) -> timedelta:
         """How long a decision is awaited."""
         return timedelta(seconds=self.input.policy.approval.window_seconds)
+
+    @property
+    def lines_fixed(self) -> bool:
+        """Whether the order has gone too far for other lines: decided about, or at a step that acts on them."""
+        if self.approval.decision is not None or self.pivot_passed:
+            return True
+        gate = self._steps.get(StepName.APPROVAL)
+        return (gate is not None and gate.finished_at is not None) or any(step in self._steps for step in _USE_LINES)
+
+    def has_done(self, step: StepName) -> bool:
+        """Whether `step` ran and succeeded."""
+        record = self._steps.get(step)
+        return record is not None and record.state is StepState.SUCCEEDED
+
+    def replace_lines(self, change: LinesChange) -> None:
+        """The order is for these lines now; whether it needs approval may change with the total."""
+        self.lines = change.lines
+        self.lines_generation = max(self.lines_generation, change.generation)
+        self._lines_digest = digest(change.lines)
+        self.approval = self.approval.model_copy(update={"required": self.approval_required})
 
     def retry(self, step: StepName) -> StepRetry:
         """The class's retry policy of `step`."""
@@ -177,7 +238,19 @@ class OrderRun:
             ORDER_UPDATED_AT.value_set(now),
         ]
         if last is None:
-            attributes.append(ORDER_CLUSTER.value_set(self.input.identity.cluster))
+            attributes += [
+                ORDER_CLUSTER.value_set(self.input.identity.cluster),
+                ORDER_ID.value_set(self.input.order_id),
+                ORDER_CUSTOMER_ID.value_set(self.spec.customer.id),
+            ]
+        if last is None or last.total_minor != snapshot.total_minor:
+            attributes.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
+        tier = snapshot.enrichment.tier if snapshot.enrichment else None
+        if tier is not None and (last is None or last.enrichment != snapshot.enrichment):
+            attributes.append(ORDER_CUSTOMER_TIER.value_set(tier))
+        deadline = snapshot.approval.deadline
+        if deadline is not None and (last is None or last.approval.deadline != deadline):
+            attributes.append(ORDER_APPROVAL_DEADLINE.value_set(deadline))
         workflow.upsert_search_attributes(attributes)
         workflow.upsert_memo({MEMO_SNAPSHOT: snapshot.to_memo()})
         self._published = snapshot
@@ -195,9 +268,12 @@ class OrderRun:
             class_name=self.input.class_name,
             class_generation=self.input.class_generation,
             total_minor=self.total_minor,
+            lines_digest=self._lines_digest,
             steps=list(self._steps.values()),
             approval=self.approval,
             pending_action=self.pending_action,
+            items=self.items,
+            enrichment=self.enrichment,
             reservation_id=self.reservation_id,
             payment=self.payment if self.payment != PaymentRecord() else None,
             shipments=list(self.shipments.values())[:MAX_LISTED_SHIPMENTS],
@@ -220,12 +296,16 @@ class OrderRun:
             transaction_id=self.payment.transaction_id,
             refund_id=self.payment.refund_id,
             tracking_numbers=numbers,
+            shipping_address=self.address,
             message=self.last_error.message if self.last_error else None,
         )
 
     def _mark(self, step: StepName, **changes: object) -> None:
         self._steps[step] = self._steps[step].model_copy(update=changes)
 
+
+_USE_LINES = (StepName.PREPARE_SHIPMENT, StepName.CHARGE_PAYMENT, StepName.SHIP)
+"""Steps that act on the lines outside the ledger."""
 
 _DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 """States that count for progress."""

@@ -7,24 +7,32 @@ from typing import NamedTuple
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
+from order_domain.money import MAX_MINOR
 from order_domain.order import Address, DecisionKind, OrderLine
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
+from order_domain.policy import AddressMessage
 from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
 from order_domain.status import OrderStatus
-from order_workflows import contract, timing
+from order_workflows import contract, lines_change, timing
 from order_workflows.activities import CloseOrder, OrderActivities
 from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.compensation import compensate
-from order_workflows.contract import AddressChange, CancelRequest, Decision, OrderInput, OrderResult
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, OrderInput, OrderResult
+from order_workflows.manual_review import wait_for_repair
+from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
 from order_workflows.steps import (
+    await_address,
     await_approval,
     charge_payment,
     check_fraud,
+    enrich_order,
+    get_items,
     notify_customer,
+    prepare_shipment,
     receive_order,
     reserve_stock,
     ship_order,
+    update_order_status,
     validate_order,
 )
 
@@ -39,11 +47,16 @@ class Step(NamedTuple):
 STEPS = {
     StepName.RECEIVE: Step(OrderStatus.ORDER_RECEIVED, receive_order.run),
     StepName.VALIDATE: Step(OrderStatus.VALIDATE_ORDER, validate_order.run),
+    StepName.GET_ITEMS: Step(None, get_items.run),
+    StepName.ENRICH: Step(OrderStatus.ENRICH_ORDER, enrich_order.run),
     StepName.CHECK_FRAUD: Step(OrderStatus.CHECK_FRAUD, check_fraud.run),
     StepName.RESERVE_STOCK: Step(OrderStatus.RESERVE_STOCK, reserve_stock.run),
     StepName.APPROVAL: Step(None, await_approval.run),
+    StepName.PREPARE_SHIPMENT: Step(OrderStatus.PREPARE_SHIPMENT, prepare_shipment.run),
     StepName.CHARGE_PAYMENT: Step(OrderStatus.CHARGE_CUSTOMER, charge_payment.run),
+    StepName.ADDRESS_WINDOW: Step(None, await_address.run),
     StepName.SHIP: Step(OrderStatus.SHIP_ORDER, ship_order.run),
+    StepName.UPDATE_ORDER_STATUS: Step(OrderStatus.UPDATE_ORDER_STATUS, update_order_status.run),
     StepName.NOTIFY: Step(OrderStatus.NOTIFY_CUSTOMER, notify_customer.run),
 }
 
@@ -53,6 +66,9 @@ ENDS_BY_ERROR = {
     "FraudSuspected": OrderStatus.ORDER_REJECTED,
 }
 """Errors of activities that are an answer of business; every other one fails the order."""
+
+TOLD_OF_THE_END = frozenset({OrderStatus.ORDER_CANCELLED, OrderStatus.ORDER_EXPIRED, OrderStatus.ORDER_REJECTED})
+"""Ends of which the customer is told by mail, where the class's pipeline has the step Notify."""
 
 
 @workflow.defn(name=contract.WORKFLOW_TYPE)
@@ -70,9 +86,13 @@ class OrderWorkflow:
         """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
         done, when a step failed for good."""
         end = await self._pipeline()
+        lines_change.refuse_wanted(self._order)
         if end.status is not OrderStatus.ORDER_COMPLETED and not self._order.pivot_passed:
             await _shielded(compensate(self._order))
+        if end.status in TOLD_OF_THE_END and workflow.patched("tell-of-the-end"):
+            await _shielded(notify_customer.tell_of_the_end(self._order, end.status))
         await _shielded(self._close(end.status))
+        await workflow.wait_condition(workflow.all_handlers_finished)
         if end.status is OrderStatus.ORDER_FAILED:
             assert end.error is not None
             raise ApplicationError(end.error.message, type=end.error.type, non_retryable=True)
@@ -109,15 +129,33 @@ class OrderWorkflow:
     async def _steps(self) -> None:
         order = self._order
         for name in order.input.policy.pipeline:
-            if order.suspended:
+            while order.suspended or order.wanted_lines:
                 order.publish()
-                await workflow.wait_condition(lambda: not order.suspended)
+                await workflow.wait_condition(lambda: not order.suspended or bool(order.wanted_lines))
+                await lines_change.apply_wanted(order)
             self._stop_if_cancelled()
             step = STEPS[name]
             order.begin(name, step.status)
-            await step.run(order)
+            await self._forward_only(step.run, step.status)
+            self._stop_if_cancelled()
+            if name is order.input.policy.pivot:
+                order.pivot_passed = True
+                if order.reservations:
+                    await self._forward_only(reserve_stock.commit, step.status)
             order.finish()
         self._stop_if_cancelled()
+
+    async def _forward_only(self, work: Callable[[OrderRun], Awaitable[None]], status: OrderStatus | None) -> None:
+        """Past the pivot nothing is undone: what fails there for good is tried again once somebody has repaired it."""
+        order = self._order
+        while True:
+            try:
+                return await work(order)
+            except FailureError as failure:
+                if not order.pivot_passed or is_cancelled_exception(failure):
+                    raise
+                await wait_for_repair(order, reason_of(failure))
+                order.publish(status)
 
     def _stop_if_cancelled(self) -> None:
         if self._order.cancellation is not None and not self._order.pivot_passed:
@@ -164,18 +202,20 @@ class OrderWorkflow:
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        self._refuse_decision()
+        self._refuse_decision(decision.generation)
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
-        self._refuse_decision()
+        self._refuse_decision(decision.generation)
 
-    def _refuse_decision(self) -> None:
+    def _refuse_decision(self, generation: int = 0) -> None:
         self._refuse_if_ending()
-        approval = self._order.approval
+        order, approval = self._order, self._order.approval
         if approval.decision is not None:
             _refuse("AlreadyDecided", f"{approval.decision.lower()} by {approval.by}; the first decision is final")
-        if not self._order.approval_required:
+        if order.wanted_lines or 0 < generation < order.lines_generation:
+            _refuse("StaleDecision", "the lines have changed since: look at the order again, then decide")
+        if not order.approval_required:
             _refuse("ApprovalNotRequired", "this order needs no approval")
 
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
@@ -185,16 +225,40 @@ class OrderWorkflow:
 
     @change_address.validator
     def _validate_change_address(self, change: AddressChange) -> None:
-        self._refuse_address()
+        self._refuse_address(change.address)
 
     def _change_address(self, address: Address) -> None:
         self._order.address = address
+        self._order.address_changed = True
         self._order.publish()
 
-    def _refuse_address(self) -> None:
+    def _refuse_address(self, address: Address) -> None:
         self._refuse_if_ending()
         if self._order.shipping_started:
             _refuse("AlreadyShipped", "the parcel was handed to the carrier with the earlier address")
+        window = self._order.input.policy.address_window
+        checked = window.via is AddressMessage.UPDATE and window.house_number_first
+        if checked and not address.line1[0].isdecimal():
+            _refuse("InvalidAddress", f"line1 must start with the house number, a digit, not {address.line1[0]!r}")
+
+    @workflow.update(name=contract.UPDATE_CHANGE_LINES)
+    async def change_lines(self, change: LinesChange) -> None:
+        """Order other lines. Answers when they are in force; raises the reason for which they are not."""
+        wanted = WantedLines(change)
+        self._order.wanted_lines.append(wanted)
+        await workflow.wait_condition(lambda: wanted.settled)
+        if wanted.refusal is not None:
+            _refuse(wanted.refusal.type, wanted.refusal.message)
+
+    @change_lines.validator
+    def _validate_change_lines(self, change: LinesChange) -> None:
+        self._refuse_if_ending()
+        if self._order.lines_fixed:
+            _refuse("LinesFixed", "the order has been decided about, prepared or charged with the earlier lines")
+        if len({line.line_id for line in change.lines}) != len(change.lines):
+            _refuse("InvalidOrder", "lines: a lineID may occur only once")
+        if sum(line.amount_minor for line in change.lines) > MAX_MINOR:
+            _refuse("InvalidOrder", f"lines: the sum is beyond the largest amount {MAX_MINOR}")
 
     @workflow.update(name=contract.UPDATE_CANCEL)
     def cancel(self, request: CancelRequest) -> None:
@@ -259,8 +323,13 @@ class OrderWorkflow:
     @workflow.signal(name=contract.SIGNAL_UPDATE_ADDRESS)
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
-        if self._accepts(self._refuse_address):
+        if self._accepts(lambda: self._refuse_address(address)):
             self._change_address(address)
+
+    @workflow.signal(name=contract.SIGNAL_STOCK_ARRIVED)
+    def stock_arrived(self) -> None:
+        """Pieces came in: a backorder looks again."""
+        self._order.restocked = True
 
     @workflow.signal(name=contract.SIGNAL_ORPHAN)
     def orphan(self) -> None:
@@ -289,7 +358,7 @@ class OrderWorkflow:
     @workflow.query(name=contract.QUERY_ITEMS)
     def get_items(self) -> list[OrderLine]:
         """The lines, sorted by line id."""
-        return sorted(self._order.spec.lines, key=lambda line: line.line_id)
+        return sorted(self._order.lines, key=lambda line: line.line_id)
 
     @workflow.query(name=contract.QUERY_REQUIRES_APPROVAL)
     def requires_approval(self) -> bool:

@@ -5,7 +5,7 @@ from datetime import timedelta
 from temporalio.common import RetryPolicy
 from temporalio.workflow import ActivityCancellationType, ActivityConfig, LocalActivityConfig
 
-from order_domain.policy import StepRetry
+from order_domain.retry import StepRetry
 
 LEDGER = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=10),
@@ -20,10 +20,21 @@ UNDO = ActivityConfig(
 """Undoing something at an outside company: about eight minutes of attempts, then a person has to look."""
 
 
+FIRST_LOOK = timedelta(seconds=30)
+LONGEST_LOOK = timedelta(hours=6)
+"""A year of waiting for stock is then 1,500 attempts, a fifth of the 51,200 events that a history may have."""
+
+
+def look_again(attempts: int) -> timedelta:
+    """How long to wait for news of stock before asking unasked, after so many attempts: doubled each time."""
+    return min(FIRST_LOOK * (1 << min(attempts - 1, 16)), LONGEST_LOOK)
+
+
 def remote(retry: StepRetry) -> ActivityConfig:
     """For a step whose activity goes through a task queue."""
     return ActivityConfig(
         start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        schedule_to_close_timeout=_total(retry),
         retry_policy=_policy(retry),
         cancellation_type=_LEARN_THE_OUTCOME,
     )
@@ -33,6 +44,7 @@ def local(retry: StepRetry) -> LocalActivityConfig:
     """For a step whose activity runs inside the workflow task."""
     return LocalActivityConfig(
         start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        schedule_to_close_timeout=_total(retry),
         retry_policy=_policy(retry),
         cancellation_type=_LEARN_THE_OUTCOME,
     )
@@ -40,6 +52,19 @@ def local(retry: StepRetry) -> LocalActivityConfig:
 
 # A cancelled charge may still go through: learn how it ended before undoing it.
 _LEARN_THE_OUTCOME = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
+
+
+def best_effort(retry: StepRetry) -> LocalActivityConfig:
+    """Like `local`, but never without end: what is not worth holding up an order for is given up after
+    `BEST_EFFORT_ATTEMPTS` where the class sets no limit."""
+    return local(retry.model_copy(update={"max_attempts": retry.max_attempts or BEST_EFFORT_ATTEMPTS}))
+
+
+BEST_EFFORT_ATTEMPTS = 5
+
+
+def _total(retry: StepRetry) -> timedelta | None:
+    return None if retry.total_seconds is None else timedelta(seconds=retry.total_seconds)
 
 
 def _policy(retry: StepRetry) -> RetryPolicy:

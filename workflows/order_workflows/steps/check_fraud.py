@@ -2,23 +2,27 @@
 
 from temporalio import workflow
 
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_workflows import timing
-from order_workflows.activities import CheckFraud, FraudActivities
+from order_workflows.activities import CheckFraud, FraudActivities, Outcome
 from order_workflows.order_run import OrderRun
 
 
 async def run(order: OrderRun) -> None:
     """Raises FraudSuspected through the activity."""
+    order.attempted(await ask(order, order.total_minor, "fraud"))
+
+
+async def ask(order: OrderRun, total_minor: int, operation: str) -> Outcome:
+    """The verdict on an order of this total. Raises FraudSuspected through the activity."""
     request = CheckFraud(
         order=order.input.identity,
-        operation_id=order.operation("fraud"),
+        operation_id=order.operation(operation),
         customer_id=order.spec.customer.id,
         currency=order.spec.currency,
-        total_minor=order.total_minor,
+        total_minor=total_minor,
         country=order.address.country,
     )
-    outcome = await workflow.execute_local_activity_method(
+    return await workflow.execute_local_activity_method(
         FraudActivities.check, request, **timing.local(order.retry(StepName.CHECK_FRAUD))
     )
-    order.attempted(outcome)

@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_workflows import timing
 from order_workflows.activities import OrderActivities, ReceiveOrder
 from order_workflows.order_run import OrderRun

@@ -1,67 +1,90 @@
-"""Hand every line to the carrier, all at once; when the last one is taken, nothing goes backward any more."""
+"""Hand every line to the carrier, all at once: in this workflow, in one of its own each, or behind a Nexus endpoint."""
 
 import asyncio
+from collections.abc import Awaitable, Iterable
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError, is_cancelled_exception
+from temporalio.exceptions import FailureError
+from temporalio.exceptions import FailureError
+from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
+from order_domain.errors import Undeliverable
 from order_domain.order import OrderLine
-from order_domain.policy import StepName
-from order_domain.snapshot import ErrorRecord, ShipmentRecord, ShipmentState
-from order_domain.status import OrderStatus
-from order_workflows import timing
-from order_workflows.activities import CancelShipment, CommitStock, Ship, ShippingActivities, StockActivities
+from order_domain.pipeline import StepName
+from order_domain.policy import ParentClosePolicy, ShippingMode
+from order_domain.snapshot import ShipmentRecord, ShipmentState
+from order_workflows import contract, packing, timing
+from order_workflows.activities import CancelShipment, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
-from order_workflows.manual_review import wait_for_repair
+from order_workflows.activity_failures import reason_of
+from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
-from order_workflows.steps import reserve_stock
+from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
+
+PARENT_CLOSE_POLICIES = {
+    ParentClosePolicy.TERMINATE: workflow.ParentClosePolicy.TERMINATE,
+    ParentClosePolicy.REQUEST_CANCEL: workflow.ParentClosePolicy.REQUEST_CANCEL,
+    ParentClosePolicy.ABANDON: workflow.ParentClosePolicy.ABANDON,
+}
+
+REFUSED = Undeliverable.__name__
+"""The one final answer of a carrier."""
 
 
 async def run(order: OrderRun) -> None:
-    """Raises Undeliverable through the activity, after every line's answer is known."""
+    """Raises Undeliverable through the activity, after every line's answer is known. May be tried again: lines that
+    have shipped are left alone then."""
     order.shipping_started = True
-    order.on_failure(StepName.SHIP, lambda: _call_back(order))
-    answers = await asyncio.gather(*(_ship(order, line) for line in order.spec.lines), return_exceptions=True)
-    for answer in answers:
-        if isinstance(answer, BaseException):
-            raise answer
-    order.pivot_passed = True
-    while not await _sold(order):
-        await wait_for_repair(order, ErrorRecord(type="StockNotCommitted", message="could not book the pieces as sold"))
-        order.publish(OrderStatus.SHIP_ORDER)
-
-
-async def _sold(order: OrderRun) -> bool:
-    request = CommitStock(
-        order=order.input.identity,
-        operation_id=order.operation("commit"),
-        reserve_operation_id=order.operation(reserve_stock.OPERATION),
-    )
-    try:
-        await workflow.execute_local_activity_method(StockActivities.commit, request, **timing.LEDGER)
-    except FailureError as failure:
-        if is_cancelled_exception(failure):
-            raise
-        workflow.logger.error("stock not committed", extra={"cause": reason_of(failure).type})
-        return False
-    return True
-
-
-async def _ship(order: OrderRun, line: OrderLine) -> None:
-    shipped = await workflow.execute_activity_method(
-        ShippingActivities.ship,
-        Ship(
+    shipments = [
+        ShipmentInput(
             order=order.input.identity,
-            operation_id=_operation(order, line),
             line=line,
             address=order.address,
             requested_at=workflow.now(),
-        ),
-        **timing.remote(order.retry(StepName.SHIP)),
-    )
+            ship_operation_id=_operation(order, line),
+            packed=order.packed,
+            retry=order.retry(StepName.SHIP),
+        )
+        for line in order.lines
+        if line.line_id not in order.shipments
+    ]
+    order.on_failure(StepName.SHIP, lambda: _call_back(order, shipments))
+    failures = await _all(_ship(order, shipment) for shipment in shipments)
+    refused = [
+        shipment.line.line_id
+        for shipment, failure in zip(shipments, failures, strict=True)
+        if isinstance(failure, FailureError) and reason_of(failure).type == "Undeliverable"
+    ]
+    order.refused_shipments.update(refused)
+    if refused and len(refused) == sum(failure is not None for failure in failures):
+        # Every line is either shipped or refused for good: another address can still help.
+        order.shipping_started = False
+    _raise_first(failures)
+
+
+async def _failures(parts: Iterable[Awaitable[None]]) -> list[BaseException]:
+    """What they raised, when every one has ended."""
+    answers = await asyncio.gather(*parts, return_exceptions=True)
+    return [answer for answer in answers if answer is not None]
+
+
+def _operation(order: OrderRun, line: OrderLine) -> str:
+    refused = order.refused_shipments[line.line_id]
+    attempt = f"/{refused + 1}" if refused else ""
+    return order.operation(f"ship/{line.line_id}{attempt}")
+
+
+async def _ship(order: OrderRun, shipment: ShipmentInput) -> None:
+    match order.input.policy.shipping.mode:
+        case ShippingMode.ACTIVITIES:
+            shipped = await dispatch(shipment)
+        case ShippingMode.CHILD_WORKFLOWS:
+            shipped = await _by_child_workflow(order, shipment)
+        case ShippingMode.NEXUS:
+            shipped = await _by_nexus(order, shipment)
     order.attempted(shipped)
-    order.shipments[line.line_id] = ShipmentRecord(
-        line_id=line.line_id,
+    order.shipments[shipment.line.line_id] = ShipmentRecord(
+        line_id=shipment.line.line_id,
         state=ShipmentState.DISPATCHED,
         tracking_number=shipped.tracking_number,
         carrier=shipped.carrier,
@@ -69,25 +92,53 @@ async def _ship(order: OrderRun, line: OrderLine) -> None:
     )
 
 
-async def _call_back(order: OrderRun) -> None:
+# A cancelled order does not wait until a shipment of the following two kinds has stopped: there may be no worker to
+# stop it. Once called back, the same operation is refused by the ledger and the carrier, however late it comes.
+
+
+async def _by_child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
+    policy = order.input.policy.shipping
+    return await workflow.execute_child_workflow(
+        ShipmentWorkflow.run,
+        shipment,
+        id=contract.shipment_workflow_id(shipment.order, shipment.line.line_id),
+        task_queue=policy.task_queue,
+        parent_close_policy=PARENT_CLOSE_POLICIES[policy.parent_close_policy],
+        cancellation_type=ChildWorkflowCancellationType.TRY_CANCEL,
+    )
+
+
+async def _by_nexus(order: OrderRun, shipment: ShipmentInput) -> Shipped:
+    shipping = workflow.create_nexus_client(
+        service=contract.NEXUS_SERVICE, endpoint=order.input.policy.shipping.endpoint
+    )
+    return await shipping.execute_operation(
+        contract.NEXUS_OPERATION,
+        shipment,
+        output_type=Shipped,
+        cancellation_type=NexusOperationCancellationType.TRY_CANCEL,
+    )
+
+
+async def _call_back(order: OrderRun, shipments: list[ShipmentInput]) -> None:
     """Every line is called back, since one without an answer may have been taken all the same."""
-    await asyncio.gather(*(_cancel(order, line) for line in order.spec.lines))
+    _raise_first(await _all(_cancel(order, shipment) for shipment in shipments))
 
 
-async def _cancel(order: OrderRun, line: OrderLine) -> None:
+async def _cancel(order: OrderRun, shipment: ShipmentInput) -> None:
     await workflow.execute_activity_method(
         ShippingActivities.cancel,
         CancelShipment(
-            order=order.input.identity,
-            operation_id=f"{_operation(order, line)}/cancel",
-            ship_operation_id=_operation(order, line),
+            order=shipment.order,
+            operation_id=f"{shipment.ship_operation_id}/cancel",
+            ship_operation_id=shipment.ship_operation_id,
         ),
         **timing.UNDO,
     )
-    record = order.shipments.get(line.line_id)
+    record = order.shipments.get(shipment.line.line_id)
     if record is not None:
-        order.shipments[line.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
-
-
-def _operation(order: OrderRun, line: OrderLine) -> str:
-    return order.operation(f"ship/{line.line_id}")
+        order.shipments[shipment.line.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
+    packs_itself = order.input.policy.shipping.mode is not ShippingMode.ACTIVITIES and not shipment.packed
+    if packs_itself:
+        # It undoes that itself, too, but may be terminated or have no worker.
+        await packing.unpack(shipment.order, shipment.ship_operation_id)

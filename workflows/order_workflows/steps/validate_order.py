@@ -2,7 +2,7 @@
 
 from temporalio import workflow
 
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_workflows import timing
 from order_workflows.activities import StockActivities, ValidateLines
 from order_workflows.order_run import OrderRun
@@ -12,7 +12,7 @@ async def run(order: OrderRun) -> None:
     """Raises InvalidOrder through the activity when a line names an unknown article."""
     outcome = await workflow.execute_local_activity_method(
         StockActivities.validate,
-        ValidateLines(lines=order.spec.lines),
+        ValidateLines(lines=order.lines),
         **timing.local(order.retry(StepName.VALIDATE)),
     )
     order.attempted(outcome)

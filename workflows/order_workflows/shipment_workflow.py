@@ -1,0 +1,56 @@
+"""The shipment of one line: a child workflow of its order, or behind a Nexus operation."""
+
+import asyncio
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError
+
+from order_workflows import contract, packing, timing
+from order_workflows.activities import Ship, Shipped, ShippingActivities
+from order_workflows.activity_failures import reason_of
+from order_workflows.contract import ShipmentInput
+
+
+@workflow.defn(name=contract.SHIPMENT_WORKFLOW_TYPE)
+class ShipmentWorkflow:
+    """Packs and dispatches. Its id is `contract.shipment_workflow_id`."""
+
+    @workflow.run
+    async def run(self, shipment: ShipmentInput) -> Shipped:
+        """Raises what the activities raise, with its own packing undone. A dispatch without an answer is the order's
+        to call back."""
+        if shipment.packed:
+            return await dispatch(shipment)
+        try:
+            await packing.pack(shipment.order, shipment.ship_operation_id, [shipment.line], shipment.retry)
+            return await dispatch(shipment)
+        except (FailureError, asyncio.CancelledError):
+            await _undo_packing(shipment)
+            raise
+
+
+async def dispatch(shipment: ShipmentInput) -> Shipped:
+    """Hand the line to the carrier. Raises Undeliverable through the activity."""
+    return await workflow.execute_activity_method(
+        ShippingActivities.ship,
+        Ship(
+            order=shipment.order,
+            operation_id=shipment.ship_operation_id,
+            line=shipment.line,
+            address=shipment.address,
+            requested_at=shipment.requested_at,
+        ),
+        **timing.remote(shipment.retry),
+    )
+
+
+async def _undo_packing(shipment: ShipmentInput) -> None:
+    undo = asyncio.ensure_future(packing.unpack(shipment.order, shipment.ship_operation_id))
+    try:
+        try:
+            await asyncio.shield(undo)
+        except asyncio.CancelledError:
+            await undo  # a workflow is cancelled once at most
+    except FailureError as failure:
+        # The order tries again, with the same operation, and asks a person for help if need be.
+        workflow.logger.error("packing not undone", extra={"cause": reason_of(failure).type})

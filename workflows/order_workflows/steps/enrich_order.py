@@ -1,0 +1,93 @@
+"""Look the order up, in three questions at once: can it be had, who is the customer, what else may they like."""
+
+import asyncio
+from collections.abc import Awaitable
+from typing import TypeVar
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
+from temporalio.workflow import LocalActivityConfig
+
+from order_domain.pipeline import StepName
+from order_domain.policy import ShortagePolicy
+from order_domain.snapshot import EnrichmentRecord
+from order_workflows import timing
+from order_workflows.activities import (
+    CheckAvailability,
+    FetchProfile,
+    FetchRecommendations,
+    ShopDataActivities,
+    StockActivities,
+)
+from order_workflows.activity_failures import reason_of
+from order_workflows.order_run import OrderRun
+
+T = TypeVar("T")
+
+OPTIONAL_ATTEMPTS = 3
+"""For what the order can do without: with the default policy it is held up by three seconds of waiting at most."""
+
+
+async def run(order: OrderRun) -> None:
+    """Raises OutOfStock through the activity, unless the class takes orders for what is to come. An answer about the
+    customer that cannot be had is left out."""
+    # Every answer is awaited, whichever fails: an activity left behind would report to a step that is over.
+    profile, recommendations, available = await asyncio.gather(
+        _profile(order), _recommendations(order), _check_availability(order), return_exceptions=True
+    )
+    for answer in (available, profile, recommendations):
+        if isinstance(answer, BaseException):
+            raise answer
+    assert not isinstance(profile, BaseException)
+    assert not isinstance(recommendations, BaseException)
+    order.enrichment = EnrichmentRecord(tier=profile, recommendations=recommendations)
+
+
+async def _check_availability(order: OrderRun) -> None:
+    try:
+        outcome = await workflow.execute_local_activity_method(
+            StockActivities.available,
+            CheckAvailability(lines=order.lines),
+            **timing.local(order.retry(StepName.ENRICH)),
+        )
+    except FailureError as failure:
+        waits = order.input.policy.inventory.on_shortage is ShortagePolicy.BACKORDER
+        if not waits or reason_of(failure).type != "OutOfStock":
+            raise
+        workflow.logger.info("short of stock, to be waited for when it is reserved")
+        return
+    order.attempted(outcome)
+
+
+async def _profile(order: OrderRun) -> str | None:
+    asked = workflow.execute_local_activity_method(
+        ShopDataActivities.profile, FetchProfile(customer_id=order.spec.customer.id), **_optional(order)
+    )
+    answer = await _or_none(asked, "profile")
+    return answer.tier if answer else None
+
+
+async def _recommendations(order: OrderRun) -> list[str]:
+    asked = workflow.execute_local_activity_method(
+        ShopDataActivities.recommendations,
+        FetchRecommendations(customer_id=order.spec.customer.id, skus=[line.sku for line in order.lines]),
+        **_optional(order),
+    )
+    answer = await _or_none(asked, "recommendations")
+    return answer.names if answer else []
+
+
+async def _or_none(asked: Awaitable[T], what: str) -> T | None:
+    try:
+        return await asked
+    except FailureError as failure:
+        if is_cancelled_exception(failure):
+            raise
+        workflow.logger.warning("customer data left out", extra={"what": what, "cause": reason_of(failure).type})
+        return None
+
+
+def _optional(order: OrderRun) -> LocalActivityConfig:
+    retry = order.retry(StepName.ENRICH)
+    attempts = min(retry.max_attempts or OPTIONAL_ATTEMPTS, OPTIONAL_ATTEMPTS)
+    return timing.local(retry.model_copy(update={"max_attempts": attempts}))
