@@ -1,6 +1,6 @@
 """A real Temporal development server, and for each test a worker with a world of its own.
 
-`pytest tests/workflow --record-histories` rewrites the histories that tests/replay replays.
+`pytest tests/workflow --record-histories` rewrites the newest of the histories that tests/replay replays.
 """
 
 from collections.abc import AsyncIterator, Iterator
@@ -18,11 +18,11 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from order_devstack.stack import Stack
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
-HISTORIES = Path(__file__).parents[1] / "replay" / "histories"
+HISTORIES = Path(__file__).parents[1] / "replay" / "histories" / "2"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--record-histories", action="store_true", help="rewrite tests/replay/histories")
+    parser.addoption("--record-histories", action="store_true", help="rewrite the newest of tests/replay/histories")
 
 
 @pytest.fixture(scope="session")
