@@ -49,6 +49,19 @@ def test_every_path_that_is_named_exists(document: Path) -> None:
 
 
 @documents
+def test_every_test_that_is_named_exists(document: Path) -> None:
+    """Defect 27 of the reference systems: names in their documents that existed nowhere."""
+    tests = {
+        f"{path.name}::{name}"
+        for path in (ROOT / "tests").rglob("test_*.py")
+        for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
+    }
+    named = set(re.findall(r"\btest_\w+\.py::test_\w+", (ROOT / document).read_text()))
+
+    assert named - tests == set()
+
+
+@documents
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
     targets = [target for target in LINK.findall((ROOT / document).read_text()) if "://" not in target]
 

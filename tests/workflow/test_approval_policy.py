@@ -1,5 +1,6 @@
 """What the class says about decisions that no person makes."""
 
+import json
 from datetime import timedelta
 
 from builders import a_line, a_policy, an_order_spec
@@ -63,3 +64,12 @@ async def test_the_approval_deadline_can_be_searched_for(shop: Storefront) -> No
     assert attributes.get(contract.ORDER_TOTAL_MINOR) == 150_000
     assert attributes.get(contract.ORDER_CUSTOMER_ID) == "CUST-1"
     assert (attributes.get(contract.ORDER_ID) or "").startswith("order-")
+
+
+async def test_the_timers_of_an_order_are_named(shop: Storefront) -> None:
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    (started,) = [event for event in await order.events() if event.HasField("timer_started_event_attributes")]
+
+    assert json.loads(started.user_metadata.summary.data) == "approval window"

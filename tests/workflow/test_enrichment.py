@@ -1,49 +1,90 @@
-"""The steps that look an order up before anything is touched."""
+"""What the shop knows of an order's articles and customer: shown, and never in the way."""
 
 import asyncio
 
 import pytest
-from builders import a_line, a_policy, an_order_spec
+from builders import STANDARD_PIPELINE, a_line, a_policy, an_order_spec
 from fake_activities import INITIAL_STOCK, World
 from storefront import Storefront
 from temporalio.client import WorkflowFailureError
 from temporalio.exceptions import ApplicationError
 
 from order_domain.errors import ProviderUnavailable
-from order_domain.order import OrderLine
-from order_domain.policy import OrderClassSpec
-from order_domain.snapshot import EnrichmentRecord
+from order_domain.pipeline import StepName
+from order_domain.policy import OrderClassSpec, ShortagePolicy
+from order_domain.snapshot import MAX_LISTED_ITEMS, EnrichmentRecord
 from order_domain.status import OrderStatus
-from order_workflows import contract
-from order_workflows.contract import LinesChange
 
-TOO_MANY = [a_line(quantity=INITIAL_STOCK + 1, unit_price_minor=1)]
-
-
-def enriched(**changes: object) -> OrderClassSpec:
-    return a_policy(pipeline=["Receive", "Enrich", "ReserveStock", "ChargePayment"], approval={}, **changes)
+PIPELINE = [StepName.RECEIVE, StepName.VALIDATE, StepName.GET_ITEMS, StepName.ENRICH]
+PIPELINE += [step for step in STANDARD_PIPELINE if step not in PIPELINE]
+TOO_MANY = an_order_spec(lines=[a_line(quantity=INITIAL_STOCK + 1, unit_price_minor=1)])
+QUESTIONS = ["check_availability", "fetch_customer_profile", "fetch_recommendations"]
 
 
-async def test_the_three_questions_overlap_in_time(shop: Storefront, world: World) -> None:
-    questions = ["check_availability", "fetch_customer_profile", "fetch_recommendations"]
-    holds = [world.hold(name) for name in questions]
-    order = await shop.place(policy=enriched())
+def enriching(**changes: object) -> OrderClassSpec:
+    return a_policy(pipeline=PIPELINE, **changes)
 
-    async with asyncio.timeout(5):
-        await asyncio.gather(*(hold.reached.wait() for hold in holds))
 
-    world.release_all()
+async def test_the_items_are_listed_by_line_with_their_descriptions(shop: Storefront) -> None:
+    lines = [
+        a_line(line_id=line_id, sku=sku, unit_price_minor=1) for line_id, sku in (("b", "PROD-001"), ("a", "PROD-002"))
+    ]
+    order = await shop.place(an_order_spec(lines=lines), policy=enriching())
     await order.result()
+
+    items = (await order.snapshot()).items
+
+    assert [(item.line_id, item.sku, item.description) for item in items] == [
+        ("a", "PROD-002", "a PROD-002"),
+        ("b", "PROD-001", "a PROD-001"),
+    ]
+
+
+async def test_of_many_items_only_the_first_are_listed(shop: Storefront) -> None:
+    lines = [a_line(line_id=f"{number:03}", unit_price_minor=1) for number in range(MAX_LISTED_ITEMS + 1)]
+    order = await shop.place(an_order_spec(lines=lines), policy=enriching())
+    await order.result()
+
+    items = (await order.snapshot()).items
+
+    assert [item.line_id for item in items] == [f"{number:03}" for number in range(MAX_LISTED_ITEMS)]
+
+
+async def test_what_is_known_of_the_customer_is_shown(shop: Storefront) -> None:
+    order = await shop.place(policy=enriching())
+    await order.result()
+
     await shop.record("enriched", order)
+    assert (await order.snapshot()).enrichment == EnrichmentRecord(tier="Gold", recommendations=["like PROD-001"])
 
 
-async def test_the_answers_are_shown(shop: Storefront) -> None:
-    order = await shop.place(policy=enriched())
+async def test_of_many_recommendations_the_first_are_shown(shop: Storefront) -> None:
+    lines = [a_line(line_id=f"{number:03}", unit_price_minor=1) for number in range(11)]
+    order = await shop.place(an_order_spec(lines=lines), policy=enriching())
     await order.result()
 
     enrichment = (await order.snapshot()).enrichment
 
-    assert enrichment == EnrichmentRecord(tier="Gold", recommendations=["like PROD-001"])
+    assert enrichment is not None
+    assert enrichment.recommendations == ["like PROD-001"] * 10
+
+
+async def test_no_question_about_articles_or_customers_goes_over_the_task_queue(shop: Storefront) -> None:
+    order = await shop.place(policy=enriching())
+    await order.result()
+
+    assert await order.scheduled() == ["charge_payment", "ship_line"]
+
+
+async def test_the_three_questions_are_asked_at_once(shop: Storefront, world: World) -> None:
+    holds = [world.hold(question) for question in QUESTIONS]
+    order = await shop.place(policy=enriching())
+
+    async with asyncio.timeout(20):
+        await asyncio.gather(*(hold.reached.wait() for hold in holds))
+
+    world.release_all()
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
 
 
 @pytest.mark.parametrize(
@@ -53,18 +94,29 @@ async def test_the_answers_are_shown(shop: Storefront) -> None:
         ("fetch_recommendations", EnrichmentRecord(tier="Gold")),
     ],
 )
-async def test_an_order_goes_on_without_an_answer_about_the_customer(
+async def test_an_answer_about_the_customer_that_cannot_be_had_is_left_out_after_three_attempts(
     shop: Storefront, world: World, question: str, left: EnrichmentRecord
 ) -> None:
     world.fail(question, ProviderUnavailable("down"))
-    order = await shop.place(policy=enriched(retry={"default": {"max_attempts": 1}}))
+    order = await shop.place(policy=enriching())
 
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
+
     assert (await order.snapshot()).enrichment == left
+    assert world.count(question) == 3
+
+
+async def test_a_class_with_fewer_attempts_is_obeyed(shop: Storefront, world: World) -> None:
+    world.fail("fetch_customer_profile", ProviderUnavailable("down"))
+    order = await shop.place(policy=enriching(retry={"steps": {StepName.ENRICH: {"max_attempts": 1}}}))
+
+    await order.result()
+
+    assert world.count("fetch_customer_profile") == 1
 
 
 async def test_an_order_for_more_than_there_is_fails_before_anything_is_held(shop: Storefront, world: World) -> None:
-    order = await shop.place(an_order_spec(lines=TOO_MANY), policy=enriched())
+    order = await shop.place(TOO_MANY, policy=enriching())
 
     with pytest.raises(WorkflowFailureError) as failed:
         await order.result()
@@ -74,22 +126,24 @@ async def test_an_order_for_more_than_there_is_fails_before_anything_is_held(sho
     assert world.count("reserve_stock") == 0
 
 
-async def test_the_items_are_listed_by_line_id(shop: Storefront) -> None:
-    policy = a_policy(pipeline=["Receive", "GetItems"], approval={})
-    order = await shop.place(an_order_spec(lines=[a_line(line_id="b"), a_line(line_id="a")]), policy=policy)
-    await order.result()
+async def test_no_question_is_left_behind_when_another_fails_the_order(shop: Storefront, world: World) -> None:
+    profile = world.hold("fetch_customer_profile")
+    order = await shop.place(TOO_MANY, policy=enriching())
+    await profile.reached.wait()
 
-    items = (await order.snapshot()).items
+    meanwhile = await shop.place()
+    await meanwhile.result()
+    assert list(world.ends) == [meanwhile.uid]
+    profile.release()
 
-    assert [(item.line_id, item.description) for item in items] == [("a", "a PROD-001"), ("b", "a PROD-001")]
+    with pytest.raises(WorkflowFailureError):
+        await order.result()
+    assert world.ends[order.uid] == OrderStatus.ORDER_FAILED
 
 
-async def test_the_items_follow_changed_lines(shop: Storefront) -> None:
-    policy = a_policy(pipeline=["Receive", "GetItems", "Approval"], approval={"mode": "Always"})
-    order = await shop.place(policy=policy)
-    await order.reaches(OrderStatus.AWAIT_APPROVAL)
-    lines: list[OrderLine] = [a_line(line_id="9", sku="PROD-002")]
+async def test_an_order_of_a_class_with_backorders_goes_on_to_wait_for_its_pieces(shop: Storefront) -> None:
+    order = await shop.place(TOO_MANY, policy=enriching(inventory={"on_shortage": ShortagePolicy.BACKORDER}))
 
-    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=lines))
+    snapshot = await order.reaches(OrderStatus.AWAIT_STOCK)
 
-    assert [item.sku for item in (await order.snapshot()).items] == ["PROD-002"]
+    assert snapshot.enrichment == EnrichmentRecord(tier="Gold", recommendations=["like PROD-001"])

@@ -280,3 +280,12 @@ async def test_a_change_during_a_step_is_made_before_the_next(shop: Storefront, 
         return world.on_hand["PROD-002"] == INITIAL_STOCK - 3
 
     await eventually(reserved, "the added pieces held")
+
+
+async def test_the_listed_items_follow_the_lines(shop: Storefront) -> None:
+    policy = a_policy(pipeline=["Receive", "GetItems", "Approval"], approval={"mode": "Always"})
+    order = await a_waiting_order(shop, policy=policy)
+
+    await order.update(contract.UPDATE_CHANGE_LINES, to([a_line(line_id="9", sku="PROD-002")]))
+
+    assert [item.sku for item in (await order.snapshot()).items] == ["PROD-002"]
