@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status clean demo test test-unit test-replay test-contract test-workflow \
-	test-integration bench bench-at-rest check fmt lint types imports generate check-generated lock
+	test-integration bench bench-at-rest bench-ledger check fmt lint types imports generate check-generated lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ bench: setup ## Orders end to end against the same workflow driven by a bare Tem
 
 bench-at-rest: setup ## What ten thousand finished orders cost an idle operator. Five minutes.
 	@$(BIN)/python benchmarks/at_rest.py
+
+bench-ledger: setup ## What the ledger's transactions cost on SQLite and PostgreSQL. ORDERS=n. Half a minute.
+	@$(BIN)/python benchmarks/ledger.py $(if $(ORDERS),--orders $(ORDERS))
 
 ##@ Develop
 setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.

@@ -1,32 +1,81 @@
 """Fixtures: a migrated ledger, providers that remember what they did, and a shop on both."""
 
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 
 import pytest
 from shop import Shop
 
+from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
 from order_worker.ledger import schema
 from order_worker.ledger.database import Ledger, connect
+
+_databases = count(1)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """One server for all tests; each gets a database of its own."""
+    with running(durable=False) as server:
+        yield server
+
+
+def migrate(url: str) -> None:
+    engine = connect(url)
+    schema.migrate(engine)
+    engine.dispose()
 
 
 @pytest.fixture(scope="session")
 def migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A migrated SQLite ledger to copy; migrating anew for each test would take longer than the tests."""
     path = tmp_path_factory.mktemp("ledger") / "template.db"
-    engine = connect(f"sqlite:///{path}")
-    schema.migrate(engine)
-    engine.dispose()
+    migrate(f"sqlite:///{path}")
     return path
 
 
-@pytest.fixture(params=["sqlite"])
-def ledger_url(migrated_file: Path, tmp_path: Path) -> str:
+@pytest.fixture(scope="session")
+def migrated_database(postgresql: PostgreSQL) -> str:
+    """The same on PostgreSQL."""
+    postgresql.create("migrated")
+    migrate(postgresql.url("migrated"))
+    return "migrated"
+
+
+@contextmanager
+def own_database(server: PostgreSQL, *, template: str) -> Iterator[str]:
+    name = f"test-{next(_databases)}"
+    server.create(name, template=template)
+    try:
+        yield server.url(name)
+    finally:
+        server.drop(name)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """An empty ledger of each kind of database."""
-    shutil.copy(migrated_file, tmp_path / "ledger.db")
-    return f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated_file"), tmp_path / "ledger.db")
+        yield f"sqlite:///{tmp_path / 'ledger.db'}"
+    else:
+        template = request.getfixturevalue("migrated_database")
+        with own_database(request.getfixturevalue("postgresql"), template=template) as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def bare_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without any table, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'bare.db'}"
+    else:
+        with own_database(request.getfixturevalue("postgresql"), template="template0") as url:
+            yield url
 
 
 @pytest.fixture

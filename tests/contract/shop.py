@@ -14,23 +14,29 @@ from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
 from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.shipping import LedgerShipping
+from order_worker.activities.shop_data import ShopData
 from order_worker.activities.stock import LedgerStock
+from order_worker.activities.warehouse import LedgerWarehouse
 from order_worker.bootstrap import Providers
 from order_worker.ledger import stock, tables
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_workflows.activities import (
     CancelShipment,
+    ChangeLines,
     Charge,
     CheckFraud,
     CloseOrder,
     CommitStock,
     Notice,
+    PackLines,
     ReceiveOrder,
     Refund,
     ReleaseStock,
     ReserveStock,
     Ship,
+    UnpackLines,
+    UpdateStatus,
 )
 from order_workflows.contract import OrderIdentity
 
@@ -63,6 +69,9 @@ class Buyer:
             total_minor=total_minor,
         )
 
+    def update_status(self, status: str = "Update Order Status") -> UpdateStatus:
+        return UpdateStatus(**self._effect("status"), status=status)
+
     def close(self, status: str = "Order Completed") -> CloseOrder:
         return CloseOrder(**self._effect("close"), status=status)
 
@@ -74,17 +83,33 @@ class Buyer:
     def reserve(self, quantity: int = 2, *, sku: str = SKU) -> ReserveStock:
         return ReserveStock(**self._effect("reserve"), lines=[a_line("1", quantity, sku=sku)])
 
-    def release(self) -> ReleaseStock:
-        return ReleaseStock(**self._effect("release"), reserve_operation_id=f"{self.uid}/reserve")
+    def change_lines(self, *lines: OrderLine, step: str = "lines/2", replaces: str | None = "reserve") -> ChangeLines:
+        return ChangeLines(
+            **self._effect(step),
+            lines=list(lines),
+            total_minor=sum(line.amount_minor for line in lines),
+            replaces=replaces and f"{self.uid}/{replaces}",
+        )
 
-    def commit(self) -> CommitStock:
-        return CommitStock(**self._effect("commit"), reserve_operation_id=f"{self.uid}/reserve")
+    def release(self, reservation: str = "reserve") -> ReleaseStock:
+        suffix = "" if reservation == "reserve" else f"/{reservation}"
+        return ReleaseStock(**self._effect(f"release{suffix}"), reserve_operation_id=f"{self.uid}/{reservation}")
+
+    def commit(self, reservation: str = "reserve") -> CommitStock:
+        return CommitStock(**self._effect("commit"), reserve_operation_id=f"{self.uid}/{reservation}")
 
     def charge(self, *, amount_minor: int = 750, method: str = "tok_visa", step: str = "charge") -> Charge:
         return Charge(**self._effect(step), amount_minor=amount_minor, currency="USD", method=method)
 
     def refund(self) -> Refund:
         return Refund(**self._effect("refund"), charge_operation_id=f"{self.uid}/charge", reason="Cancelled")
+
+    def pack(self, *quantities: int) -> PackLines:
+        lines = [a_line(str(number), quantity) for number, quantity in enumerate(quantities, start=1)]
+        return PackLines(**self._effect("pack"), lines=lines)
+
+    def unpack(self) -> UnpackLines:
+        return UnpackLines(**self._effect("unpack"), pack_operation_id=f"{self.uid}/pack")
 
     def ship(self, *, quantity: int = 2, postal_code: str = "12345") -> Ship:
         address = ADDRESS.model_copy(update={"postal_code": postal_code})
@@ -117,6 +142,8 @@ class Shop:
         self.stock = LedgerStock(self.ledger, self.metrics)
         self.fraud = LedgerFraudChecks(self.ledger, self.providers.fraud)
         self.payments = LedgerPayments(self.ledger, self.providers.payments, self.metrics)
+        self.shop_data = ShopData(self.providers.shop)
+        self.warehouse = LedgerWarehouse(self.ledger, self.providers.warehouse)
         self.shipping = LedgerShipping(self.ledger, self.providers.carrier)
         self.notifications = LedgerNotifications(self.ledger, self.providers.mailer, self.metrics)
 

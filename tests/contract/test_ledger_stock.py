@@ -16,7 +16,7 @@ from order_domain.errors import (
     UnknownSku,
 )
 from order_worker.ledger import tables
-from order_workflows.activities import ValidateLines
+from order_workflows.activities import CheckAvailability, ValidateLines
 
 
 async def test_reserving_moves_free_pieces(shop: Shop) -> None:
@@ -83,6 +83,25 @@ async def test_validation_names_the_lines_with_unknown_articles(shop: Shop) -> N
     lines = [a_line("1", 1), a_line("2", 1, sku="PROD-404")]
     with pytest.raises(InvalidOrder, match=r"line 2 \(PROD-404\)"):
         await shop.stock.validate(ValidateLines(lines=lines))
+
+
+async def test_free_pieces_are_available_and_stay_free(shop: Shop) -> None:
+    await shop.stock.available(CheckAvailability(lines=[a_line("1", 4), a_line("2", 6)]))
+    assert await shop.counts() == (10, 0, 0)
+
+
+async def test_availability_names_what_is_short(shop: Shop) -> None:
+    await shop.stocked(PROD_002=1)
+    lines = [a_line("1", 10), a_line("2", 2, sku="PROD-002")]
+    with pytest.raises(OutOfStock, match=r"^not enough pieces of PROD-002 \(wanted 2, free 1\)$"):
+        await shop.stock.available(CheckAvailability(lines=lines))
+
+
+async def test_reserved_pieces_are_not_available(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.stock.reserve(buyer.reserve(2))
+    with pytest.raises(OutOfStock):
+        await shop.stock.available(CheckAvailability(lines=[a_line("1", 9)]))
 
 
 async def test_releasing_twice_adds_once(shop: Shop) -> None:

@@ -70,6 +70,11 @@ class Metrics:
             "orders_notifications", "Mails to customers by result: sent or error."
         )
 
+        self._unlogged_attempts = meter.create_counter(
+            "orders_activity_attempts_unlogged",
+            "Attempts of activities that the ledger's log misses, by reason: overflow, refused or shutdown.",
+        )
+
     @contextmanager
     def payment_request(self, operation: str) -> Iterator[PaymentRequest]:
         """Counts the operation by how the block ends."""
@@ -100,3 +105,7 @@ class Metrics:
     def notification(self, result: str) -> None:
         """One mail to a customer ended so."""
         self._notifications.add(1, {"kind": "mail", "result": result})
+
+    def attempt_not_logged(self, reason: str) -> None:
+        """One attempt is missing in the log of attempts."""
+        self._unlogged_attempts.add(1, {"reason": reason})

@@ -6,7 +6,15 @@ from temporalio import activity
 
 from order_worker.ledger import orders
 from order_worker.ledger.database import Ledger
-from order_workflows.activities import CloseOrder, OrderActivities, Outcome, ReceiveOrder
+from order_workflows.activities import (
+    ChangeLines,
+    CloseOrder,
+    LinesChanged,
+    OrderActivities,
+    Outcome,
+    ReceiveOrder,
+    UpdateStatus,
+)
 
 
 class LedgerOrders(OrderActivities):
@@ -19,6 +27,16 @@ class LedgerOrders(OrderActivities):
     async def receive(self, request: ReceiveOrder) -> Outcome:
         """See the port."""
         return await self._ledger.transaction(partial(orders.receive, request=request))
+
+    @activity.defn(name="change_lines")
+    async def change_lines(self, request: ChangeLines) -> LinesChanged:
+        """See the port."""
+        return await self._ledger.transaction(partial(orders.change_lines, request=request))
+
+    @activity.defn(name="update_order_status")
+    async def update_status(self, request: UpdateStatus) -> Outcome:
+        """See the port."""
+        return await self._ledger.transaction(partial(orders.update_status, request=request))
 
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:

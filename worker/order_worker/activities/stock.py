@@ -9,6 +9,7 @@ from order_worker.ledger import stock
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_workflows.activities import (
+    CheckAvailability,
     CommitStock,
     Outcome,
     ReleaseStock,
@@ -30,6 +31,11 @@ class LedgerStock(StockActivities):
     async def validate(self, request: ValidateLines) -> Outcome:
         """See the port."""
         return await self._ledger.transaction(partial(stock.validate, request=request))
+
+    @activity.defn(name="check_availability")
+    async def available(self, request: CheckAvailability) -> Outcome:
+        """See the port."""
+        return await self._ledger.transaction(partial(stock.available, request=request))
 
     @activity.defn(name="reserve_stock")
     async def reserve(self, request: ReserveStock) -> Reserved:

@@ -5,35 +5,41 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import audit_events, orders
-from order_workflows.contract import OrderIdentity, workflow_id
+from order_workflows.contract import workflow_id
 
 GENESIS = "0" * 64
 """The `previous_hash` of an order's first event."""
 
 
-def append(tx: Connection, order: OrderIdentity, kind: str, data: dict[str, Any]) -> None:
-    """Add one event of a received order, in the transaction of what it reports. The actor is the order's workflow."""
-    head = tx.execute(
-        select(orders.c.last_seq, orders.c.last_hash).where(orders.c.uid == order.uid).with_for_update()
-    ).one()
-    seq, at, actor = head.last_seq + 1, datetime.now(UTC), workflow_id(order.namespace, order.name, order.uid)
-    sealed = _seal(order.uid, seq, at, kind, actor, data, head.last_hash)
+_ADD = insert(audit_events)
+_MOVE_ON = update(orders).where(orders.c.uid == bindparam("order"))
+
+
+def append(tx: Connection, order: LockedOrder, kind: str, data: dict[str, Any]) -> None:
+    """Add one event, in the transaction of what it reports. The actor is the order's workflow."""
+    identity = order.identity
+    seq, at = order.last_seq + 1, datetime.now(UTC)
+    actor = workflow_id(identity.namespace, identity.name, identity.uid)
+    sealed = _seal(identity.uid, seq, at, kind, actor, data, order.last_hash)
     tx.execute(
-        insert(audit_events).values(
-            order_uid=order.uid,
-            seq=seq,
-            at=at,
-            kind=kind,
-            actor=actor,
-            data=data,
-            previous_hash=head.last_hash,
-            hash=sealed,
-        )
+        _ADD,
+        {
+            "order_uid": identity.uid,
+            "seq": seq,
+            "at": at,
+            "kind": kind,
+            "actor": actor,
+            "data": data,
+            "previous_hash": order.last_hash,
+            "hash": sealed,
+        },
     )
-    tx.execute(update(orders).where(orders.c.uid == order.uid).values(last_seq=seq, last_hash=sealed, updated_at=at))
+    tx.execute(_MOVE_ON, {"order": identity.uid, "last_seq": seq, "last_hash": sealed, "updated_at": at})
+    order.last_seq, order.last_hash = seq, sealed
 
 
 def verify(tx: Connection) -> list[str]:

@@ -2,17 +2,21 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
 
-from sqlalchemy import Connection, Engine, create_engine, event, text
+import psycopg
+from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.sql.dml import ReturningInsert
 
 from order_domain.errors import LedgerUnavailable, OrderError
 from order_worker import sqlite
@@ -24,23 +28,35 @@ DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 POSTGRESQL_CONNECTIONS = 10
 
+CONNECT_SECONDS = 5
+"""How long a PostgreSQL that does not answer holds up a thread; half of what a step waits for the ledger. For a row
+that somebody else has locked the patience is the same as with SQLite."""
+
 
 def connect(url: str) -> Engine:
     """An engine for `sqlite:///file` or `postgresql://…`; opens nothing yet."""
     parsed = make_url(url)
-    is_sqlite = parsed.drivername == "sqlite"
-    connections = 1 if is_sqlite else POSTGRESQL_CONNECTIONS
-    engine = create_engine(
-        parsed.set(drivername=DRIVERS[parsed.drivername]),
-        pool_size=connections,
-        max_overflow=0,
-        pool_pre_ping=not is_sqlite,
-        connect_args={"check_same_thread": False} if is_sqlite else {},
-    )
-    if is_sqlite:
+    address = parsed.set(drivername=DRIVERS[parsed.drivername])
+    if parsed.drivername == "sqlite":
+        engine = create_engine(address, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
         event.listen(engine, "connect", _prepare_sqlite)
         event.listen(engine, "begin", _begin_immediate)
+    else:
+        engine = create_engine(
+            address,
+            pool_size=POSTGRESQL_CONNECTIONS,
+            max_overflow=0,
+            pool_pre_ping=True,
+            connect_args={"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": 1000 * CONNECT_SECONDS},
+        )
+        event.listen(engine, "connect", _prepare_postgresql)
     return engine
+
+
+def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    assert isinstance(connection, psycopg.Connection)
+    connection.execute(f"SET lock_timeout = {sqlite.BUSY_MILLISECONDS}".encode())
+    connection.commit()
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
@@ -51,6 +67,15 @@ def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) ->
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when another process wrote between.
     connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def insert_unless_present(table: Table, key: Column[str]) -> Mapping[str, ReturningInsert[tuple[str]]]:
+    """By dialect, an insert that gives the row's `key`, or no row where a unique key is there already. It waits for a
+    transaction that is about to insert the same."""
+    return {
+        "sqlite": sqlite_dialect.insert(table).on_conflict_do_nothing().returning(key),
+        "postgresql": postgresql_dialect.insert(table).on_conflict_do_nothing().returning(key),
+    }
 
 
 class Ledger:
@@ -93,7 +118,9 @@ class Ledger:
         try:
             with self._engine.begin() as connection:
                 return work(connection)
-        except (OperationalError, InterfaceError, PoolTimeout) as error:
+        except (IntegrityError, DataError):
+            raise  # the database answered, and refused what our own code asks
+        except (DBAPIError, PoolTimeout) as error:
             raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
 
     async def ping(self) -> None:

@@ -29,13 +29,14 @@ from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, select, update
 
 from order_domain import errors
 from order_domain.errors import OperationCancelled, OperationConflict, OrderError, PermanentError
 from order_worker.ledger import audit
-from order_worker.ledger.database import Ledger
-from order_worker.ledger.tables import operations, orders
+from order_worker.ledger.database import Ledger, insert_unless_present
+from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.tables import operations
 from order_workflows.activities import Outcome
 from order_workflows.contract import OrderIdentity
 
@@ -81,18 +82,17 @@ def fingerprint(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def lock_order(tx: Connection, order: OrderIdentity) -> bool:
-    """Let no other operation of this order in until the transaction ends; False if the ledger never received it."""
-    row = tx.execute(select(orders.c.uid).where(orders.c.uid == order.uid).with_for_update()).one_or_none()
-    return row is not None
+_KNOWN = select(operations).where(operations.c.operation_id == bindparam("operation"))
+_ADD = insert(operations)
+_ADD_NEW = insert_unless_present(operations, operations.c.operation_id)
+_END = update(operations).where(operations.c.operation_id == bindparam("operation"))
+_END_INTENT = _END.where(operations.c.state == State.INTENT.value)
 
 
 def recall(tx: Connection, operation: Operation) -> Known | None:
-    """What is known of `operation`, with its order locked. Raises OperationConflict for other parameters under the
-    same id, and PermanentError for an order that was never received."""
-    if not lock_order(tx, operation.order):
-        raise PermanentError(f"the ledger never received order {operation.order.uid}")
-    row = tx.execute(select(operations).where(operations.c.operation_id == operation.operation_id)).one_or_none()
+    """What is known of `operation`, whose order must be locked. Raises OperationConflict for other parameters under the
+    same id."""
+    row = tx.execute(_KNOWN, {"operation": operation.operation_id}).one_or_none()
     if row is None:
         return None
     outrun = row.params_hash is None
@@ -108,21 +108,33 @@ def _error(name: str | None, outcome: dict[str, Any] | None) -> OrderError | Non
     return kind((outcome or {}).get("message", ""))
 
 
-def settle(tx: Connection, operation: Operation, known: Known | None, outcome: Outcome | OrderError) -> None:
-    """Write how the operation ended, and its audit event. `known` is what `recall` said in this transaction."""
+def settle(
+    tx: Connection,
+    order: LockedOrder,
+    operation: Operation,
+    known: Known | None,
+    outcome: Outcome | OrderError,
+    *,
+    before: Mapping[str, JsonValue] | None = None,
+) -> None:
+    """Write how the operation ended, and its audit event. `known` is what `recall` said in this transaction, `before`
+    what the operation replaced, for the audit trail alone."""
+    ending = _ending(outcome)
+    if known is None:
+        tx.execute(_ADD, {**_opening(operation, ending["finished_at"]), **ending})
+    else:
+        tx.execute(_END, {"operation": operation.operation_id, **ending})
+    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), ending, before)
+
+
+def _ending(outcome: Outcome | OrderError) -> dict[str, Any]:
     if isinstance(outcome, OrderError):
         state, name = State.REFUSED, type(outcome).__name__
         content: dict[str, Any] = {"message": str(outcome)}
     else:
         state, name = State.DONE, None
         content = outcome.model_dump(mode="json", exclude={"attempts"}, exclude_none=True)
-    now = datetime.now(UTC)
-    ending = {"state": state, "outcome": content, "error_type": name, "finished_at": now}
-    if known is None:
-        tx.execute(insert(operations).values(**_opening(operation, now), **ending))
-    else:
-        tx.execute(update(operations).where(operations.c.operation_id == operation.operation_id).values(**ending))
-    _audit(tx, operation.order, operation.kind, operation.operation_id, dict(operation.params), ending)
+    return {"state": state, "outcome": content, "error_type": name, "finished_at": datetime.now(UTC)}
 
 
 def _opening(operation: Operation, now: datetime) -> dict[str, Any]:
@@ -136,17 +148,35 @@ def _opening(operation: Operation, now: datetime) -> dict[str, Any]:
     }
 
 
+def _intend(tx: Connection, operation: Operation) -> bool:
+    """Open the operation; False if it is known already."""
+    row = {**_opening(operation, datetime.now(UTC)), "state": State.INTENT}
+    return tx.execute(_ADD_NEW[tx.dialect.name], row).one_or_none() is not None
+
+
+def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError) -> bool:
+    """`settle` for an operation that was open when last seen; False if somebody else has closed it."""
+    ending = _ending(outcome)
+    if tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending}).rowcount == 0:
+        return False
+    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), ending)
+    return True
+
+
 def _audit(
     tx: Connection,
-    order: OrderIdentity,
+    order: LockedOrder,
     kind: str,
     operation_id: str,
     params: dict[str, Any],
     ending: dict[str, Any],
+    before: Mapping[str, JsonValue] | None = None,
 ) -> None:
     data = {"operationID": operation_id, "state": ending["state"], "params": params, **ending["outcome"]}
     if ending["error_type"]:
         data["error"] = ending["error_type"]
+    if before is not None:
+        data["before"] = dict(before)
     audit.append(tx, order, kind, data)
 
 
@@ -176,11 +206,11 @@ async def carry_out(
     """
 
     def begin(tx: Connection) -> Known | OrderError | None:
-        known = recall(tx, operation)
-        if known is None:
-            opening = _opening(operation, datetime.now(UTC))
-            tx.execute(insert(operations).values(**opening, state=State.INTENT))
+        lock(tx, operation.order)
+        if _intend(tx, operation):
             intend(tx)
+            return None
+        known = recall(tx, operation)
         return known if known is None or known.error is None else known.error
 
     known = await ledger.transaction(begin)
@@ -199,10 +229,11 @@ async def carry_out(
         answer = refusal
 
     def finish(tx: Connection) -> R | OrderError:
-        latest = recall(tx, operation)
-        if latest is not None and latest.state is not State.INTENT:
+        order = lock(tx, operation.order)
+        if not _close_intent(tx, order, operation, answer):
+            latest = recall(tx, operation)
+            assert latest is not None
             return latest.error or outcome_type.model_validate(latest.outcome)
-        settle(tx, operation, latest, answer)
         if not isinstance(answer, OrderError):
             book(tx, answer)
         return answer
@@ -220,10 +251,11 @@ async def ask(ledger: Ledger, operation: Operation, outcome_type: type[R], call:
         answer = refusal
 
     def write(tx: Connection) -> R | OrderError:
+        order = lock(tx, operation.order)
         known = recall(tx, operation)
         if known is not None:
             return known.error or outcome_type.model_validate(known.outcome)
-        settle(tx, operation, None, answer)
+        settle(tx, order, operation, None, answer)
         return answer
 
     return await ledger.transaction(write)
@@ -246,17 +278,17 @@ async def undo(
     """
 
     def begin(tx: Connection) -> Settled[R] | None:
-        if not lock_order(tx, operation.order):
+        order = lock_if_received(tx, operation.order)
+        if order is None:
             return Settled(nothing, replayed=False)
         known = recall(tx, operation)
         if known is not None and known.state is State.DONE:
             return Settled(outcome_type.model_validate(known.outcome), replayed=True)
-        if prevent(tx, operation.order, target_id):
-            settle(tx, operation, known, nothing)
+        if prevent(tx, order, target_id):
+            settle(tx, order, operation, known, nothing)
             return Settled(nothing, replayed=False)
         if known is None:
-            opening = _opening(operation, datetime.now(UTC))
-            tx.execute(insert(operations).values(**opening, state=State.INTENT))
+            _intend(tx, operation)
         return None
 
     settled = await ledger.transaction(begin)
@@ -266,26 +298,28 @@ async def undo(
     reversed_now = await call()
 
     def finish(tx: Connection) -> R:
+        order = lock(tx, operation.order)
         latest = recall(tx, operation)
         if latest is not None and latest.state is State.DONE:
             return outcome_type.model_validate(latest.outcome)
         if reversed_now is None:
-            _close_target(tx, operation.order, target_id, _cancelled(target_id))
-            settle(tx, operation, latest, nothing)
+            _close_target(tx, order, target_id, _cancelled(target_id))
+            settle(tx, order, operation, latest, nothing)
             return nothing
         target, outcome = reversed_now
-        _close_target(tx, operation.order, target_id, target)
-        settle(tx, operation, latest, outcome)
+        _close_target(tx, order, target_id, target)
+        settle(tx, order, operation, latest, outcome)
         book(tx, target, outcome)
         return outcome
 
     return Settled(await ledger.transaction(finish), replayed=False)
 
 
-def prevent(tx: Connection, order: OrderIdentity, target_id: str) -> bool:
+def prevent(tx: Connection, order: LockedOrder, target_id: str) -> bool:
     """True if the operation has no effect and, from now on, never can: it was refused, or it was not begun and is
     refused hereby. False if it is done or under way. Raises OperationConflict if it belongs to another order."""
-    target = tx.execute(select(operations).where(operations.c.operation_id == target_id)).one_or_none()
+    uid = order.identity.uid
+    target = tx.execute(_KNOWN, {"operation": target_id}).one_or_none()
     if target is None:
         now = datetime.now(UTC)
         ending = {
@@ -294,14 +328,11 @@ def prevent(tx: Connection, order: OrderIdentity, target_id: str) -> bool:
             "error_type": OperationCancelled.__name__,
             "finished_at": now,
         }
-        tx.execute(
-            insert(operations).values(
-                operation_id=target_id, order_uid=order.uid, kind="prevented", created_at=now, **ending
-            )
-        )
+        opening = {"operation_id": target_id, "order_uid": uid, "kind": "prevented", "created_at": now}
+        tx.execute(_ADD, {**opening, **ending})
         _audit(tx, order, "prevented", target_id, {}, ending)
         return True
-    if target.order_uid != order.uid:
+    if target.order_uid != uid:
         raise OperationConflict(f"operation {target_id} belongs to order {target.order_uid}")
     return bool(target.state == State.REFUSED)
 
@@ -310,9 +341,9 @@ def _cancelled(target_id: str) -> OperationCancelled:
     return OperationCancelled(f"operation {target_id} was undone before it happened")
 
 
-def _close_target(tx: Connection, order: OrderIdentity, target_id: str, outcome: Outcome | OrderError) -> None:
+def _close_target(tx: Connection, order: LockedOrder, target_id: str, outcome: Outcome | OrderError) -> None:
     """Close an intent whose attempt never reported, with what the provider's undo said about it."""
-    row = tx.execute(select(operations).where(operations.c.operation_id == target_id)).one()
+    row = tx.execute(_KNOWN, {"operation": target_id}).one()
     if row.state == State.INTENT:
-        target = Operation(order, target_id, row.kind, row.params)
-        settle(tx, target, Known(State.INTENT, {}, None), outcome)
+        target = Operation(order.identity, target_id, row.kind, row.params)
+        settle(tx, order, target, Known(State.INTENT, {}, None), outcome)

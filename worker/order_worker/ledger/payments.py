@@ -1,49 +1,47 @@
 """What was taken from the customer and given back, per order."""
 
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, bindparam, select, update
 
 from order_domain.errors import OperationConflict
+from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.tables import payments
 from order_workflows.activities import Charge, Receipt, Refunded
+
+_CHARGE = select(payments.c.charge_operation_id).where(payments.c.order_uid == bindparam("order"))
+_INTEND = insert_unless_present(payments, payments.c.order_uid)
+_BOOK = update(payments).where(payments.c.order_uid == bindparam("order"))
+
+
+def charge_of(tx: Connection, order_uid: str) -> str | None:
+    """Id of the operation that charges, or tried to charge, this order."""
+    return tx.execute(_CHARGE, {"order": order_uid}).scalar_one_or_none()
 
 
 def intend_charge(tx: Connection, request: Charge) -> None:
     """Note how much may be taken at most. Raises OperationConflict if another operation charges this order."""
-    other = tx.execute(
-        select(payments.c.charge_operation_id).where(payments.c.order_uid == request.order.uid)
-    ).scalar_one_or_none()
-    if other is not None:
+    row = {
+        "order_uid": request.order.uid,
+        "charge_operation_id": request.operation_id,
+        "currency": request.currency,
+        "total_minor": request.amount_minor,
+        "captured_minor": 0,
+        "refunded_minor": 0,
+    }
+    if tx.execute(_INTEND[tx.dialect.name], row).one_or_none() is None:
+        other = charge_of(tx, request.order.uid)
         raise OperationConflict(f"order {request.order.uid} is charged by operation {other} already")
-    tx.execute(
-        insert(payments).values(
-            order_uid=request.order.uid,
-            charge_operation_id=request.operation_id,
-            currency=request.currency,
-            total_minor=request.amount_minor,
-            captured_minor=0,
-            refunded_minor=0,
-        )
-    )
 
 
 def book_charge(tx: Connection, order_uid: str, receipt: Receipt) -> None:
     """Note what was taken."""
-    tx.execute(
-        update(payments)
-        .where(payments.c.order_uid == order_uid)
-        .values(captured_minor=receipt.captured_minor, transaction_id=receipt.transaction_id)
-    )
+    tx.execute(_BOOK, {"order": order_uid, **_taken(receipt)})
 
 
 def book_refund(tx: Connection, order_uid: str, receipt: Receipt, refunded: Refunded) -> None:
     """Note what was given back, and what the provider says it had taken, in case the charge never reported."""
-    tx.execute(
-        update(payments)
-        .where(payments.c.order_uid == order_uid)
-        .values(
-            captured_minor=receipt.captured_minor,
-            transaction_id=receipt.transaction_id,
-            refunded_minor=refunded.refunded_minor,
-            refund_id=refunded.refund_id,
-        )
-    )
+    given_back = {"refunded_minor": refunded.refunded_minor, "refund_id": refunded.refund_id}
+    tx.execute(_BOOK, {"order": order_uid, **_taken(receipt), **given_back})
+
+
+def _taken(receipt: Receipt) -> dict[str, int | str]:
+    return {"captured_minor": receipt.captured_minor, "transaction_id": receipt.transaction_id}

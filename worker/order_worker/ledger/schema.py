@@ -7,7 +7,13 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, func, select, text
+from sqlalchemy.exc import OperationalError
+
+from order_domain.errors import LedgerUnavailable
+
+_MIGRATION_LOCK = int.from_bytes(b"order")
+"""PostgreSQL's advisory locks are known by a number that all programs of a database agree on."""
 
 
 class SchemaMismatch(Exception):
@@ -23,13 +29,20 @@ def _scripts() -> Config:
 
 def migrate(engine: Engine) -> str:
     """Apply all missing migrations in one transaction and return the revision reached. Raises SchemaMismatch if the
-    database is newer than this code."""
+    database is newer than this code, LedgerUnavailable if it does not answer. Of two at once, one waits and finds
+    nothing left to do."""
     config = _scripts()
-    with engine.begin() as connection:
-        config.attributes["connection"] = connection
-        _refuse_newer(connection, ScriptDirectory.from_config(config))
-        command.upgrade(config, "head")
-        return str(MigrationContext.configure(connection).get_current_revision())
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":  # on SQLite every transaction has the file to itself
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
+                connection.execute(select(func.pg_advisory_xact_lock(_MIGRATION_LOCK)))
+            config.attributes["connection"] = connection
+            _refuse_newer(connection, ScriptDirectory.from_config(config))
+            command.upgrade(config, "head")
+            return str(MigrationContext.configure(connection).get_current_revision())
+    except OperationalError as error:
+        raise LedgerUnavailable("the ledger cannot be migrated now") from error
 
 
 def check(connection: Connection) -> None:

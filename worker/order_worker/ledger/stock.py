@@ -2,126 +2,109 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from order_domain.errors import InvalidOrder, OrderError, OutOfStock, PermanentError, UnknownSku
+from order_domain.errors import InvalidOrder, OperationConflict, OrderError, OutOfStock, PermanentError, UnknownSku
 from order_domain.order import OrderLine
-from order_worker.ledger.operations import Operation, lock_order, prevent, recall, settle
-from order_worker.ledger.tables import reservations, stock
-from order_workflows.activities import CommitStock, Outcome, ReleaseStock, Reserved, ReserveStock, ValidateLines
+from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operations import Operation, prevent, recall, settle
+from order_worker.ledger.tables import operations, reservations, stock
+from order_workflows.activities import (
+    CheckAvailability,
+    CommitStock,
+    Outcome,
+    ReleaseStock,
+    Reserved,
+    ReserveStock,
+    ValidateLines,
+)
+
+_NAMED = stock.c.sku.in_(bindparam("skus", expanding=True))
+_PRESENT = select(stock.c.sku).where(_NAMED)
+_FREE = select(stock.c.sku, stock.c.on_hand).where(_NAMED).order_by(stock.c.sku)
+_LOCK_FREE = _FREE.with_for_update()
+_MOVE = (
+    update(stock)
+    .where(stock.c.sku == bindparam("article"))
+    .values(
+        on_hand=stock.c.on_hand + bindparam("to_on_hand", type_=stock.c.on_hand.type),
+        reserved=stock.c.reserved + bindparam("to_reserved", type_=stock.c.reserved.type),
+        sold=stock.c.sold + bindparam("to_sold", type_=stock.c.sold.type),
+    )
+)
+_RESERVATION = (
+    select(reservations, operations.c.order_uid)
+    .join(operations, operations.c.operation_id == reservations.c.operation_id)
+    .where(reservations.c.operation_id == bindparam("reservation"))
+)
+_HOLD = insert(reservations)
+_END = update(reservations).where(reservations.c.operation_id == bindparam("reservation"))
 
 
 def validate(tx: Connection, request: ValidateLines) -> Outcome | OrderError:
     """Refuses lines whose article the ledger does not have."""
-    known = set(tx.scalars(select(stock.c.sku).where(stock.c.sku.in_(_pieces(request.lines)))))
-    unknown = [f"line {line.line_id} ({line.sku})" for line in request.lines if line.sku not in known]
-    return InvalidOrder(f"unknown article in {', '.join(unknown)}") if unknown else Outcome()
+    return unknown_article(tx, request.lines) or Outcome()
+
+
+def unknown_article(tx: Connection, lines: Iterable[OrderLine]) -> InvalidOrder | None:
+    """Names the lines whose article the ledger does not have."""
+    present = set(tx.scalars(_PRESENT, {"skus": list({line.sku for line in lines})}))
+    unknown = [f"line {line.line_id} ({line.sku})" for line in lines if line.sku not in present]
+    return InvalidOrder(f"unknown article in {', '.join(unknown)}") if unknown else None
+
+
+def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderError:
+    """Whether enough pieces are free now. The next moment it may be otherwise: only `reserve` holds them."""
+    wanted = pieces(request.lines)
+    return _refusal(wanted, _read_free(tx, wanted)) or Outcome()
 
 
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     """Hold all lines or none. A refusal is final for this operation id, even if pieces come in later."""
-    wanted = _pieces(request.lines)
+    wanted = pieces(request.lines)
     operation = Operation(request.order, request.operation_id, "reserve", {"pieces": dict(wanted)})
+    order = lock(tx, request.order)
     known = recall(tx, operation)
     if known is not None:
         return known.error or Reserved.model_validate(known.outcome)
-    shortage = _shortage(tx, wanted)
-    if shortage is not None:
-        settle(tx, operation, None, shortage)
-        return shortage
-    reserved = Reserved(reservation_id=_reservation_id(request.operation_id))
-    settle(tx, operation, None, reserved)
-    tx.execute(
-        insert(reservations),
-        [
-            {"operation_id": request.operation_id, "sku": sku, "quantity": quantity, "state": "held"}
-            for sku, quantity in wanted.items()
-        ],
-    )
-    _move(tx, wanted, on_hand=-1, reserved=1)
+    refusal = shortage(tx, wanted)
+    if refusal is not None:
+        settle(tx, order, operation, None, refusal)
+        return refusal
+    reserved = Reserved(reservation_id=reservation_id(request.operation_id))
+    settle(tx, order, operation, None, reserved)
+    hold(tx, request.operation_id, wanted)
     return reserved
 
 
-def _pieces(lines: Iterable[OrderLine]) -> dict[str, int]:
-    pieces: Counter[str] = Counter()
-    for line in lines:
-        pieces[line.sku] += line.quantity
-    return dict(sorted(pieces.items()))
-
-
-def _reservation_id(operation_id: str) -> str:
-    return f"RES-{hashlib.sha256(operation_id.encode()).hexdigest()[:12]}"
-
-
-def _shortage(tx: Connection, wanted: Mapping[str, int]) -> UnknownSku | OutOfStock | None:
-    free = {
-        row.sku: row.on_hand
-        for row in tx.execute(
-            select(stock.c.sku, stock.c.on_hand).where(stock.c.sku.in_(wanted)).order_by(stock.c.sku).with_for_update()
-        )
-    }
-    unknown = [sku for sku in wanted if sku not in free]
-    if unknown:
-        return UnknownSku(f"not in stock ledger: {', '.join(unknown)}")
-    short = [f"{sku} (wanted {wanted[sku]}, free {free[sku]})" for sku in wanted if free[sku] < wanted[sku]]
-    return OutOfStock(f"not enough pieces of {', '.join(short)}") if short else None
-
-
-def _move(tx: Connection, pieces: Mapping[str, int], *, on_hand: int = 0, reserved: int = 0, sold: int = 0) -> None:
-    """Each of the three counts changes by its factor times the pieces."""
-    if not pieces:
-        return
-    tx.execute(
-        update(stock)
-        .where(stock.c.sku == bindparam("key"))
-        .values(
-            on_hand=stock.c.on_hand + on_hand * bindparam("pieces"),
-            reserved=stock.c.reserved + reserved * bindparam("pieces"),
-            sold=stock.c.sold + sold * bindparam("pieces"),
-        ),
-        [{"key": sku, "pieces": quantity} for sku, quantity in sorted(pieces.items())],
-    )
-
-
 def release(tx: Connection, request: ReleaseStock) -> Outcome | OrderError:
-    """Give held pieces back. A reservation that never happened cannot happen afterwards either. Raises PermanentError
-    for pieces that are sold already."""
-    if not lock_order(tx, request.order):
+    """Give held pieces back. A reservation that never happened cannot happen afterwards either; one whose pieces were
+    given back for other lines has none left. Raises PermanentError for pieces that are sold already."""
+    order = lock_if_received(tx, request.order)
+    if order is None:
         return Outcome()
     operation = Operation(request.order, request.operation_id, "release", {"reservation": request.reserve_operation_id})
-    known = recall(tx, operation)
-    if known is None:
-        if not prevent(tx, request.order, request.reserve_operation_id):
-            _move(tx, _held(tx, request.reserve_operation_id, becoming="released"), on_hand=1, reserved=-1)
-        settle(tx, operation, None, Outcome())
+    if recall(tx, operation) is None:
+        if not prevent(tx, order, request.reserve_operation_id):
+            reservation = _read(tx, order, request.reserve_operation_id)
+            give_back(tx, request.reserve_operation_id, _still_held(reservation, or_already="released"))
+        settle(tx, order, operation, None, Outcome())
     return Outcome()
 
 
 def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     """Turn held pieces into sold ones. Raises PermanentError for pieces that are not held."""
     operation = Operation(request.order, request.operation_id, "commit", {"reservation": request.reserve_operation_id})
-    known = recall(tx, operation)
-    if known is None:
-        _move(tx, _held(tx, request.reserve_operation_id, becoming="committed"), reserved=-1, sold=1)
-        settle(tx, operation, None, Outcome())
+    order = lock(tx, request.order)
+    if recall(tx, operation) is None:
+        sold = held(tx, order, request.reserve_operation_id, or_already="committed")
+        _end(tx, request.reserve_operation_id, sold, "committed")
+        _move(tx, sold, reserved=-1, sold=1)
+        settle(tx, order, operation, None, Outcome())
     return Outcome()
-
-
-def _held(tx: Connection, reserve_operation_id: str, *, becoming: str) -> dict[str, int]:
-    """The pieces of a reservation that are still held, which end up in the state `becoming`."""
-    rows = tx.execute(select(reservations).where(reservations.c.operation_id == reserve_operation_id)).all()
-    if not rows:
-        raise PermanentError(f"nothing is reserved under {reserve_operation_id}")
-    if any(row.state not in ("held", becoming) for row in rows):
-        raise PermanentError(f"reservation {reserve_operation_id} is {rows[0].state} and cannot become {becoming}")
-    tx.execute(
-        update(reservations)
-        .where(reservations.c.operation_id == reserve_operation_id, reservations.c.state == "held")
-        .values(state=becoming)
-    )
-    return {row.sku: row.quantity for row in rows if row.state == "held"}
 
 
 def ensure(tx: Connection, wanted: Mapping[str, int]) -> dict[str, bool]:
@@ -138,3 +121,102 @@ def ensure(tx: Connection, wanted: Mapping[str, int]) -> dict[str, bool]:
             ],
         )
     return {sku: sku in missing for sku in wanted}
+
+
+def pieces(lines: Iterable[OrderLine]) -> dict[str, int]:
+    """How many of each article, in the order of the SKUs."""
+    wanted: Counter[str] = Counter()
+    for line in lines:
+        wanted[line.sku] += line.quantity
+    return dict(sorted(wanted.items()))
+
+
+def reservation_id(operation_id: str) -> str:
+    """The name under which people know the reservation."""
+    return f"RES-{hashlib.sha256(operation_id.encode()).hexdigest()[:12]}"
+
+
+def shortage(
+    tx: Connection, wanted: Mapping[str, int], *, given_back: Mapping[str, int] | None = None
+) -> UnknownSku | OutOfStock | None:
+    """Why `wanted` cannot be held, if the pieces `given_back` were free. Locks both articles until the transaction
+    ends."""
+    returned = given_back or {}
+    free = _read_free(tx, {*wanted, *returned}, lock=True)
+    return _refusal(wanted, {sku: count + returned.get(sku, 0) for sku, count in free.items()})
+
+
+def hold(tx: Connection, operation_id: str, wanted: Mapping[str, int]) -> None:
+    """Reserve the pieces, whose articles must be locked, under an operation that is written already."""
+    tx.execute(
+        _HOLD,
+        [
+            {"operation_id": operation_id, "sku": sku, "quantity": quantity, "state": "held"}
+            for sku, quantity in wanted.items()
+        ],
+    )
+    _move(tx, wanted, on_hand=-1, reserved=1)
+
+
+def held(tx: Connection, order: LockedOrder, reservation: str, *, or_already: str | None = None) -> dict[str, int]:
+    """The pieces of a reservation; none if they are `or_already`. Raises PermanentError for a reservation that is
+    neither, or that never was."""
+    rows = _read(tx, order, reservation)
+    if not rows:
+        raise PermanentError(f"nothing is reserved under {reservation}")
+    return _still_held(rows, or_already=or_already)
+
+
+def give_back(tx: Connection, reservation: str, returned: Mapping[str, int]) -> None:
+    """Free the pieces that a reservation still holds."""
+    _end(tx, reservation, returned, "released")
+    _move(tx, returned, on_hand=1, reserved=-1)
+
+
+def _read(tx: Connection, order: LockedOrder, reservation: str) -> Sequence[Row[Any]]:
+    rows = tx.execute(_RESERVATION, {"reservation": reservation}).all()
+    if any(row.order_uid != order.identity.uid for row in rows):
+        raise OperationConflict(f"reservation {reservation} belongs to order {rows[0].order_uid}")
+    return rows
+
+
+def _still_held(rows: Sequence[Row[Any]], *, or_already: str | None) -> dict[str, int]:
+    for row in rows:
+        if row.state not in ("held", or_already):
+            raise PermanentError(f"reservation {row.operation_id} is {row.state}, no longer held")
+    return {row.sku: row.quantity for row in rows if row.state == "held"}
+
+
+def _end(tx: Connection, reservation: str, ended: Mapping[str, int], state: str) -> None:
+    if ended:
+        tx.execute(_END, {"reservation": reservation, "state": state})
+
+
+def _read_free(tx: Connection, skus: Iterable[str], *, lock: bool = False) -> dict[str, int]:
+    statement = _LOCK_FREE if lock else _FREE
+    return {row.sku: row.on_hand for row in tx.execute(statement, {"skus": list(skus)})}
+
+
+def _refusal(wanted: Mapping[str, int], free: Mapping[str, int]) -> UnknownSku | OutOfStock | None:
+    unknown = [sku for sku in wanted if sku not in free]
+    if unknown:
+        return UnknownSku(f"not in stock ledger: {', '.join(unknown)}")
+    short = [f"{sku} (wanted {wanted[sku]}, free {free[sku]})" for sku in wanted if free[sku] < wanted[sku]]
+    return OutOfStock(f"not enough pieces of {', '.join(short)}") if short else None
+
+
+def _move(tx: Connection, moved: Mapping[str, int], *, on_hand: int = 0, reserved: int = 0, sold: int = 0) -> None:
+    """Each of the three counts changes by its factor times the pieces."""
+    if moved:
+        tx.execute(
+            _MOVE,
+            [
+                {
+                    "article": sku,
+                    "to_on_hand": on_hand * count,
+                    "to_reserved": reserved * count,
+                    "to_sold": sold * count,
+                }
+                for sku, count in sorted(moved.items())
+            ],
+        )

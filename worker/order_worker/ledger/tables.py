@@ -12,6 +12,7 @@ from sqlalchemy import (
     Column,
     DateTime,
     Dialect,
+    Double,
     ForeignKey,
     Integer,
     MetaData,
@@ -147,3 +148,25 @@ audit_events = Table(
     Column("hash", String(64), nullable=False),
 )
 """Append-only; `audit.verify` finds a row that was changed, removed or added later."""
+
+activity_attempts = Table(
+    "activity_attempts",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    # No foreign key, and null outside of an order's workflow: a duplicate has attempts but no row in `orders`.
+    Column("order_uid", String(64), index=True),
+    Column("workflow_id", Text, nullable=False),
+    Column("run_id", String(64), nullable=False),
+    Column("activity", String(64), nullable=False),
+    Column("activity_id", String(64), nullable=False),
+    # What the attempts of one effect share: a local activity that waits long for its next attempt changes its id.
+    Column("operation_id", String(200)),
+    Column("attempt", Integer, nullable=False),
+    Column("status", String(9), nullable=False),
+    Column("error_type", String(64)),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("duration_ms", Double, nullable=False),
+    Column("worker", String(255), nullable=False),
+    CheckConstraint("status IN ('completed', 'failed', 'timed_out', 'cancelled')", name="status"),
+)
+"""The log of attempts, read through the views `order_retry_summary` and `activity_performance`."""

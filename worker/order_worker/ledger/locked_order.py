@@ -1,0 +1,42 @@
+"""The row of one order, locked: what every transaction about an order begins with."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import Connection, bindparam, select
+
+from order_domain.errors import PermanentError
+from order_worker.ledger.tables import orders
+from order_workflows.contract import OrderIdentity
+
+
+@dataclass
+class LockedOrder:
+    """One order, which nobody else changes until the transaction ends."""
+
+    identity: OrderIdentity
+    status: str
+    total_minor: int
+    last_seq: int
+    last_hash: str
+    """The end of the audit chain; `audit.append` moves it on."""
+
+
+_LOCK = (
+    select(orders.c.status, orders.c.total_minor, orders.c.last_seq, orders.c.last_hash)
+    .where(orders.c.uid == bindparam("order"))
+    .with_for_update()
+)
+
+
+def lock_if_received(tx: Connection, identity: OrderIdentity) -> LockedOrder | None:
+    """Let no other operation of this order in until the transaction ends; None if the ledger never received it."""
+    row = tx.execute(_LOCK, {"order": identity.uid}).one_or_none()
+    return None if row is None else LockedOrder(identity, row.status, row.total_minor, row.last_seq, row.last_hash)
+
+
+def lock(tx: Connection, identity: OrderIdentity) -> LockedOrder:
+    """The same for an order that must be there. Raises PermanentError if the ledger never received it."""
+    order = lock_if_received(tx, identity)
+    if order is None:
+        raise PermanentError(f"the ledger never received order {identity.uid}")
+    return order
