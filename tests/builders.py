@@ -10,7 +10,7 @@ from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import OrderSnapshot
 from order_operator.observation import Observation
 from order_operator.resource import OrderResource
-from order_workflows.contract import OrderIdentity, OrderInput, RunKey, workflow_id
+from order_workflows.contract import REVISION, OrderIdentity, OrderInput, RunKey, workflow_id
 
 NAMESPACE = "shop"
 NAME = "order-1"
@@ -68,6 +68,7 @@ def an_order_input(*, uid: str = UID, name: str = NAME, **changes: object) -> Or
         "class_generation": 1,
         "policy": a_policy(),
         "generation": 1,
+        "revision": REVISION,
     }
     return OrderInput.model_validate({**fields, **changes})
 

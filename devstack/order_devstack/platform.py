@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from order_devstack import control_plane
@@ -17,13 +18,17 @@ from order_devstack.ports import HOST
 from order_devstack.probes import http_ok
 from order_devstack.processes import Service
 from order_devstack.temporal_server import NAMESPACE as TEMPORAL_NAMESPACE
+from order_devstack.temporal_server import SHIPPING_NAMESPACE, ensure_nexus_endpoint
+from order_domain.policy import ShippingPolicy
+from order_worker.settings import Role
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 CHARTS = _CHECKOUT / "charts"
 _LEDGER_SOURCE = _CHECKOUT / "worker" / "order_worker" / "ledger"
 NAMESPACE = "order-platform"
-# Enough that a benchmark does not run out; samples and demo orders use these items.
-STOCK = {"PROD-001": 100_000, "PROD-002": 100_000, "PROD-003": 100_000}
+# Enough that a benchmark does not run out; samples and demo orders use these items. The last three are the articles of
+# the class scenario-demo.
+STOCK = dict.fromkeys(("PROD-001", "PROD-002", "PROD-003", "654300", "654321", "654322"), 100_000)
 _LINES_OF_OUTPUT_SHOWN = 15
 _SERVED_SECONDS = 30.0
 
@@ -105,7 +110,40 @@ def operator(
 
 
 def worker(root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str]) -> Service:
-    """The worker on the embedded ledger, with stock to sell."""
+    """The worker for orders on the embedded ledger, with stock to sell."""
+    return _worker("worker", {"ORDER_WORKER_ROLES": Role.ORDERS}, root, ports, environment, extra)
+
+
+def shipping_worker(
+    root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str]
+) -> Service:
+    """The worker for shipments that are child workflows of their orders."""
+    return _worker("shipping-worker", {"ORDER_WORKER_ROLES": Role.SHIPPING}, root, ports, environment, extra)
+
+
+def nexus_worker(
+    root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str], temporal: Run
+) -> Service:
+    """The worker for shipments behind the Nexus endpoint, in a Temporal namespace of their own."""
+    variables = {"ORDER_WORKER_ROLES": Role.SHIPPING, "TEMPORAL_NAMESPACE": SHIPPING_NAMESPACE}
+    service = _worker("nexus-worker", variables, root, ports, environment, extra)
+    default = ShippingPolicy()
+
+    def prepare() -> None:
+        service.prepare()
+        ensure_nexus_endpoint(temporal, default.endpoint, default.task_queue)
+
+    return replace(service, prepare=prepare)
+
+
+def _worker(
+    name: str,
+    own: Mapping[str, str],
+    root: Path,
+    ports: Mapping[str, int],
+    environment: Mapping[str, str],
+    extra: Mapping[str, str],
+) -> Service:
     data = root / "data"
     ledger = data / "ledger.db"
     variables = {
@@ -113,8 +151,9 @@ def worker(root: Path, ports: Mapping[str, int], environment: Mapping[str, str],
         **_temporal(ports),
         "ORDER_LEDGER_URL": f"sqlite:///{ledger}",
         "ORDER_WORKER_PROVIDER_STORE": str(data / "providers.db"),
-        "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports['worker-metrics']}",
-        "ORDER_WORKER_HEALTH_ADDRESS": f"{HOST}:{ports['worker-health']}",
+        "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports[f'{name}-metrics']}",
+        "ORDER_WORKER_HEALTH_ADDRESS": f"{HOST}:{ports[f'{name}-health']}",
+        **own,
         **extra,
     }
 
@@ -134,9 +173,9 @@ def worker(root: Path, ports: Mapping[str, int], environment: Mapping[str, str],
     return Service(
         command=_python("order_worker"),
         environment=variables,
-        ports=[ports["worker-metrics"], ports["worker-health"]],
+        ports=[ports[f"{name}-metrics"], ports[f"{name}-health"]],
         prepare=prepare_ledger,
-        answers=lambda: http_ok(ports["worker-health"], "/readyz"),
+        answers=lambda: http_ok(ports[f"{name}-health"], "/readyz"),
     )
 
 

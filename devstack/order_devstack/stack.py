@@ -18,13 +18,14 @@ from order_devstack.ports import HOST
 from order_devstack.processes import DetachedProcess, Service, State
 
 SERVERS = ("etcd", "kube-apiserver", "temporal")
-PLATFORM = ("operator", "worker")
+PLATFORM = ("operator", "worker", "shipping-worker", "nexus-worker")
 PROCESSES = SERVERS + PLATFORM
 """In the order of their start; they stop the other way round: an API server hangs without its etcd."""
 
 _PORTS = (
     *("etcd", "etcd-peer", "kube-apiserver", "temporal", "temporal-ui"),
     *("operator-metrics", "operator-probes", "worker-metrics", "worker-health"),
+    *("shipping-worker-metrics", "shipping-worker-health", "nexus-worker-metrics", "nexus-worker-health"),
 )
 # A process that runs but is not ready may only be busy, or have just got its etcd back (gRPC redials within 5 s).
 _RECOVERY_SECONDS = 15.0
@@ -48,7 +49,7 @@ class ProcessStatus:
 
 
 class Stack:
-    """etcd, kube-apiserver, temporal, operator and worker of one state directory.
+    """etcd, kube-apiserver, temporal, operator and workers of one state directory.
 
     Every method is idempotent and may follow a crash at any point. Methods that change something exclude each other
     across processes. They block; all raise DevstackError.
@@ -93,10 +94,10 @@ class Stack:
     def addresses(self) -> dict[str, str]:
         """Where the stack listens, by name: host:port for `temporal`, else a URL. Empty before the first start."""
         known = ports.load(self._ports_file)
-        paths = {"operator-metrics": "/metrics", "worker-metrics": "/metrics"}
         schemes = {"kube-apiserver": "https://", "temporal": "", "etcd-peer": ""}
         return {
-            name: f"{schemes.get(name, 'http://')}{HOST}:{port}{paths.get(name, '')}" for name, port in known.items()
+            name: f"{schemes.get(name, 'http://')}{HOST}:{port}{'/metrics' if name.endswith('-metrics') else ''}"
+            for name, port in known.items()
         }
 
     def pid(self, name: str) -> int | None:
@@ -291,6 +292,10 @@ class Stack:
                 return platform.operator(self.root, known, base, extra, self.kubectl)
             case "worker":
                 return platform.worker(self.root, known, base, extra)
+            case "shipping-worker":
+                return platform.shipping_worker(self.root, known, base, extra)
+            case "nexus-worker":
+                return platform.nexus_worker(self.root, known, base, extra, self.temporal)
         raise AssertionError(name)
 
     def _address(self, name: str) -> str:

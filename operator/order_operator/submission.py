@@ -17,6 +17,7 @@ from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_UID,
     ORDER_CLUSTER,
+    REVISION,
     WORKFLOW_TYPE,
     OrderIdentity,
     OrderInput,
@@ -30,6 +31,7 @@ from order_workflows.contract import (
 def order_input(order: OrderResource, order_class: OrderClass, cluster: str) -> OrderInput:
     """What the workflow of `order` starts with. Raises InvalidSpec."""
     return OrderInput(
+        revision=REVISION,
         identity=OrderIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
         spec=order.parse_spec(),
         class_name=order_class.name,

@@ -11,6 +11,7 @@ from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
 from order_operator.settings import Settings as OperatorSettings
+from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -89,7 +90,7 @@ LEADER_RULES = {
 
 def order_rules(namespace: str) -> set[str]:
     return {
-        f"{namespace}/order-platform-operator: get,list,watch,patch on order-platform.dev/orders",
+        f"{namespace}/order-platform-operator: get,list,watch,patch,delete on order-platform.dev/orders",
         f"{namespace}/order-platform-operator: patch on order-platform.dev/orders/status",
         f"{namespace}/order-platform-operator: create on events.k8s.io/events",
     }
@@ -224,6 +225,32 @@ def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
     assert orders["spec"]["selector"] != shipping["spec"]["selector"]
 
 
+def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: Render) -> None:
+    workers = [
+        {"name": "orders", "taskQueue": "orders", "roles": ["orders"]},
+        {"name": "nexus", "taskQueue": "shipping", "roles": ["shipping"], "temporalNamespace": "shipping"},
+    ]
+    manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
+
+    for name, role, queue, namespace in (
+        ("orders", Role.ORDERS, "orders", "default"),
+        ("nexus", Role.SHIPPING, "shipping", "shipping"),
+    ):
+        [container] = pod(only(manifests, "Deployment", f"order-platform-worker-{name}"))["containers"]
+        variables = {key: value for key, value in environment(container).items() if value is not None}
+        settings = WorkerSettings.from_environment(variables)
+        assert (settings.roles, settings.task_queue) == ({role}, queue)
+        assert variables["TEMPORAL_NAMESPACE"] == namespace
+
+
+def test_a_worker_without_roles_has_all(render: Render) -> None:
+    manifests = render("order-platform", {"workers": [{"name": "all", "taskQueue": "orders"}]})
+
+    [container] = pod(only(manifests, "Deployment", "order-platform-worker-all"))["containers"]
+    variables = {key: value for key, value in environment(container).items() if value is not None}
+    assert WorkerSettings.from_environment(variables).roles == set(Role)
+
+
 def test_a_digest_pins_the_image(render: Render) -> None:
     digest = f"sha256:{'0' * 64}"
     image = {"registry": "mirror:5000", "repository": "shop/operator", "tag": "1", "digest": digest}
@@ -239,6 +266,7 @@ def test_a_digest_pins_the_image(render: Render) -> None:
         ({"operater": {}}, "operater"),
         ({"operator": {"replcas": 1}}, "replcas"),
         ({"workers": [{"name": "a", "taskqueue": "b"}]}, "taskqueue"),
+        ({"workers": [{"name": "a", "taskQueue": "q", "roles": ["billing"]}]}, "roles/0"),
         ({"temporal": {"address": "no-port"}}, "/temporal/address"),
         ({"workers": [{"name": "a", "taskQueue": "q", "replicas": 2}]}, "SQLite"),
         ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),

@@ -1,8 +1,8 @@
 """Yesterday's orders run through today's workflow code, without a server.
 
 A history that no longer replays means that orders in flight would be stuck by a release: keep the old path with
-`workflow.patched`, and record the new one. `histories/<n>/` was recorded by the n-th generation of the workflow code and
-never changes once the next exists; `pytest tests/workflow --record-histories` writes the newest anew.
+`workflow.patched`, and record the new one. `histories/<n>/` was recorded by the n-th generation of the workflow code
+and never changes once the next exists; `pytest tests/workflow --record-histories` writes the newest anew.
 """
 
 import json

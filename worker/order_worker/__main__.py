@@ -25,6 +25,20 @@ REFUSED = 2
 """Exit code for settings, arguments or a schema that somebody has to put right first."""
 
 
+VARIABLES = """environment:
+  ORDER_WORKER_ROLES                       orders, shipping or both, with a comma (default: both)
+  ORDER_WORKER_TASK_QUEUE                  Temporal task queue (default: orders; with the role shipping alone, shipping)
+  ORDER_LEDGER_URL                         sqlite:///<file> or postgresql://<user>@<host>/<database>
+  ORDER_WORKER_PROVIDER_STORE              file of the simulated providers
+  ORDER_WORKER_METRICS_ADDRESS             <host>:<port> of /metrics; empty: none (default: 0.0.0.0:9464)
+  ORDER_WORKER_HEALTH_ADDRESS              <host>:<port> of /livez and /readyz; empty: none (default: 0.0.0.0:8081)
+  ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS   how long activities may go on after SIGTERM (default: 25)
+  ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES   (default: 100)
+  TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_..., TEMPORAL_PROFILE
+                                           as for Temporal's own tools
+"""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the worker until SIGTERM or SIGINT, or one of the commands; returns the exit code."""
     parsed = _parser().parse_args(arguments)
@@ -48,7 +62,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="order-worker", description="Carries orders through their workflow. Settings: ORDER_WORKER_…, TEMPORAL_…"
+        prog="order-worker",
+        description="Carries orders, or their shipments, through their workflows.",
+        epilog=VARIABLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("migrate", help="bring the ledger's database to this release's schema, and exit")
@@ -141,7 +158,7 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
             return
         worker = bootstrap.build_worker(connecting.result(), settings, ledger, providers)
         running = asyncio.create_task(worker.run())
-        LOG.info("polling task queue %s", settings.task_queue)
+        LOG.info("polling task queue %s as %s", settings.task_queue, ", ".join(sorted(settings.roles)))
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             LOG.info("stopping, activities may go on for %s", settings.graceful_shutdown)

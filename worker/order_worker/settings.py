@@ -4,12 +4,14 @@ its own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS_…, TEMPO
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Self
 
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from order_domain.policy import ShippingPolicy
 from order_workflows.contract import DEFAULT_TASK_QUEUE
 
 
@@ -34,11 +36,25 @@ METRICS = Address("0.0.0.0", 9464)  # noqa: S104
 HEALTH = Address("0.0.0.0", 8081)  # noqa: S104
 
 
+class Role(StrEnum):
+    """What a worker does for those who use its task queue."""
+
+    ORDERS = "orders"
+    """Whole orders: their workflow, and every activity."""
+    SHIPPING = "shipping"
+    """Shipments of single lines: their workflow, what it calls, and the Nexus service in front of it."""
+
+
+BOTH = frozenset(Role)
+
+
 @dataclass(frozen=True)
 class Settings:
     """Each field is the variable ORDER_WORKER_<FIELD>, save for the ledger's, which is ORDER_LEDGER_URL."""
 
+    roles: frozenset[Role] = BOTH
     task_queue: str = DEFAULT_TASK_QUEUE
+    """Without the role `orders` the default is the queue that classes send shipments to unless they say otherwise."""
     ledger_url: str = "sqlite:///order-ledger.db"
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user@host/database`. May hold a password:
     not for logs."""
@@ -55,8 +71,11 @@ class Settings:
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises SettingsError."""
         default = cls()
+        roles = _roles(environment, default.roles)
+        task_queue = default.task_queue if Role.ORDERS in roles else ShippingPolicy().task_queue
         return cls(
-            task_queue=environment.get("ORDER_WORKER_TASK_QUEUE") or default.task_queue,
+            roles=roles,
+            task_queue=environment.get("ORDER_WORKER_TASK_QUEUE") or task_queue,
             ledger_url=_ledger_url(environment, default.ledger_url),
             provider_store=Path(environment.get("ORDER_WORKER_PROVIDER_STORE") or default.provider_store),
             metrics_address=_address(environment, "ORDER_WORKER_METRICS_ADDRESS", default.metrics_address),
@@ -76,6 +95,17 @@ class Settings:
                 least=1,
             ),
         )
+
+
+def _roles(environment: Mapping[str, str], default: frozenset[Role]) -> frozenset[Role]:
+    value = environment.get("ORDER_WORKER_ROLES")
+    if not value:
+        return default
+    try:
+        return frozenset(Role(name.strip()) for name in value.split(","))
+    except ValueError:
+        known = ", ".join(Role)
+        raise SettingsError(f"ORDER_WORKER_ROLES must be one or more of {known}, with commas, not {value!r}") from None
 
 
 def _ledger_url(environment: Mapping[str, str], default: str) -> str:

@@ -70,6 +70,13 @@ QUERY_PROGRESS = "get_progress"
 QUERY_ITEMS = "get_items"
 QUERY_REQUIRES_APPROVAL = "requires_approval"
 
+REVISION = 2
+"""Of the workflow code, given to new orders with their input: an order keeps the behaviour that it began with.
+
+1  every step publishes itself at once
+2  steps inside a workflow task publish only if they last; customers are told of an early end
+"""
+
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
 """The server's default, named because the scanner's overlap is derived from it."""
 
@@ -95,6 +102,8 @@ class OrderInput(Value):
     policy: OrderClassSpec
     generation: int
     """metadata.generation of the resource when it was submitted."""
+    revision: int = 1
+    """`REVISION` of the code that submitted the order; an input without it is older than the field."""
 
     @property
     def order_id(self) -> str:

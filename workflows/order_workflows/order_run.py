@@ -1,5 +1,6 @@
 """The state of one order while its workflow runs, and the only writer of its progress."""
 
+import asyncio
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -118,6 +119,7 @@ class OrderRun:
         self._current: StepName | None = None
         self._lines_digest = digest(self.lines)
         self._published: OrderSnapshot | None = None
+        self._publishing: asyncio.Task[None] | None = None
 
     @property
     def total_minor(self) -> int:
@@ -184,7 +186,7 @@ class OrderRun:
         self._current = step
         self._steps[step] = StepRecord(name=step, state=StepState.RUNNING, started_at=workflow.now())
         if status is not None:
-            self.publish(status)
+            self._publish_if_it_lasts(status)
 
     def waiting(self, status: OrderStatus, action: PendingAction) -> None:
         """Show that the current step waits for somebody."""
@@ -222,10 +224,29 @@ class OrderRun:
         if not (failed and state is StepState.COMPENSATED):
             self._mark(step, state=state)
 
+    def _publish_if_it_lasts(self, status: OrderStatus) -> None:
+        """Of several steps in one workflow task only the last state is ever seen outside, so that showing the others
+        would be events for nobody. A step that does last, since its local activity is being retried, is shown by a
+        timer, which costs nothing while it is cancelled in the task that started it."""
+        if self.input.revision == 1:
+            self.publish(status)
+            return
+        self.status = status
+        if self._publishing is None:
+            self._publishing = asyncio.create_task(self._publish_later())
+
+    async def _publish_later(self) -> None:
+        await workflow.sleep(_LASTS, summary="show a step that lasts")
+        self._publishing = None
+        self.publish()
+
     def publish(self, status: OrderStatus | None = None) -> None:
         """Make the present state visible, in the workflow task that runs anyway; nothing changed, nothing written."""
         if status is not None:
             self.status = status
+        if self._publishing is not None:
+            self._publishing.cancel()
+            self._publishing = None
         last = self._published
         snapshot = self.snapshot(seq=last.seq if last else 0, updated_at=last.updated_at if last else None)
         if snapshot == last:
@@ -303,6 +324,8 @@ class OrderRun:
     def _mark(self, step: StepName, **changes: object) -> None:
         self._steps[step] = self._steps[step].model_copy(update=changes)
 
+
+_LASTS = timedelta(seconds=1)
 
 _USE_LINES = (StepName.PREPARE_SHIPMENT, StepName.CHARGE_PAYMENT, StepName.SHIP)
 """Steps that act on the lines outside the ledger."""

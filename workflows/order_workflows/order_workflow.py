@@ -89,7 +89,7 @@ class OrderWorkflow:
         lines_change.refuse_wanted(self._order)
         if end.status is not OrderStatus.ORDER_COMPLETED and not self._order.pivot_passed:
             await _shielded(compensate(self._order))
-        if end.status in TOLD_OF_THE_END and workflow.patched("tell-of-the-end"):
+        if end.status in TOLD_OF_THE_END and order.revision > 1:
             await _shielded(notify_customer.tell_of_the_end(self._order, end.status))
         await _shielded(self._close(end.status))
         await workflow.wait_condition(workflow.all_handlers_finished)

@@ -22,11 +22,18 @@ class ShipmentWorkflow:
         if shipment.packed:
             return await dispatch(shipment)
         try:
-            await packing.pack(shipment.order, shipment.ship_operation_id, [shipment.line], shipment.retry)
-            return await dispatch(shipment)
+            return await _pack_and_dispatch(shipment)
         except (FailureError, asyncio.CancelledError):
             await _undo_packing(shipment)
             raise
+
+
+async def _pack_and_dispatch(shipment: ShipmentInput) -> Shipped:
+    await packing.pack(shipment.order, shipment.ship_operation_id, [shipment.line], shipment.retry)
+    if workflow.cancellation_reason() is not None:
+        # The packing was too far gone to be stopped; what follows is not.
+        raise asyncio.CancelledError
+    return await dispatch(shipment)
 
 
 async def dispatch(shipment: ShipmentInput) -> Shipped:

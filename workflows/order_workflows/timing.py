@@ -7,8 +7,13 @@ from temporalio.workflow import ActivityCancellationType, ActivityConfig, LocalA
 
 from order_domain.retry import StepRetry
 
+HOLDS_THE_TASK = timedelta(milliseconds=500)
+"""A local activity that waits longer for its next attempt lets go of the workflow task: messages are heard meanwhile,
+and the step is shown, which otherwise happened only with the task's heartbeat, every eight seconds."""
+
 LEDGER = LocalActivityConfig(
     start_to_close_timeout=timedelta(seconds=10),
+    local_retry_threshold=HOLDS_THE_TASK,
     retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
 )
 """Bookkeeping that must happen: tried until the ledger answers. Ten seconds is twice SQLite's busy timeout."""
@@ -44,6 +49,7 @@ def local(retry: StepRetry) -> LocalActivityConfig:
     """For a step whose activity runs inside the workflow task."""
     return LocalActivityConfig(
         start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        local_retry_threshold=HOLDS_THE_TASK,
         schedule_to_close_timeout=_total(retry),
         retry_policy=_policy(retry),
         cancellation_type=_LEARN_THE_OUTCOME,

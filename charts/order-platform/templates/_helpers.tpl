@@ -41,12 +41,13 @@ app.kubernetes.io/part-of: order-platform
 {{- toYaml .env -}}
 {{- end }}
 
+{{- /* The connection to Temporal. Takes a dict: root, and a namespace that is not the installation's, if any. */ -}}
 {{- define "order-platform.temporalEnv" -}}
 - name: TEMPORAL_ADDRESS
-  value: {{ .Values.temporal.address | quote }}
+  value: {{ .root.Values.temporal.address | quote }}
 - name: TEMPORAL_NAMESPACE
-  value: {{ .Values.temporal.namespace | quote }}
-{{- with .Values.temporal.env }}
+  value: {{ .namespace | default .root.Values.temporal.namespace | quote }}
+{{- with .root.Values.temporal.env }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}

@@ -24,6 +24,16 @@ def test_a_wrong_setting_ends_the_command(monkeypatch: pytest.MonkeyPatch, capsy
     )
 
 
+def test_a_wrong_role_is_refused_with_the_right_ones(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ORDER_WORKER_ROLES", "billing")
+    assert main([]) == 2
+    assert capsys.readouterr().err == (
+        "order-worker: ORDER_WORKER_ROLES must be one or more of orders, shipping, with commas, not 'billing'\n"
+    )
+
+
 def test_the_worker_does_not_start_on_an_unmigrated_ledger(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "run `order-worker migrate`" in capsys.readouterr().err

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import pytest
 
-from order_worker.settings import Address, Settings, SettingsError
+from order_domain.policy import ShippingPolicy
+from order_worker.settings import Address, Role, Settings, SettingsError
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -14,6 +15,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 def test_every_variable_is_read() -> None:
     settings = Settings.from_environment(
         {
+            "ORDER_WORKER_ROLES": "orders",
             "ORDER_WORKER_TASK_QUEUE": "special",
             "ORDER_LEDGER_URL": "sqlite:////var/lib/orders.db",
             "ORDER_WORKER_PROVIDER_STORE": "/var/lib/providers.db",
@@ -23,6 +25,7 @@ def test_every_variable_is_read() -> None:
             "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES": "4",
         }
     )
+    assert settings.roles == {Role.ORDERS}
     assert settings.task_queue == "special"
     assert settings.ledger_url == "sqlite:////var/lib/orders.db"
     assert str(settings.provider_store) == "/var/lib/providers.db"
@@ -32,6 +35,24 @@ def test_every_variable_is_read() -> None:
     assert settings.max_concurrent_activities == 4
 
 
+@pytest.mark.parametrize(
+    ("roles", "task_queue"),
+    [
+        ("", "orders"),
+        ("orders", "orders"),
+        ("shipping, orders", "orders"),
+        ("shipping", ShippingPolicy().task_queue),
+    ],
+)
+def test_the_default_task_queue_is_the_one_where_the_worker_is_looked_for(roles: str, task_queue: str) -> None:
+    assert Settings.from_environment({"ORDER_WORKER_ROLES": roles}).task_queue == task_queue
+
+
+def test_a_shipping_worker_can_poll_another_task_queue() -> None:
+    variables = {"ORDER_WORKER_ROLES": "shipping", "ORDER_WORKER_TASK_QUEUE": "parcels"}
+    assert Settings.from_environment(variables).task_queue == "parcels"
+
+
 def test_an_empty_metrics_address_switches_metrics_off() -> None:
     assert Settings.from_environment({"ORDER_WORKER_METRICS_ADDRESS": ""}).metrics_address is None
 
@@ -39,6 +60,8 @@ def test_an_empty_metrics_address_switches_metrics_off() -> None:
 @pytest.mark.parametrize(
     ("variable", "value"),
     [
+        ("ORDER_WORKER_ROLES", "shiping"),
+        ("ORDER_WORKER_ROLES", "orders,"),
         ("ORDER_LEDGER_URL", "not a url"),
         ("ORDER_LEDGER_URL", "mysql://host/orders"),
         ("ORDER_LEDGER_URL", "sqlite://"),

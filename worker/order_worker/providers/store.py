@@ -30,6 +30,15 @@ CREATE TABLE IF NOT EXISTS refunds (
     key TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, refund_id TEXT NOT NULL UNIQUE,
     at TEXT NOT NULL
 ) STRICT;
+CREATE TABLE IF NOT EXISTS packed_lines (
+    key TEXT NOT NULL, line_id TEXT NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,
+    at TEXT NOT NULL,
+    PRIMARY KEY (key, line_id)
+) STRICT;
+CREATE TABLE IF NOT EXISTS unpackings (
+    key TEXT PRIMARY KEY,
+    at TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS shipments (
     key TEXT PRIMARY KEY,
     state TEXT NOT NULL CHECK (state IN ('dispatched', 'cancelled', 'void')),

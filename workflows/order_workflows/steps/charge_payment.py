@@ -39,6 +39,7 @@ async def run(order: OrderRun) -> None:
 
     # Registered first: a charge that timed out may still have gone through.
     order.on_failure(StepName.CHARGE_PAYMENT, refund)
+    order.publish()
     receipt = await workflow.execute_activity_method(
         PaymentActivities.charge, request, **timing.remote(order.retry(StepName.CHARGE_PAYMENT))
     )

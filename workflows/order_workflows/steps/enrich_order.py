@@ -27,6 +27,9 @@ T = TypeVar("T")
 OPTIONAL_ATTEMPTS = 3
 """For what the order can do without: with the default policy it is held up by three seconds of waiting at most."""
 
+MAX_RECOMMENDATIONS = 10
+"""An `EnrichmentRecord` has room for no more."""
+
 
 async def run(order: OrderRun) -> None:
     """Raises OutOfStock through the activity, unless the class takes orders for what is to come. An answer about the
@@ -74,7 +77,7 @@ async def _recommendations(order: OrderRun) -> list[str]:
         **_optional(order),
     )
     answer = await _or_none(asked, "recommendations")
-    return answer.names if answer else []
+    return answer.names[:MAX_RECOMMENDATIONS] if answer else []
 
 
 async def _or_none(asked: Awaitable[T], what: str) -> T | None:

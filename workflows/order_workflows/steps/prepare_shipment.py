@@ -9,6 +9,7 @@ async def run(order: OrderRun) -> None:
     """Raises ProviderUnavailable through the activity."""
     identity = order.input.identity
     order.on_failure(StepName.PREPARE_SHIPMENT, lambda: packing.unpack(identity, identity.uid))
+    order.publish()
     outcome = await packing.pack(identity, identity.uid, order.lines, order.retry(StepName.PREPARE_SHIPMENT))
     order.attempted(outcome)
     order.packed = True

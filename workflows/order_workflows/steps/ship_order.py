@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Iterable
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
-from temporalio.exceptions import FailureError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
 from order_domain.errors import Undeliverable
@@ -16,7 +15,6 @@ from order_domain.snapshot import ShipmentRecord, ShipmentState
 from order_workflows import contract, packing, timing
 from order_workflows.activities import CancelShipment, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
-from order_workflows.activity_failures import reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
@@ -26,9 +24,6 @@ PARENT_CLOSE_POLICIES = {
     ParentClosePolicy.REQUEST_CANCEL: workflow.ParentClosePolicy.REQUEST_CANCEL,
     ParentClosePolicy.ABANDON: workflow.ParentClosePolicy.ABANDON,
 }
-
-REFUSED = Undeliverable.__name__
-"""The one final answer of a carrier."""
 
 
 async def run(order: OrderRun) -> None:
@@ -49,11 +44,16 @@ async def run(order: OrderRun) -> None:
         if line.line_id not in order.shipments
     ]
     order.on_failure(StepName.SHIP, lambda: _call_back(order, shipments))
+    order.publish()
     failures = await _all(_ship(order, shipment) for shipment in shipments)
+    # In the order of the lines, not of the answers.
+    order.shipments = {
+        line.line_id: order.shipments[line.line_id] for line in order.lines if line.line_id in order.shipments
+    }
     refused = [
         shipment.line.line_id
         for shipment, failure in zip(shipments, failures, strict=True)
-        if isinstance(failure, FailureError) and reason_of(failure).type == "Undeliverable"
+        if isinstance(failure, FailureError) and reason_of(failure).type == Undeliverable.__name__
     ]
     order.refused_shipments.update(refused)
     if refused and len(refused) == sum(failure is not None for failure in failures):
@@ -62,10 +62,15 @@ async def run(order: OrderRun) -> None:
     _raise_first(failures)
 
 
-async def _failures(parts: Iterable[Awaitable[None]]) -> list[BaseException]:
-    """What they raised, when every one has ended."""
-    answers = await asyncio.gather(*parts, return_exceptions=True)
-    return [answer for answer in answers if answer is not None]
+async def _all(parts: Iterable[Awaitable[None]]) -> list[BaseException | None]:
+    """What each raised, when every one has ended."""
+    return await asyncio.gather(*parts, return_exceptions=True)
+
+
+def _raise_first(failures: list[BaseException | None]) -> None:
+    for failure in failures:
+        if failure is not None:
+            raise failure
 
 
 def _operation(order: OrderRun, line: OrderLine) -> str:

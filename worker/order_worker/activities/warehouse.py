@@ -1,0 +1,62 @@
+"""Picking and packing: each line at most once, and none after the packing was undone."""
+
+from temporalio import activity
+
+from order_worker.ledger.database import Ledger
+from order_worker.ledger.operations import Operation, carry_out, undo
+from order_worker.providers.warehouse.port import Warehouse
+from order_workflows.activities import Outcome, PackLines, UnpackLines, WarehouseActivities
+
+
+class LedgerWarehouse(WarehouseActivities):
+    """The warehouse behind the ledger's protocol; all lines of a request are one operation."""
+
+    def __init__(self, ledger: Ledger, warehouse: Warehouse) -> None:
+        self._ledger = ledger
+        self._warehouse = warehouse
+
+    @activity.defn(name="pack_lines")
+    async def pack(self, request: PackLines) -> Outcome:
+        """See the port."""
+        operation = Operation(
+            request.order,
+            request.operation_id,
+            "pack",
+            {"lines": [{"lineID": line.line_id, "sku": line.sku, "quantity": line.quantity} for line in request.lines]},
+        )
+
+        async def find() -> Outcome | None:
+            # How far an earlier attempt came only `call` can tell; the warehouse packs no line twice.
+            return None
+
+        async def call() -> Outcome:
+            done = _lines_recorded()
+            for number, line in enumerate(request.lines[done:], start=done + 1):
+                await self._warehouse.pack(
+                    request.operation_id, line_id=line.line_id, sku=line.sku, quantity=line.quantity
+                )
+                activity.heartbeat(number)
+            return Outcome()
+
+        settled = await carry_out(self._ledger, operation, Outcome, find=find, call=call)
+        return settled.outcome
+
+    @activity.defn(name="unpack_lines")
+    async def unpack(self, request: UnpackLines) -> Outcome:
+        """See the port."""
+        operation = Operation(request.order, request.operation_id, "unpack", {"packing": request.pack_operation_id})
+
+        async def call() -> None:
+            # Says that there was nothing to reverse: a packing that is still open in the ledger came to nothing, how
+            # many lines it may have had.
+            await self._warehouse.unpack(request.pack_operation_id)
+
+        settled = await undo(
+            self._ledger, operation, Outcome, target_id=request.pack_operation_id, nothing=Outcome(), call=call
+        )
+        return settled.outcome
+
+
+def _lines_recorded() -> int:
+    details = activity.info().heartbeat_details
+    return int(details[0]) if details else 0
