@@ -24,6 +24,7 @@ from order_operator.kubernetes_api import KubernetesApi, NotFound
 from order_operator.leadership import Leadership
 from order_operator.order_classes import OrderClasses
 from order_operator.reconcile import Reconciler
+from order_operator.retention import Retention
 from order_operator.settings import Settings, SettingsError
 from order_operator.temporal_connection import TemporalConnection
 
@@ -65,6 +66,7 @@ async def _lead(
         return 0
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
     reconciler = Reconciler(api, connection, classes, settings)
+    retention = Retention(api, connection, classes, reconciler.finished)
     inventory = Inventory(api, reconciler, settings.namespaces)
     health.watch_alive = lambda: inventory.watch_alive
     gauges = metrics.CurrentOrders(reconciler.statuses)
@@ -88,6 +90,7 @@ async def _lead(
         asyncio.create_task(reconciler.scanner.run()),
         asyncio.create_task(reconciler.queue.run()),
         asyncio.create_task(inventory.run()),
+        asyncio.create_task(retention.run()),
     ]
     stopping = asyncio.create_task(stop.wait())
     try:

@@ -14,18 +14,21 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_domain.order import DecisionKind, OrderSpec, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.value import Value
+from order_operator.conditions import Reason
 from order_operator.observation import Observation
 from order_operator.temporal_connection import TemporalConnection
 from order_workflows.contract import (
     UPDATE_APPROVE,
     UPDATE_CANCEL,
     UPDATE_CHANGE_ADDRESS,
+    UPDATE_CHANGE_LINES,
     UPDATE_REJECT,
     UPDATE_RESUME,
     UPDATE_SUSPEND,
     AddressChange,
     CancelRequest,
     Decision,
+    LinesChange,
 )
 
 ANSWER_SECONDS = 10.0
@@ -42,6 +45,7 @@ class Group(StrEnum):
 
     APPROVAL = "approval"
     CANCELLATION = "cancellation"
+    LINES = "lines"
     ADDRESS = "shippingAddress"
     SUSPEND = "suspend"
 
@@ -78,18 +82,44 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
     if spec.cancellation is not None and snapshot.compensation is None:
         request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
-    if spec.approval is not None:
-        decided = (snapshot.approval.decision, snapshot.approval.by)
-        if decided != (spec.approval.decision.value, spec.approval.by):
-            decision = Decision(by=spec.approval.by, reason=spec.approval.reason, generation=generation)
-            approved = spec.approval.decision is DecisionKind.APPROVED
-            want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
+    if other_lines(spec, snapshot):
+        want(Group.LINES, UPDATE_CHANGE_LINES, LinesChange(lines=spec.lines, generation=generation), digest(spec.lines))
+    if _decides(spec, snapshot) and not _awaits_lines(spec, snapshot):
+        assert spec.approval is not None
+        decision = Decision(by=spec.approval.by, reason=spec.approval.reason, generation=generation)
+        approved = spec.approval.decision is DecisionKind.APPROVED
+        want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
     if snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address:
         change = AddressChange(address=spec.shipping_address)
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
     if spec.suspend != snapshot.suspended:
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
     return changes
+
+
+def other_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    """Whether the spec asks for other lines than those in force, as far as the workflow has said which those are."""
+    return snapshot.lines_digest is not None and snapshot.lines_digest != digest(spec.lines)
+
+
+def held_back(spec: OrderSpec, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> list[Refusal]:
+    """The approval of an order whose lines the workflow refuses: it is not even sent."""
+    refused = any(refusal.group is Group.LINES for refusal in refusals)
+    if not refused or not _decides(spec, snapshot) or not _awaits_lines(spec, snapshot):
+        return []
+    message = "not sent, since the lines that it approves are not in force: remove it, set other lines and decide again"
+    return [Refusal(Group.APPROVAL, Reason.LINES_NOT_APPLIED, message)]
+
+
+def _decides(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    decided = (snapshot.approval.decision, snapshot.approval.by)
+    return spec.approval is not None and decided != (spec.approval.decision.value, spec.approval.by)
+
+
+def _awaits_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    """Who approves has seen the lines of the spec, and shall not have approved others. A No holds for any lines."""
+    approves = spec.approval is not None and spec.approval.decision is DecisionKind.APPROVED
+    return approves and other_lines(spec, snapshot)
 
 
 @dataclass

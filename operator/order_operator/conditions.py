@@ -57,6 +57,7 @@ class Reason(StrEnum):
     SEARCH_ATTRIBUTE_TYPE_MISMATCH = "SearchAttributeTypeMismatch"
     WORKFLOW_MISMATCH = "WorkflowMismatch"
     WORKFLOW_TERMINATED = "WorkflowTerminated"
+    WORKFLOW_TASK_FAILED = "WorkflowTaskFailed"
     MANUAL_REVIEW = "ManualReview"
     NOT_REQUIRED = "NotRequired"
     PENDING = "Pending"
@@ -65,6 +66,7 @@ class Reason(StrEnum):
     FAILED = "Failed"
     APPLIED = "Applied"
     APPLYING = "Applying"
+    LINES_NOT_APPLIED = "LinesNotApplied"
     ORDER_FINISHED = "OrderFinished"
     UNKNOWN = "Unknown"
 

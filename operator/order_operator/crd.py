@@ -15,7 +15,8 @@ import yaml
 
 from order_domain.money import MAX_MINOR
 from order_domain.order import OrderSpec
-from order_domain.policy import MUST_PRECEDE, OrderClassSpec, StepName
+from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
+from order_domain.policy import AddressExpiry, OrderClassSpec
 from order_operator.api_names import (
     DEFAULT_CLASS_ANNOTATION,
     GROUP,
@@ -25,13 +26,14 @@ from order_operator.api_names import (
     ORDERS,
     VERSION,
 )
+from order_operator.conditions import ConditionType, Reason
 from order_operator.status import OrderResourceStatus
 from order_operator.structural_schema import Leniency, Schema, structural_schema
 
 CATEGORY = "order-platform"
 
 MAX_STATUS_STRING = 1024
-"""Bound of status strings without one of their own; with the bounded lists it keeps a status below 64 KiB."""
+"""Bound of status strings without one of their own; with the bounded lists it keeps a status below 256 KiB."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +41,8 @@ class Rule:
     """One CEL rule (`x-kubernetes-validations`)."""
 
     at: str
-    """Path of the schema node that is `self`, for example `spec.approval`; empty for the whole resource."""
+    """Path of the schema node that is `self`, for example `spec.approval`; empty for the whole resource, `*` for every
+    value of a mapping."""
     rule: str
     message: str
     """What is wrong and what to do, for a person."""
@@ -77,14 +80,14 @@ def _fixed(field: str, *, optional: bool = False) -> Rule:
     return Rule(at=f"spec.{field}", rule="self == oldSelf", message=message, reason="FieldValueForbidden")
 
 
-def _frozen(field: str, conditions: Sequence[str], message: str) -> Rule:
-    """`spec.<field>` may not change once one of `conditions` is True in the status that the operator wrote."""
-    holds = " || ".join(f"c.type == '{name}'" for name in conditions)
+def _frozen(field: str, condition: str, message: str) -> Rule:
+    """`spec.<field>` may not change once the status that the operator wrote has a condition `c` of which `condition`
+    is true."""
     return Rule(
         at="",
         # has() all the way: comparing through optionals is estimated at a hundred times the cost budget.
         rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || "
-        f"!oldSelf.status.conditions.exists(c, ({holds}) && c.status == 'True') || "
+        f"!oldSelf.status.conditions.exists(c, {condition}) || "
         f"self.spec.{field} == oldSelf.spec.{field}",
         message=message,
         field=f"spec.{field}",
@@ -100,8 +103,6 @@ ORDER_RULES = (
     _fixed("customer"),
     _fixed("currency"),
     _fixed("payment"),
-    # No Update of the workflow changes lines yet; when one does, they freeze with the condition Charged instead.
-    _fixed("lines"),
     Rule(
         at="",
         rule="has(self.spec.orderID) || self.metadata.name.size() <= 63",
@@ -123,30 +124,76 @@ ORDER_RULES = (
         field="lines",
     ),
     _frozen(
+        "lines",
+        # A step's condition appears when the step begins: whatever Charged says, money is under way by then.
+        f"c.type == '{ConditionType.CHARGED}' || "
+        f"c.type in ['{ConditionType.APPROVED}', '{ConditionType.FINISHED}'] && c.status == 'True'",
+        "lines are fixed once the order is approved, being charged or finished: cancel it, or create another order",
+    ),
+    _frozen(
         "shippingAddress",
-        ["Shipped", "Finished"],
+        f"c.type in ['{ConditionType.SHIPPED}', '{ConditionType.FINISHED}'] && c.status == 'True'",
         "shippingAddress is fixed once the order is shipped or finished: ask the carrier, or create another order",
     ),
     Rule(
-        at="spec",
-        rule="!has(oldSelf.approval) || (has(self.approval) && self.approval == oldSelf.approval)",
+        at="",
+        # One that was never sent, since the lines that it approves were refused, may be taken back.
+        rule="!has(oldSelf.spec.approval) || "
+        "(has(self.spec.approval) ? self.spec.approval == oldSelf.spec.approval : "
+        "has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, "
+        f"c.type == '{ConditionType.SPEC_APPLIED}' && c.reason == '{Reason.LINES_NOT_APPLIED}'))",
         message="the first decision is final: to stop an approved order set spec.cancellation",
-        field="approval",
+        field="spec.approval",
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        at="spec",
+        rule="!has(oldSelf.approval) || !has(self.approval) || self.lines == oldSelf.lines",
+        message="lines are fixed once decided about, for the decision was about these: cancel or create another order",
+        field="lines",
         reason="FieldValueForbidden",
     ),
 )
 
 
-def _precedence_rules() -> list[Rule]:
-    return [
+def _pipeline_rules() -> list[Rule]:
+    """The rules of order_domain.pipeline.flaw."""
+    needs = [
         Rule(
             at="spec.pipeline",
-            rule=f"!('{later}' in self) || "
-            f"('{earlier}' in self && self.indexOf('{earlier}') < self.indexOf('{later}'))",
-            message=f"{later} needs {earlier} before it: add or move {earlier}",
+            rule=f"!('{step}' in self) || '{needed}' in self",
+            message=f"{step} needs {needed}: add {needed}, or remove {step}",
         )
-        for earlier, later in MUST_PRECEDE
+        for step, needed in NEEDS
     ]
+    return needs + [
+        Rule(
+            at="spec.pipeline",
+            rule=f"!('{earlier}' in self) || !('{later}' in self) || "
+            f"self.indexOf('{earlier}') < self.indexOf('{later}')",
+            message=f"{earlier} must come before {later}: move it forward",
+        )
+        for earlier, later in ORDERED
+    ]
+
+
+def _before_pivot(step: StepName, unless: str = "") -> Rule:
+    return Rule(
+        at="spec",
+        rule=f"!has(self.compensation.pivot) || {unless}!('{step}' in self.pipeline) || "
+        f"self.pipeline.indexOf('{step}') < self.pipeline.indexOf(self.compensation.pivot)",
+        message=f"{step} can end an order and must come before the pivot: move {step} forward or name a later pivot",
+        field="compensation.pivot",
+    )
+
+
+def _retry_rule(at: str) -> Rule:
+    return Rule(
+        at=at,
+        rule="!has(self.totalSeconds) || self.totalSeconds >= self.startToCloseSeconds",
+        message="totalSeconds must be at least startToCloseSeconds, or not even one attempt fits: raise it",
+        field="totalSeconds",
+    )
 
 
 ORDER_CLASS_RULES = (
@@ -160,13 +207,7 @@ ORDER_CLASS_RULES = (
         rule=f"self.size() == 0 || self[0] == '{StepName.RECEIVE}'",
         message=f"must start with {StepName.RECEIVE}, which makes the order number unique: put it first",
     ),
-    *_precedence_rules(),
-    Rule(
-        at="spec.pipeline",
-        rule=f"!('{StepName.APPROVAL}' in self) || !('{StepName.CHARGE_PAYMENT}' in self) || "
-        f"self.indexOf('{StepName.APPROVAL}') < self.indexOf('{StepName.CHARGE_PAYMENT}')",
-        message=f"{StepName.APPROVAL} must come before {StepName.CHARGE_PAYMENT}: move it forward",
-    ),
+    *_pipeline_rules(),
     Rule(
         at="spec.approval",
         rule="self.mode != 'Threshold' || has(self.thresholdMinor)",
@@ -187,6 +228,22 @@ ORDER_CLASS_RULES = (
         message=f"this approval mode needs the step {StepName.APPROVAL} in the pipeline: add it, or use mode Never",
         field="pipeline",
     ),
+    Rule(
+        at="spec.approval",
+        rule="!has(self.autoApproveAfterSeconds) || self.autoApproveAfterSeconds < self.windowSeconds",
+        message="autoApproveAfterSeconds must be less than windowSeconds: lower it, or lengthen the window",
+        field="autoApproveAfterSeconds",
+    ),
+    Rule(
+        at="spec",
+        rule="!has(self.compensation.pivot) || self.compensation.pivot in self.pipeline",
+        message="the pivot is not in the pipeline: add the step, or name another pivot",
+        field="compensation.pivot",
+    ),
+    *(_before_pivot(step) for step in MAY_REFUSE),
+    _before_pivot(StepName.ADDRESS_WINDOW, unless=f"self.addressWindow.onExpiry != '{AddressExpiry.FAIL}' || "),
+    _retry_rule("spec.retry.default"),
+    _retry_rule("spec.retry.steps.*"),
 )
 
 
@@ -217,6 +274,7 @@ def order_crd() -> Schema:
             Column("Total", ".status.total"),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Class", ".status.className", wide=True),
+            Column("Tier", ".status.enrichment.tier", wide=True),
             Column("Approved-By", ".status.approval.by", wide=True),
             Column("Tracking", ".status.shipments[0].trackingNumber", wide=True),
             Column("Workflow", ".status.workflow.id", wide=True),
@@ -294,7 +352,7 @@ def _definition(
 
 def _node(schema: Schema, path: str) -> Schema:
     for name in path.split(".") if path else ():
-        schema = schema["properties"][name]
+        schema = schema["additionalProperties"] if name == "*" else schema["properties"][name]
     return schema
 
 

@@ -151,6 +151,20 @@ class KubernetesApi:
         )
         return await _counted("patch", ORDERS, call)
 
+    async def delete_order(self, order: OrderResource) -> None:
+        """Delete exactly this version of it. Raises Conflict, NotFound."""
+        exactly = client.V1Preconditions(uid=order.uid, resource_version=order.resource_version)
+        call: Awaitable[Any] = self._objects.delete_namespaced_custom_object(
+            GROUP,
+            VERSION,
+            order.namespace,
+            ORDERS,
+            order.name,
+            body=client.V1DeleteOptions(preconditions=exactly),
+            _request_timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        await _counted("delete", ORDERS, call)
+
     async def create_event(self, namespace: str, event: client.EventsV1Event) -> None:
         """Post one event."""
         call = self._events.create_namespaced_event(namespace, event, _request_timeout=REQUEST_TIMEOUT_SECONDS)

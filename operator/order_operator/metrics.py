@@ -38,6 +38,11 @@ UNOBSERVED = Gauge(
 ORPHANS_CANCELLED = Counter(
     "orders_orphans_cancelled", "Running workflows cancelled because their Order is gone without deletionPolicy Orphan."
 )
+EXPIRED = Counter(
+    "orders_operator_orders_expired",
+    "Finished Orders deleted, by reason: ttl (their time had come), history_limit (too many of their class).",
+    ["reason"],
+)
 
 
 class CurrentOrders(Collector):

@@ -2,11 +2,13 @@
 
 Two windows over visibility: a fast one that sees changes within half a second, and a wide one that carries the
 argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
-that overlaps by more than that misses nothing. A full scan at the start and every quarter of an hour finds what both
-cannot know: resets, orders from before, workflows without a resource.
+that overlaps by more than that misses nothing. The wide one also asks for workflows whose own code fails, since those
+publish nothing that could bring them into a window. A full scan at the start and every quarter of an hour finds what
+both cannot know: resets, orders from before, workflows without a resource.
 """
 
 import asyncio
+import json
 import logging
 import time
 from collections.abc import Callable, Mapping
@@ -23,7 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
 from order_operator import metrics
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.temporal_connection import TASK_PROBLEMS, TemporalConnection
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -70,6 +72,8 @@ class Observation:
     orphaned: bool = False
     unreadable: bool = False
     """The workflow has published, but in a format that this operator does not know."""
+    task_problems: tuple[str, ...] = ()
+    """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
 
     @property
     def running(self) -> bool:
@@ -98,6 +102,8 @@ class Scanner:
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after the first full scan."""
     _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    _failing: set[str] = field(default_factory=set)
+    """Workflow ids of the open runs last seen with task problems."""
 
     async def run(self) -> None:
         """Scan until cancelled."""
@@ -144,7 +150,10 @@ class Scanner:
             instant = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
             fields = (ORDER_UPDATED_AT.name, "CloseTime", "StartTime")
             recent = " OR ".join(f"{name} >= '{instant}'" for name in fields)
+            if kind is ScanKind.SWEEP and self.connection.reports_task_problems:
+                recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
             query = f"{scope} AND ({recent})"
+        before, listed = set(self._failing), set()
         token = b""
         client = self.connection.client
         while True:
@@ -155,19 +164,34 @@ class Scanner:
                 timeout=RPC_TIMEOUT,
             )
             for row in page.executions:
+                listed.add(row.execution.workflow_id)
                 await self._see(client, row, force=kind is ScanKind.FULL)
             token = page.next_page_token
             if not token:
                 break
+        if kind is not ScanKind.FAST:
+            for identifier in before - listed:
+                await self._recovered(client, identifier)
+
+    async def _recovered(self, client: Client, identifier: str) -> None:
+        """A failing workflow is no longer listed as such. If it has published nothing since, no window brings it."""
+        key = parse_workflow_id(identifier)
+        observation = await describe(client, key, identifier) if key else None
+        self._failing.discard(identifier)
+        if observation is not None:
+            self.changed(observation)
 
     async def _see(self, client: Client, row: WorkflowExecutionInfo, *, force: bool) -> None:
         """Decode a row only when it says something new; decoding is what costs."""
         key = parse_workflow_id(row.execution.workflow_id)
         if key is None:
             return
-        mark = (row.execution.run_id, _seq(row.search_attributes.indexed_fields), int(row.status))
-        if force or self._seen.get(key.uid) != mark:
+        identifier, attributes = row.execution.workflow_id, row.search_attributes.indexed_fields
+        mark = (row.execution.run_id, _seq(attributes), int(row.status))
+        failing = bool(_task_problems(row))
+        if force or self._seen.get(key.uid) != mark or failing != (identifier in self._failing):
             self._seen[key.uid] = mark
+            (self._failing.add if failing else self._failing.discard)(identifier)
             self.changed(await decode(client, key, row))
 
     def forget(self, uid: str) -> None:
@@ -203,7 +227,16 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         input_hash=values.get(MEMO_INPUT_HASH),
         orphaned=bool(values.get(MEMO_ORPHANED)),
         unreadable=MEMO_SNAPSHOT in values and snapshot is None,
+        task_problems=_task_problems(row),
     )
+
+
+def _task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
+    payload = row.search_attributes.indexed_fields.get(TASK_PROBLEMS)
+    if payload is None or WorkflowExecutionStatus(row.status) is not WorkflowExecutionStatus.RUNNING:
+        return ()
+    problems = json.loads(payload.data or b"null")
+    return tuple(map(str, problems)) if isinstance(problems, list) else (str(problems),) if problems else ()
 
 
 def _snapshot(memo: object) -> OrderSnapshot | None:

@@ -60,6 +60,11 @@ class OrderClasses:
         self._valid.pop(name, None)
         self._invalid.pop(name, None)
 
+    def spec(self, name: str) -> OrderClassSpec | None:
+        """What the valid class of this name says now."""
+        found = self._valid.get(name)
+        return found.spec if found else None
+
     def resolve(self, spec: OrderSpec) -> OrderClass | Problem:
         """The class that `spec` names, or the default one; of several defaults the newest, as with StorageClasses."""
         if spec.class_name is None:

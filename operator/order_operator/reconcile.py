@@ -8,7 +8,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -18,7 +18,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
-from order_operator.amendment import Amender, Refusal, plan
+from order_operator.amendment import Amender, Refusal, held_back, plan
 from order_operator.cancellation import mark_orphaned, request_cancel
 from order_operator.conditions import Reason
 from order_operator.events import ANNOUNCED, announce
@@ -31,7 +31,7 @@ from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
 from order_operator.submission import ensure_started, order_input
 from order_operator.temporal_connection import UNREACHABLE, TemporalConnection
-from order_operator.tracking import Tracked, fingerprint
+from order_operator.tracking import Finished, Tracked, fingerprint
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import RunKey, input_hash, workflow_id
 
@@ -86,6 +86,13 @@ class Reconciler:
             if tracked.resource is not None and not tracked.gone:
                 yield tracked.resource.namespace, str(tracked.resource.status.get("orderStatus") or "Pending")
 
+    def finished(self) -> Iterator[tuple[OrderResource, Finished]]:
+        """The orders to which nothing is left to do, as far as Temporal's side is known."""
+        if self.scanner.synced.is_set():
+            for tracked in self._tracked.values():
+                if tracked.settled is not None and tracked.resource is not None and not tracked.gone:
+                    yield tracked.resource, tracked.settled
+
     def put(self, body: Mapping[str, Any]) -> None:
         """The watch delivered a version of an Order."""
         order = OrderResource.from_body(body)
@@ -94,7 +101,9 @@ class Reconciler:
         if known is not None and int(order.resource_version) <= int(known.resource_version):
             return
         if tracked.settled is not None:
-            if tracked.settled == fingerprint(order):
+            if tracked.settled.fingerprint == fingerprint(order):
+                # A label, say. Its version counts: for the inventory, and for a deletion that names it.
+                tracked.resource = _slim(order)
                 return
             tracked.settled, tracked.doubted = None, True
         tracked.resource = order
@@ -214,9 +223,10 @@ class Reconciler:
         if spec is None or observation.snapshot is None or not observation.running:
             return Edits(problem)
         changes = plan(spec, order.generation, uid, observation.snapshot)
-        if changes and self._connection.problem is not None:
+        if changes and (self._connection.problem is not None or observation.task_problems):
             return Edits(self._connection.problem, unanswered=ANSWER_GRACE_SECONDS)
         refusals = self.amender.send(observation, changes)
+        refusals = [*held_back(spec, observation.snapshot, refusals), *refusals]
         return Edits(problem, refusals, self.amender.pending_seconds(uid))
 
     async def _ask(self, order: OrderResource) -> Observation | None:
@@ -281,8 +291,8 @@ class Reconciler:
         if order.held:
             order = order.with_version(await self._api.set_finalizer(order, present=False))
         tracked.phase = Phase(order.status["phase"])
-        tracked.settled = fingerprint(order)
-        tracked.resource = replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
+        tracked.settled = Finished.of(order)
+        tracked.resource = _slim(order)
         tracked.observation = None
         self.amender.forget(uid)
 
@@ -368,6 +378,11 @@ class Reconciler:
         self._background.discard(task)
         if not task.cancelled() and task.exception() is not None:
             logger.warning("background call failed: %s", task.exception())
+
+
+def _slim(order: OrderResource) -> OrderResource:
+    """What is kept of an order to which nothing is left to do."""
+    return replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
 
 
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.NOT_FOUND})

@@ -7,7 +7,7 @@ from typing import Any
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.money import MINOR_DIGITS, format_amount
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.snapshot import (
     ApprovalRecord,
     CompensationState,
@@ -17,7 +17,7 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.amendment import Refusal
+from order_operator.amendment import Refusal, other_lines
 from order_operator.conditions import ConditionSet, ConditionType, Reason
 from order_operator.observation import Observation
 from order_operator.problem import Problem
@@ -41,6 +41,7 @@ def reflect(
     down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
     """
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
+    problem = problem or _failing(observation)
     order_status = _order_status(observation, snapshot)
     phase = _phase(observation, snapshot, order_status)
     error = _error(observation, snapshot)
@@ -67,6 +68,8 @@ def reflect(
         approval=snapshot.approval if snapshot.approval != ApprovalRecord() else None,
         pending_action=snapshot.pending_action,
         steps=snapshot.steps,
+        items=snapshot.items,
+        enrichment=snapshot.enrichment,
         reservation_id=snapshot.reservation_id,
         payment=snapshot.payment,
         shipments=snapshot.shipments,
@@ -78,6 +81,15 @@ def reflect(
         last_error=error,
     )
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+
+
+def _failing(observation: Observation | None) -> Problem | None:
+    """The workflow's own code fails, or does not come to an end, at every attempt of a task."""
+    if observation is None or not observation.running or not observation.task_problems:
+        return None
+    what = ", ".join(observation.task_problems)
+    message = f"the workers' code cannot go on with this order ({what}): roll out code that can, and the order goes on"
+    return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
 
 
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
@@ -242,7 +254,7 @@ def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
     decision = spec.approval.decision.value if spec.approval else None
     decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
     cancelled = spec.cancellation is not None and snapshot.status is OrderStatus.ORDER_COMPLETED
-    return moved or decided or cancelled
+    return moved or decided or cancelled or other_lines(spec, snapshot)
 
 
 def _set_end(conditions: ConditionSet, phase: Phase) -> None:

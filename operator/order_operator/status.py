@@ -11,11 +11,14 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from order_domain.order import Address
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.snapshot import (
+    MAX_LISTED_ITEMS,
     MAX_LISTED_SHIPMENTS,
     ApprovalRecord,
+    EnrichmentRecord,
     ErrorRecord,
+    ItemRecord,
     PaymentRecord,
     PendingAction,
     ShipmentRecord,
@@ -101,6 +104,10 @@ class OrderResourceStatus(Value):
     """What the order waits for somebody to do."""
     steps: Annotated[list[StepRecord], Field(max_length=MAX_STEPS)] = Field(default_factory=list)
     """The steps of the pipeline; keyed by `name`."""
+    items: Annotated[list[ItemRecord], Field(max_length=MAX_LISTED_ITEMS)] = Field(default_factory=list)
+    """The first lines as the shop's catalogue knows them."""
+    enrichment: EnrichmentRecord | None = None
+    """What is known of the customer beyond the order."""
     reservation_id: str | None = None
     """The stock ledger's reference of the reservation."""
     payment: PaymentRecord | None = None

@@ -23,6 +23,10 @@ CHECK_SECONDS = 30.0
 RETRY_SECONDS = 2.0
 RPC_SECONDS = 5.0
 
+TASK_PROBLEMS = "TemporalReportedProblems"
+"""The server's own search attribute of workflows whose task has failed or timed out five times in a row; the server
+takes it off when one succeeds. Servers from before autumn 2025 do not have it."""
+
 UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,8 @@ class TemporalConnection:
         self._create = create_search_attributes
         self._changed: list[Callable[[], None]] = []
         self._check_now = asyncio.Event()
+        self.reports_task_problems = False
+        """Whether the server has `TASK_PROBLEMS`; a query that names an unknown attribute is refused whole."""
         self.problem: Problem | None = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
 
     @classmethod
@@ -92,6 +98,7 @@ class TemporalConnection:
     async def _check_search_attributes(self, namespace: str) -> Problem | None:
         service = self.client.operator_service
         answer = await service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
+        self.reports_task_problems = TASK_PROBLEMS in answer.system_attributes
         missing: dict[str, IndexedValueType.ValueType] = {}
         for key in SEARCH_ATTRIBUTES:
             wanted = IndexedValueType.ValueType(key.indexed_value_type)

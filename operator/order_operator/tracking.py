@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import math
+import sys
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,11 +11,41 @@ from datetime import UTC, datetime
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
 from order_operator import metrics
+from order_operator.conditions import ConditionType
 from order_operator.observation import Observation
 from order_operator.resource import OrderResource
 
 PROGRESS_INTERVAL_SECONDS = 5.0
 """Least time between two status writes that show progress only; phases are shown at once. Most orders end sooner."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What is kept in mind of an order to which nothing is left to do: enough to tell when it is to be deleted."""
+
+    fingerprint: str
+    """Of everything that only the operator should change from then on."""
+    at: float
+    """When it finished, in seconds since the epoch; infinite if its status does not say."""
+    class_name: str | None
+    ttl_seconds: int | None
+    """As the order's own spec says."""
+
+    @classmethod
+    def of(cls, order: OrderResource) -> "Finished":
+        """`order`: with its last status."""
+        name = order.status.get("className") or order.spec.get("className")
+        conditions = order.status.get("conditions") or []
+        shown = {item["type"]: item["lastTransitionTime"] for item in conditions if item["status"] == "True"}
+        end = shown.get(ConditionType.FINISHED) and (
+            order.status.get("completionTime") or shown[ConditionType.FINISHED]
+        )
+        return cls(
+            fingerprint=fingerprint(order),
+            at=datetime.fromisoformat(end).timestamp() if end else math.inf,
+            class_name=sys.intern(name) if name else None,  # ten thousand orders, a handful of classes
+            ttl_seconds=order.spec.get("ttlSecondsAfterFinished"),
+        )
 
 
 @dataclass
@@ -27,8 +59,8 @@ class Tracked:
     """The resource was deleted; its workflow may still have to be told."""
     written_at: float = 0.0
     """Monotonic time of the last status write."""
-    settled: str | None = None
-    """Fingerprint of a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
+    settled: Finished | None = None
+    """Set for a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
     phase: Phase = Phase.PENDING
     doubted: bool = False
     """Somebody else changed the status of a settled order: ask its workflow again."""

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from order_domain.order import OrderSpec
-from order_domain.policy import OrderClassSpec, StepName
+from order_domain.pipeline import StepName
+from order_domain.policy import OrderClassSpec
 from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
 from order_domain.order import OrderSpec
+from order_domain.pipeline import MAY_REFUSE
 from order_domain.policy import OrderClassSpec
 from order_operator.api_names import API_VERSION, FINALIZER
 
@@ -129,14 +130,44 @@ def test_the_order_of_more_than_128_kib_is_that_large() -> None:
         ({"pipeline": []}, "pipeline"),
         ({"pipeline": ["Approval"]}, "pipeline"),
         ({"pipeline": ["Receive", "Teleport"]}, "pipeline"),
-        ({"pipeline": ["Receive", "Approval", "ChargePayment"]}, "pipeline"),
         ({"pipeline": ["Receive", "Approval", "Ship"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "ChargePayment", "AddressWindow"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "ChargePayment", "Ship", "AddressWindow"]}, "pipeline"),
+        ({"pipeline": ["Receive", "Approval", "PrepareShipment", "ChargePayment"]}, "pipeline"),
         ({"pipeline": ["Receive", "Approval", "ChargePayment", "ReserveStock"]}, "pipeline"),
         ({"pipeline": ["Receive", "ReserveStock", "ChargePayment", "Approval"]}, "pipeline"),
         ({"pipeline": ["Receive"], "approval": {"mode": "Always"}}, "pipeline"),
         ({"approval": {"mode": "Threshold", "currency": "USD"}}, "thresholdMinor"),
         ({"approval": {"mode": "Threshold", "thresholdMinor": 1}}, "currency"),
         ({"approval": {"mode": "Always", "windowSeconds": 0}}, "windowSeconds"),
+        (
+            {"approval": {"mode": "Always", "windowSeconds": 9, "autoApproveAfterSeconds": 9}},
+            "autoApproveAfterSeconds",
+        ),
+        ({"approval": {"mode": "Always", "autoApproveAfterSeconds": 300}}, "autoApproveAfterSeconds"),
+        ({"compensation": {"pivot": "Validate"}}, "pivot"),
+        ({"compensation": {"pivot": "UpdateOrderStatus"}}, "pivot"),
+        *(
+            (
+                {
+                    "pipeline": ["Receive", "UpdateOrderStatus", step],
+                    "approval": {"mode": "Never"},
+                    "compensation": {"pivot": "UpdateOrderStatus"},
+                },
+                "pivot",
+            )
+            for step in MAY_REFUSE
+        ),
+        (
+            {
+                "pipeline": ["Receive", "Approval", "ChargePayment", "AddressWindow", "Ship"],
+                "addressWindow": {"onExpiry": "Fail"},
+                "compensation": {"pivot": "ChargePayment"},
+            },
+            "pivot",
+        ),
+        ({"retry": {"default": {"totalSeconds": 9}}}, "totalSeconds"),
+        ({"retry": {"steps": {"Ship": {"startToCloseSeconds": 60, "totalSeconds": 59}}}}, "totalSeconds"),
         ({"retry": {"steps": {"Teleport": {}}}}, "steps"),
     ],
     ids=str,
@@ -144,6 +175,30 @@ def test_the_order_of_more_than_128_kib_is_that_large() -> None:
 def test_a_bad_class_is_refused_by_the_name_of_the_field(judge: Judge, change: Spec, field: str) -> None:
     with pytest.raises((ValidationError, CommandFailed), match=rf"\b{field}\b"):
         judge("OrderClass", {**ORDER_CLASS, **change})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"pipeline": ["Receive"], "approval": {"mode": "Never"}},
+        {"approval": {"mode": "Always", "windowSeconds": 9, "autoApproveAfterSeconds": 8}},
+        {"compensation": {"pivot": "ChargePayment", "parallel": True}},
+        {
+            "pipeline": ["Receive", "Approval", "ChargePayment", "AddressWindow", "Ship"],
+            "addressWindow": {"onExpiry": "Fail"},
+            "compensation": {"pivot": "Ship"},
+        },
+        {"retry": {"default": {"totalSeconds": 10}, "steps": {"Ship": {"totalSeconds": 31_536_000}}}},
+    ],
+    ids=str,
+)
+def test_a_class_at_the_edge_of_a_rule_is_accepted(judge: Judge, change: Spec) -> None:
+    judge("OrderClass", {**ORDER_CLASS, **change})
+
+
+@pytest.mark.parametrize("path", sorted(MANIFESTS.glob("classes/*.yaml")), ids=lambda path: path.stem)
+def test_a_class_that_ships_is_accepted(judge: Judge, path: Path) -> None:
+    judge("OrderClass", yaml.safe_load(path.read_text())["spec"])
 
 
 @pytest.mark.parametrize("path", sorted(MANIFESTS.glob("samples/*.yaml")), ids=lambda path: path.stem)
@@ -179,8 +234,9 @@ def stored(api: Stack) -> Iterator[str]:
 
 
 def patch(api: Stack, name: str, change: Mapping[str, Any], *arguments: str) -> None:
-    merge = ("patch", "orders.order-platform.dev", name, "--type=merge", f"--patch={json.dumps(change)}")
-    api.kubectl(*merge, *arguments)
+    # By way of a pipe: the largest legal order is longer than an argument may be.
+    merge = ("patch", "orders.order-platform.dev", name, "--type=merge", "--patch-file=/dev/stdin")
+    api.kubectl(*merge, *arguments, input=json.dumps(change))
 
 
 def read(api: Stack, name: str) -> Spec:
@@ -188,12 +244,12 @@ def read(api: Stack, name: str) -> Spec:
     return found
 
 
-def set_condition(api: Stack, name: str, condition: str, status: str = "True") -> None:
+def set_condition(api: Stack, name: str, condition: str, status: str = "True", reason: str = "Tested") -> None:
     """What the operator writes."""
     item = {
         "type": condition,
         "status": status,
-        "reason": "Tested",
+        "reason": reason,
         "lastTransitionTime": "2026-01-01T00:00:00Z",
     }
     patch(api, name, {"status": {"conditions": [item]}}, "--subresource=status")
@@ -228,9 +284,32 @@ def test_the_address_of_an_open_order_can_be_changed(api: Stack, stored: str) ->
     patch(api, stored, {"spec": OTHER_ADDRESS})
 
 
-def test_the_lines_cannot_be_changed_once_ordered(api: Stack, stored: str) -> None:
-    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines is fixed once the order exists"):
+@pytest.mark.parametrize(("condition", "status"), [("Approved", "Unknown"), ("Reserved", "True"), ("Shipped", "False")])
+def test_the_lines_of_an_order_that_nobody_has_decided_about_can_be_changed(
+    api: Stack, stored: str, condition: str, status: str
+) -> None:
+    set_condition(api, stored, condition, status)
+
+    patch(api, stored, {"spec": OTHER_LINES})
+
+
+@pytest.mark.parametrize("status", ["True", "False"])
+def test_the_lines_cannot_be_changed_once_charging_has_begun(api: Stack, stored: str, status: str) -> None:
+    set_condition(api, stored, "Charged", status)
+
+    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines are fixed"):
         patch(api, stored, {"spec": OTHER_LINES})
+
+
+def test_comparing_the_lines_of_the_largest_legal_order_is_within_the_cost_that_rules_may_have(
+    api: Stack, stored: str
+) -> None:
+    text = "\N{GRINNING FACE}" * 100
+    largest = lines(200, sku="S" * 63, quantity=10**6, unitPriceMinor=10**7, description=text)
+    patch(api, stored, {"spec": {"lines": largest, "totalMinor": 200 * 10**13}})
+    set_condition(api, stored, "Charged")
+
+    patch(api, stored, {"spec": {"lines": largest[::-1]}})
 
 
 @pytest.mark.parametrize(
@@ -238,6 +317,8 @@ def test_the_lines_cannot_be_changed_once_ordered(api: Stack, stored: str) -> No
     [
         ("Shipped", OTHER_ADDRESS, "shippingAddress"),
         ("Finished", OTHER_ADDRESS, "shippingAddress"),
+        ("Approved", OTHER_LINES, "lines"),
+        ("Finished", OTHER_LINES, "lines"),
     ],
 )
 def test_what_the_order_has_gone_past_cannot_change(
@@ -269,6 +350,29 @@ def test_the_first_decision_is_final(api: Stack, stored: str, second: Spec | Non
 
     with pytest.raises(CommandFailed, match=r"spec\.approval: Forbidden: the first decision is final"):
         patch(api, stored, {"spec": {"approval": second}})
+
+
+APPROVAL = {"approval": {"decision": "Approved", "by": "bob"}}
+
+
+def test_lines_and_a_decision_about_them_may_come_together(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": {**OTHER_LINES, **APPROVAL}})
+
+
+def test_lines_cannot_change_behind_the_back_of_somebody_who_decided_about_others(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": APPROVAL})
+
+    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines are fixed once decided about"):
+        patch(api, stored, {"spec": OTHER_LINES})
+
+
+def test_a_decision_about_lines_that_were_refused_can_be_taken_back_with_them(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": APPROVAL})
+    set_condition(api, stored, "SpecApplied", "False", "LinesNotApplied")
+
+    with pytest.raises(CommandFailed, match=r"spec\.approval: Forbidden: the first decision is final"):
+        patch(api, stored, {"spec": {"approval": {"by": "carol"}}})
+    patch(api, stored, {"spec": {"approval": None, **OTHER_LINES}})
 
 
 OPERATOR = "--as=system:serviceaccount:order-platform:order-platform-operator"

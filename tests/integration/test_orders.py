@@ -125,6 +125,72 @@ def test_an_address_cannot_be_changed_after_shipping(cluster: Cluster) -> None:
         cluster.patch("order", shippingAddress={"line1": "7 New Street"})
 
 
+def a_line(identifier: str, price: int, quantity: int = 1) -> dict[str, object]:
+    return {"lineID": identifier, "sku": "PROD-001", "quantity": quantity, "unitPriceMinor": price}
+
+
+def test_a_line_added_while_the_order_waits_is_paid_for(cluster: Cluster) -> None:
+    cluster.apply(total=150_000, className="standard")
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", lines=[a_line("1", 150_000), a_line("2", 7)])
+    changed = cluster.eventually(lambda status: status.get("totalMinor") == 150_007)
+    cluster.patch("order", approval=APPROVED)
+
+    assert condition(changed, "SpecApplied")["status"] == "True"
+    cluster.reaches("Completed")
+    assert only_charge(cluster) == (150_007, 0)
+
+
+def test_lines_that_cost_less_need_no_approval_any_more(cluster: Cluster) -> None:
+    cluster.apply(total=100_001)
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", lines=[a_line("1", 100_000)])
+
+    assert condition(cluster.reaches("Completed"), "Approved")["reason"] == "NotRequired"
+    assert only_charge(cluster) == (100_000, 0)
+
+
+def test_lines_and_the_approval_of_them_may_come_in_one_edit(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", lines=[a_line("1", 200_000)], approval=APPROVED)
+
+    status = cluster.reaches("Completed")
+    assert status["approval"]["generation"] == 2
+    assert only_charge(cluster) == (200_000, 0)
+
+
+def test_an_approval_of_lines_that_cannot_be_had_approves_nothing_until_it_is_given_anew(cluster: Cluster) -> None:
+    cluster.apply(total=150_000, className="standard")
+    cluster.reaches("Waiting")
+
+    cluster.patch("order", lines=[a_line("1", 150_000, quantity=1_000_000)], approval=APPROVED)
+    refused = cluster.eventually(lambda status: condition(status, "SpecApplied").get("status") == "False")
+    cluster.patch("order", lines=[a_line("1", 150_001)], approval=None)
+    cluster.eventually(lambda status: status.get("totalMinor") == 150_001)
+    still_waiting = cluster.status()
+    cluster.patch("order", approval=APPROVED)
+
+    assert condition(refused, "SpecApplied")["reason"] == "LinesNotApplied"
+    assert refused["observedGeneration"] == 2
+    assert (refused["phase"], refused["totalMinor"]) == ("Waiting", 150_000)
+    assert still_waiting["phase"] == "Waiting"
+    assert "decision" not in still_waiting["approval"]
+    cluster.reaches("Completed")
+    assert only_charge(cluster) == (150_001, 0)
+
+
+def test_the_lines_of_an_order_that_was_charged_cannot_be_changed(cluster: Cluster) -> None:
+    cluster.apply()
+    cluster.reaches("Completed")
+
+    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden"):
+        cluster.patch("order", lines=[a_line("1", 1)])
+
+
 def test_an_edit_that_the_workflow_refuses_is_observed_and_explained(cluster: Cluster) -> None:
     cluster.apply(suspend=True)
     cluster.reaches("Suspended")
@@ -168,6 +234,38 @@ def test_an_order_without_a_class_follows_the_default_one(cluster: Cluster) -> N
     cluster.apply(className=None)
 
     assert cluster.reaches("Completed")["className"] == "standard"
+
+
+@pytest.mark.parametrize("class_name", ["durable-stock", "reviewed-ledger", "enriched-saga"])
+def test_an_order_of_a_class_that_ships_completes(cluster: Cluster, class_name: str) -> None:
+    approval = APPROVED if class_name in {"reviewed-ledger", "enriched-saga"} else None
+    cluster.apply(className=class_name, approval=approval)
+
+    status = cluster.reaches("Completed")
+
+    assert {step["state"] for step in status["steps"]} == {"Succeeded"}
+    assert only_charge(cluster) == (50_000, 0)
+
+
+def test_an_order_of_class_scenario_demo_ships_to_the_address_corrected_in_time(cluster: Cluster) -> None:
+    cluster.apply(className="scenario-demo")
+    cluster.eventually(lambda status: status.get("orderStatus") == "Await Address")
+
+    cluster.patch("order", shippingAddress={"line1": "7 New Street"})
+
+    status = cluster.reaches("Completed")
+    assert status["shippingAddress"]["line1"] == "7 New Street"
+    assert [item["sku"] for item in status["items"]] == ["PROD-001"]
+
+
+def test_the_tier_of_the_customer_is_a_column(cluster: Cluster) -> None:
+    cluster.apply(className="enriched-saga")
+    status = cluster.reaches("Waiting")
+
+    head, row = cluster.kubectl("get", "ord", "--output=wide").splitlines()
+
+    assert "TIER" in head
+    assert status["enrichment"]["tier"] in row
 
 
 def test_an_unknown_article_makes_the_order_invalid(cluster: Cluster) -> None:

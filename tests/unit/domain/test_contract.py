@@ -1,11 +1,19 @@
 from typing import Any
 
 import pytest
-from builders import a_line, an_address, an_order_input, an_order_spec
+from builders import UID, a_line, an_address, an_order_input, an_order_spec
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
-from order_workflows.contract import input_hash, parse_workflow_id, workflow_id
+from order_workflows.contract import (
+    SEARCH_ATTRIBUTES,
+    LinesChange,
+    input_hash,
+    parse_workflow_id,
+    shipment_workflow_id,
+    workflow_id,
+)
 
 parts = st.text(st.characters(exclude_characters="/"), min_size=1)
 
@@ -23,6 +31,23 @@ def test_an_id_that_is_not_an_orders_is_not_taken_for_one(identifier: str) -> No
     assert parse_workflow_id(identifier) is None
 
 
+def test_the_id_of_a_shipment_is_not_taken_for_an_orders() -> None:
+    identity = an_order_input().identity
+
+    assert shipment_workflow_id(identity, "1") == f"shipment/shop/order-1/{UID}/1"
+    assert parse_workflow_id(shipment_workflow_id(identity, "1")) is None
+
+
+def test_no_search_attribute_is_named_twice() -> None:
+    assert len({key.name for key in SEARCH_ATTRIBUTES}) == len(SEARCH_ATTRIBUTES)
+
+
+@pytest.mark.parametrize("count", [0, 201])
+def test_a_change_of_lines_is_bounded_as_the_lines_are(count: int) -> None:
+    with pytest.raises(ValidationError, match="lines"):
+        LinesChange(lines=[a_line(line_id=str(number)) for number in range(count)])
+
+
 def test_the_order_number_is_the_resources_name_by_default() -> None:
     assert an_order_input(name="book").order_id == "book"
     assert an_order_input(name="book", spec=an_order_spec(order_id="ORDER-7")).order_id == "ORDER-7"
@@ -36,6 +61,8 @@ def test_the_order_number_is_the_resources_name_by_default() -> None:
         {"shipping_address": an_address(city="Shelbyville")},
         {"approval": {"decision": "Approved", "by": "bob"}},
         {"cancellation": {"reason": "changed my mind"}},
+        {"lines": [a_line(quantity=2)]},
+        {"ttl_seconds_after_finished": 60},
     ],
 )
 def test_the_input_hash_does_not_see_what_messages_can_change(changes: dict[str, Any]) -> None:
@@ -49,7 +76,6 @@ def test_the_input_hash_does_not_see_what_messages_can_change(changes: dict[str,
         {"class_name": "threshold"},
         {"customer": {"id": "CUST-2"}},
         {"currency": "EUR"},
-        {"lines": [a_line(quantity=2)]},
         {"payment": {"method": "tok_other"}},
     ],
 )

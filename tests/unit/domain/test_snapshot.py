@@ -17,6 +17,7 @@ def a_completed_snapshot() -> OrderSnapshot:
         seq=8,
         status=OrderStatus.ORDER_COMPLETED,
         progress=100,
+        lines_digest="0123456789abcdef",
         steps=[
             StepRecord(
                 name=step,
@@ -50,6 +51,11 @@ def a_completed_snapshot() -> OrderSnapshot:
         OrderSnapshot(),
         a_snapshot(),
         a_completed_snapshot(),
+        a_snapshot(
+            lines_digest="0123456789abcdef",
+            items=[{"line_id": "1", "sku": "654300", "quantity": 1, "description": "Table Top"}],
+            enrichment={"tier": "Gold", "recommendations": ["Lamp"]},
+        ),
         a_snapshot(
             status="Manual Review",
             suspended=True,

@@ -3,7 +3,7 @@ from builders import STANDARD_PIPELINE
 from hypothesis import given
 from hypothesis import strategies as st
 
-from order_domain.policy import StepName
+from order_domain.pipeline import StepName
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase, progress
 
 PHASES = {

@@ -1,23 +1,27 @@
 from typing import Any
 
 import pytest
-from builders import UID, a_snapshot, an_address, an_order_spec
+from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 
-from order_domain.order import Approval, Cancellation, OrderSpec
+from order_domain.order import Approval, Cancellation, OrderSpec, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_operator.amendment import Amendment, Group, plan
-from order_workflows.contract import AddressChange, CancelRequest, Decision
+from order_operator.amendment import Amendment, Group, Refusal, held_back, plan
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
 
 ELSEWHERE = an_address(city="Shelbyville")
 APPROVED = {"decision": "Approved", "by": "bob", "reason": "known"}
 REJECTED = {"decision": "Rejected", "by": "bob"}
+MORE = [a_line(), a_line(line_id="2")]
+AS_ORDERED = digest([a_line()])
+"""Of the lines that `an_order_spec()` has."""
 
 EDITS: list[dict[str, Any]] = [
     {"approval": APPROVED},
     {"approval": REJECTED},
     {"cancellation": {"by": "ana"}},
     {"shipping_address": ELSEWHERE},
+    {"lines": MORE},
     {"suspend": True},
 ]
 
@@ -83,7 +87,7 @@ def test_another_address_is_sent() -> None:
     change = the_only(an_order_spec(shipping_address=ELSEWHERE))
 
     assert (change.group, change.update) == (Group.ADDRESS, "change_address")
-    assert change.argument == AddressChange(address=ELSEWHERE, generation=2)
+    assert change.argument == AddressChange(address=ELSEWHERE)
 
 
 def test_the_address_in_force_is_not_sent() -> None:
@@ -94,6 +98,68 @@ def test_the_address_in_force_is_not_sent() -> None:
 
 def test_no_address_is_sent_before_the_workflow_has_said_which_one_it_has() -> None:
     assert planned(an_order_spec(shipping_address=ELSEWHERE), OrderSnapshot()) == []
+
+
+def test_other_lines_are_sent_with_the_generation_that_asks_for_them() -> None:
+    change = the_only(an_order_spec(lines=MORE), a_snapshot(lines_digest=AS_ORDERED))
+
+    assert (change.group, change.update) == (Group.LINES, "change_lines")
+    assert change.argument == LinesChange(lines=MORE, generation=2)
+
+
+def test_the_lines_in_force_are_not_sent_in_whatever_order_they_stand() -> None:
+    assert planned(an_order_spec(lines=MORE[::-1]), a_snapshot(lines_digest=digest(MORE))) == []
+
+
+def test_no_lines_are_sent_before_the_workflow_has_said_which_ones_it_has() -> None:
+    assert planned(an_order_spec(lines=MORE), a_snapshot()) == []
+
+
+def test_an_approval_waits_for_the_lines_that_it_approves() -> None:
+    both = an_order_spec(lines=MORE, approval=APPROVED)
+
+    assert the_only(both, a_snapshot(lines_digest=AS_ORDERED)).group is Group.LINES
+    assert the_only(both, a_snapshot(lines_digest=digest(MORE))).group is Group.APPROVAL
+
+
+def test_a_rejection_does_not_wait_for_lines() -> None:
+    both = an_order_spec(lines=MORE, approval=REJECTED)
+
+    assert [change.group for change in planned(both, a_snapshot(lines_digest=AS_ORDERED))] == [
+        Group.LINES,
+        Group.APPROVAL,
+    ]
+
+
+NO_STOCK = Refusal(Group.LINES, "OutOfStock", "PROD-001 is short")
+
+
+def test_an_approval_of_lines_that_are_refused_is_told_as_refused_with_what_to_do() -> None:
+    (held,) = held_back(an_order_spec(lines=MORE, approval=APPROVED), a_snapshot(lines_digest=AS_ORDERED), [NO_STOCK])
+
+    assert (held.group, held.reason) == (Group.APPROVAL, "LinesNotApplied")
+    assert "decide again" in held.message
+
+
+@pytest.mark.parametrize(
+    ("spec", "refusals"),
+    [
+        ({"lines": MORE, "approval": APPROVED}, []),
+        ({"lines": MORE, "approval": APPROVED}, [Refusal(Group.ADDRESS, "AlreadyShipped", "")]),
+        ({"lines": MORE, "approval": REJECTED}, [NO_STOCK]),
+        ({"lines": MORE}, [NO_STOCK]),
+        ({"approval": APPROVED}, [NO_STOCK]),
+    ],
+    ids=["no answer yet", "another refusal", "a rejection", "no decision", "the lines in force"],
+)
+def test_nothing_else_is_held_back(spec: dict[str, Any], refusals: list[Refusal]) -> None:
+    assert held_back(an_order_spec(**spec), a_snapshot(lines_digest=AS_ORDERED), refusals) == []
+
+
+def test_an_approval_that_the_workflow_has_is_not_held_back_by_later_lines() -> None:
+    decided = a_snapshot(approval={"required": True, "decision": "Approved", "by": "bob"}, lines_digest=AS_ORDERED)
+
+    assert held_back(an_order_spec(lines=MORE, approval=APPROVED), decided, [NO_STOCK]) == []
 
 
 @pytest.mark.parametrize(("wanted", "update"), [(True, "suspend"), (False, "resume")])
@@ -115,9 +181,10 @@ def test_an_order_that_has_ended_is_told_nothing(status: OrderStatus, edit: dict
 
 
 def test_every_group_that_differs_is_told_once() -> None:
-    spec = an_order_spec(approval=APPROVED, cancellation={"by": "ana"}, shipping_address=ELSEWHERE, suspend=True)
+    edits = {key: value for edit in EDITS for key, value in edit.items()}
+    spec = an_order_spec(**edits | {"approval": REJECTED})
 
-    groups = [change.group for change in planned(spec, a_snapshot())]
+    groups = [change.group for change in planned(spec, a_snapshot(lines_digest=AS_ORDERED))]
 
     assert sorted(groups) == sorted(Group)
     assert groups[0] is Group.CANCELLATION
@@ -127,9 +194,10 @@ def test_every_group_that_differs_is_told_once() -> None:
 def test_the_id_of_an_update_is_the_same_at_every_repetition(edit: dict[str, Any]) -> None:
     spec = an_order_spec(**edit)
 
-    assert [change.update_id for change in planned(spec, a_snapshot())] == [
-        change.update_id for change in planned(spec, a_snapshot(seq=9))
-    ]
+    first, second = (planned(spec, a_snapshot(seq=seq, lines_digest=AS_ORDERED)) for seq in (1, 9))
+
+    assert first
+    assert [change.update_id for change in first] == [change.update_id for change in second]
 
 
 @pytest.mark.parametrize("edit", EDITS)
@@ -137,7 +205,7 @@ def test_the_id_of_an_update_differs_by_uid_and_generation(edit: dict[str, Any])
     spec = an_order_spec(**edit)
 
     ids = {
-        planned(spec, a_snapshot(), generation=generation, uid=uid)[0].update_id
+        planned(spec, a_snapshot(lines_digest=AS_ORDERED), generation=generation, uid=uid)[0].update_id
         for generation in (2, 3)
         for uid in ("one", "two")
     }

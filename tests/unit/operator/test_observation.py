@@ -4,11 +4,13 @@ from typing import Any
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot
 from google.protobuf.timestamp_pb2 import Timestamp
+from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_operator.observation import Observation, decode
+from order_operator.temporal_connection import TASK_PROBLEMS
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -25,7 +27,7 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 async def decoded(memo: dict[str, Any], **fields: Any) -> Observation:
     """What the scanner makes of a row of visibility with this memo."""
-    row = WorkflowExecutionInfo(status=1, task_queue="orders", **fields)
+    row = WorkflowExecutionInfo(**{"status": 1, "task_queue": "orders", **fields})
     row.execution.workflow_id = workflow_id(*KEY)
     row.execution.run_id = "run-1"
     row.start_time.FromDatetime(STARTED)
@@ -91,6 +93,30 @@ async def test_a_snapshot_of_a_newer_format_is_not_guessed() -> None:
     observation = await decoded({MEMO_SNAPSHOT: a_snapshot().to_memo() | {"version": 2}})
 
     assert observation.snapshot is None
+
+
+def with_problems(data: bytes, status: WorkflowExecutionStatus = WorkflowExecutionStatus.RUNNING) -> dict[str, Any]:
+    attributes = SearchAttributes(indexed_fields={TASK_PROBLEMS: Payload(data=data)})
+    return {"search_attributes": attributes, "status": int(status)}
+
+
+@pytest.mark.parametrize(
+    ("data", "problems"),
+    [
+        (b'["category=WorkflowTaskFailed"]', ("category=WorkflowTaskFailed",)),
+        (b'"one"', ("one",)),
+        (b"null", ()),
+        (b"", ()),
+    ],
+)
+async def test_the_servers_word_on_failing_tasks_is_read(data: bytes, problems: tuple[str, ...]) -> None:
+    assert (await decoded({}, **with_problems(data))).task_problems == problems
+
+
+async def test_a_run_that_has_ended_fails_no_more() -> None:
+    terminated = with_problems(b'["x"]', WorkflowExecutionStatus.TERMINATED)
+
+    assert (await decoded({}, **terminated)).task_problems == ()
 
 
 @pytest.mark.parametrize("status", WorkflowExecutionStatus)

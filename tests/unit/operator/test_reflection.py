@@ -1,14 +1,16 @@
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from builders import a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
+from builders import a_line, a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.client import WorkflowExecutionStatus
 
-from order_domain.policy import StepName
+from order_domain.order import digest
+from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, DecisionOutcome, OrderSnapshot, StepState
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.amendment import Group, Refusal
@@ -187,6 +189,16 @@ def test_everything_money_and_parcels_left_behind_is_shown() -> None:
 # kstatus: three fixtures
 
 
+def test_what_the_shop_knows_of_articles_and_customer_is_shown() -> None:
+    item = {"line_id": "1", "sku": "654300", "quantity": 1, "description": "Table Top"}
+    known = at(OrderStatus.CHECK_FRAUD, items=[item], enrichment={"tier": "Gold", "recommendations": ["Lamp"]})
+
+    status = reflected(known)
+
+    assert status["items"] == [{"lineID": "1", "sku": "654300", "quantity": 1, "description": "Table Top"}]
+    assert status["enrichment"] == {"tier": "Gold", "recommendations": ["Lamp"]}
+
+
 def test_an_order_that_is_being_submitted_is_in_progress() -> None:
     order = an_order_resource()
 
@@ -240,6 +252,38 @@ def test_an_order_that_cannot_be_submitted_is_failed() -> None:
 
     assert kstatus(order, status) == "Failed"
     assert said(status, "Accepted") == ("False", Reason.CLASS_NOT_FOUND)
+
+
+FAILING = ("category=WorkflowTaskFailed", "cause=WorkflowTaskFailedCauseWorkflowWorkerUnhandledFailure")
+
+
+@pytest.mark.parametrize("order_status", [OrderStatus.CHARGE_CUSTOMER, OrderStatus.AWAIT_APPROVAL])
+def test_an_order_whose_workflows_code_fails_is_stalled_where_it_stands(order_status: OrderStatus) -> None:
+    order = an_order_resource()
+
+    status = reflected(replace(at(order_status), task_problems=FAILING), order)
+
+    assert said(status, "Stalled") == ("True", Reason.WORKFLOW_TASK_FAILED)
+    assert said(status, "Ready") == ("False", Reason.WORKFLOW_TASK_FAILED)
+    assert "UnhandledFailure" in condition(status, "Stalled")["message"]
+    assert (status["phase"], status["orderStatus"]) == (order_status.phase, order_status)
+    assert kstatus(order, status) == "Failed"
+
+
+def test_an_order_whose_workflows_code_is_mended_is_stalled_no_more() -> None:
+    failing = replace(at(OrderStatus.CHARGE_CUSTOMER), task_problems=FAILING)
+    before = an_order_resource(status=reflected(failing))
+
+    status = reflected(at(OrderStatus.CHARGE_CUSTOMER), before, now=LATER)
+
+    assert said(status, "Stalled") == ("False", Reason.PROGRESSING)
+    assert said(status, "Ready") == ("True", Reason.PROGRESSING)
+
+
+def test_a_run_that_was_stopped_because_its_code_failed_is_told_as_stopped() -> None:
+    ended = an_observation(status=WorkflowExecutionStatus.TERMINATED, task_problems=FAILING)
+
+    assert said(reflected(ended), "Stalled") == ("True", Reason.WORKFLOW_TERMINATED)
 
 
 def test_an_edit_without_an_answer_is_in_progress() -> None:
@@ -296,11 +340,12 @@ def _edited(**changes: object) -> dict[str, Any]:
         {"shipping_address": an_address(city="Shelbyville")},
         {"approval": {"decision": "Rejected", "by": "eve"}},
         {"cancellation": {"by": "ana"}},
+        {"lines": [a_line(quantity=2)]},
     ],
 )
 def test_an_edit_after_the_end_is_told_as_too_late(edit: dict[str, Any]) -> None:
     approval = {"required": True, "decision": "Approved", "by": "bob"}
-    ended = at(OrderStatus.ORDER_COMPLETED, approval=approval)
+    ended = at(OrderStatus.ORDER_COMPLETED, approval=approval, lines_digest=digest(an_order_spec().lines))
 
     status = reflected(ended, an_order_resource(spec=_edited(**edit)))
 

@@ -1,0 +1,140 @@
+"""Finished orders do not stay for ever: they are deleted after a time, and beyond a number per namespace and class.
+
+What is kept of each finished order is enough to tell when its time has come; what its class says is looked up then, so
+that an edited class holds for the orders that are there. The ledger keeps the order in any case.
+"""
+
+import asyncio
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+import aiohttp
+from kubernetes.aio import client
+from temporalio.service import RPCError
+
+from order_domain.policy import OrderClassSpec
+from order_operator import metrics
+from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
+from order_operator.observation import describe
+from order_operator.order_classes import OrderClasses
+from order_operator.resource import OrderResource
+from order_operator.temporal_connection import TemporalConnection
+from order_operator.tracking import Finished
+from order_workflows.contract import RunKey, workflow_id
+
+PASS_SECONDS = 5.0
+"""Between two looks at all finished orders: about 10 ms of CPU for ten thousand of them."""
+DELETE_SECONDS = 0.2
+"""Between two deletions: five a second leave the API server to the orders that run."""
+MOST_PER_PASS = int(PASS_SECONDS / DELETE_SECONDS)
+REFUSED_SECONDS = 600.0
+"""Before an order whose deletion the API server refused is tried again, so that it keeps no other from its turn."""
+
+logger = logging.getLogger(__name__)
+
+
+class Why(StrEnum):
+    """Why an order is deleted; label of the metric."""
+
+    TTL = "ttl"
+    HISTORY_LIMIT = "history_limit"
+
+
+class Expired(NamedTuple):
+    """An order that is to be deleted."""
+
+    order: OrderResource
+    why: Why
+
+
+def expired(
+    finished: Iterable[tuple[OrderResource, Finished]], classes: Callable[[str], OrderClassSpec | None], now: float
+) -> list[Expired]:
+    """Those of the `finished` orders whose time has come at `now`, in seconds since the epoch; the oldest first."""
+    groups: defaultdict[tuple[str, str | None], list[tuple[OrderResource, Finished]]] = defaultdict(list)
+    for item in finished:
+        groups[item[0].namespace, item[1].class_name].append(item)
+    found: list[tuple[float, Expired]] = []
+    for (_, class_name), items in groups.items():
+        spec = classes(class_name) if class_name else None
+        class_ttl = spec.ttl_seconds_after_finished if spec else None
+        kept = []
+        for order, end in items:
+            ttl = class_ttl if end.ttl_seconds is None else end.ttl_seconds
+            if ttl is not None and end.at + ttl <= now:
+                found.append((end.at, Expired(order, Why.TTL)))
+            else:
+                kept.append((end.at, order))
+        if spec is not None and spec.history_limit is not None and len(kept) > spec.history_limit:
+            kept.sort(key=lambda item: (item[0], item[1].uid))
+            surplus = kept[: len(kept) - spec.history_limit]
+            found.extend((at, Expired(order, Why.HISTORY_LIMIT)) for at, order in surplus)
+    found.sort(key=lambda item: item[0])
+    return [item for _, item in found]
+
+
+class Retention:
+    """Deletes expired orders, slowly. Starts from what `finished` yields at each pass."""
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        connection: TemporalConnection,
+        classes: OrderClasses,
+        finished: Callable[[], Iterable[tuple[OrderResource, Finished]]],
+    ) -> None:
+        self._api = api
+        self._connection = connection
+        self._classes = classes
+        self._finished = finished
+        self._refused: dict[str, float] = {}
+
+    async def run(self) -> None:
+        """Pass after pass until cancelled."""
+        while True:
+            await asyncio.sleep(PASS_SECONDS)
+            try:
+                await self.take(time.time())
+            except (RPCError, RuntimeError, client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
+                logger.warning("finished orders not deleted", extra={"error": str(failed)})
+
+    async def take(self, now: float) -> None:
+        """One pass; `now` in seconds since the epoch."""
+        if self._connection.problem is not None:
+            return
+        self._refused = {uid: at for uid, at in self._refused.items() if at + REFUSED_SECONDS > now}
+        due = [
+            item for item in expired(self._finished(), self._classes.spec, now) if item.order.uid not in self._refused
+        ]
+        for order, why in due[:MOST_PER_PASS]:
+            if await self._is_running(order):
+                self._refused[order.uid] = now
+                logger.warning("a finished order's workflow runs; not deleted", extra={"order": order.reference})
+                continue
+            try:
+                await self._api.delete_order(order)
+            except (Conflict, NotFound):
+                continue  # edited or deleted meanwhile: the watch brings it
+            except client.ApiException as failed:
+                if failed.status not in _REFUSALS:
+                    raise
+                self._refused[order.uid] = now
+                logger.warning("a finished order may not be deleted", extra={"order": order.reference})
+                continue
+            metrics.EXPIRED.labels(reason=why.value).inc()
+            logger.info("deleted a finished order", extra={"order": order.reference, "reason": why.value})
+            await asyncio.sleep(DELETE_SECONDS)
+
+    async def _is_running(self, order: OrderResource) -> bool:
+        """A status can be forged: only Temporal itself is believed before something is deleted."""
+        key = RunKey(order.namespace, order.name, order.uid)
+        observation = await describe(self._connection.client, key, workflow_id(*key))
+        return observation is not None and observation.running
+
+
+_REFUSALS = frozenset({400, 403, 422})
+"""Answers of rights and admission policies."""
