@@ -37,9 +37,12 @@ SECOND = (
     "address-window-passed",
     "auto-approved",
     "backorder",
+    "enriched",
     "every-step",
     "forward-recovery",
     "lines-changed",
+    "shipped-by-childworkflows",
+    "shipped-by-nexus",
     "undone-in-parallel",
     "written-back",
 )
