@@ -1,0 +1,188 @@
+"""The state machine notices when a guard is gone: one guard at a time is taken away, and a violation must be found."""
+
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import SETTINGS, sqlite_bench
+from hypothesis import Phase, seed, settings
+from hypothesis.stateful import run_state_machine_as_test
+from order_invariants import Violation
+from order_machine import machine_on
+from sqlalchemy import Connection
+
+from order_domain.pipeline import StepName
+from order_worker.ledger import operations, payments, stock
+from order_worker.ledger.operations import Operation
+from order_worker.providers.payment import simulated
+from order_worker.providers.payment.simulated import SimulatedPayments
+from order_workflows.order_run import OrderRun
+from order_workflows.order_workflow import OrderWorkflow
+
+QUICK = settings(SETTINGS, max_examples=1500, phases=[Phase.generate])
+"""Finding is enough; nobody reads the example."""
+
+Find = Callable[..., str | None]
+
+
+@pytest.fixture
+def find(tmp_path: Path) -> Find:
+    """Runs the machine and returns the code of the invariant that broke, or None."""
+
+    def run(*, ledger: str = "") -> str | None:
+        with sqlite_bench(tmp_path, change=ledger) as bench:
+            try:
+                run_state_machine_as_test(seed(1)(machine_on(bench)), settings=QUICK)
+            except Violation as violation:
+                print(f"after {bench.steps} steps: {violation}")  # noqa: T201
+                return str(violation).partition(":")[0]
+        return None
+
+    return run
+
+
+def test_the_machine_finds_a_call_without_an_intent(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    intend, close = operations._intend, operations._close_intent
+
+    def forget(tx: Connection, operation: Operation) -> bool:
+        return (operation.kind == "ship" and operations.recall(tx, operation) is None) or intend(tx, operation)
+
+    def catch_up(tx: Connection, order: Any, operation: Operation, outcome: Any) -> bool:
+        if operation.kind == "ship":
+            intend(tx, operation)
+        return close(tx, order, operation, outcome)
+
+    monkeypatch.setattr(operations, "_intend", forget)
+    monkeypatch.setattr(operations, "_close_intent", catch_up)
+    assert find() == "I2"
+
+
+def test_the_machine_finds_a_missing_unique_constraint(find: Find) -> None:
+    assert find(ledger=SAME_NUMBER_TWICE) == "I5"
+
+
+SAME_NUMBER_TWICE = """
+PRAGMA writable_schema=ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'UNIQUE (namespace, order_id)', 'UNIQUE (namespace, order_id, uid)');
+PRAGMA writable_schema=RESET;
+"""
+
+
+def test_the_machine_finds_a_missing_tombstone(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    def prevent(tx: Connection, order: Any, target_id: str) -> bool:
+        target = tx.execute(operations._KNOWN, {"operation": target_id}).one_or_none()
+        return target is None or target.state == "refused"
+
+    monkeypatch.setattr(operations, "prevent", prevent)
+    monkeypatch.setattr(stock, "prevent", prevent)
+    assert find() in ("I1", "I2", "I3", "I16")
+
+
+def test_the_machine_finds_a_missing_status_trigger(find: Find) -> None:
+    assert find(ledger="DROP TRIGGER orders_status_guard") == "I6"
+
+
+def test_the_machine_finds_a_second_refund(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    refund = simulated._refund
+
+    def again(key: str, charge_key: str, tx: Any) -> Any:
+        tx.execute("UPDATE refunds SET amount_minor = 2 * amount_minor WHERE charge_key = ?", (charge_key,))
+        return refund(key, charge_key, tx)
+
+    monkeypatch.setattr(simulated, "_refund", again)
+    assert find(ledger=REFUNDS_UNCHECKED) == "I1"
+
+
+REFUNDS_UNCHECKED = """
+PRAGMA writable_schema=ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'AND refunded_minor <= captured_minor', '');
+PRAGMA writable_schema=RESET;
+"""
+
+
+def test_the_machine_finds_a_second_release(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    release = stock.release
+
+    def twice(tx: Connection, request: Any) -> Any:
+        reservation = tx.execute(stock._RESERVATION, {"reservation": request.reserve_operation_id}).all()
+        given_back = {row.sku: row.quantity for row in reservation if row.state == "released"}
+        stock._move(tx, given_back, on_hand=1, reserved=-1)
+        return release(tx, request)
+
+    monkeypatch.setattr(stock, "release", twice)
+    assert find(ledger=PIECES_UNCHECKED) == "I3"
+
+
+PIECES_UNCHECKED = """
+PRAGMA writable_schema=ON;
+UPDATE sqlite_schema SET sql = replace(sql, 'on_hand >= 0 AND reserved >= 0 AND sold >= 0', 'on_hand >= 0');
+PRAGMA writable_schema=RESET;
+"""
+
+
+def test_the_machine_finds_a_change_without_an_audit_event(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    audit = operations._audit
+
+    def leave_out(tx: Connection, order: Any, kind: str, *rest: Any) -> None:
+        if kind != "refund":
+            audit(tx, order, kind, *rest)
+
+    monkeypatch.setattr(operations, "_audit", leave_out)
+    assert find() == "I10"
+
+
+def test_the_machine_finds_a_new_key_at_every_attempt(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    charge = SimulatedPayments.charge
+    number = count()
+
+    async def anew(provider: SimulatedPayments, key: str, **request: Any) -> Any:
+        return await charge(provider, f"{key}/{next(number)}", **request)
+
+    monkeypatch.setattr(SimulatedPayments, "charge", anew)
+    assert find() == "I2"
+
+
+def test_the_machine_finds_a_charge_that_its_refund_did_not_make_void(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refund = simulated._refund
+
+    def only_what_was_taken(key: str, charge_key: str, tx: Any) -> Any:
+        return None if simulated._row(charge_key, tx) is None else refund(key, charge_key, tx)
+
+    monkeypatch.setattr(simulated, "_refund", only_what_was_taken)
+    assert find() in ("I1", "I2")
+
+
+def test_the_machine_finds_other_parameters_under_the_same_id(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Operation, "params_hash", "the same")
+    assert find() == "I2"
+
+
+def test_the_machine_finds_a_second_decision(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OrderWorkflow, "_refuse_decision", lambda *_: None)
+    assert find() == "I9"
+
+
+@pytest.mark.parametrize(
+    ("step", "broken"),
+    [(StepName.RESERVE_STOCK, "I3"), (StepName.CHARGE_PAYMENT, "I1"), (StepName.SHIP, "I16")],
+)
+def test_the_machine_finds_a_step_without_an_undo(
+    find: Find, monkeypatch: pytest.MonkeyPatch, step: StepName, broken: str
+) -> None:
+    on_failure = OrderRun.on_failure
+
+    def forget(order: OrderRun, name: StepName, action: Any) -> None:
+        if name is not step:
+            on_failure(order, name, action)
+
+    monkeypatch.setattr(OrderRun, "on_failure", forget)
+    assert find() == broken
+
+
+def test_the_machine_finds_money_booked_wrongly(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(payments, "book_refund", lambda *_: None)
+    assert find() == "I2"
