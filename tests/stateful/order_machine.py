@@ -21,8 +21,8 @@ T = TypeVar("T")
 
 PICK = st.integers(0, 99)
 """Which of those there are, counted round."""
-BOUNDARIES = st.integers(1, 8)
-"""How far an attempt comes; the longest has eight boundaries."""
+BOUNDARIES = st.integers(1, 6)
+"""How far an attempt comes; the longest way, of a first attempt at a provider, has six boundaries."""
 FAR = st.integers(1, 6)
 """How many calls are answered at once; a whole order makes a dozen, and is interesting in its middle."""
 
@@ -111,9 +111,12 @@ class OrderMachine(RuleBasedStateMachine):
         self.world.lose_answer(self.endangered(pick), boundaries)
 
     @precondition(lambda self: self.world.calls)
-    @rule(pick=PICK, boundaries=BOUNDARIES)
-    def stall(self, pick: int, boundaries: int) -> None:
-        self.world.stall(self.endangered(pick), boundaries)
+    @rule(pick=PICK, boundaries=BOUNDARIES, lost=st.booleans())
+    def stall(self, pick: int, boundaries: int, lost: bool) -> None:
+        call = self.endangered(pick)
+        self.world.stall(call, boundaries)
+        if lost and call.in_flight:
+            self.world.time_out(call)
 
     @precondition(lambda self: self.world.in_flight)
     @rule(pick=PICK)
