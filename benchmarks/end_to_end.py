@@ -37,7 +37,7 @@ from temporalio.contrib.pydantic import pydantic_data_converter
 from order_devstack.stack import Stack
 from order_domain.order import OrderSpec
 from order_domain.policy import OrderClassSpec
-from order_workflows.contract import REVISION, OrderIdentity, OrderInput, OrderResult, workflow_id
+from order_workflows.contract import REVISION, OrderInput, OrderResult, ResourceIdentity, workflow_id
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 RESULTS = CHECKOUT / "benchmarks" / "results"
@@ -111,7 +111,7 @@ async def bare_round(temporal: Client, count: int, limit: int) -> float:
         name = f"bare-{uid}"
         wanted = OrderInput(
             revision=REVISION,
-            identity=OrderIdentity(cluster="benchmark", namespace=NAMESPACE, name=name, uid=uid),
+            identity=ResourceIdentity(cluster="benchmark", namespace=NAMESPACE, name=name, uid=uid),
             spec=OrderSpec.model_validate(an_order(name)["spec"]),
             class_name="standard",
             policy=policy,

@@ -30,7 +30,7 @@ from order_worker.ledger.locked_order import lock
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
 from order_workflows.activities import Charge, CloseOrder, CommitStock, ReceiveOrder, ReserveStock
-from order_workflows.contract import OrderIdentity
+from order_workflows.contract import ResourceIdentity
 
 SKU = "PROD-001"
 GOAL_MS = 5.0
@@ -54,15 +54,15 @@ class PaymentsInMemory(PaymentProvider):
         """See the port."""
         return self._charges.get(key)
 
-    async def refund(self, key: str, *, charge_key: str) -> ProviderRefund | None:
+    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
         """Not measured."""
         raise NotImplementedError
 
 
-def an_identity(number: int) -> OrderIdentity:
+def an_identity(number: int) -> ResourceIdentity:
     """Of one order."""
     uid = f"7f9c2ba4-e88f-4270-8d3c-{number:012d}"
-    return OrderIdentity(cluster="bench", namespace="shop", name=f"order-{number}", uid=uid)
+    return ResourceIdentity(cluster="bench", namespace="shop", name=f"order-{number}", uid=uid)
 
 
 def actions(ledger: Ledger) -> dict[str, Action]:

@@ -10,7 +10,7 @@ from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import OrderSnapshot
 from order_operator.observation import Observation
 from order_operator.resource import OrderResource
-from order_workflows.contract import REVISION, OrderIdentity, OrderInput, RunKey, workflow_id
+from order_workflows.contract import REVISION, OrderInput, ResourceIdentity, RunKey, workflow_id
 
 NAMESPACE = "shop"
 NAME = "order-1"
@@ -62,7 +62,7 @@ def a_policy(**changes: object) -> OrderClassSpec:
 def an_order_input(*, uid: str = UID, name: str = NAME, **changes: object) -> OrderInput:
     """Of generation 1, following `a_policy()`."""
     fields = {
-        "identity": OrderIdentity(cluster="test", namespace=NAMESPACE, name=name, uid=uid),
+        "identity": ResourceIdentity(cluster="test", namespace=NAMESPACE, name=name, uid=uid),
         "spec": an_order_spec(),
         "class_name": "standard",
         "class_generation": 1,

@@ -22,10 +22,12 @@ from order_operator.http_endpoints import Health, probe, prometheus_page, servin
 from order_operator.inventory import Inventory
 from order_operator.kubernetes_api import KubernetesApi, NotFound
 from order_operator.leadership import Leadership
+from order_operator.observation import Scanner
 from order_operator.order_classes import OrderClasses
 from order_operator.reconcile import Reconciler
 from order_operator.retention import Retention
 from order_operator.settings import Settings, SettingsError
+from order_operator.stock_reconcile import StockReconciler
 from order_operator.temporal_connection import TemporalConnection
 
 CRD_POLL_SECONDS = 1.0
@@ -65,9 +67,11 @@ async def _lead(
     if not await _before(stop, _know_classes(api, classes)):
         return 0
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
-    reconciler = Reconciler(api, connection, classes, settings)
+    scanner = Scanner(connection, settings.cluster)
+    reconciler = Reconciler(api, connection, classes, scanner, settings)
+    stock = StockReconciler(api, connection, scanner, settings)
     retention = Retention(api, connection, classes, reconciler.finished)
-    inventory = Inventory(api, reconciler, settings.namespaces)
+    inventory = Inventory(api, [reconciler, stock], settings.namespaces, known=scanner.synced)
     health.watch_alive = lambda: inventory.watch_alive
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
@@ -75,7 +79,7 @@ async def _lead(
     stop_kopf = asyncio.Event()
     watching = asyncio.create_task(
         kopf.operator(
-            registry=build_registry(reconciler, classes),
+            registry=build_registry(reconciler, classes, stock),
             settings=build_settings(),
             clusterwide=not settings.namespaces,
             namespaces=settings.namespaces,
@@ -87,8 +91,9 @@ async def _lead(
         watching,
         leading,
         asyncio.create_task(connection.watch()),
-        asyncio.create_task(reconciler.scanner.run()),
+        asyncio.create_task(scanner.run()),
         asyncio.create_task(reconciler.queue.run()),
+        asyncio.create_task(stock.queue.run()),
         asyncio.create_task(inventory.run()),
         asyncio.create_task(retention.run()),
     ]
@@ -125,7 +130,7 @@ async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
 
 
 async def _know_classes(api: KubernetesApi, classes: OrderClasses) -> None:
-    """Fill `classes` once both kinds are served, however long that takes; a fresh API server answers 429 at first."""
+    """Fill `classes` once all kinds are served, however long that takes; a fresh API server answers 429 at first."""
     told = ""
     while True:
         try:

@@ -89,12 +89,20 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
         decision = Decision(by=spec.approval.by, reason=spec.approval.reason, generation=generation)
         approved = spec.approval.decision is DecisionKind.APPROVED
         want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
-    if snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address:
-        change = AddressChange(address=spec.shipping_address)
+    if other_address(spec, snapshot):
+        change = AddressChange(address=spec.shipping_address, generation=generation)
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
     if spec.suspend != snapshot.suspended:
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
     return changes
+
+
+def other_address(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    """Whether the spec asks for another address than it did when it was heard last. One that a client of the workflow
+    has set since, by signal or Update, is not taken back for an address in the spec that nobody has touched."""
+    if snapshot.address_digest is not None:
+        return snapshot.address_digest != digest(spec.shipping_address)
+    return snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address
 
 
 def other_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:

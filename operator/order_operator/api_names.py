@@ -7,7 +7,9 @@ ORDERS = "orders"
 ORDER_KIND = "Order"
 ORDER_CLASSES = "orderclasses"
 ORDER_CLASS_KIND = "OrderClass"
-CRDS = (f"{ORDERS}.{GROUP}", f"{ORDER_CLASSES}.{GROUP}")
+STOCK_ITEMS = "stockitems"
+STOCK_ITEM_KIND = "StockItem"
+CRDS = (f"{ORDERS}.{GROUP}", f"{ORDER_CLASSES}.{GROUP}", f"{STOCK_ITEMS}.{GROUP}")
 
 FINALIZER = f"{GROUP}/compensation"
 """Holds a deleted Order until its workflow has undone what it did."""

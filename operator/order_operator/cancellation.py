@@ -5,13 +5,13 @@ from collections.abc import Awaitable
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator.observation import RPC_TIMEOUT, Observation
+from order_operator.observation import RPC_TIMEOUT, Observation, Run
 from order_workflows.contract import SIGNAL_ORPHAN
 
 
-async def request_cancel(client: Client, observation: Observation) -> None:
+async def request_cancel(client: Client, run: Run) -> None:
     """Ask the workflow to stop and undo what it did. Needs no worker to be accepted."""
-    await _unless_ended(client.get_workflow_handle(observation.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
+    await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
 
 
 async def mark_orphaned(client: Client, observation: Observation) -> None:

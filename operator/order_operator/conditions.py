@@ -11,7 +11,7 @@ MAX_MESSAGE = 1024
 
 
 class ConditionType(StrEnum):
-    """What can be said of an order."""
+    """What can be said of an order, or of a stock item."""
 
     ACCEPTED = "Accepted"
     """The operator understood the order and a workflow carries it."""
@@ -35,6 +35,8 @@ class ConditionType(StrEnum):
     """The order has ended, however."""
     COMPLETE = "Complete"
     """The order has ended well."""
+    REPLENISHING = "Replenishing"
+    """An order at the supplier is open; of stock items only."""
 
 
 class Reason(StrEnum):
@@ -68,6 +70,12 @@ class Reason(StrEnum):
     APPLYING = "Applying"
     LINES_NOT_APPLIED = "LinesNotApplied"
     ORDER_FINISHED = "OrderFinished"
+    KEPT = "Kept"
+    SKU_TAKEN = "SkuTaken"
+    PLANNED = "Planned"
+    ORDERED = "Ordered"
+    SUPPLIER_FAILED = "SupplierFailed"
+    NOTHING_ON_ORDER = "NothingOnOrder"
     UNKNOWN = "Unknown"
 
 

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 import yaml
+from pydantic import BaseModel
 
 from order_domain.money import MAX_MINOR
 from order_domain.order import OrderSpec
 from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
 from order_domain.policy import AddressExpiry, OrderClassSpec
+from order_domain.stock_item import StockItemSpec
 from order_operator.api_names import (
     DEFAULT_CLASS_ANNOTATION,
     GROUP,
@@ -24,10 +26,13 @@ from order_operator.api_names import (
     ORDER_CLASSES,
     ORDER_KIND,
     ORDERS,
+    STOCK_ITEM_KIND,
+    STOCK_ITEMS,
     VERSION,
 )
 from order_operator.conditions import ConditionType, Reason
 from order_operator.status import OrderResourceStatus
+from order_operator.stock_item_status import StockItemStatus
 from order_operator.structural_schema import Leniency, Schema, structural_schema
 
 CATEGORY = "order-platform"
@@ -244,20 +249,54 @@ ORDER_CLASS_RULES = (
     _before_pivot(StepName.ADDRESS_WINDOW, unless=f"self.addressWindow.onExpiry != '{AddressExpiry.FAIL}' || "),
     _retry_rule("spec.retry.default"),
     _retry_rule("spec.retry.steps.*"),
+    Rule(
+        at="spec.simulation.default",
+        rule="!has(self.declineCode)",
+        message=f"declineCode is for the step {StepName.CHARGE_PAYMENT} only: set it there, below `steps`",
+        field="declineCode",
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        at="spec.simulation.steps",
+        rule=f"self.all(step, step == '{StepName.CHARGE_PAYMENT}' || !has(self[step].declineCode))",
+        message=f"declineCode is for the step {StepName.CHARGE_PAYMENT} only: remove it from the other steps",
+        reason="FieldValueForbidden",
+    ),
 )
 
 
-def order_crd() -> Schema:
-    """The CustomResourceDefinition of Order."""
-    status = structural_schema(OrderResourceStatus, Leniency(max_length=MAX_STATUS_STRING, defaults=False))
+def _fixed_of_item(field: str) -> Rule:
+    message = f"{field} is fixed once the item exists: delete this item, or create another StockItem"
+    return Rule(at=f"spec.{field}", rule="self == oldSelf", message=message, reason="FieldValueForbidden")
+
+
+STOCK_ITEM_RULES = (
+    _fixed_of_item("sku"),
+    _fixed_of_item("initialOnHand"),
+    Rule(
+        at="spec",
+        rule="self.target >= self.minimum",
+        message="target must be at least minimum, or every delivery would leave too few: raise target or lower minimum",
+        field="target",
+    ),
+)
+
+
+def _status_schema(model: type[BaseModel]) -> Schema:
+    status = structural_schema(model, Leniency(max_length=MAX_STATUS_STRING, defaults=False))
     # One writer applies the whole of each: as atoms they cost one entry in managedFields instead of one per field.
     for name, node in status["properties"].items():
         if node["type"] == "object":
             status["properties"][name] = node | {"x-kubernetes-map-type": "atomic"}
+    return status
+
+
+def order_crd() -> Schema:
+    """The CustomResourceDefinition of Order."""
     schema = _resource(
         "A customer's order, carried from receipt to delivery by a Temporal workflow that survives every restart.",
         spec=structural_schema(OrderSpec),
-        status=status,
+        status=_status_schema(OrderResourceStatus),
     )
     _list_map(schema, "spec.lines", "lineID")
     _list_map(schema, "status.conditions", "type")
@@ -305,6 +344,37 @@ def order_class_crd() -> Schema:
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Pipeline", ".spec.pipeline", wide=True),
         ],
+    )
+
+
+def stock_item_crd() -> Schema:
+    """The CustomResourceDefinition of StockItem."""
+    schema = _resource(
+        "An article whose stock is kept between a minimum and a target: with fewer free pieces than the minimum the "
+        "supplier is asked for as many as the target lacks, one order at a time.",
+        spec=structural_schema(StockItemSpec),
+        status=_status_schema(StockItemStatus),
+    )
+    _list_map(schema, "status.conditions", "type")
+    return _definition(
+        kind=STOCK_ITEM_KIND,
+        plural=STOCK_ITEMS,
+        short_name="stock",
+        scope="Namespaced",
+        schema=_with_rules(schema, STOCK_ITEM_RULES),
+        columns=[
+            Column("SKU", ".spec.sku"),
+            Column("On-Hand", ".status.onHand", "integer"),
+            Column("Reserved", ".status.reserved", "integer"),
+            Column("On-Order", ".status.onOrder", "integer"),
+            Column("Minimum", ".spec.minimum", "integer"),
+            Column("Target", ".spec.target", "integer"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
+            Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Sold", ".status.sold", "integer", wide=True),
+            Column("Message", '.status.conditions[?(@.type=="Ready")].message', wide=True),
+        ],
+        selectable=[".spec.sku"],
     )
 
 
@@ -380,7 +450,7 @@ _KEEP = "  {{- if .Values.keep }}\n  annotations:\n    helm.sh/resource-policy: 
 def generated_files(root: Path) -> dict[Path, str]:
     """Every generated file below `root` with the text that it should have."""
     files = {}
-    for plural, crd in {ORDERS: order_crd(), ORDER_CLASSES: order_class_crd()}.items():
+    for plural, crd in {ORDERS: order_crd(), ORDER_CLASSES: order_class_crd(), STOCK_ITEMS: stock_item_crd()}.items():
         text = yaml.dump(crd, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True)
         assert "{{" not in text, "Helm would read this as a template"
         name = f"  name: {plural}.{GROUP}\n"

@@ -5,12 +5,13 @@ from typing import Any
 
 import kopf
 
-from order_operator.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, VERSION
+from order_operator.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, STOCK_ITEMS, VERSION
 from order_operator.order_classes import OrderClasses
 from order_operator.reconcile import Reconciler
+from order_operator.stock_reconcile import StockReconciler
 
 
-def build_registry(reconciler: Reconciler, classes: OrderClasses) -> kopf.OperatorRegistry:
+def build_registry(reconciler: Reconciler, classes: OrderClasses, stock: StockReconciler) -> kopf.OperatorRegistry:
     """The handlers, bound to the objects that they feed."""
     registry = kopf.OperatorRegistry()
 
@@ -34,6 +35,13 @@ def build_registry(reconciler: Reconciler, classes: OrderClasses) -> kopf.Operat
         else:
             classes.put(event["object"])
         reconciler.classes_changed()
+
+    @kopf.on.event(GROUP, VERSION, STOCK_ITEMS, registry=registry)
+    async def stock_item_changed(event: Mapping[str, Any], **_: Any) -> None:
+        if event["type"] == "DELETED":
+            stock.remove(event["object"])
+        else:
+            stock.put(event["object"])
 
     return registry
 

@@ -14,11 +14,10 @@ from order_operator.api_names import (
     FINALIZER,
     GROUP,
     ORDER_CLASSES,
-    ORDER_KIND,
     ORDERS,
     VERSION,
 )
-from order_operator.resource import OrderResource
+from order_operator.resource import OrderResource, Resource
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
@@ -37,7 +36,7 @@ class NotFound(Exception):
 
 
 class Listed(NamedTuple):
-    """What a list of metadata tells of one order."""
+    """What a list of metadata tells of one object."""
 
     uid: str
     namespace: str
@@ -53,21 +52,21 @@ class KubernetesApi:
         self._events = client.EventsV1Api(api)
         self._crds = client.ApiextensionsV1Api(api)
 
-    async def get_order(self, namespace: str, name: str) -> dict[str, Any]:
+    async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         """Raises NotFound."""
         call: Awaitable[Any] = self._objects.get_namespaced_custom_object(
-            GROUP, VERSION, namespace, ORDERS, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
+            GROUP, VERSION, namespace, plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
-        return await _counted("get", ORDERS, call)
+        return await _counted("get", plural, call)
 
-    async def list_orders(self, namespace: str | None) -> tuple[dict[str, Listed], int]:
-        """Metadata of every order, of one namespace or of all, by uid, and the resourceVersion of the list."""
+    async def list_metadata(self, plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
+        """Metadata of every object, of one namespace or of all, by uid, and the resourceVersion of the list."""
         found: dict[str, Listed] = {}
         token = version = ""
         list_page: Callable[..., Awaitable[Any]] = (
-            partial(self._objects.list_cluster_custom_object, GROUP, VERSION, ORDERS)
+            partial(self._objects.list_cluster_custom_object, GROUP, VERSION, plural)
             if namespace is None
-            else partial(self._objects.list_namespaced_custom_object, GROUP, VERSION, namespace, ORDERS)
+            else partial(self._objects.list_namespaced_custom_object, GROUP, VERSION, namespace, plural)
         )
         while True:
             call = list_page(
@@ -76,7 +75,7 @@ class KubernetesApi:
                 _headers=_METADATA_ONLY,
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            page = await _counted("list", ORDERS, call)
+            page = await _counted("list", plural, call)
             for item in page["items"] or []:
                 metadata = item["metadata"]
                 uid = metadata["uid"]
@@ -104,32 +103,32 @@ class KubernetesApi:
         conditions = (crd.status.conditions if crd.status else None) or []
         return any(item.type == "Established" and item.status == "True" for item in conditions)
 
-    async def apply_status(self, order: OrderResource, status: Mapping[str, Any]) -> dict[str, Any]:
+    async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
         """Server-side apply of the whole status, guarded by the version last seen: a uid in the body would guard
         nothing, and a stale operator must not write onto a re-created object. Raises Conflict, NotFound."""
         body = {
             "apiVersion": API_VERSION,
-            "kind": ORDER_KIND,
+            "kind": resource.kind,
             "metadata": {
-                "namespace": order.namespace,
-                "name": order.name,
-                "resourceVersion": order.resource_version,
+                "namespace": resource.namespace,
+                "name": resource.name,
+                "resourceVersion": resource.resource_version,
             },
             "status": status,
         }
         call: Awaitable[Any] = self._objects.patch_namespaced_custom_object_status(
             GROUP,
             VERSION,
-            order.namespace,
-            ORDERS,
-            order.name,
+            resource.namespace,
+            resource.plural,
+            resource.name,
             body,
             field_manager=FIELD_MANAGER,
             force=True,
             _content_type="application/apply-patch+yaml",
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
-        return await _counted("patch", "orders/status", call)
+        return await _counted("patch", f"{resource.plural}/status", call)
 
     async def set_finalizer(self, order: OrderResource, *, present: bool) -> dict[str, Any]:
         """Add or remove our finalizer, guarded by the version last seen. Raises Conflict, NotFound."""

@@ -19,7 +19,7 @@ RECONCILE_SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
 INFLIGHT = Gauge("orders_operator_inflight_reconciles", "Reconciliations running now.")
-QUEUE_DEPTH = Gauge("orders_operator_queue_depth", "Orders waiting for a reconciliation that is due.")
+QUEUE_DEPTH = Gauge("orders_operator_queue_depth", "Resources waiting for a reconciliation.")
 KUBERNETES_REQUESTS = Counter(
     "orders_operator_k8s_requests", "Requests to the API server beside the watches.", ["verb", "resource", "code"]
 )
@@ -27,16 +27,17 @@ TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Tempor
 SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
 STATUS_LAG_SECONDS = Histogram(
     "orders_operator_status_sync_lag_seconds",
-    "From a change in the workflow to the Order's status showing it.",
+    "From a change in an order's workflow to the Order's status showing it.",
     buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
 )
 UNOBSERVED = Gauge(
     "orders_unobserved",
-    "Orders that the watch has not brought for a minute, by an independent list.",
+    "Orders and StockItems that the watch has not brought for a minute, by an independent list.",
     ["order_namespace"],
 )
 ORPHANS_CANCELLED = Counter(
-    "orders_orphans_cancelled", "Running workflows cancelled because their Order is gone without deletionPolicy Orphan."
+    "orders_orphans_cancelled",
+    "Running workflows cancelled because their Order, gone without deletionPolicy Orphan, or their StockItem is gone.",
 )
 EXPIRED = Counter(
     "orders_operator_orders_expired",

@@ -1,4 +1,4 @@
-"""What Temporal says about orders, gathered by one scanner for all of them, never by asking order for order.
+"""What Temporal says about orders and stock items, gathered by one scanner for all of them, never one by one.
 
 Two windows over visibility: a fast one that sees changes within half a second, and a wide one that carries the
 argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
@@ -11,10 +11,11 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
@@ -34,15 +35,13 @@ from order_workflows.contract import (
     ORDER_SEQ,
     ORDER_UPDATED_AT,
     WORKFLOW_TASK_TIMEOUT,
-    WORKFLOW_TYPE,
     RunKey,
-    parse_workflow_id,
 )
 
 FAST_SECONDS = 0.5
 FAST_OVERLAP = timedelta(seconds=5)
 IDLE_SECONDS = 2.0
-"""Fast scans slow down to this while no order is live."""
+"""Fast scans slow down to this while nothing is live."""
 SWEEP_SECONDS = 15.0
 SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 """A minute: a task's time-out and fifty seconds for a visibility store that lags."""
@@ -55,21 +54,16 @@ MAX_BACKOFF_SECONDS = 10.0
 logger = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True)
-class Observation:
-    """The newest known state of one order's workflow."""
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is known of any workflow's newest run."""
 
-    key: RunKey
     workflow_id: str
     run_id: str
     status: WorkflowExecutionStatus
     task_queue: str
     start_time: datetime | None = None
     close_time: datetime | None = None
-    snapshot: OrderSnapshot | None = None
-    """None until the workflow has published, or when it wrote a format that this operator does not know."""
-    input_hash: str | None = None
-    orphaned: bool = False
     unreadable: bool = False
     """The workflow has published, but in a format that this operator does not know."""
     task_problems: tuple[str, ...] = ()
@@ -81,6 +75,17 @@ class Observation:
         return self.status is WorkflowExecutionStatus.RUNNING
 
 
+@dataclass(frozen=True, kw_only=True)
+class Observation(Run):
+    """The newest known state of one order's workflow."""
+
+    key: RunKey
+    snapshot: OrderSnapshot | None = None
+    """None until the workflow has published, or when it wrote a format that this operator does not know."""
+    input_hash: str | None = None
+    orphaned: bool = False
+
+
 class ScanKind(StrEnum):
     """Which window a scan looks through."""
 
@@ -89,19 +94,30 @@ class ScanKind(StrEnum):
     FULL = "full"
 
 
+@dataclass(frozen=True)
+class Follower:
+    """Who wants to know of the workflows of one type."""
+
+    observed: Callable[[WorkflowExecutionInfo], Awaitable[None]]
+    """Called with every row that differs from the one before."""
+    live: Callable[[], bool]
+    """Whether changes are expected soon."""
+    resynced: Callable[[], None]
+    """Called after a full scan."""
+
+
 @dataclass
 class Scanner:
-    """Calls `changed` with every observation that differs from the one before."""
+    """Tells the followers what has changed; who follows is fixed before it runs."""
 
     connection: TemporalConnection
     cluster: str
-    changed: Callable[[Observation], None]
-    live: Callable[[], bool]
-    resynced: Callable[[], None]
-    """Called after a full scan."""
+    followers: dict[str, Follower] = field(default_factory=dict)
+    """By workflow type."""
     synced: asyncio.Event = field(default_factory=asyncio.Event)
     """Set after the first full scan."""
     _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
+    """By workflow id: run, seq and status in the row last told."""
     _failing: set[str] = field(default_factory=set)
     """Workflow ids of the open runs last seen with task problems."""
 
@@ -138,11 +154,14 @@ class Scanner:
             if kind is ScanKind.FULL:
                 full_due = now + RESYNC_SECONDS
                 self.synced.set()
-                self.resynced()
-            await asyncio.sleep(FAST_SECONDS if self.live() else IDLE_SECONDS)
+                for follower in self.followers.values():
+                    follower.resynced()
+            live = any(follower.live() for follower in self.followers.values())
+            await asyncio.sleep(FAST_SECONDS if live else IDLE_SECONDS)
 
     async def _scan(self, kind: ScanKind, watermark: datetime) -> None:
-        scope = f"WorkflowType = '{WORKFLOW_TYPE}' AND {ORDER_CLUSTER.name} = '{self.cluster}'"
+        types = ", ".join(f"'{name}'" for name in self.followers)
+        scope = f"WorkflowType IN ({types}) AND {ORDER_CLUSTER.name} = '{self.cluster}'"
         if kind is ScanKind.FULL:
             query = scope
         else:
@@ -153,7 +172,8 @@ class Scanner:
             if kind is ScanKind.SWEEP and self.connection.reports_task_problems:
                 recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
             query = f"{scope} AND ({recent})"
-        before, listed = set(self._failing), set()
+        before: set[str] = set(self._failing)
+        listed: set[str] = set()
         token = b""
         client = self.connection.client
         while True:
@@ -164,8 +184,10 @@ class Scanner:
                 timeout=RPC_TIMEOUT,
             )
             for row in page.executions:
-                listed.add(row.execution.workflow_id)
-                await self._see(client, row, force=kind is ScanKind.FULL)
+                # The server lists open runs first, then the newest: an id's first row is its present run.
+                if row.execution.workflow_id not in listed:
+                    listed.add(row.execution.workflow_id)
+                    await self._see(row, force=kind is ScanKind.FULL)
             token = page.next_page_token
             if not token:
                 break
@@ -175,28 +197,29 @@ class Scanner:
 
     async def _recovered(self, client: Client, identifier: str) -> None:
         """A failing workflow is no longer listed as such. If it has published nothing since, no window brings it."""
-        key = parse_workflow_id(identifier)
-        observation = await describe(client, key, identifier) if key else None
+        row = await find(client, identifier)
         self._failing.discard(identifier)
-        if observation is not None:
-            self.changed(observation)
+        if row is not None:
+            await self._tell(row)
 
-    async def _see(self, client: Client, row: WorkflowExecutionInfo, *, force: bool) -> None:
-        """Decode a row only when it says something new; decoding is what costs."""
-        key = parse_workflow_id(row.execution.workflow_id)
-        if key is None:
-            return
+    async def _see(self, row: WorkflowExecutionInfo, *, force: bool) -> None:
+        """Tell of a row only when it says something new; decoding is what costs."""
         identifier, attributes = row.execution.workflow_id, row.search_attributes.indexed_fields
         mark = (row.execution.run_id, _seq(attributes), int(row.status))
         failing = bool(_task_problems(row))
-        if force or self._seen.get(key.uid) != mark or failing != (identifier in self._failing):
-            self._seen[key.uid] = mark
+        if force or self._seen.get(identifier) != mark or failing != (identifier in self._failing):
+            self._seen[identifier] = mark
             (self._failing.add if failing else self._failing.discard)(identifier)
-            self.changed(await decode(client, key, row))
+            await self._tell(row)
 
-    def forget(self, uid: str) -> None:
-        """Drop the memory of an order that is gone."""
-        self._seen.pop(uid, None)
+    async def _tell(self, row: WorkflowExecutionInfo) -> None:
+        follower = self.followers.get(row.type.name)
+        if follower is not None:
+            await follower.observed(row)
+
+    def forget(self, workflow_id: str) -> None:
+        """Drop the memory of a workflow whose resource is gone."""
+        self._seen.pop(workflow_id, None)
 
 
 def _seq(attributes: Mapping[str, Payload]) -> int:
@@ -206,10 +229,7 @@ def _seq(attributes: Mapping[str, Payload]) -> int:
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
     """A row of visibility, or of a describe, as an observation."""
-    memo = row.memo.fields
-    converter = client.data_converter
-    names = [name for name in (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED) if name in memo]
-    values = dict(zip(names, await converter.decode([memo[name] for name in names]), strict=True)) if names else {}
+    values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED))
     snapshot = None
     if MEMO_SNAPSHOT in values:
         snapshot = _snapshot(values[MEMO_SNAPSHOT])
@@ -217,18 +237,34 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
             logger.warning("a newer worker's snapshot, left alone: %s", row.execution.workflow_id)
     return Observation(
         key=key,
-        workflow_id=row.execution.workflow_id,
-        run_id=row.execution.run_id,
-        status=WorkflowExecutionStatus(row.status),
-        task_queue=row.task_queue,
-        start_time=row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
-        close_time=row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
         snapshot=snapshot,
         input_hash=values.get(MEMO_INPUT_HASH),
         orphaned=bool(values.get(MEMO_ORPHANED)),
         unreadable=MEMO_SNAPSHOT in values and snapshot is None,
-        task_problems=_task_problems(row),
+        **run_fields(row),
     )
+
+
+async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence[str]) -> dict[str, Any]:
+    """Those of the `keys` that the row's memo has, decoded."""
+    memo = row.memo.fields
+    names = [name for name in keys if name in memo]
+    if not names:
+        return {}
+    return dict(zip(names, await client.data_converter.decode([memo[name] for name in names]), strict=True))
+
+
+def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
+    """The fields of `Run` that a row has whatever its type."""
+    return {
+        "workflow_id": row.execution.workflow_id,
+        "run_id": row.execution.run_id,
+        "status": WorkflowExecutionStatus(row.status),
+        "task_queue": row.task_queue,
+        "start_time": row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
+        "close_time": row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
+        "task_problems": _task_problems(row),
+    }
 
 
 def _task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
@@ -249,10 +285,16 @@ def _snapshot(memo: object) -> OrderSnapshot | None:
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:
     """The strongly consistent state of one order; for what visibility cannot know. None if there is no such run."""
+    row = await find(client, workflow_id)
+    return await decode(client, key, row) if row is not None else None
+
+
+async def find(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
+    """The newest run of any workflow as the server itself knows it, not visibility; None if there is none."""
     try:
         description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
     except RPCError as failed:
         if failed.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    return await decode(client, key, description.raw_description.workflow_execution_info)
+    return description.raw_description.workflow_execution_info

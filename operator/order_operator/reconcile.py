@@ -4,36 +4,38 @@ Nothing here remembers what happened; every reconciliation starts from the newes
 and does what is missing. It may therefore die, be repeated or run twice at any point.
 """
 
-import asyncio
 import logging
 import random
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.service import RPCError
 
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
 from order_operator.amendment import Amender, Refusal, held_back, plan
+from order_operator.api_names import ORDERS
+from order_operator.background import Background
 from order_operator.cancellation import mark_orphaned, request_cancel
 from order_operator.conditions import Reason
 from order_operator.events import ANNOUNCED, announce
 from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
-from order_operator.observation import Observation, Scanner, describe
+from order_operator.observation import Follower, Observation, Scanner, decode, describe
 from order_operator.order_classes import OrderClasses
 from order_operator.problem import Problem
 from order_operator.reflection import reflect
 from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
 from order_operator.submission import ensure_started, order_input
-from order_operator.temporal_connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal_connection import TemporalConnection
 from order_operator.tracking import Finished, Tracked, fingerprint
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
-from order_workflows.contract import RunKey, input_hash, workflow_id
+from order_workflows.contract import WORKFLOW_TYPE, RunKey, input_hash, parse_workflow_id, workflow_id
 
 CONCURRENCY = 50
 """Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
@@ -54,13 +56,16 @@ class Edits:
 
 
 class Reconciler:
-    """Owns the tracked orders, the queue, the scanner and the amender."""
+    """Owns the tracked orders, their queue and the amender."""
+
+    plural = ORDERS
 
     def __init__(
         self,
         api: KubernetesApi,
         connection: TemporalConnection,
         classes: OrderClasses,
+        scanner: Scanner,
         settings: Settings,
     ) -> None:
         self._api = api
@@ -68,13 +73,12 @@ class Reconciler:
         self._classes = classes
         self._settings = settings
         self._tracked: dict[str, Tracked] = {}
-        self._background: set[asyncio.Task[None]] = set()
+        self._background = Background()
+        self._scanner = scanner
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
         self.amender = Amender(connection, answered=self.queue.add)
-        self.scanner = Scanner(
-            connection,
-            settings.cluster,
-            changed=self._observed,
+        scanner.followers[WORKFLOW_TYPE] = Follower(
+            observed=self._observed,
             live=lambda: any(item.settled is None for item in self._tracked.values()),
             resynced=self._requeue_unsubmitted,
         )
@@ -88,7 +92,7 @@ class Reconciler:
 
     def finished(self) -> Iterator[tuple[OrderResource, Finished]]:
         """The orders to which nothing is left to do, as far as Temporal's side is known."""
-        if self.scanner.synced.is_set():
+        if self._scanner.synced.is_set():
             for tracked in self._tracked.values():
                 if tracked.settled is not None and tracked.resource is not None and not tracked.gone:
                     yield tracked.resource, tracked.settled
@@ -132,7 +136,7 @@ class Reconciler:
             elif observation is None or not observation.running:
                 self._forget(uid)
             elif not observation.orphaned and self._watches(observation.key.namespace):
-                self._spawn(self._cancel_if_orphan(uid, observation))
+                self._background.spawn(self._cancel_if_orphan(uid, observation))
         return [item for item in listed.values() if self._is_behind(item)]
 
     def _is_behind(self, item: Listed) -> bool:
@@ -149,7 +153,11 @@ class Reconciler:
             if tracked.resource is not None and tracked.settled is None and tracked.observation is None:
                 self.queue.add(uid)
 
-    def _observed(self, observation: Observation) -> None:
+    async def _observed(self, row: WorkflowExecutionInfo) -> None:
+        key = parse_workflow_id(row.execution.workflow_id)
+        if key is None:
+            return
+        observation = await decode(self._connection.client, key, row)
         tracked = self._tracked.setdefault(observation.key.uid, Tracked())
         if tracked.settled is not None:
             snapshot = observation.snapshot
@@ -189,7 +197,7 @@ class Reconciler:
             if tracked.observation is None:
                 await self._settle(uid, tracked, await self._observe_only(order))
                 return None
-        if tracked.observation is None and self._connection.problem is None and not self.scanner.synced.is_set():
+        if tracked.observation is None and self._connection.problem is None and not self._scanner.synced.is_set():
             return None  # the first full scan knows whether this order already runs; it puts it back into the queue
         problem = await self._submit(tracked, order) if tracked.observation is None else None
         order = tracked.resource or order
@@ -248,10 +256,7 @@ class Reconciler:
         try:
             started = await ensure_started(self._connection, wanted, self._settings.task_queue)
         except RPCError as failed:
-            if failed.status in _REFUSED:
-                return Problem(Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024])
-            self._connection.lost()
-            return UNREACHABLE
+            return self._connection.problem_of(failed)
         if tracked.observation is None:  # the scanner may have been quicker, and knows more
             tracked.observation = started
         return None
@@ -267,7 +272,7 @@ class Reconciler:
             tracked.resource = order
             tracked.measure_lag()
             if phase != before and phase in ANNOUNCED:
-                self._spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
+                self._background.spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
         tracked.phase = phase
         if phase in TERMINAL_PHASES:
             await self._settle(uid, tracked, order)
@@ -354,7 +359,7 @@ class Reconciler:
     async def _cancel_if_orphan(self, uid: str, observation: Observation) -> None:
         """A running workflow that no resource was seen for: make sure with the API server before stopping it."""
         try:
-            body = await self._api.get_order(observation.key.namespace, observation.key.name)
+            body = await self._api.get(ORDERS, observation.key.namespace, observation.key.name)
             if body["metadata"]["uid"] == uid:
                 self.put(body)
                 return
@@ -365,27 +370,16 @@ class Reconciler:
         await request_cancel(self._connection.client, observation)
 
     def _forget(self, uid: str) -> None:
-        self._tracked.pop(uid, None)
+        tracked = self._tracked.pop(uid, None)
+        known = tracked and (tracked.resource or (tracked.observation and tracked.observation.key))
+        if known:
+            self._scanner.forget(workflow_id(known.namespace, known.name, uid))
         self.amender.forget(uid)
-        self.scanner.forget(uid)
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
-        self._background.add(task)
-        task.add_done_callback(self._finished)
-
-    def _finished(self, task: asyncio.Task[None]) -> None:
-        self._background.discard(task)
-        if not task.cancelled() and task.exception() is not None:
-            logger.warning("background call failed: %s", task.exception())
 
 
 def _slim(order: OrderResource) -> OrderResource:
     """What is kept of an order to which nothing is left to do."""
     return replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
-
-
-_REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.NOT_FOUND})
 
 
 def _checked_spec(order: OrderResource, observation: Observation) -> tuple[OrderSpec | None, Problem | None]:

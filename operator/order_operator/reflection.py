@@ -17,9 +17,9 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.amendment import Refusal, other_lines
+from order_operator.amendment import Refusal, other_address, other_lines
 from order_operator.conditions import ConditionSet, ConditionType, Reason
-from order_operator.observation import Observation
+from order_operator.observation import Observation, Run
 from order_operator.problem import Problem
 from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.status import OrderResourceStatus, WorkflowRef
@@ -41,7 +41,7 @@ def reflect(
     down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
     """
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
-    problem = problem or _failing(observation)
+    problem = problem or failing(observation, "order")
     order_status = _order_status(observation, snapshot)
     phase = _phase(observation, snapshot, order_status)
     error = _error(observation, snapshot)
@@ -75,7 +75,7 @@ def reflect(
         shipments=snapshot.shipments,
         shipment_count=snapshot.shipment_count or None,
         shipping_address=snapshot.shipping_address,
-        workflow=_workflow(observation, temporal_namespace),
+        workflow=workflow_ref(observation, temporal_namespace),
         start_time=observation.start_time if observation else None,
         completion_time=observation.close_time if observation else None,
         last_error=error,
@@ -83,12 +83,13 @@ def reflect(
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
 
-def _failing(observation: Observation | None) -> Problem | None:
-    """The workflow's own code fails, or does not come to an end, at every attempt of a task."""
-    if observation is None or not observation.running or not observation.task_problems:
+def failing(run: Run | None, carried: str) -> Problem | None:
+    """The workflow's own code fails, or does not come to an end, at every attempt of a task; `carried` names what it
+    carries."""
+    if run is None or not run.running or not run.task_problems:
         return None
-    what = ", ".join(observation.task_problems)
-    message = f"the workers' code cannot go on with this order ({what}): roll out code that can, and the order goes on"
+    what = ", ".join(run.task_problems)
+    message = f"the workers' code cannot go on with this {carried} ({what}): roll out code that can, and it goes on"
     return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
 
 
@@ -131,14 +132,15 @@ def _total(order: OrderResource, snapshot: OrderSnapshot) -> str | None:
     return format_amount(snapshot.total_minor, str(currency)) if known else None
 
 
-def _workflow(observation: Observation | None, namespace: str) -> WorkflowRef | None:
-    if observation is None:
+def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
+    """Where to look further; `namespace` is Temporal's."""
+    if run is None:
         return None
     return WorkflowRef(
-        id=observation.workflow_id,
-        run_id=observation.run_id or None,
+        id=run.workflow_id,
+        run_id=run.run_id or None,
         namespace=namespace,
-        task_queue=observation.task_queue,
+        task_queue=run.task_queue,
     )
 
 
@@ -250,11 +252,10 @@ def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
         spec = order.parse_spec()
     except InvalidSpec:
         return False
-    moved = snapshot.shipping_address is not None and spec.shipping_address != snapshot.shipping_address
     decision = spec.approval.decision.value if spec.approval else None
     decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
     cancelled = spec.cancellation is not None and snapshot.status is OrderStatus.ORDER_COMPLETED
-    return moved or decided or cancelled or other_lines(spec, snapshot)
+    return decided or cancelled or other_address(spec, snapshot) or other_lines(spec, snapshot)
 
 
 def _set_end(conditions: ConditionSet, phase: Phase) -> None:

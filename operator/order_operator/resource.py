@@ -1,14 +1,14 @@
-"""An Order resource as the watch delivers it."""
+"""A resource as the watch delivers it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar, Self
 
 from pydantic import ValidationError
 
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
-from order_operator.api_names import FINALIZER
+from order_operator.api_names import FINALIZER, ORDER_KIND, ORDERS
 from order_operator.field_errors import field_errors
 
 
@@ -17,8 +17,11 @@ class InvalidSpec(Exception):
 
 
 @dataclass(frozen=True)
-class OrderResource:
-    """One version of an Order; `spec` and `status` are the raw objects of the API."""
+class Resource:
+    """One version of an object; `spec` and `status` are the raw objects of the API."""
+
+    plural: ClassVar[str]
+    kind: ClassVar[str]
 
     namespace: str
     name: str
@@ -31,7 +34,7 @@ class OrderResource:
     status: Mapping[str, Any]
 
     @classmethod
-    def from_body(cls, body: Mapping[str, Any]) -> "OrderResource":
+    def from_body(cls, body: Mapping[str, Any]) -> Self:
         """`body`: the object as JSON."""
         metadata = body["metadata"]
         return cls(
@@ -50,6 +53,24 @@ class OrderResource:
     def reference(self) -> str:
         """`namespace/name`, for log lines."""
         return f"{self.namespace}/{self.name}"
+
+    def with_version(self, body: Mapping[str, Any]) -> Self:
+        """This resource as the API server answered after one of our own writes."""
+        metadata = body["metadata"]
+        return replace(
+            self,
+            resource_version=metadata["resourceVersion"],
+            finalizers=tuple(metadata.get("finalizers") or ()),
+            status=dict(body.get("status") or {}),
+        )
+
+
+@dataclass(frozen=True)
+class OrderResource(Resource):
+    """One version of an Order."""
+
+    plural = ORDERS
+    kind = ORDER_KIND
 
     @property
     def held(self) -> bool:
@@ -79,16 +100,6 @@ class OrderResource:
             return OrderSpec.model_validate(self.spec)
         except ValidationError as invalid:
             raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
-
-    def with_version(self, body: Mapping[str, Any]) -> "OrderResource":
-        """This resource as the API server answered after one of our own writes."""
-        metadata = body["metadata"]
-        return replace(
-            self,
-            resource_version=metadata["resourceVersion"],
-            finalizers=tuple(metadata.get("finalizers") or ()),
-            status=dict(body.get("status") or {}),
-        )
 
 
 _PHASES = frozenset(Phase)

@@ -44,7 +44,7 @@ class ConditionStatus(StrEnum):
 
 
 class Condition(Value):
-    """One aspect of the order's state, in the form that `kubectl wait --for=condition=...` understands."""
+    """One aspect of the resource's state, in the form that `kubectl wait --for=condition=...` understands."""
 
     type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
     """Which aspect, for example `Charged`."""
@@ -63,10 +63,10 @@ class Condition(Value):
 
 
 class WorkflowRef(Value):
-    """The Temporal workflow that carries the order."""
+    """The Temporal workflow behind the resource."""
 
     id: str
-    """Workflow id: `order/<namespace>/<name>/<uid>`."""
+    """Workflow id: `order/<namespace>/<name>/<uid>`, or `stock/<sku>`."""
     run_id: str | None = None
     """Run id of the run last seen."""
     namespace: str

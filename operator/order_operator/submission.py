@@ -19,9 +19,9 @@ from order_workflows.contract import (
     ORDER_CLUSTER,
     REVISION,
     WORKFLOW_TYPE,
-    OrderIdentity,
     OrderInput,
     OrderResult,
+    ResourceIdentity,
     RunKey,
     input_hash,
     workflow_id,
@@ -32,7 +32,7 @@ def order_input(order: OrderResource, order_class: OrderClass, cluster: str) -> 
     """What the workflow of `order` starts with. Raises InvalidSpec."""
     return OrderInput(
         revision=REVISION,
-        identity=OrderIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
+        identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
         spec=order.parse_spec(),
         class_name=order_class.name,
         class_generation=order_class.generation,

@@ -27,7 +27,9 @@ TASK_PROBLEMS = "TemporalReportedProblems"
 """The server's own search attribute of workflows whose task has failed or timed out five times in a row; the server
 takes it off when one succeeds. Servers from before autumn 2025 do not have it."""
 
-UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; orders go on by themselves later")
+UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; this goes on by itself later")
+
+_REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.NOT_FOUND})
 
 logger = logging.getLogger(__name__)
 
@@ -59,6 +61,13 @@ class TemporalConnection:
     def lost(self) -> None:
         """Some call found Temporal unreachable: check at once instead of at the next turn."""
         self._check_now.set()
+
+    def problem_of(self, failed: RPCError) -> Problem:
+        """What a failed call means for the resource for which it was made."""
+        if failed.status in _REFUSED:
+            return Problem(Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024])
+        self.lost()
+        return UNREACHABLE
 
     async def watch(self) -> None:
         """Keep `problem` true to the facts until cancelled."""

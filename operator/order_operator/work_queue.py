@@ -31,6 +31,7 @@ class WorkQueue:
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
         self._wake = asyncio.Event()
+        self._counted = 0
 
     def add(self, key: str, *, delay: float = 0.0) -> None:
         """Look at `key` in `delay` seconds, or earlier if an earlier look is already due."""
@@ -77,7 +78,8 @@ class WorkQueue:
             group.create_task(self._handle(key))
         for entry in blocked:
             heapq.heappush(self._heap, entry)
-        metrics.QUEUE_DEPTH.set(len(self._due))
+        metrics.QUEUE_DEPTH.inc(len(self._due) - self._counted)  # one gauge for all queues
+        self._counted = len(self._due)
         return wait
 
     async def _handle(self, key: str) -> None:

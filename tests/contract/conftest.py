@@ -13,6 +13,7 @@ from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
 from order_worker.ledger import schema
 from order_worker.ledger.database import Ledger, connect
+from order_worker.settings import Settings
 
 _databases = count(1)
 
@@ -87,7 +88,7 @@ async def ledger(ledger_url: str) -> AsyncIterator[Ledger]:
 
 @pytest.fixture
 async def providers(tmp_path: Path) -> AsyncIterator[Providers]:
-    simulated = await Providers.simulated(tmp_path / "providers.db")
+    simulated = await Providers.open(Settings(provider_store=tmp_path / "providers.db"), {})
     yield simulated
     await simulated.close()
 

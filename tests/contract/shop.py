@@ -16,6 +16,7 @@ from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.shipping import LedgerShipping
 from order_worker.activities.shop_data import ShopData
 from order_worker.activities.stock import LedgerStock
+from order_worker.activities.stock_item import LedgerStockItems
 from order_worker.activities.warehouse import LedgerWarehouse
 from order_worker.bootstrap import Providers
 from order_worker.ledger import stock, tables
@@ -38,7 +39,7 @@ from order_workflows.activities import (
     UnpackLines,
     UpdateStatus,
 )
-from order_workflows.contract import OrderIdentity
+from order_workflows.contract import ResourceIdentity
 
 SKU = "PROD-001"
 REQUESTED_AT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -52,10 +53,10 @@ class Buyer:
     uid: str = "uid-1"
     name: str = "order-1"
     order_id: str = "ORDER-1"
-    identity: OrderIdentity = field(init=False)
+    identity: ResourceIdentity = field(init=False)
 
     def __post_init__(self) -> None:
-        self.identity = OrderIdentity(cluster="test", namespace="shop", name=self.name, uid=self.uid)
+        self.identity = ResourceIdentity(cluster="test", namespace="shop", name=self.name, uid=self.uid)
 
     def _effect(self, step: str) -> dict[str, Any]:
         return {"order": self.identity, "operation_id": f"{self.uid}/{step}"}
@@ -145,6 +146,7 @@ class Shop:
         self.shop_data = ShopData(self.providers.shop)
         self.warehouse = LedgerWarehouse(self.ledger, self.providers.warehouse)
         self.shipping = LedgerShipping(self.ledger, self.providers.carrier)
+        self.stock_items = LedgerStockItems(self.ledger, self.providers.supplier, self.metrics)
         self.notifications = LedgerNotifications(self.ledger, self.providers.mailer, self.metrics)
 
     async def buyer(self, number: int = 1) -> Buyer:
@@ -179,6 +181,7 @@ class Shop:
         def read(tx: sqlite3.Connection) -> list[dict[str, Any]]:
             return [dict(row) for row in tx.execute(f"SELECT * FROM {table}")]  # noqa: S608
 
+        assert self.providers.store is not None
         return await self.providers.store.transaction(read)
 
     async def insert(self, table: Table, **values: Any) -> None:

@@ -13,6 +13,9 @@ from order_workflows.activities import ShippingActivities, WarehouseActivities
 PORTS = [kind for kind in vars(activities).values() if inspect.isclass(kind) and inspect.isabstract(kind)]
 METHODS = [(port, name) for port in PORTS for name in sorted(port.__abstractmethods__)]
 
+on_any_database = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+"""Which activities there are does not depend on it."""
+
 
 def definition(function: object) -> str | None:
     """The name that `@activity.defn` gave."""
@@ -23,6 +26,7 @@ def duties_of(shop: Shop, *roles: Role) -> Duties:
     return duties(Settings(roles=frozenset(roles)), shop.ledger, shop.providers, shop.metrics)
 
 
+@on_any_database
 @pytest.mark.parametrize(("port", "method"), METHODS)
 async def test_each_method_is_registered_under_the_ports_name(shop: Shop, port: type, method: str) -> None:
     [registered] = [
@@ -40,14 +44,16 @@ def test_no_two_activities_share_a_name() -> None:
     assert len(names) == len(set(names))
 
 
+@on_any_database
 async def test_a_worker_for_orders_alone_has_every_activity_but_no_shipments(shop: Shop) -> None:
     orders = duties_of(shop, Role.ORDERS)
     both = duties_of(shop, Role.ORDERS, Role.SHIPPING)
     assert [definition(each) for each in orders.activities] == [definition(each) for each in both.activities]
-    assert [each.__name__ for each in orders.workflows] == ["OrderWorkflow"]
+    assert [each.__name__ for each in orders.workflows] == ["OrderWorkflow", "StockItemWorkflow"]
     assert orders.nexus_services == []
 
 
+@on_any_database
 async def test_a_worker_for_shipping_alone_has_what_a_shipment_calls_and_no_money(shop: Shop) -> None:
     shipping = duties_of(shop, Role.SHIPPING)
     assert [each.__name__ for each in shipping.workflows] == ["ShipmentWorkflow"]

@@ -138,20 +138,27 @@ async def test_a_failure_is_logged_by_the_name_of_its_error(
 
 
 @pytest.mark.parametrize(
-    ("details", "status"),
+    ("details", "status", "error"),
     [
-        (ActivityCancellationDetails(timed_out=True), "timed_out"),
-        (ActivityCancellationDetails(cancel_requested=True), "cancelled"),
-        (ActivityCancellationDetails(worker_shutdown=True), "cancelled"),
+        (ActivityCancellationDetails(timed_out=True), "timed_out", "Timeout"),
+        (ActivityCancellationDetails(cancel_requested=True), "cancelled", None),
+        (ActivityCancellationDetails(worker_shutdown=True), "cancelled", None),
     ],
 )
 async def test_a_timeout_is_told_from_a_cancellation(
-    shop: Shop, log: AttemptLog, details: ActivityCancellationDetails, status: str
+    shop: Shop, log: AttemptLog, details: ActivityCancellationDetails, status: str, error: str | None
 ) -> None:
     environment = ActivityEnvironment()
     asyncio.get_running_loop().call_later(0.01, environment.cancel, details)
     row = await logged(shop, log, None, environment=environment)
-    assert row["status"] == status
+    assert (row["status"], row["error_type"]) == (status, error)
+
+
+async def test_a_timeout_is_an_orders_last_error(shop: Shop, log: AttemptLog) -> None:
+    environment = ActivityEnvironment()
+    asyncio.get_running_loop().call_later(0.01, environment.cancel, ActivityCancellationDetails(timed_out=True))
+    await logged(shop, log, None, environment=environment)
+    assert await summary(shop) == [("uid-1", 1, 1, 0, "Timeout")]
 
 
 async def test_a_question_belongs_to_the_order_of_its_workflow(shop: Shop, log: AttemptLog) -> None:

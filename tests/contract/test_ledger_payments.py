@@ -4,7 +4,7 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from shop import Shop
+from shop import Shop, a_line
 from sqlalchemy import update
 from sqlalchemy.exc import IntegrityError
 
@@ -34,6 +34,7 @@ class Interruptible(PaymentProvider):
         self.after: Exception | None = None
         self.gate: asyncio.Event | None = None
         self.waiting = asyncio.Event()
+        self.to_undo: tuple[str, int, str] | None = None
 
     async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:
         self.calls.append("charge")
@@ -46,9 +47,10 @@ class Interruptible(PaymentProvider):
         self.calls.append("find")
         return await self.inner.find_charge(key)
 
-    async def refund(self, key: str, *, charge_key: str) -> ProviderRefund | None:
+    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
         self.calls.append("refund")
-        refund = await self.inner.refund(key, charge_key=charge_key)
+        self.to_undo = (charge_key, amount_minor, currency)
+        refund = await self.inner.refund(key, charge_key=charge_key, amount_minor=amount_minor, currency=currency)
         await self._stop(self.after)
         return refund
 
@@ -111,6 +113,28 @@ async def test_a_second_operation_may_not_charge_the_order_again(shop: Shop) -> 
     await shop.payments.charge(buyer.charge())
     with pytest.raises(OperationConflict, match="already"):
         await shop.payments.charge(buyer.charge(step="charge/2"))
+
+
+async def test_more_than_the_orders_total_is_not_charged(till: Shop, provider: Interruptible) -> None:
+    buyer = await till.buyer()
+    with pytest.raises(PermanentError, match=r"751 .* 750"):
+        await till.payments.charge(buyer.charge(amount_minor=751))
+    assert provider.calls == []
+
+
+async def test_the_total_that_bounds_a_charge_is_that_of_the_lines_in_force(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.orders.change_lines(buyer.change_lines(a_line("1", 3), replaces=None))
+    await shop.payments.charge(buyer.charge(amount_minor=3 * 375))
+    assert await captured_and_refunded(shop) == (1125, 0)
+
+
+async def test_a_charge_that_was_refused_as_too_much_may_be_made_right(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    with pytest.raises(PermanentError):
+        await shop.payments.charge(buyer.charge(amount_minor=751))
+    await shop.payments.charge(buyer.charge())
+    assert await captured_and_refunded(shop) == await ledgers_view(shop) == (750, 0)
 
 
 async def test_an_order_that_was_never_received_is_not_charged(shop: Shop) -> None:
@@ -213,6 +237,15 @@ async def test_a_refund_closes_the_intent_of_an_attempt_that_never_reports(till:
     await till.payments.refund(buyer.refund())
     states = {row["operation_id"]: row["state"] for row in await till.rows(tables.operations)}
     assert states["uid-1/charge"] == "refused"
+
+
+async def test_a_refund_tells_the_provider_what_the_charge_was_to_take(till: Shop, provider: Interruptible) -> None:
+    buyer = await till.buyer()
+    provider.before = Killed()
+    with pytest.raises(Killed):
+        await till.payments.charge(buyer.charge())
+    await till.payments.refund(buyer.refund())
+    assert provider.to_undo == ("uid-1/charge", 750, "USD")
 
 
 async def test_a_refund_whose_answer_is_lost_is_found_by_the_next_attempt(till: Shop, provider: Interruptible) -> None:

@@ -9,10 +9,12 @@ import yaml
 from order_domain.order import OrderSpec
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
-from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND
+from order_domain.stock_item import StockItemSpec
+from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND, STOCK_ITEM_KIND
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
-SAMPLES = sorted((MANIFESTS / "samples").glob("*.yaml"))
+STOCK_SAMPLE = MANIFESTS / "samples/stock.yaml"
+SAMPLES = sorted(set((MANIFESTS / "samples").glob("*.yaml")) - {STOCK_SAMPLE})
 CLASSES = sorted((MANIFESTS / "classes").glob("*.yaml"))
 
 
@@ -45,6 +47,18 @@ def test_a_sample_names_a_class_that_ships_and_no_namespace(path: Path) -> None:
 
     assert document["spec"].get("className", "standard") in {item.stem for item in CLASSES}
     assert document["metadata"].keys() == {"name"}
+
+
+def test_the_stock_sample_is_the_worked_example_that_its_comment_tells() -> None:
+    document = load(STOCK_SAMPLE)
+    spec = StockItemSpec.model_validate(document["spec"])
+    left = spec.initial_on_hand - 999
+
+    assert (document["apiVersion"], document["kind"]) == (API_VERSION, STOCK_ITEM_KIND)
+    assert document["metadata"].keys() == {"name"}
+    assert fields(document["spec"]) <= fields(spec.model_dump(mode="json"))
+    assert left < spec.minimum <= spec.initial_on_hand
+    assert (left, spec.target - left, spec.target) == (1, 9_999, 10_000)
 
 
 @pytest.mark.parametrize("path", CLASSES, ids=lambda path: path.stem)

@@ -1,4 +1,4 @@
-"""docs/status.md names every phase, condition and reason that an order's status can carry."""
+"""docs/status.md names every phase, condition and reason that a status can carry."""
 
 from enum import StrEnum
 from pathlib import Path

@@ -13,6 +13,7 @@ from temporalio.worker import Replayer
 from order_worker.sandbox import checking_runner
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
+from order_workflows.stock_item_workflow import StockItemWorkflow
 
 ROOT = Path(__file__).parents[2]
 ALLOWED = {"order_domain": {"pydantic"}, "order_workflows": {"pydantic", "temporalio"}}
@@ -25,7 +26,7 @@ async def test_the_sandbox_loads_the_workflows() -> None:
         yield
 
     replayer = Replayer(
-        workflows=[OrderWorkflow, ShipmentWorkflow],
+        workflows=[OrderWorkflow, ShipmentWorkflow, StockItemWorkflow],
         data_converter=pydantic_data_converter,
         workflow_runner=checking_runner(),
     )

@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
 
 ORDERS = "orders.order-platform.dev"
+STOCK_ITEMS = "stockitems.order-platform.dev"
 PATIENCE_SECONDS = 60.0
 POLL_SECONDS = 0.2
 
@@ -55,14 +57,26 @@ class Cluster:
         """Apply any object."""
         self.kubectl("apply", "--filename=-", input=json.dumps(manifest))
 
-    def patch(self, name: str, *arguments: str, **spec: Any) -> None:
-        """Merge-patch the order's spec."""
-        body = json.dumps({"spec": spec})
-        self.kubectl("patch", ORDERS, name, "--type=merge", "--patch", body, *arguments)
+    def keep_stock(self, name: str, sku: str, **changes: int) -> None:
+        """Apply a StockItem that needs nothing at first; `changes` replace fields of its spec."""
+        spec = {"sku": sku, "initialOnHand": 1_000, "minimum": 100, "target": 2_000, **changes}
+        self.create(
+            {
+                "apiVersion": "order-platform.dev/v1alpha1",
+                "kind": "StockItem",
+                "metadata": {"name": name},
+                "spec": spec,
+            }
+        )
 
-    def create_status(self, name: str, status: dict[str, Any]) -> None:
-        """Replace the order's status, as an administrator could."""
-        order = self.order(name)
+    def patch(self, name: str, *arguments: str, kind: str = ORDERS, **spec: Any) -> None:
+        """Merge-patch the spec of an order, or of an object of another kind."""
+        body = json.dumps({"spec": spec})
+        self.kubectl("patch", kind, name, "--type=merge", "--patch", body, *arguments)
+
+    def create_status(self, name: str, status: dict[str, Any], kind: str = ORDERS) -> None:
+        """Replace the status, as an administrator could."""
+        order = self.order(name, kind)
         order["status"] = status
         self.stack.kubectl("replace", "--subresource=status", "--filename=-", input=json.dumps(order))
 
@@ -77,44 +91,55 @@ class Cluster:
             and re.search(r'verb="(POST|PUT|PATCH|APPLY|DELETE)"', line)
         )
 
-    def delete(self, name: str, *arguments: str) -> None:
-        """Delete the order; returns when it is gone, unless told otherwise."""
-        self.kubectl("delete", ORDERS, name, "--timeout=60s", *arguments)
+    def scans(self, kind: str) -> int:
+        """How often the operator has looked through Temporal in this way, as it counts itself."""
+        with urllib.request.urlopen(self.stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
+            page = answer.read().decode()
+        found = re.search(rf'^orders_operator_scans_total{{kind="{kind}",result="ok"}} (\d+)', page, re.MULTILINE)
+        return int(found[1]) if found else 0
+
+    def delete(self, name: str, *arguments: str, kind: str = ORDERS) -> None:
+        """Delete an object; returns when it is gone, unless told otherwise."""
+        self.kubectl("delete", kind, name, "--timeout=60s", *arguments)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess spells it
         """kubectl in this namespace."""
         return self.stack.kubectl(*arguments, "--namespace", self.namespace, input=input)
 
-    def order(self, name: str = "order") -> dict[str, Any]:
-        """The order as it is now; empty if there is none."""
+    def order(self, name: str = "order", kind: str = ORDERS) -> dict[str, Any]:
+        """The order, or object of another kind, as it is now; empty if there is none."""
         try:
-            found: dict[str, Any] = json.loads(self.kubectl("get", ORDERS, name, "--output=json"))
+            found: dict[str, Any] = json.loads(self.kubectl("get", kind, name, "--output=json"))
         except CommandFailed as failed:
             if "NotFound" in str(failed):
                 return {}
             raise
         return found
 
-    def status(self, name: str = "order") -> dict[str, Any]:
-        """The order's status as it is now."""
-        status: dict[str, Any] = self.order(name).get("status") or {}
+    def status(self, name: str = "order", kind: str = ORDERS) -> dict[str, Any]:
+        """The status as it is now."""
+        status: dict[str, Any] = self.order(name, kind).get("status") or {}
         return status
 
     def eventually(
-        self, holds: Callable[[dict[str, Any]], bool], name: str = "order", seconds: float = PATIENCE_SECONDS
+        self,
+        holds: Callable[[dict[str, Any]], bool],
+        name: str = "order",
+        seconds: float = PATIENCE_SECONDS,
+        kind: str = ORDERS,
     ) -> dict[str, Any]:
-        """The order's status once `holds` is true of it."""
+        """The status of an order, or of an object of another kind, once `holds` is true of it."""
         deadline = time.monotonic() + seconds
         status: dict[str, Any] = {}
         while time.monotonic() < deadline:
             try:
-                status = self.status(name)
+                status = self.status(name, kind)
             except CommandFailed:
                 status = {"unreadable": True}
             if holds(status):
                 return status
             time.sleep(POLL_SECONDS)
-        raise AssertionError(f"order {name} did not get there in {seconds:.0f} s; its status is {json.dumps(status)}")
+        raise AssertionError(f"{kind} {name} did not get there in {seconds:.0f} s; its status is {json.dumps(status)}")
 
     def reaches(self, phase: str, name: str = "order") -> dict[str, Any]:
         """The order's status once it is in `phase`."""
@@ -183,6 +208,15 @@ class Cluster:
             return dict(ledger.execute("SELECT * FROM stock WHERE sku = ?", (sku,)).fetchone())
         finally:
             ledger.close()
+
+    def supplier_orders(self, sku: str) -> list[int]:
+        """Pieces of every order for an article that the supplier itself has on record, in the order of their coming."""
+        store = sqlite3.connect(f"file:{self.stack.root / 'data' / 'providers.db'}?mode=ro", uri=True)
+        try:
+            found = store.execute("SELECT quantity FROM supplier_orders WHERE sku = ? ORDER BY at", (sku,)).fetchall()
+        finally:
+            store.close()
+        return [quantity for (quantity,) in found]
 
 
 def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from order_devstack.stack import Stack
 from order_domain.order import OrderSpec
 from order_domain.pipeline import MAY_REFUSE
 from order_domain.policy import OrderClassSpec
+from order_domain.stock_item import StockItemSpec
 from order_operator.api_names import API_VERSION, FINALIZER
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
@@ -42,6 +43,7 @@ ORDER_CLASS: Spec = {
     "pipeline": ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"],
     "approval": {"mode": "Threshold", "thresholdMinor": 1, "currency": "USD"},
 }
+STOCK_ITEM: Spec = {"sku": "PROD-001", "initialOnHand": 1_000, "minimum": 5_000, "target": 10_000}
 
 
 def lines(count: int, **fields: Any) -> list[Spec]:
@@ -67,7 +69,7 @@ def create(api: Stack, spec: Spec, kind: str = "Order", **metadata: Any) -> Spec
 @pytest.fixture(params=["model", "API server"])
 def judge(request: pytest.FixtureRequest) -> Judge:
     if request.param == "model":
-        models = {"Order": OrderSpec, "OrderClass": OrderClassSpec}
+        models = {"Order": OrderSpec, "OrderClass": OrderClassSpec, "StockItem": StockItemSpec}
 
         def by_model(kind: str, spec: Spec) -> None:
             models[kind].model_validate(spec)
@@ -169,6 +171,11 @@ def test_the_order_of_more_than_128_kib_is_that_large() -> None:
         ({"retry": {"default": {"totalSeconds": 9}}}, "totalSeconds"),
         ({"retry": {"steps": {"Ship": {"startToCloseSeconds": 60, "totalSeconds": 59}}}}, "totalSeconds"),
         ({"retry": {"steps": {"Teleport": {}}}}, "steps"),
+        ({"simulation": {"default": {"declineCode": "lost_card"}}}, "declineCode"),
+        ({"simulation": {"steps": {"Ship": {"declineCode": "lost_card"}}}}, "declineCode"),
+        ({"simulation": {"steps": {"Ship": {"errorPercent": 101}}}}, "errorPercent"),
+        ({"simulation": {"steps": {"Ship": {"errorPercent": 0.5}}}}, "errorPercent"),
+        ({"simulation": {"steps": {"Ship": {"errorType": "Bored"}}}}, "errorType"),
     ],
     ids=str,
 )
@@ -189,6 +196,7 @@ def test_a_bad_class_is_refused_by_the_name_of_the_field(judge: Judge, change: S
             "compensation": {"pivot": "Ship"},
         },
         {"retry": {"default": {"totalSeconds": 10}, "steps": {"Ship": {"totalSeconds": 31_536_000}}}},
+        {"simulation": {"default": {"errorPercent": 100}, "steps": {"ChargePayment": {"declineCode": "lost_card"}}}},
     ],
     ids=str,
 )
@@ -203,7 +211,8 @@ def test_a_class_that_ships_is_accepted(judge: Judge, path: Path) -> None:
 
 @pytest.mark.parametrize("path", sorted(MANIFESTS.glob("samples/*.yaml")), ids=lambda path: path.stem)
 def test_a_sample_is_accepted(api: Stack, path: Path) -> None:
-    create(api, yaml.safe_load(path.read_text())["spec"])
+    document = yaml.safe_load(path.read_text())
+    create(api, document["spec"], document["kind"])
 
 
 def test_the_largest_legal_order_is_within_the_cost_that_rules_may_have(judge: Judge) -> None:
@@ -430,3 +439,67 @@ def test_a_status_is_stored_as_it_was_written(api: Stack, stored: str) -> None:
     patch(api, stored, {"status": copy.deepcopy(status)}, "--subresource=status")
 
     assert read(api, stored)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"sku": None}, "sku"),
+        ({"sku": "a/b"}, "sku"),
+        ({"minimum": None}, "minimum"),
+        ({"minimum": -1}, "minimum"),
+        ({"target": 4_999}, "target"),
+        ({"target": 1_000_000_001}, "target"),
+        ({"initialOnHand": -1}, "initialOnHand"),
+    ],
+    ids=str,
+)
+def test_a_bad_stock_item_is_refused_by_the_name_of_the_field(judge: Judge, change: Spec, field: str) -> None:
+    spec = {key: value for key, value in {**STOCK_ITEM, **change}.items() if value is not None}
+
+    with pytest.raises((ValidationError, CommandFailed), match=rf"\b{field}\b"):
+        judge("StockItem", spec)
+
+
+def test_a_stock_item_whose_target_is_its_minimum_is_accepted(judge: Judge) -> None:
+    judge("StockItem", {**STOCK_ITEM, "target": 5_000})
+
+
+@pytest.fixture
+def kept(api: Stack) -> Iterator[Callable[..., None]]:
+    """Changes the spec of a stock item that exists until the end of the test."""
+    name = f"item-{uuid.uuid4().hex[:8]}"
+    body = {"apiVersion": API_VERSION, "kind": "StockItem", "metadata": {"name": name}, "spec": STOCK_ITEM}
+    api.kubectl("create", "--filename=-", input=json.dumps(body))
+
+    def change(*arguments: str, **spec: Any) -> None:
+        merge = ("patch", "stockitems.order-platform.dev", name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+        api.kubectl(*merge, *arguments)
+
+    yield change
+    api.kubectl("delete", "stockitems.order-platform.dev", name, "--timeout=20s")
+
+
+@pytest.mark.parametrize("change", [{"sku": "PROD-002"}, {"initialOnHand": 1_001}, {"initialOnHand": None}], ids=str)
+def test_the_article_of_a_stock_item_and_its_beginning_are_fixed(kept: Callable[..., None], change: Spec) -> None:
+    with pytest.raises(CommandFailed, match=rf"spec\.{next(iter(change))}: .*create another StockItem"):
+        kept(**change)
+
+
+def test_an_edit_that_leaves_the_target_below_the_minimum_names_the_target(kept: Callable[..., None]) -> None:
+    with pytest.raises(CommandFailed, match=r"spec\.target: .*raise target or lower minimum"):
+        kept(minimum=10_001)
+
+
+def test_an_editor_may_change_the_minimum_and_target_of_a_stock_item(kept: Callable[..., None], editor: str) -> None:
+    kept(editor, minimum=1, target=2)
+
+
+def test_an_editor_may_not_write_the_status_of_a_stock_item(kept: Callable[..., None], editor: str) -> None:
+    with pytest.raises(CommandFailed, match="stockitems/status"):
+        kept("--subresource=status", editor, minimum=1)
+
+
+def test_the_operator_may_not_change_the_spec_of_a_stock_item(kept: Callable[..., None]) -> None:
+    with pytest.raises(CommandFailed, match="stockitems"):
+        kept(OPERATOR, minimum=1)

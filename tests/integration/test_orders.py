@@ -1,5 +1,7 @@
 """Orders from `kubectl apply` to their end, as their owners see them."""
 
+import json
+
 import pytest
 from cluster import ORDERS, Cluster, condition
 
@@ -115,6 +117,21 @@ def test_an_address_changed_in_time_is_used(cluster: Cluster) -> None:
 
     cluster.eventually(lambda status: status.get("shippingAddress", {}).get("line1") == "7 New Street")
     assert cluster.condition("SpecApplied")["status"] == "True"
+
+
+def test_an_address_set_by_signal_stands_until_the_resource_asks_for_another(cluster: Cluster) -> None:
+    cluster.apply(total=150_000)
+    identifier = cluster.reaches("Waiting")["workflow"]["id"]
+    elsewhere = {**cluster.order()["spec"]["shippingAddress"], "line1": "9 Signal Road"}
+    signal = ("workflow", "signal", "--workflow-id", identifier, "--name", "update_address")
+    cluster.stack.temporal(*signal, "--input", json.dumps(elsewhere))
+    cluster.eventually(lambda status: status["shippingAddress"]["line1"] == "9 Signal Road")
+    cluster.patch("order", approval={"decision": "Approved", "by": "maria"})
+
+    status = cluster.reaches("Completed")
+
+    assert status["shippingAddress"]["line1"] == "9 Signal Road"
+    assert condition(status, "SpecApplied")["status"] == "True"
 
 
 def test_an_address_cannot_be_changed_after_shipping(cluster: Cluster) -> None:

@@ -131,7 +131,7 @@ async def one_pass(api: Stack, cluster_api: KubernetesApi, order: OrderResource)
 
 
 async def the_order(cluster_api: KubernetesApi, name: str) -> OrderResource:
-    return OrderResource.from_body(await cluster_api.get_order("default", name))
+    return OrderResource.from_body(await cluster_api.get(OrderResource.plural, "default", name))
 
 
 async def test_an_expired_order_without_a_workflow_is_deleted(

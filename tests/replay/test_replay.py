@@ -1,4 +1,4 @@
-"""Yesterday's orders run through today's workflow code, without a server.
+"""Yesterday's orders, shipments and stock items run through today's workflow code, without a server.
 
 A history that no longer replays means that orders in flight would be stuck by a release: keep the old path with
 `workflow.patched`, and record the new one. `histories/<n>/` was recorded by the n-th generation of the workflow code
@@ -18,6 +18,8 @@ from temporalio.workflow import NondeterminismError
 from order_worker.sandbox import checking_runner, production_runner
 from order_workflows.contract import workflow_id
 from order_workflows.order_workflow import OrderWorkflow
+from order_workflows.shipment_workflow import ShipmentWorkflow
+from order_workflows.stock_item_workflow import StockItemWorkflow
 
 HISTORIES = Path(__file__).parent / "histories"
 FIRST = (
@@ -41,8 +43,21 @@ SECOND = (
     "every-step",
     "forward-recovery",
     "lines-changed",
+    "shipment-by-childworkflows",
+    "shipment-by-nexus",
+    "shipment-cancelled",
+    "shipment-packed",
+    "shipment-undeliverable",
     "shipped-by-childworkflows",
     "shipped-by-nexus",
+    "stock-backorders",
+    "stock-configured",
+    "stock-continued",
+    "stock-failed-order-supplies",
+    "stock-failed-receive-supplies",
+    "stock-late-delivery",
+    "stock-released",
+    "stock-restocked",
     "undone-in-parallel",
     "written-back",
 )
@@ -50,7 +65,8 @@ PATHS = [f"{generation}/{path}" for generation, paths in enumerate([FIRST, SECON
 
 
 def a_replayer(runner: WorkflowRunner) -> Replayer:
-    return Replayer(workflows=[OrderWorkflow], data_converter=pydantic_data_converter, workflow_runner=runner)
+    workflows = [OrderWorkflow, ShipmentWorkflow, StockItemWorkflow]
+    return Replayer(workflows=workflows, data_converter=pydantic_data_converter, workflow_runner=runner)
 
 
 def text_of(path: str) -> str:
@@ -78,6 +94,8 @@ async def test_a_recorded_order_replays(path: str, runner: Callable[[], Workflow
     [
         ("2/completed", '"name": "charge_payment"', '"name": "ship_line"'),
         ("2/undeliverable", '"name": "refund_payment"', '"name": "cancel_shipment"'),
+        ("2/shipment-undeliverable", '"name": "unpack_lines"', '"name": "pack_lines"'),
+        ("2/stock-restocked", '"name": "receive_supplies"', '"name": "order_supplies"'),
     ],
 )
 async def test_a_history_with_another_step_in_a_place_does_not_replay(path: str, recorded: str, altered: str) -> None:

@@ -24,7 +24,7 @@ from order_worker.providers.fraud.simulated import SimulatedFraudCheck
 from order_worker.providers.notification.simulated import SimulatedMailer
 from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.simulated import SimulatedCarrier
-from order_workflows.contract import REVISION, CancelRequest, Decision, LinesChange, OrderIdentity, OrderInput
+from order_workflows.contract import REVISION, CancelRequest, Decision, LinesChange, OrderInput, ResourceIdentity
 
 INITIAL = {"PROD-001": 4, "PROD-002": 2}
 """Few pieces, so that orders stand in each other's way."""
@@ -118,7 +118,7 @@ class World:
         uid = f"uid-{len(self.runs) + 1}"
         address = Address(name="Ana", line1="1 Main St", city="Springfield", postal_code=postal_code, country="US")
         order = OrderInput(
-            identity=OrderIdentity(cluster="test", namespace="shop", name=f"order-{len(self.runs) + 1}", uid=uid),
+            identity=ResourceIdentity(cluster="test", namespace="shop", name=f"order-{len(self.runs) + 1}", uid=uid),
             spec=OrderSpec(
                 order_id=number,
                 customer=Customer(id=customer, email="ana@example.com"),

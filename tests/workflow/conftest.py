@@ -47,9 +47,14 @@ async def temporal(temporal_address: str) -> Client:
 
 
 @pytest.fixture
-async def shop(temporal: Client, request: pytest.FixtureRequest) -> AsyncIterator[Storefront]:
+def histories(request: pytest.FixtureRequest) -> Path | None:
+    """Where to record; None: do not."""
+    return HISTORIES if request.config.getoption("--record-histories", default=False) else None
+
+
+@pytest.fixture
+async def shop(temporal: Client, histories: Path | None) -> AsyncIterator[Storefront]:
     world = World()
-    histories = HISTORIES if request.config.getoption("--record-histories", default=False) else None
     shop = Storefront(temporal, f"orders-{uuid4()}", world, histories)
     async with a_worker(temporal, shop.task_queue, world):
         yield shop

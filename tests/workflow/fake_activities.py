@@ -16,7 +16,6 @@ from order_domain.errors import (
     DuplicateOrder,
     InvalidOrder,
     OperationCancelled,
-    OrderError,
     OutOfStock,
     ProviderUnavailable,
 )
@@ -83,7 +82,7 @@ class Hold:
 class Fault:
     """`times` calls raise `error`; None: all of them."""
 
-    error: OrderError
+    error: Exception
     times: int | None
 
 
@@ -145,7 +144,7 @@ class World(
         shop_data = [self.items, self.profile, self.recommendations]
         return [*orders, *stock, *shop_data, self.charge, self.refund, self.ship, self.cancel]
 
-    def fail(self, name: str, error: OrderError, *, times: int | None = None) -> None:
+    def fail(self, name: str, error: Exception, *, times: int | None = None) -> None:
         """Calls of `name` raise `error`, the first `times` or all."""
         self._faults[name] = Fault(error, times)
 

@@ -175,11 +175,13 @@ class Storefront:
         self._placed.append(placed)
         return placed
 
-    async def record(self, path: str, order: PlacedOrder) -> None:
-        """Keep the history of this closed run as `tests/replay/histories/<path>.json`, with `--record-histories`."""
+    async def record(self, path: str, run: PlacedOrder | WorkflowHandle[Any, Any]) -> None:
+        """Keep the history of this closed run as `tests/replay/histories/<newest>/<path>.json`, with
+        `--record-histories`. A shipment's run is recorded as `shipment-<path>`."""
         if self._histories is None:
             return
-        history = json.loads((await order.handle.fetch_history()).to_json())
+        handle = run.handle if isinstance(run, PlacedOrder) else run
+        history = json.loads((await handle.fetch_history()).to_json())
         self._histories.mkdir(exist_ok=True)
         (self._histories / f"{path}.json").write_text(json.dumps(_without_traces(history), indent=1) + "\n")
 

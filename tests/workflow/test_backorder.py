@@ -3,8 +3,9 @@
 import pytest
 from builders import a_line, a_policy, an_order_spec
 from fake_activities import INITIAL_STOCK, World
-from storefront import PlacedOrder, Storefront
+from storefront import PlacedOrder, Storefront, eventually
 
+from order_domain.errors import LedgerUnavailable
 from order_domain.policy import OrderClassSpec
 from order_domain.status import OrderStatus
 from order_workflows import contract
@@ -32,6 +33,23 @@ async def test_a_backorder_goes_on_when_pieces_come_in(shop: Storefront, world: 
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
     await shop.record("backorder", order)
     assert world.sold == {"PROD-001": INITIAL_STOCK + 1}
+
+
+async def test_pieces_that_come_in_while_the_order_is_being_refused_are_not_missed(
+    shop: Storefront, world: World
+) -> None:
+    order = await a_backorder(shop)
+    world.fail("reserve_stock", LedgerUnavailable("busy"), times=1)
+    await order.handle.signal(contract.SIGNAL_STOCK_ARRIVED)
+    await eventually(lambda: tried(world, 2), "the attempt that meets a busy ledger")
+
+    await order.handle.signal(contract.SIGNAL_STOCK_ARRIVED)
+
+    await eventually(lambda: tried(world, 4), "its repetition, and another attempt for the second news")
+
+
+async def tried(world: World, times: int) -> bool:
+    return world.count("reserve_stock") >= times
 
 
 async def test_news_of_other_pieces_does_not_end_the_wait(shop: Storefront, world: World) -> None:

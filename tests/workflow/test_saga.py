@@ -12,6 +12,7 @@ from temporalio.client import Client, WorkflowFailureError
 from order_domain.errors import OperationConflict, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
+from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.contract import CancelRequest
@@ -95,6 +96,27 @@ async def test_a_step_that_succeeds_at_the_third_attempt_says_so(shop: Storefron
     steps = {record.name: record for record in (await order.snapshot()).steps}
 
     assert steps[StepName.CHARGE_PAYMENT].attempts == world.count("charge_payment") == 3
+
+
+@pytest.mark.parametrize(
+    ("activity", "step"),
+    [
+        ("charge_payment", StepName.CHARGE_PAYMENT),
+        ("check_fraud", StepName.CHECK_FRAUD),
+        ("get_items", StepName.GET_ITEMS),
+    ],
+)
+async def test_a_step_that_succeeds_after_retries_keeps_its_last_error(
+    shop: Storefront, world: World, activity: str, step: StepName
+) -> None:
+    world.fail(activity, ProviderUnavailable("a hiccup"), times=1)
+    order = await shop.place(policy=every_step())
+    await order.result()
+
+    steps = {record.name: record for record in (await order.snapshot()).steps}
+
+    assert (steps[step].state, steps[step].last_error) == (StepState.SUCCEEDED, "a hiccup")
+    assert [record.name for record in steps.values() if record.last_error] == [step]
 
 
 @pytest.mark.parametrize("activity", BACKWARD)

@@ -33,7 +33,7 @@ from order_worker.nexus_shipping import ShippingService
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.activities import Shipped
-from order_workflows.contract import CancelRequest, OrderIdentity, ShipmentInput
+from order_workflows.contract import CancelRequest, ResourceIdentity, ShipmentInput
 from order_workflows.shipment_workflow import ShipmentWorkflow
 
 MODES = list(ShippingMode)
@@ -47,10 +47,10 @@ TWO_LINES = an_order_spec(lines=[a_line(line_id=str(number), unit_price_minor=10
 QUICK_RETRY = {"default": {"initial_seconds": 1, "max_interval_seconds": 1}}
 
 
-def identity(order: PlacedOrder) -> OrderIdentity:
+def identity(order: PlacedOrder) -> ResourceIdentity:
     key = contract.parse_workflow_id(order.handle.id)
     assert key is not None
-    return OrderIdentity(cluster="test", **key._asdict())
+    return ResourceIdentity(cluster="test", **key._asdict())
 
 
 @workflow.defn(sandboxed=False)
@@ -169,6 +169,7 @@ async def test_the_result_is_the_same_in_every_mode(
 
     if mode in APART:
         await shop.record(f"shipped-by-{mode.lower()}", order)
+        await shop.record(f"shipment-by-{mode.lower()}", depot.shipment(order, "1", mode))
     assert result.status == OrderStatus.ORDER_COMPLETED
     assert result.tracking_numbers == [f"TRACK-{order.uid[:8]}-{line_id}" for line_id in ("1", "2")]
     assert set(world.parcels) == {f"{order.uid}/ship/1", f"{order.uid}/ship/2"}
@@ -212,6 +213,8 @@ async def test_what_the_order_has_packed_is_packed_once(
     order = await shop.place(TWO_LINES, policy=depot.policy(mode, pipeline=PREPARED_PIPELINE))
     await order.result()
 
+    if mode is ShippingMode.CHILD_WORKFLOWS:
+        await shop.record("shipment-packed", depot.shipment(order, "1", mode))
     assert world.packed == {f"{order.uid}/pack": ["1", "2"]}
 
 
@@ -298,6 +301,8 @@ async def test_a_shipment_that_fails_undoes_its_own_packing(
         if event.HasField("activity_task_scheduled_event_attributes")
     ]
     assert unpacked == ["pack_lines", "ship_line", "unpack_lines"]
+    if mode is ShippingMode.CHILD_WORKFLOWS:
+        await shop.record("shipment-undeliverable", depot.shipment(order, "1", mode))
 
 
 @pytest.mark.parametrize("mode", APART)
@@ -334,6 +339,8 @@ async def test_a_cancelled_order_stops_its_shipments_and_undoes_their_packing(
 
     assert result.status == OrderStatus.ORDER_CANCELLED
     await depot.ends(order, "1", mode)
+    if mode is ShippingMode.CHILD_WORKFLOWS:
+        await shop.record("shipment-cancelled", depot.shipment(order, "1", mode))
     assert world.untouched
 
 

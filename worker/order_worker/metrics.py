@@ -66,6 +66,9 @@ class Metrics:
             "orders_inventory_reservations",
             "Stock operations by result: reserved, refused, released or committed; repeated attempts count again.",
         )
+        self._supplier_orders = meter.create_counter(
+            "orders_supplier_orders", "Orders at the supplier by result: placed, error or delivered."
+        )
         self._notifications = meter.create_counter(
             "orders_notifications", "Mails to customers by result: sent or error."
         )
@@ -101,6 +104,10 @@ class Metrics:
     def reservation(self, result: str) -> None:
         """One stock operation ended so."""
         self._reservations.add(1, {"result": result})
+
+    def supplier_order(self, result: str) -> None:
+        """The supplier took an order, could not be asked, or has delivered."""
+        self._supplier_orders.add(1, {"result": result})
 
     def notification(self, result: str) -> None:
         """One mail to a customer ended so."""

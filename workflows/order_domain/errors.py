@@ -67,7 +67,7 @@ class PaymentDeclined(PermanentError):
 
 
 class Undeliverable(PermanentError):
-    """The carrier does not deliver to this address."""
+    """The carrier does not deliver to this address; or the mail service, but that never ends an order."""
 
 
 class OperationConflict(PermanentError):

@@ -9,6 +9,7 @@ from order_domain.money import MAX_MINOR, Currency
 from order_domain.order import MAX_TTL_SECONDS
 from order_domain.pipeline import MAY_REFUSE, StepName, flaw
 from order_domain.retry import RetryPolicies
+from order_domain.simulation import Simulation
 from order_domain.value import Value
 
 
@@ -167,6 +168,9 @@ class OrderClassSpec(Value):
     inventory: InventoryPolicy = InventoryPolicy()
     retry: RetryPolicies = RetryPolicies()
     compensation: CompensationPolicy = CompensationPolicy()
+    simulation: Simulation = Simulation()
+    """Faults for demonstrations and tests. Honoured only by workers that allow it; elsewhere an order of a class that
+    asks for any is Invalid."""
     ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)] | None = None
     """How long a finished Order resource is kept, in seconds; without it, until somebody deletes it. The ledger keeps
     the order in any case. An order's own `ttlSecondsAfterFinished` goes first."""

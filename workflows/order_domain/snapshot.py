@@ -23,6 +23,9 @@ MAX_LISTED_SHIPMENTS = 20
 MAX_LISTED_ITEMS = 20
 """Of more items than this only the first are listed."""
 
+MAX_RECOMMENDATIONS = 10
+"""Of more recommendations than this only the first, and so the best, are listed."""
+
 
 class StepState(StrEnum):
     """Where one step stands."""
@@ -94,7 +97,7 @@ class EnrichmentRecord(Value):
 
     tier: ShortText | None = None
     """The customer's standing with the shop, for example `Gold`."""
-    recommendations: Annotated[list[ShortText], Field(max_length=10)] = Field(default_factory=list)
+    recommendations: Annotated[list[ShortText], Field(max_length=MAX_RECOMMENDATIONS)] = Field(default_factory=list)
     """Articles that this customer may like as well."""
 
 
@@ -185,6 +188,9 @@ class OrderSnapshot(Value):
     """All dispatched shipments, listed or not."""
     shipping_address: Address | None = None
     """The address in force."""
+    address_digest: str | None = None
+    """`order_domain.order.digest` of the address that the resource asked for last. Another one is in force if a client
+    of the workflow changed it since."""
     compensation: CompensationState | None = None
     notified: bool | None = None
     """Whether the confirmation went out; None before it was tried."""

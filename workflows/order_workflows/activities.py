@@ -11,14 +11,15 @@ from temporalio import activity
 
 from order_domain.order import Address, OrderLine
 from order_domain.snapshot import ItemRecord
+from order_domain.stock_item import SupplierOrderRecord
 from order_domain.value import Value
-from order_workflows.contract import OrderIdentity
+from order_workflows.contract import ResourceIdentity
 
 
 class Effect(Value):
     """What every effect needs to be recorded under the right order."""
 
-    order: OrderIdentity
+    order: ResourceIdentity
     operation_id: str
     """Also the provider's idempotency key. Same id with other parameters raises OperationConflict."""
 
@@ -28,6 +29,9 @@ class Outcome(Value):
 
     attempts: int = 1
     """Which attempt of the activity this answer comes from; 1 is the first."""
+    last_error: str | None = None
+    """What an earlier attempt failed with, the last one of which the worker of this answer knows. None where the first
+    attempt succeeded, where the others ran on another worker, or where the worker has restarted since."""
 
 
 class ReceiveOrder(Effect):
@@ -234,6 +238,48 @@ class CloseOrder(Effect):
     message: str | None = None
 
 
+class KeepStock(Value):
+    """Keep an article's stock by these rules, from now on."""
+
+    sku: str
+    initial_on_hand: int
+    """Used only if the ledger does not have the article yet."""
+    minimum: int
+    target: int
+
+
+class StockLevel(Outcome):
+    """The ledger's counts of one article, and its open order at the supplier."""
+
+    on_hand: int
+    """Free pieces."""
+    reserved: int
+    sold: int
+    supplier_order: SupplierOrderRecord | None = None
+    backorders: bool = False
+    """Whether an order waits for this article that the free pieces could serve now."""
+
+
+class SupplierOrder(Value):
+    """Names an open order at the supplier."""
+
+    id: str
+
+
+class Supplies(Outcome):
+    """How an order at the supplier stands."""
+
+    delivered: bool
+    expected_at: datetime | None = None
+    """When to ask again; None once it is delivered."""
+
+
+class Article(Value):
+    """Names an article."""
+
+    sku: str
+
+
 class OrderActivities(ABC):
     """The ledger's record of the order itself."""
 
@@ -366,3 +412,33 @@ class NotificationActivities(ABC):
     @abstractmethod
     async def notify(self, request: Notice) -> Outcome:
         """Raises ProviderUnavailable."""
+
+
+class StockItemActivities(ABC):
+    """Keeping an article in stock. There is at most one open order at the supplier per article."""
+
+    @activity.defn(name="keep_stock")
+    @abstractmethod
+    async def keep(self, request: KeepStock) -> StockLevel:
+        """Put the article under these rules and count it. If fewer than `minimum` are free and nothing is on order, an
+        order at the supplier over `target` less the free pieces is opened in the same step."""
+
+    @activity.defn(name="order_supplies")
+    @abstractmethod
+    async def order(self, request: SupplierOrder) -> Supplies:
+        """Ask the supplier, at most once per id. Raises ProviderUnavailable."""
+
+    @activity.defn(name="receive_supplies")
+    @abstractmethod
+    async def receive(self, request: SupplierOrder) -> Supplies:
+        """Ask whether the pieces have come and, if so, add them to the free ones, once. Raises ProviderUnavailable."""
+
+    @activity.defn(name="wake_backorders")
+    @abstractmethod
+    async def wake(self, request: Article) -> Outcome:
+        """Tell the orders that wait for this article, the longest-waiting first, as many as there are pieces for."""
+
+    @activity.defn(name="release_article")
+    @abstractmethod
+    async def let_go(self, request: Article) -> StockLevel:
+        """Keep the article by no rules any more; its counts and an open order at the supplier stay."""

@@ -13,10 +13,13 @@ from temporalio.common import SearchAttributeKey
 from order_domain.order import MAX_LINES, Address, OrderLine, OrderSpec, Reason, RequiredText
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
+from order_domain.simulation import Simulation
+from order_domain.stock_item import StockItemSpec, StockSettings
 from order_domain.value import Value
 
 WORKFLOW_TYPE = "OrderWorkflow"
 SHIPMENT_WORKFLOW_TYPE = "ShipmentWorkflow"
+STOCK_ITEM_WORKFLOW_TYPE = "StockItemWorkflow"
 DEFAULT_TASK_QUEUE = "orders"
 
 NEXUS_SERVICE = "shipping-service"
@@ -45,6 +48,8 @@ SEARCH_ATTRIBUTES = (
 
 MEMO_SNAPSHOT = "order"
 """Memo key of the `OrderSnapshot`."""
+MEMO_STOCK_SNAPSHOT = "stock"
+"""Memo key of the `StockSnapshot`."""
 MEMO_UID = "uid"
 """Memo key of the resource's uid."""
 MEMO_INPUT_HASH = "inputHash"
@@ -65,6 +70,10 @@ SIGNAL_CANCEL_ORDER = "cancel_order"
 SIGNAL_UPDATE_ADDRESS = "update_address"
 SIGNAL_ORPHAN = "orphan"
 SIGNAL_STOCK_ARRIVED = "stock_arrived"
+SIGNAL_STOCK_CHANGED = "stock_changed"
+"""To a StockItemWorkflow: look at the ledger."""
+SIGNAL_CONFIGURE = "configure"
+"""To a StockItemWorkflow: keep the stock by these `StockSettings`."""
 QUERY_STATUS = "get_status"
 QUERY_PROGRESS = "get_progress"
 QUERY_ITEMS = "get_items"
@@ -81,8 +90,8 @@ WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
 """The server's default, named because the scanner's overlap is derived from it."""
 
 
-class OrderIdentity(Value):
-    """Which resource, in which cluster, an order is."""
+class ResourceIdentity(Value):
+    """Which resource, in which cluster, an order or a stock item is."""
 
     cluster: str
     """Value of the search attribute OrderCluster: one per operator installation that shares a Temporal namespace."""
@@ -94,7 +103,7 @@ class OrderIdentity(Value):
 class OrderInput(Value):
     """All that an order's workflow starts with; it never reads the cluster."""
 
-    identity: OrderIdentity
+    identity: ResourceIdentity
     spec: OrderSpec
     class_name: str
     class_generation: int = 0
@@ -141,6 +150,9 @@ class AddressChange(Value):
     """Argument of the Update `change_address`."""
 
     address: Address
+    generation: Annotated[int, Field(ge=0)] = 0
+    """metadata.generation that asks for it; 0 from clients that know no resource, whose address stands until the
+    resource asks for another."""
 
 
 class LinesChange(Value):
@@ -162,7 +174,7 @@ class CancelRequest(Value):
 class ShipmentInput(Value):
     """What the shipment of one line starts with, as a child workflow or behind a Nexus operation."""
 
-    order: OrderIdentity
+    order: ResourceIdentity
     line: OrderLine
     address: Address
     requested_at: datetime
@@ -172,6 +184,32 @@ class ShipmentInput(Value):
     packed: bool
     """True when the order's own step PrepareShipment has packed the line."""
     retry: StepRetry
+    simulation: Simulation = Simulation()
+    """Of the order's class."""
+
+
+class StockItemInput(Value):
+    """What the workflow of a stock item starts with, and hands on to itself when its history has grown long."""
+
+    item: ResourceIdentity
+    sku: str
+    initial_on_hand: int
+    """Pieces of an article that the ledger does not have yet; an article that it has keeps its counts."""
+    settings: StockSettings
+    seq: int = 0
+    """Number of the last snapshot that an earlier run of the same workflow published."""
+    released: bool = False
+    """The resource was deleted before an earlier run's end: Temporal does not hand a cancellation on to the next."""
+
+    @classmethod
+    def of(cls, item: ResourceIdentity, spec: StockItemSpec, generation: int) -> "StockItemInput":
+        """For a resource as it is at `generation`."""
+        return cls(
+            item=item,
+            sku=spec.sku,
+            initial_on_hand=spec.initial_on_hand,
+            settings=StockSettings(minimum=spec.minimum, target=spec.target, generation=generation),
+        )
 
 
 class RunKey(NamedTuple):
@@ -187,7 +225,7 @@ def workflow_id(namespace: str, name: str, uid: str) -> str:
     return f"order/{namespace}/{name}/{uid}"
 
 
-def shipment_workflow_id(order: OrderIdentity, line_id: str) -> str:
+def shipment_workflow_id(order: ResourceIdentity, line_id: str) -> str:
     """`shipment/<namespace>/<name>/<uid>/<lineID>`."""
     return f"shipment/{order.namespace}/{order.name}/{order.uid}/{line_id}"
 
@@ -198,6 +236,17 @@ def parse_workflow_id(identifier: str) -> RunKey | None:
     if len(parts) != 4 or parts[0] != "order" or not all(parts):
         return None
     return RunKey(*parts[1:])
+
+
+def stock_workflow_id(sku: str) -> str:
+    """`stock/<sku>`: the ledger has one stock, so that the first of several items for an article keeps it."""
+    return f"stock/{sku}"
+
+
+def parse_stock_workflow_id(identifier: str) -> str | None:
+    """The inverse of `stock_workflow_id`; None for an id that is not a stock item's."""
+    kind, _, sku = identifier.partition("/")
+    return sku if kind == "stock" and sku and "/" not in sku else None
 
 
 def input_hash(spec: OrderSpec) -> str:

@@ -88,6 +88,7 @@ class OrderRun:
         self.spec = order.spec
         self.address: Address = order.spec.shipping_address
         self.address_changed = False
+        self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines
         self.lines_generation = order.generation
         self.lines_revision = 1
@@ -196,10 +197,12 @@ class OrderRun:
         self.publish(status)
 
     def attempted(self, outcome: Outcome) -> None:
-        """Keep how many attempts the current step took."""
+        """Keep how many attempts the current step took, and what went wrong before the last one."""
         step = self._current
         if step is not None:
-            self._mark(step, attempts=max(outcome.attempts, self._steps[step].attempts))
+            record = self._steps[step]
+            last_error = outcome.last_error or record.last_error
+            self._mark(step, attempts=max(outcome.attempts, record.attempts), last_error=last_error)
 
     def finish(
         self, state: StepState = StepState.SUCCEEDED, error: ErrorRecord | None = None, attempts: int = 0
@@ -300,6 +303,7 @@ class OrderRun:
             shipments=list(self.shipments.values())[:MAX_LISTED_SHIPMENTS],
             shipment_count=len(self.shipments),
             shipping_address=self.address,
+            address_digest=self.address_digest,
             compensation=self.compensation,
             notified=self.notified,
             last_error=self.last_error,

@@ -8,7 +8,7 @@ from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
 from order_domain.money import MAX_MINOR
-from order_domain.order import Address, DecisionKind, OrderLine
+from order_domain.order import Address, DecisionKind, OrderLine, digest
 from order_domain.pipeline import StepName
 from order_domain.policy import AddressMessage
 from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
@@ -136,6 +136,7 @@ class OrderWorkflow:
             self._stop_if_cancelled()
             step = STEPS[name]
             order.begin(name, step.status)
+            await self._simulated_pause(name, step.status)
             await self._forward_only(step.run, step.status)
             self._stop_if_cancelled()
             if name is order.input.policy.pivot:
@@ -144,6 +145,13 @@ class OrderWorkflow:
                     await self._forward_only(reserve_stock.commit, step.status)
             order.finish()
         self._stop_if_cancelled()
+
+    async def _simulated_pause(self, step: StepName, status: OrderStatus | None) -> None:
+        seconds = self._order.input.policy.simulation.of(step).pause_before_seconds
+        # None before Receive, where it is found out whether the worker allows any simulation.
+        if seconds and step is not StepName.RECEIVE:
+            self._order.publish(status)
+            await workflow.sleep(seconds, summary=f"simulated pause before {step}")
 
     async def _forward_only(self, work: Callable[[OrderRun], Awaitable[None]], status: OrderStatus | None) -> None:
         """Past the pivot nothing is undone: what fails there for good is tried again once somebody has repaired it."""
@@ -221,6 +229,8 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
         """Ship to another address."""
+        if change.generation:
+            self._order.address_digest = digest(change.address)
         self._change_address(change.address)
 
     @change_address.validator

@@ -32,7 +32,54 @@ LONGEST_LOOK = timedelta(hours=6)
 
 def look_again(attempts: int) -> timedelta:
     """How long to wait for news of stock before asking unasked, after so many attempts: doubled each time."""
-    return min(FIRST_LOOK * (1 << min(attempts - 1, 16)), LONGEST_LOOK)
+    return _doubled(FIRST_LOOK, attempts, LONGEST_LOOK)
+
+
+LOOK_AT_STOCK = timedelta(minutes=15)
+"""News of an article is lost with the worker that should have sent it: this late it is noticed anyhow. An idle stock
+item has then about 650 events a day, a sixth of the 4,096 after which the server suggests a new run."""
+
+STOCK_NEWS_PAUSE = timedelta(seconds=1)
+"""Between a look at an article and the next one for the sake of news: dozens of orders a second for one article are
+then one write to the ledger and one to visibility, and nobody reads counts faster. Unlike the other waits it is
+compared with the clock: another value needs `workflow.patched`."""
+
+SUPPLIER = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=10),
+    retry_policy=RetryPolicy(maximum_attempts=3),
+)
+"""Hides a hiccup of three seconds; what lasts longer is shown. Nothing else is done for the article meanwhile, which
+three time-outs limit to half a minute."""
+
+WAKE = ActivityConfig(
+    start_to_close_timeout=timedelta(seconds=30),
+    retry_policy=RetryPolicy(maximum_attempts=3),
+)
+"""Thirty seconds are a thousand signals at 30 ms each. Given up early, since the next look tries again and a waiting
+order also asks by itself."""
+
+FIRST_SUPPLIER_RETRY = timedelta(seconds=30)
+LONGEST_SUPPLIER_RETRY = timedelta(minutes=10)
+"""A company that was down all night is asked again soon after it is back, and less than 150 times a day."""
+
+
+def ask_supplier_again(failures: int) -> timedelta:
+    """How long to leave a supplier alone that failed so many times in succession: doubled each time."""
+    return _doubled(FIRST_SUPPLIER_RETRY, failures, LONGEST_SUPPLIER_RETRY)
+
+
+FIRST_DELIVERY_CHECK = timedelta(seconds=2)
+LONGEST_DELIVERY_CHECK = timedelta(minutes=5)
+"""A delivery that is days late costs then less than 300 questions a day."""
+
+
+def check_delivery_again(checks: int) -> timedelta:
+    """How long to wait after so many answers that the pieces have not come: doubled each time."""
+    return _doubled(FIRST_DELIVERY_CHECK, checks, LONGEST_DELIVERY_CHECK)
+
+
+def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
+    return min(first * (1 << min(times - 1, 16)), longest)
 
 
 def remote(retry: StepRetry) -> ActivityConfig:

@@ -87,7 +87,25 @@ def test_another_address_is_sent() -> None:
     change = the_only(an_order_spec(shipping_address=ELSEWHERE))
 
     assert (change.group, change.update) == (Group.ADDRESS, "change_address")
-    assert change.argument == AddressChange(address=ELSEWHERE)
+    assert change.argument == AddressChange(address=ELSEWHERE, generation=2)
+
+
+def test_an_address_that_a_client_set_is_not_taken_back_while_that_of_the_spec_stays_as_it_was() -> None:
+    spec = an_order_spec()
+    moved = a_snapshot(shipping_address=ELSEWHERE, address_digest=digest(spec.shipping_address))
+
+    assert planned(spec, moved) == []
+
+
+def test_an_address_edited_after_a_client_set_another_is_sent() -> None:
+    asked_before = digest(an_order_spec().shipping_address)
+    third = ELSEWHERE.model_copy(update={"city": "Elsewhere"})
+
+    change = the_only(
+        an_order_spec(shipping_address=third), a_snapshot(shipping_address=ELSEWHERE, address_digest=asked_before)
+    )
+
+    assert change.argument == AddressChange(address=third, generation=2)
 
 
 def test_the_address_in_force_is_not_sent() -> None:

@@ -11,7 +11,15 @@ from pydantic import Field, create_model
 
 from order_domain.order import OrderSpec
 from order_domain.value import Value
-from order_operator.crd import ORDER_CLASS_RULES, ORDER_RULES, Rule, order_class_crd, order_crd
+from order_operator.crd import (
+    ORDER_CLASS_RULES,
+    ORDER_RULES,
+    STOCK_ITEM_RULES,
+    Rule,
+    order_class_crd,
+    order_crd,
+    stock_item_crd,
+)
 from order_operator.structural_schema import Leniency, NotStructuralError, Schema, structural_schema
 
 MAX_SPEC_BYTES = 128 * 1024
@@ -124,7 +132,9 @@ def schema_in(crd: Schema) -> Schema:
     return schema
 
 
-@pytest.mark.parametrize("crd", [order_crd(), order_class_crd()], ids=["Order", "OrderClass"])
+@pytest.mark.parametrize(
+    "crd", [order_crd(), order_class_crd(), stock_item_crd()], ids=["Order", "OrderClass", "StockItem"]
+)
 def test_every_string_and_list_is_bounded(crd: Schema) -> None:
     for node in nodes(schema_in(crd)):
         if node["type"] == "string":
@@ -133,7 +143,7 @@ def test_every_string_and_list_is_bounded(crd: Schema) -> None:
             assert "maxItems" in node, node
 
 
-@pytest.mark.parametrize("rule", [*ORDER_RULES, *ORDER_CLASS_RULES], ids=lambda rule: rule.message)
+@pytest.mark.parametrize("rule", [*ORDER_RULES, *ORDER_CLASS_RULES, *STOCK_ITEM_RULES], ids=lambda rule: rule.message)
 def test_the_message_of_a_rule_says_what_to_do(rule: Rule) -> None:
     complaint, _, advice = rule.message.partition(": ")
 
@@ -162,3 +172,11 @@ def most_bytes(node: Schema) -> int:
 
 def test_the_largest_spec_that_the_bounds_allow_is_below_128_kib() -> None:
     assert 100_000 < most_bytes(schema_in(order_crd())["properties"]["spec"]) < MAX_SPEC_BYTES
+
+
+def test_the_columns_of_a_stock_item_show_its_counts() -> None:
+    columns = stock_item_crd()["spec"]["versions"][0]["additionalPrinterColumns"]
+    narrow = [column["name"] for column in columns if "priority" not in column]
+
+    assert narrow == ["SKU", "On-Hand", "Reserved", "On-Order", "Minimum", "Target", "Ready", "Age"]
+    assert [column["name"] for column in columns if "priority" in column] == ["Sold", "Message"]

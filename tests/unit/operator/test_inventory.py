@@ -1,10 +1,11 @@
 """What the watch missed is found by the list that does not depend on it."""
 
+import asyncio
+from collections.abc import Mapping
 from typing import Any, cast
 
-from order_operator.inventory import Inventory
+from order_operator.inventory import Books, Inventory
 from order_operator.kubernetes_api import KubernetesApi, Listed
-from order_operator.reconcile import Reconciler
 
 
 class OneOrder:
@@ -13,28 +14,30 @@ class OneOrder:
     def __init__(self) -> None:
         self.version = 7
 
-    async def list_orders(self, _: str | None) -> tuple[dict[str, Listed], int]:
+    async def list_metadata(self, _plural: str, _namespace: str | None) -> tuple[dict[str, Listed], int]:
         return {"u1": Listed("u1", "shop", "order", self.version)}, 100
 
-    async def get_order(self, *_: str) -> dict[str, Any]:
+    async def get(self, *_: str) -> dict[str, Any]:
         return {"metadata": {"uid": "u1", "resourceVersion": str(self.version)}}
 
 
 class Watched:
     """What the watch has brought: versions by uid."""
 
+    plural = "orders"
+
     def __init__(self, **versions: int) -> None:
         self.versions = versions
 
-    def compare(self, listed: dict[str, Listed], _: int) -> list[Listed]:
+    def compare(self, listed: Mapping[str, Listed], _: int) -> list[Listed]:
         return [item for item in listed.values() if self.versions.get(item.uid, 0) < item.resource_version]
 
-    def put(self, body: dict[str, Any]) -> None:
+    def put(self, body: Mapping[str, Any]) -> None:
         self.versions[body["metadata"]["uid"]] = int(body["metadata"]["resourceVersion"])
 
 
-def inventory(cluster: OneOrder, watched: Watched) -> Inventory:
-    return Inventory(cast("KubernetesApi", cluster), cast("Reconciler", watched), [])
+def inventory(cluster: OneOrder, *books: Books) -> Inventory:
+    return Inventory(cast("KubernetesApi", cluster), books, [], asyncio.Event())
 
 
 async def test_a_watch_that_is_only_slow_is_left_alone() -> None:

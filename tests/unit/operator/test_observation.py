@@ -1,16 +1,18 @@
+from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from order_operator.observation import Observation, decode
-from order_operator.temporal_connection import TASK_PROBLEMS
+from order_operator.observation import Follower, Observation, ScanKind, Scanner, decode
+from order_operator.temporal_connection import TASK_PROBLEMS, TemporalConnection
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -122,6 +124,58 @@ async def test_a_run_that_has_ended_fails_no_more() -> None:
 @pytest.mark.parametrize("status", WorkflowExecutionStatus)
 async def test_only_an_open_run_is_running(status: WorkflowExecutionStatus) -> None:
     row = await decoded({})
-    observation = Observation(row.key, row.workflow_id, row.run_id, status, row.task_queue)
+    observation = replace(row, status=status)
 
     assert observation.running == (status is WorkflowExecutionStatus.RUNNING)
+
+
+class OnePage:
+    """Temporal, listing these workflows."""
+
+    def __init__(self, *rows: WorkflowExecutionInfo) -> None:
+        self.namespace = "default"
+        self.rows = rows
+        self.queries: list[str] = []
+        self.client = self.workflow_service = self
+        self.reports_task_problems = False
+
+    async def list_workflow_executions(self, request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
+        self.queries.append(request.query)
+        return ListWorkflowExecutionsResponse(executions=self.rows)
+
+
+def a_row(kind: str, workflow_id: str, run_id: str = "run-1") -> WorkflowExecutionInfo:
+    row = WorkflowExecutionInfo(status=1)
+    row.type.name = kind
+    row.execution.workflow_id = workflow_id
+    row.execution.run_id = run_id
+    return row
+
+
+async def told(page: OnePage, times: int = 1) -> dict[str, list[str]]:
+    """The run ids that each follower was told of in as many scans."""
+    found: dict[str, list[str]] = {"A": [], "B": []}
+    scanner = Scanner(cast("TemporalConnection", page), "here")
+    for kind, runs in found.items():
+
+        async def observed(row: WorkflowExecutionInfo, runs: list[str] = runs) -> None:
+            runs.append(row.execution.run_id)
+
+        scanner.followers[kind] = Follower(observed=observed, live=lambda: True, resynced=lambda: None)
+    for _ in range(times):
+        await scanner._scan(ScanKind.SWEEP, STARTED)
+    return found
+
+
+async def test_one_query_serves_the_followers_of_every_type() -> None:
+    page = OnePage(a_row("A", "a/1", "run-a"), a_row("B", "b/1", "run-b"))
+
+    assert await told(page) == {"A": ["run-a"], "B": ["run-b"]}
+    assert len(page.queries) == 1
+    assert page.queries[0].startswith("WorkflowType IN ('A', 'B') AND OrderCluster = 'here' AND (")
+
+
+async def test_of_several_runs_of_an_id_only_the_present_one_is_told() -> None:
+    page = OnePage(a_row("A", "a/1", "new"), a_row("A", "a/1", "old"))
+
+    assert (await told(page, times=2))["A"] == ["new"]

@@ -38,6 +38,9 @@ BATCH = 200
 KEPT = 10_000
 """Rows that wait for a ledger that is away: some megabytes."""
 
+TIMEOUT = "Timeout"
+"""The error of an attempt that took too long, or whose heartbeat did: the worker is not told which."""
+
 _ADD = insert(activity_attempts)
 
 
@@ -149,7 +152,10 @@ class _Logging(ActivityInboundInterceptor):
             return await super().execute_activity(input)
         except asyncio.CancelledError:
             details = activity.cancellation_details()
-            status = "timed_out" if details is not None and details.timed_out else "cancelled"
+            if details is not None and details.timed_out:
+                status, error_type = "timed_out", TIMEOUT
+            else:
+                status = "cancelled"
             raise
         except Exception as error:
             status, error_type = "failed", type(error).__name__

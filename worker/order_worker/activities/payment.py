@@ -1,5 +1,8 @@
 """Money: taken at most once, given back at most once, and never taken after it was given back."""
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
 from temporalio import activity
 
 from order_worker.ledger import payments
@@ -53,7 +56,7 @@ class LedgerPayments(PaymentActivities):
                 Receipt,
                 find=find,
                 call=call,
-                intend=lambda tx: payments.intend_charge(tx, request),
+                intend=lambda tx, order: payments.intend_charge(tx, order, request),
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )
             request_result.replayed = settled.replayed
@@ -64,9 +67,17 @@ class LedgerPayments(PaymentActivities):
         """See the port."""
         operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
 
-        async def call() -> tuple[Receipt, Refunded] | None:
+        async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:
+            amount_minor, currency = charged["amountMinor"], charged["currency"]
+            assert isinstance(amount_minor, int)
+            assert isinstance(currency, str)
             with self._metrics.payment_duration("refund"):
-                refund = await self._provider.refund(request.operation_id, charge_key=request.charge_operation_id)
+                refund = await self._provider.refund(
+                    request.operation_id,
+                    charge_key=request.charge_operation_id,
+                    amount_minor=amount_minor,
+                    currency=currency,
+                )
             if refund is None:
                 return None
             refunded = Refunded(refund_id=refund.refund_id, refunded_minor=refund.amount_minor)

@@ -1,5 +1,8 @@
 """Parcels: each handed over at most once, and none after it was called back."""
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
 from temporalio import activity
 
 from order_domain.order import digest
@@ -55,7 +58,7 @@ class LedgerShipping(ShippingActivities):
             request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
         )
 
-        async def call() -> tuple[Shipped, Outcome] | None:
+        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:
             parcel = await self._carrier.cancel(request.ship_operation_id)
             return None if parcel is None else (_shipped(parcel), Outcome())
 

@@ -1,5 +1,8 @@
 """Picking and packing: each line at most once, and none after the packing was undone."""
 
+from collections.abc import Mapping
+
+from pydantic import JsonValue
 from temporalio import activity
 
 from order_worker.ledger.database import Ledger
@@ -46,7 +49,7 @@ class LedgerWarehouse(WarehouseActivities):
         """See the port."""
         operation = Operation(request.order, request.operation_id, "unpack", {"packing": request.pack_operation_id})
 
-        async def call() -> None:
+        async def call(_: Mapping[str, JsonValue]) -> None:
             # Says that there was nothing to reverse: a packing that is still open in the ledger came to nothing, how
             # many lines it may have had.
             await self._warehouse.unpack(request.pack_operation_id)

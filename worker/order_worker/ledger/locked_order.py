@@ -6,14 +6,14 @@ from sqlalchemy import Connection, bindparam, select
 
 from order_domain.errors import PermanentError
 from order_worker.ledger.tables import orders
-from order_workflows.contract import OrderIdentity
+from order_workflows.contract import ResourceIdentity
 
 
 @dataclass
 class LockedOrder:
     """One order, which nobody else changes until the transaction ends."""
 
-    identity: OrderIdentity
+    identity: ResourceIdentity
     status: str
     total_minor: int
     last_seq: int
@@ -28,13 +28,13 @@ _LOCK = (
 )
 
 
-def lock_if_received(tx: Connection, identity: OrderIdentity) -> LockedOrder | None:
+def lock_if_received(tx: Connection, identity: ResourceIdentity) -> LockedOrder | None:
     """Let no other operation of this order in until the transaction ends; None if the ledger never received it."""
     row = tx.execute(_LOCK, {"order": identity.uid}).one_or_none()
     return None if row is None else LockedOrder(identity, row.status, row.total_minor, row.last_seq, row.last_hash)
 
 
-def lock(tx: Connection, identity: OrderIdentity) -> LockedOrder:
+def lock(tx: Connection, identity: ResourceIdentity) -> LockedOrder:
     """The same for an order that must be there. Raises PermanentError if the ledger never received it."""
     order = lock_if_received(tx, identity)
     if order is None:

@@ -38,7 +38,7 @@ from order_worker.ledger.database import Ledger, insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.tables import operations
 from order_workflows.activities import Outcome
-from order_workflows.contract import OrderIdentity
+from order_workflows.contract import ResourceIdentity
 
 R = TypeVar("R", bound=Outcome)
 O = TypeVar("O", bound=Outcome)  # noqa: E741
@@ -56,7 +56,7 @@ class State(StrEnum):
 class Operation:
     """What is asked for."""
 
-    order: OrderIdentity
+    order: ResourceIdentity
     operation_id: str
     kind: str
     params: Mapping[str, JsonValue]
@@ -195,7 +195,7 @@ async def carry_out(
     *,
     find: Callable[[], Awaitable[R | None]],
     call: Callable[[], Awaitable[R]],
-    intend: Callable[[Connection], None] = lambda _: None,
+    intend: Callable[[Connection, LockedOrder], None] = lambda _, __: None,
     book: Callable[[Connection, R], None] = lambda _, __: None,
 ) -> Settled[R]:
     """Have an effect outside, once.
@@ -206,9 +206,9 @@ async def carry_out(
     """
 
     def begin(tx: Connection) -> Known | OrderError | None:
-        lock(tx, operation.order)
+        order = lock(tx, operation.order)
         if _intend(tx, operation):
-            intend(tx)
+            intend(tx, order)
             return None
         known = recall(tx, operation)
         return known if known is None or known.error is None else known.error
@@ -268,16 +268,16 @@ async def undo(
     *,
     target_id: str,
     nothing: R,
-    call: Callable[[], Awaitable[tuple[O, R] | None]],
+    call: Callable[[Mapping[str, JsonValue]], Awaitable[tuple[O, R] | None]],
     book: Callable[[Connection, O, R], None] = lambda _, __, ___: None,
 ) -> Settled[R]:
     """Make sure that the operation `target_id` outside has no effect, now and later.
 
-    `call` has the provider reverse or void it and gives the outcome of the reversed operation and of the reversal,
-    or None if there was nothing to reverse. `nothing` is the outcome in that case.
+    `call` gets the params of the target, has the provider reverse or void it and gives the outcome of the reversed
+    operation and of the reversal, or None if there was nothing to reverse. `nothing` is the outcome in that case.
     """
 
-    def begin(tx: Connection) -> Settled[R] | None:
+    def begin(tx: Connection) -> Settled[R] | dict[str, JsonValue]:
         order = lock_if_received(tx, operation.order)
         if order is None:
             return Settled(nothing, replayed=False)
@@ -289,13 +289,14 @@ async def undo(
             return Settled(nothing, replayed=False)
         if known is None:
             _intend(tx, operation)
-        return None
+        params: dict[str, JsonValue] = tx.execute(_KNOWN, {"operation": target_id}).one().params
+        return params
 
-    settled = await ledger.transaction(begin)
-    if settled is not None:
-        return settled
+    begun: Settled[R] | dict[str, JsonValue] = await ledger.transaction(begin)
+    if isinstance(begun, Settled):
+        return begun
 
-    reversed_now = await call()
+    reversed_now = await call(begun)
 
     def finish(tx: Connection) -> R:
         order = lock(tx, operation.order)

@@ -107,7 +107,8 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
     else:
         held = stock.held(tx, order, request.replaces)
         before["pieces"] = dict(held)
-        refusal = stock.unknown_article(tx, request.lines) or stock.shortage(tx, wanted, given_back=held)
+        free = stock.lock_free(tx, wanted, given_back=held)
+        refusal = stock.unknown_article(tx, request.lines) or stock.shortage(wanted, free)
         changed = LinesChanged(reservation_id=stock.reservation_id(request.operation_id))
     if refusal is not None:
         settle(tx, order, operation, None, refusal, before=before)
@@ -115,7 +116,7 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
     settle(tx, order, operation, None, changed, before=before)
     if request.replaces is not None:
         stock.give_back(tx, request.replaces, held)
-        stock.hold(tx, request.operation_id, wanted)
+        stock.hold(tx, request.operation_id, wanted, free)
     tx.execute(_CHANGE, {"order": request.order.uid, "total_minor": request.total_minor})
     return changed
 

@@ -2,8 +2,9 @@
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from order_domain.errors import OperationConflict
+from order_domain.errors import OperationConflict, PermanentError
 from order_worker.ledger.database import insert_unless_present
+from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import payments
 from order_workflows.activities import Charge, Receipt, Refunded
 
@@ -17,8 +18,14 @@ def charge_of(tx: Connection, order_uid: str) -> str | None:
     return tx.execute(_CHARGE, {"order": order_uid}).scalar_one_or_none()
 
 
-def intend_charge(tx: Connection, request: Charge) -> None:
-    """Note how much may be taken at most. Raises OperationConflict if another operation charges this order."""
+def intend_charge(tx: Connection, order: LockedOrder, request: Charge) -> None:
+    """Note how much may be taken at most. Raises PermanentError if that is more than the order's total,
+    OperationConflict if another operation charges this order."""
+    if request.amount_minor > order.total_minor:
+        raise PermanentError(
+            f"a charge of {request.amount_minor} is more than the total of order {request.order.uid}, "
+            f"{order.total_minor}"
+        )
     row = {
         "order_uid": request.order.uid,
         "charge_operation_id": request.operation_id,

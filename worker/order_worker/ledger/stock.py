@@ -3,14 +3,15 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
 
 from order_domain.errors import InvalidOrder, OperationConflict, OrderError, OutOfStock, PermanentError, UnknownSku
 from order_domain.order import OrderLine
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operations import Operation, prevent, recall, settle
+from order_worker.ledger.supply import plan_if_low
 from order_worker.ledger.tables import operations, reservations, stock
 from order_workflows.activities import (
     CheckAvailability,
@@ -24,7 +25,7 @@ from order_workflows.activities import (
 
 _NAMED = stock.c.sku.in_(bindparam("skus", expanding=True))
 _PRESENT = select(stock.c.sku).where(_NAMED)
-_FREE = select(stock.c.sku, stock.c.on_hand).where(_NAMED).order_by(stock.c.sku)
+_FREE = select(stock.c.sku, stock.c.on_hand, stock.c.minimum).where(_NAMED).order_by(stock.c.sku)
 _LOCK_FREE = _FREE.with_for_update()
 _MOVE = (
     update(stock)
@@ -59,7 +60,7 @@ def unknown_article(tx: Connection, lines: Iterable[OrderLine]) -> InvalidOrder 
 def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderError:
     """Whether enough pieces are free now. The next moment it may be otherwise: only `reserve` holds them."""
     wanted = pieces(request.lines)
-    return _refusal(wanted, _read_free(tx, wanted)) or Outcome()
+    return shortage(wanted, _read_free(tx, _FREE, wanted)) or Outcome()
 
 
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
@@ -70,13 +71,14 @@ def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     known = recall(tx, operation)
     if known is not None:
         return known.error or Reserved.model_validate(known.outcome)
-    refusal = shortage(tx, wanted)
+    free = lock_free(tx, wanted)
+    refusal = shortage(wanted, free)
     if refusal is not None:
         settle(tx, order, operation, None, refusal)
         return refusal
     reserved = Reserved(reservation_id=reservation_id(request.operation_id))
     settle(tx, order, operation, None, reserved)
-    hold(tx, request.operation_id, wanted)
+    hold(tx, request.operation_id, wanted, free)
     return reserved
 
 
@@ -136,18 +138,38 @@ def reservation_id(operation_id: str) -> str:
     return f"RES-{hashlib.sha256(operation_id.encode()).hexdigest()[:12]}"
 
 
-def shortage(
+class Free(NamedTuple):
+    """What is free of an article."""
+
+    pieces: int
+    minimum: int
+    """Fewer are too few; 0 for an article that is kept by no rules."""
+
+
+def lock_free(
     tx: Connection, wanted: Mapping[str, int], *, given_back: Mapping[str, int] | None = None
-) -> UnknownSku | OutOfStock | None:
-    """Why `wanted` cannot be held, if the pieces `given_back` were free. Locks both articles until the transaction
-    ends."""
+) -> dict[str, Free]:
+    """What would be free of the articles if the pieces `given_back` were. Locks both articles until the transaction
+    ends; leaves out those that the ledger does not have."""
     returned = given_back or {}
-    free = _read_free(tx, {*wanted, *returned}, lock=True)
-    return _refusal(wanted, {sku: count + returned.get(sku, 0) for sku, count in free.items()})
+    free = _read_free(tx, _LOCK_FREE, {*wanted, *returned})
+    return {sku: each._replace(pieces=each.pieces + returned.get(sku, 0)) for sku, each in free.items()}
 
 
-def hold(tx: Connection, operation_id: str, wanted: Mapping[str, int]) -> None:
-    """Reserve the pieces, whose articles must be locked, under an operation that is written already."""
+def shortage(wanted: Mapping[str, int], free: Mapping[str, Free]) -> UnknownSku | OutOfStock | None:
+    """Why `wanted` cannot be held."""
+    unknown = [sku for sku in wanted if sku not in free]
+    if unknown:
+        return UnknownSku(f"not in stock ledger: {', '.join(unknown)}")
+    short = [
+        f"{sku} (wanted {wanted[sku]}, free {free[sku].pieces})" for sku in wanted if free[sku].pieces < wanted[sku]
+    ]
+    return OutOfStock(f"not enough pieces of {', '.join(short)}") if short else None
+
+
+def hold(tx: Connection, operation_id: str, wanted: Mapping[str, int], free: Mapping[str, Free]) -> None:
+    """Reserve the pieces under an operation that is written already, and see to it that more come where too few are
+    left of what `lock_free` said."""
     tx.execute(
         _HOLD,
         [
@@ -156,6 +178,9 @@ def hold(tx: Connection, operation_id: str, wanted: Mapping[str, int]) -> None:
         ],
     )
     _move(tx, wanted, on_hand=-1, reserved=1)
+    low = [sku for sku, count in wanted.items() if free[sku].pieces - count < free[sku].minimum]
+    if low:
+        plan_if_low(tx, low)
 
 
 def held(tx: Connection, order: LockedOrder, reservation: str, *, or_already: str | None = None) -> dict[str, int]:
@@ -192,17 +217,8 @@ def _end(tx: Connection, reservation: str, ended: Mapping[str, int], state: str)
         tx.execute(_END, {"reservation": reservation, "state": state})
 
 
-def _read_free(tx: Connection, skus: Iterable[str], *, lock: bool = False) -> dict[str, int]:
-    statement = _LOCK_FREE if lock else _FREE
-    return {row.sku: row.on_hand for row in tx.execute(statement, {"skus": list(skus)})}
-
-
-def _refusal(wanted: Mapping[str, int], free: Mapping[str, int]) -> UnknownSku | OutOfStock | None:
-    unknown = [sku for sku in wanted if sku not in free]
-    if unknown:
-        return UnknownSku(f"not in stock ledger: {', '.join(unknown)}")
-    short = [f"{sku} (wanted {wanted[sku]}, free {free[sku]})" for sku in wanted if free[sku] < wanted[sku]]
-    return OutOfStock(f"not enough pieces of {', '.join(short)}") if short else None
+def _read_free(tx: Connection, statement: Select[Any], skus: Iterable[str]) -> dict[str, Free]:
+    return {row.sku: Free(row.on_hand, row.minimum or 0) for row in tx.execute(statement, {"skus": list(skus)})}
 
 
 def _move(tx: Connection, moved: Mapping[str, int], *, on_hand: int = 0, reserved: int = 0, sold: int = 0) -> None:

@@ -14,12 +14,14 @@ from sqlalchemy import (
     Dialect,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.types import TypeDecorator
 
@@ -75,6 +77,9 @@ orders = Table(
     UniqueConstraint("namespace", "order_id"),
 )
 
+_OPEN = text("status = 'Order Received'")
+Index("ix_orders_open", orders.c.uid, sqlite_where=_OPEN, postgresql_where=_OPEN)
+
 operations = Table(
     "operations",
     metadata,
@@ -91,6 +96,15 @@ operations = Table(
     Column("finished_at", UtcDateTime),
     CheckConstraint("state IN ('intent', 'done', 'refused')", name="state"),
     CheckConstraint("(state = 'intent') = (finished_at IS NULL)", name="finished"),
+)
+
+_SHORTAGE = text("kind = 'reserve' AND error_type = 'OutOfStock'")
+Index(
+    "ix_operations_shortages",
+    operations.c.order_uid,
+    operations.c.created_at,
+    sqlite_where=_SHORTAGE,
+    postgresql_where=_SHORTAGE,
 )
 
 payments = Table(
@@ -119,8 +133,12 @@ stock = Table(
     Column("on_hand", BigInteger, nullable=False),
     Column("reserved", BigInteger, nullable=False),
     Column("sold", BigInteger, nullable=False),
+    # Both are null for an article that is kept by no rules.
+    Column("minimum", BigInteger),
+    Column("target", BigInteger),
     CheckConstraint("on_hand >= 0 AND reserved >= 0 AND sold >= 0", name="not_negative"),
     CheckConstraint("on_hand + reserved + sold = initial + restocked", name="conserved"),
+    CheckConstraint("(minimum IS NULL) = (target IS NULL) AND 0 <= minimum AND minimum <= target", name="rules"),
 )
 """`on_hand` counts free pieces: a reservation moves them to `reserved`, a commit moves those to `sold`."""
 
@@ -133,6 +151,34 @@ reservations = Table(
     Column("state", String(9), nullable=False),
     CheckConstraint("quantity > 0", name="quantity"),
     CheckConstraint("state IN ('held', 'released', 'committed')", name="state"),
+)
+
+supplier_orders = Table(
+    "supplier_orders",
+    metadata,
+    Column("id", String(100), primary_key=True),
+    Column("sku", ForeignKey(stock.c.sku), nullable=False, index=True),
+    Column("quantity", BigInteger, nullable=False),
+    Column("state", String(9), nullable=False),
+    Column("reference", String(255)),
+    Column("expected_at", UtcDateTime),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("placed_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime),
+    CheckConstraint("quantity > 0", name="quantity"),
+    CheckConstraint("state IN ('planned', 'placed', 'delivered')", name="state"),
+    CheckConstraint("(state = 'planned') = (placed_at IS NULL)", name="placed"),
+    CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered"),
+)
+"""Orders at the supplier: `planned` is the intent, and the id `<sku>/<n>` the supplier's idempotency key."""
+
+_UNDELIVERED = text("state <> 'delivered'")
+Index(
+    "uq_supplier_orders_open",
+    supplier_orders.c.sku,
+    unique=True,
+    sqlite_where=_UNDELIVERED,
+    postgresql_where=_UNDELIVERED,
 )
 
 audit_events = Table(

@@ -10,7 +10,7 @@ from temporalio.workflow import LocalActivityConfig
 
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
-from order_domain.snapshot import EnrichmentRecord
+from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
 from order_workflows import timing
 from order_workflows.activities import (
     CheckAvailability,
@@ -26,9 +26,6 @@ T = TypeVar("T")
 
 OPTIONAL_ATTEMPTS = 3
 """For what the order can do without: with the default policy it is held up by three seconds of waiting at most."""
-
-MAX_RECOMMENDATIONS = 10
-"""An `EnrichmentRecord` has room for no more."""
 
 
 async def run(order: OrderRun) -> None:

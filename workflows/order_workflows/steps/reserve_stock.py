@@ -22,6 +22,8 @@ async def run(order: OrderRun) -> None:
     inventory = order.input.policy.inventory
     deadline = workflow.now() + timedelta(seconds=inventory.backorder_seconds)
     while True:
+        # Before the attempt: pieces that come in while it is being refused are news all the same.
+        order.restocked = False
         try:
             reserved = await _reserve(order)
         except FailureError as failure:
@@ -56,7 +58,6 @@ async def _await_stock(order: OrderRun, deadline: datetime) -> None:
         OrderStatus.AWAIT_STOCK,
         PendingAction(kind="Restock", deadline=deadline, message="waiting for pieces that are out of stock"),
     )
-    order.restocked = False
     try:
         await workflow.wait_condition(
             lambda: order.restocked or bool(order.wanted_lines),

@@ -39,6 +39,7 @@ async def run(order: OrderRun) -> None:
             ship_operation_id=_operation(order, line),
             packed=order.packed,
             retry=order.retry(StepName.SHIP),
+            simulation=order.input.policy.simulation,
         )
         for line in order.lines
         if line.line_id not in order.shipments

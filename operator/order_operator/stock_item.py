@@ -1,0 +1,87 @@
+"""A StockItem as the watch delivers it, and its workflow as Temporal shows it."""
+
+from dataclasses import dataclass
+
+from pydantic import ValidationError
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client
+
+from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockItemSpec, StockSnapshot
+from order_operator.api_names import STOCK_ITEM_KIND, STOCK_ITEMS
+from order_operator.field_errors import field_errors
+from order_operator.observation import Run, memo_values, run_fields
+from order_operator.resource import InvalidSpec, Resource
+from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
+
+MEMO_ITEM = "item"
+"""Memo key of `<namespace>/<name>` of the item, for whoever asks who keeps an article. Only the operator reads it."""
+
+
+@dataclass(frozen=True)
+class StockItemResource(Resource):
+    """One version of a StockItem."""
+
+    plural = STOCK_ITEMS
+    kind = STOCK_ITEM_KIND
+
+    @property
+    def sku(self) -> str:
+        """The article, readable even when the rest of the spec is not; empty if it is not."""
+        sku = self.spec.get("sku")
+        return sku if isinstance(sku, str) else ""
+
+    def parse_spec(self) -> StockItemSpec:
+        """Raises InvalidSpec."""
+        try:
+            return StockItemSpec.model_validate(self.spec)
+        except ValidationError as invalid:
+            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
+
+
+@dataclass(frozen=True, kw_only=True)
+class StockRun(Run):
+    """The newest known run of an article's workflow."""
+
+    sku: str
+    owner: str | None
+    """uid of the item that it runs for."""
+    item: str
+    """`<namespace>/<name>` of that item; empty if the run does not tell."""
+    snapshot: StockSnapshot | None = None
+    """None until the workflow has published, or when it wrote a format that this operator does not know."""
+
+    def precedes(self, other: "StockRun") -> bool:
+        """Whether this is what was true before `other`: what visibility and the server tell may cross."""
+        if self.run_id != other.run_id:
+            return bool(self.start_time and other.start_time and self.start_time < other.start_time)
+        return (not self.running, _seq(self)) < (not other.running, _seq(other))
+
+
+def _seq(run: StockRun) -> int:
+    return run.snapshot.seq if run.snapshot else -1
+
+
+async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun | None:
+    """A row of visibility, or of a describe; None if its id is no stock item's."""
+    sku = parse_stock_workflow_id(row.execution.workflow_id)
+    if sku is None:
+        return None
+    memo = await memo_values(client, row, (MEMO_STOCK_SNAPSHOT, MEMO_UID, MEMO_ITEM))
+    published = MEMO_STOCK_SNAPSHOT in memo
+    snapshot = _snapshot(memo[MEMO_STOCK_SNAPSHOT]) if published else None
+    return StockRun(
+        sku=sku,
+        owner=memo.get(MEMO_UID),
+        item=str(memo.get(MEMO_ITEM) or ""),
+        snapshot=snapshot,
+        unreadable=published and snapshot is None,
+        **run_fields(row),
+    )
+
+
+def _snapshot(memo: object) -> StockSnapshot | None:
+    try:
+        snapshot = StockSnapshot.model_validate(memo)
+    except ValidationError:
+        return None
+    return snapshot if snapshot.version <= STOCK_SNAPSHOT_VERSION else None

@@ -1,0 +1,339 @@
+"""Brings each StockItem and its article's workflow into agreement, from what is true now.
+
+An article has one workflow, `stock/<sku>`, because the ledger has one stock; it belongs to the item whose uid its memo
+carries. Other items of the same article wait until that run has ended. Everything may be repeated or lost at any point.
+"""
+
+import logging
+import random
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_domain.stock_item import StockItemSpec
+from order_operator import metrics
+from order_operator.api_names import STOCK_ITEMS
+from order_operator.background import Background
+from order_operator.cancellation import request_cancel
+from order_operator.conditions import Reason
+from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator.observation import RPC_TIMEOUT, Follower, Scanner, find
+from order_operator.problem import Problem
+from order_operator.resource import InvalidSpec
+from order_operator.settings import Settings
+from order_operator.stock_item import MEMO_ITEM, StockItemResource, StockRun, decode_stock
+from order_operator.stock_reflection import reflect_stock
+from order_operator.temporal_connection import TemporalConnection
+from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
+from order_workflows.contract import (
+    MEMO_UID,
+    ORDER_CLUSTER,
+    SIGNAL_CONFIGURE,
+    STOCK_ITEM_WORKFLOW_TYPE,
+    ResourceIdentity,
+    StockItemInput,
+    stock_workflow_id,
+)
+
+CONCURRENCY = 20
+"""Items reconciled at once; each waits for at most one answer."""
+WRITE_INTERVAL_SECONDS = 1.0
+"""Least time between two status writes of one item: an article that is ordered a lot changes all the time."""
+ANSWER_GRACE_SECONDS = 2.0
+"""Edited settings that are in force within this time are shown in one write, in force."""
+RESTART_SECONDS = 10.0
+"""Before a run that ended while its item lives is replaced: one that ends again and again must not spin."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Tracked:
+    """What is known of one item, under its uid."""
+
+    resource: StockItemResource
+    gone: bool = False
+    """The resource was deleted; its workflow may still have to be told."""
+    written_at: float = float("-inf")
+    """Monotonic time of the last status write."""
+    configured: int = 0
+    """Newest metadata.generation whose settings were sent."""
+    configured_at: float = float("-inf")
+    """Monotonic time at which they were sent last."""
+
+
+class StockReconciler:
+    """Owns the tracked stock items and their queue."""
+
+    plural = STOCK_ITEMS
+
+    def __init__(
+        self, api: KubernetesApi, connection: TemporalConnection, scanner: Scanner, settings: Settings
+    ) -> None:
+        self._api = api
+        self._connection = connection
+        self._scanner = scanner
+        self._settings = settings
+        self._tracked: dict[str, Tracked] = {}
+        self._runs: dict[str, StockRun] = {}
+        """By sku."""
+        self._let_go: set[str] = set()
+        """Run ids of open runs that were told that their item is gone."""
+        self._background = Background()
+        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
+        scanner.followers[STOCK_ITEM_WORKFLOW_TYPE] = Follower(
+            observed=self._observed,
+            live=lambda: any(self._awaits_worker(uid, tracked) for uid, tracked in self._tracked.items()),
+            resynced=self._requeue,
+        )
+        connection.on_recovery(self._requeue)
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """The watch delivered a version of a StockItem."""
+        item = StockItemResource.from_body(body)
+        tracked = self._tracked.get(item.uid)
+        if tracked is None:
+            self._tracked[item.uid] = Tracked(item)
+        elif int(item.resource_version) <= int(tracked.resource.resource_version):
+            return
+        else:
+            tracked.resource = item
+        self.queue.add(item.uid)
+
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """The watch says that a StockItem is gone."""
+        self._gone(body["metadata"]["uid"])
+
+    def compare(self, listed: Mapping[str, Listed], version: int) -> list[Listed]:
+        """Compare with a list of all items, made independently of the watch, as of resourceVersion `version`: items
+        that are gone and workflows without an item are dealt with; what the watch has not brought yet is returned."""
+        for uid, tracked in self._tracked.items():
+            if uid not in listed and int(tracked.resource.resource_version) <= version:
+                self._gone(uid)
+        for run in self._runs.values():
+            orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
+            watched = not self._settings.namespaces or run.item.partition("/")[0] in self._settings.namespaces
+            if run.running and orphan and watched and run.run_id not in self._let_go:
+                self._background.spawn(self._cancel_if_orphan(run))
+        return [item for item in listed.values() if self._is_behind(item)]
+
+    def _is_behind(self, item: Listed) -> bool:
+        tracked = self._tracked.get(item.uid)
+        return tracked is None or int(tracked.resource.resource_version) < item.resource_version
+
+    def _gone(self, uid: str) -> None:
+        tracked = self._tracked.get(uid)
+        if tracked is not None:
+            tracked.gone = True
+            self.queue.add(uid)
+
+    def _requeue(self) -> None:
+        """Temporal's side is known, or known again: look at the items that lack their workflow or its answer."""
+        for uid, tracked in self._tracked.items():
+            run = self._own_run(uid)
+            if run is None or not run.running or self._awaits_worker(uid, tracked):
+                self.queue.add(uid)
+
+    def _own_run(self, uid: str) -> StockRun | None:
+        tracked = self._tracked[uid]
+        run = self._runs.get(tracked.resource.sku)
+        return run if run is not None and run.owner == uid else None
+
+    def _awaits_worker(self, uid: str, tracked: Tracked) -> bool:
+        """Whether a worker is about to tell the counts for the first time, or to take over edited settings."""
+        run = self._own_run(uid)
+        if run is None or not run.running or run.unreadable:
+            return False
+        return run.snapshot is None or run.snapshot.generation < tracked.resource.generation
+
+    async def _observed(self, row: WorkflowExecutionInfo) -> None:
+        run = await decode_stock(self._connection.client, row)
+        if run is None or run.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            return  # its successor has a row of its own
+        if not self._learn(run) or run.owner not in self._tracked:
+            return  # an item that waits for this article looks again by itself
+        self.queue.add(run.owner)
+
+    def _learn(self, run: StockRun) -> bool:
+        """Whether `run` is news."""
+        known = self._runs.get(run.sku)
+        if known is not None and run.precedes(known):
+            return False
+        self._runs[run.sku] = run
+        if not run.running:
+            self._let_go.discard(run.run_id)
+            if run.owner not in self._tracked:
+                del self._runs[run.sku]
+                self._scanner.forget(run.workflow_id)
+        return True
+
+    async def _reconcile(self, uid: str) -> float | None:
+        tracked = self._tracked.get(uid)
+        if tracked is None:
+            return None
+        try:
+            if tracked.gone:
+                return await self._after_deletion(uid, tracked.resource)
+            return await self._keep(uid, tracked)
+        except (Conflict, NotFound):
+            # The watch brings the newer version and with it this item again; the delay is for a watch that lags.
+            return 1.0
+
+    async def _keep(self, uid: str, tracked: Tracked) -> float | None:
+        item, run, problem = tracked.resource, self._own_run(uid), None
+        try:
+            spec = item.parse_spec()
+        except InvalidSpec as invalid:
+            problem = Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+        else:
+            if run is None or not run.running:
+                if self._connection.problem is None and not self._scanner.synced.is_set():
+                    return None  # the first full scan knows whether the workflow runs; it queues this item again
+                problem = _ended_just_now(run) or await self._start(item, spec)
+                run = self._own_run(uid)
+            if run is not None and run.unreadable:
+                return None  # an older operator must not guess; the status stays as the newer one wrote it
+            if problem is None and run is not None and self._awaits_worker(uid, tracked):
+                problem = await self._configure(tracked, run, spec)
+                grace = tracked.configured_at + ANSWER_GRACE_SECONDS - time.monotonic()
+                if problem is None and grace > 0:
+                    return grace
+        early = await self._show(tracked, run, problem)
+        if early is not None:
+            return early
+        passing = problem is not None and (not problem.stalled or problem.reason is Reason.SKU_TAKEN)
+        if passing or self._awaits_worker(uid, tracked):
+            return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+        return None
+
+    async def _start(self, item: StockItemResource, spec: StockItemSpec) -> Problem | None:
+        """Sees to it that the article's workflow runs, this item's or another's; None if it is this item's."""
+        if self._connection.problem is not None:
+            return self._connection.problem
+        client = self._connection.client
+        identifier = stock_workflow_id(spec.sku)
+        try:
+            await client.start_workflow(
+                STOCK_ITEM_WORKFLOW_TYPE,
+                self._input(item, spec),
+                id=identifier,
+                task_queue=self._settings.task_queue,
+                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                memo={MEMO_UID: item.uid, MEMO_ITEM: item.reference},
+                search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, self._settings.cluster)]),
+                static_summary=f"StockItem {item.reference}",
+                rpc_timeout=RPC_TIMEOUT,
+            )
+            # Whose run it is, this one or an older, only its memo tells.
+            row = await find(client, identifier)
+        except RPCError as failed:
+            return self._connection.problem_of(failed)
+        run = await decode_stock(client, row) if row is not None else None
+        if run is None or not run.running:
+            return Problem(Reason.SUBMITTING, "")  # it ended in between: the next look starts another
+        self._learn(run)
+        if run.owner == item.uid:
+            return None
+        keeper = f"the StockItem {run.item}" if run.item else "a workflow that names no StockItem"
+        message = (
+            f"article {spec.sku} is kept by {keeper}: this item takes over once that one is deleted and has received "
+            "what it had ordered"
+        )
+        return Problem(Reason.SKU_TAKEN, message, stalled=True)
+
+    async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
+        """Send edited settings to a run that has published older ones; again from time to time, until it has them."""
+        item, now = tracked.resource, time.monotonic()
+        if run.snapshot is None or (
+            tracked.configured == item.generation and now - tracked.configured_at < MAX_BACKOFF_SECONDS
+        ):
+            return None
+        if self._connection.problem is not None:
+            return self._connection.problem
+        handle = self._connection.client.get_workflow_handle(run.workflow_id)
+        settings = self._input(item, spec).settings
+        try:
+            await handle.signal(SIGNAL_CONFIGURE, settings, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as failed:
+            if failed.status is not RPCStatusCode.NOT_FOUND:
+                return self._connection.problem_of(failed)
+            # The run has ended; the scanner brings its end.
+        tracked.configured, tracked.configured_at = item.generation, now
+        return None
+
+    def _input(self, item: StockItemResource, spec: StockItemSpec) -> StockItemInput:
+        cluster = self._settings.cluster
+        identity = ResourceIdentity(cluster=cluster, namespace=item.namespace, name=item.name, uid=item.uid)
+        return StockItemInput.of(identity, spec, item.generation)
+
+    async def _show(self, tracked: Tracked, run: StockRun | None, problem: Problem | None) -> float | None:
+        """Write what changed; the seconds until it may be written if that is too early."""
+        item = tracked.resource
+        status = reflect_stock(
+            item,
+            run,
+            now=datetime.now(UTC),
+            temporal_namespace=self._connection.client.namespace,
+            problem=problem,
+        )
+        if status == item.status:
+            return None
+        left = tracked.written_at + WRITE_INTERVAL_SECONDS - time.monotonic()
+        if left > 0:
+            return left
+        tracked.written_at = time.monotonic()
+        tracked.resource = item.with_version(await self._api.apply_status(item, status))
+        return None
+
+    async def _after_deletion(self, uid: str, item: StockItemResource) -> float | None:
+        if self._connection.problem is not None:
+            return MAX_BACKOFF_SECONDS
+        row = await find(self._connection.client, stock_workflow_id(item.sku)) if item.sku else None
+        run = await decode_stock(self._connection.client, row) if row is not None else None
+        if run is not None and run.running and run.owner == uid:
+            await request_cancel(self._connection.client, run)
+            self._let_go.add(run.run_id)
+        del self._tracked[uid]
+        if run is not None:
+            self._learn(run)  # nothing is kept of one that has ended
+        return None
+
+    async def _cancel_if_orphan(self, run: StockRun) -> None:
+        """A running workflow that no item was seen for: make sure with the API server before stopping it."""
+        namespace, _, name = run.item.partition("/")
+        if name:
+            try:
+                body = await self._api.get(STOCK_ITEMS, namespace, name)
+                item = StockItemResource.from_body(body)
+                if (item.uid, item.sku) == (run.owner, run.sku):
+                    self.put(body)
+                    return
+            except NotFound:
+                pass
+        logger.warning("cancelling a workflow without a StockItem", extra={"workflow_id": run.workflow_id})
+        metrics.ORPHANS_CANCELLED.inc()
+        await request_cancel(self._connection.client, run)
+        self._let_go.add(run.run_id)
+
+
+def _ended_just_now(run: StockRun | None) -> Problem | None:
+    """The item's own run has ended under it, and is not replaced yet."""
+    if run is None or run.close_time is None:
+        return None
+    if (datetime.now(UTC) - run.close_time).total_seconds() >= RESTART_SECONDS:
+        return None
+    message = f"the workflow ended as {run.status.name.title()} although the item is there: it is started again"
+    return Problem(Reason.WORKFLOW_TERMINATED, message)

@@ -1,0 +1,78 @@
+"""From what is known of a stock item to the status that shows it: a pure function of its arguments."""
+
+from datetime import datetime
+from typing import Any
+
+from order_domain.stock_item import StockSnapshot
+from order_operator.conditions import ConditionSet, ConditionType, Reason
+from order_operator.problem import Problem
+from order_operator.reflection import failing, workflow_ref
+from order_operator.stock_item import StockItemResource, StockRun
+from order_operator.stock_item_status import StockItemStatus
+
+APPLYING = Problem(Reason.APPLYING, "no worker has taken over the edited settings yet")
+
+
+def reflect_stock(
+    item: StockItemResource,
+    run: StockRun | None,
+    *,
+    now: datetime,
+    temporal_namespace: str,
+    problem: Problem | None = None,
+) -> dict[str, Any]:
+    """The `.status` that `item` should have, as JSON.
+
+    `run` is the item's own, None while another item keeps the article; `problem` is what keeps the item from being
+    followed. `now` (UTC) dates the conditions that change.
+    """
+    snapshot = run.snapshot if run else None
+    awaited = snapshot is not None and snapshot.generation < item.generation and not (problem and problem.stalled)
+    generation = snapshot.generation if snapshot and awaited else item.generation
+    problem = problem or failing(run, "stock item") or (APPLYING if awaited else None)
+    conditions = ConditionSet(item.status.get("conditions") or [], generation, now)
+    _set_kstatus(conditions, snapshot, problem)
+    if snapshot is not None:
+        _set_replenishing(conditions, snapshot)
+    status = StockItemStatus(observed_generation=generation, workflow=workflow_ref(run, temporal_namespace))
+    if snapshot is not None:
+        order = snapshot.supplier_order
+        status = status.model_copy(
+            update={
+                "on_hand": snapshot.on_hand,
+                "reserved": snapshot.reserved,
+                "sold": snapshot.sold,
+                "on_order": order.quantity if order else 0,
+                "supplier_order": order,
+                "last_error": snapshot.last_error,
+            }
+        )
+    return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+
+
+def _set_kstatus(conditions: ConditionSet, snapshot: StockSnapshot | None, problem: Problem | None) -> None:
+    """Ready, Reconciling and Stalled. A supplier that fails is asked again by itself: shown, but no reason to wait."""
+    followed = snapshot is not None
+    if problem is not None:
+        reason, message = problem.reason, problem.message
+    elif snapshot is None:
+        reason, message = Reason.SUBMITTING, ""
+    elif snapshot.last_error is not None:
+        reason, message = Reason.SUPPLIER_FAILED, snapshot.last_error.message
+    else:
+        reason, message = Reason.KEPT, ""
+    stalled = problem is not None and problem.stalled
+    conditions.set(ConditionType.READY, False if stalled else True if followed else None, reason, message)
+    conditions.set(ConditionType.RECONCILING, not stalled and (problem is not None or not followed), reason, message)
+    conditions.set(ConditionType.STALLED, stalled, reason, message)
+
+
+def _set_replenishing(conditions: ConditionSet, snapshot: StockSnapshot) -> None:
+    order, error = snapshot.supplier_order, snapshot.last_error
+    if order is None:
+        conditions.set(ConditionType.REPLENISHING, False, Reason.NOTHING_ON_ORDER)
+    elif error is not None:
+        conditions.set(ConditionType.REPLENISHING, True, Reason.SUPPLIER_FAILED, error.message)
+    else:
+        reason = Reason.ORDERED if order.placed_at else Reason.PLANNED
+        conditions.set(ConditionType.REPLENISHING, True, reason)

@@ -1,0 +1,199 @@
+"""What the operator writes of stock items, and when; nothing here reaches a server."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+import pytest
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+from order_domain.stock_item import StockSnapshot
+from order_operator.conditions import Reason
+from order_operator.kubernetes_api import KubernetesApi, Listed
+from order_operator.observation import Scanner
+from order_operator.settings import Settings
+from order_operator.stock_item import MEMO_ITEM, StockItemResource
+from order_operator.stock_reconcile import RESTART_SECONDS, StockReconciler
+from order_operator.temporal_connection import UNREACHABLE, TemporalConnection
+from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, STOCK_ITEM_WORKFLOW_TYPE, stock_workflow_id
+
+RUNNING, COMPLETED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED
+
+
+class Shelf:
+    """The operator's stock side, between an API server that takes every status and a Temporal that tells of rows."""
+
+    def __init__(self, client: Client) -> None:
+        self.written: list[Mapping[str, Any]] = []
+        self.connection = TemporalConnection(client, create_search_attributes=False)
+        self.connection.problem = None
+        self.scanner = Scanner(self.connection, "here")
+        self.scanner.synced.set()
+        self._version = 0
+        settings = Settings.from_environment({}, 1)
+        self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
+
+    async def apply_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
+        self.written.append(status)
+        return self.body(item.uid, status=status)
+
+    def body(self, uid: str, *, generation: int = 1, status: Mapping[str, Any] | None = None, **spec: Any) -> Any:
+        self._version += 1
+        names = {"namespace": "shop", "name": uid, "uid": uid}
+        return {
+            "metadata": {**names, "generation": generation, "resourceVersion": str(self._version)},
+            "spec": {"sku": uid, "minimum": 1, "target": 2, **spec},
+            "status": status or {},
+        }
+
+    def put(self, uid: str, **changes: Any) -> None:
+        self.stock.put(self.body(uid, **changes))
+
+    async def publish(
+        self, uid: str, memo: Any, status: WorkflowExecutionStatus = RUNNING, ended_before: float = 0.0
+    ) -> None:
+        """A row of visibility, about the run of the article that is named like the item."""
+        row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
+        row.execution.workflow_id, row.execution.run_id = stock_workflow_id(uid), "run-1"
+        for name, value in {MEMO_UID: uid, MEMO_ITEM: f"shop/{uid}", MEMO_STOCK_SNAPSHOT: memo}.items():
+            (payload,) = await pydantic_data_converter.encode([value])
+            row.memo.fields[name].CopyFrom(payload)
+        if status is not RUNNING:
+            row.close_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=ended_before))
+        await self.scanner.followers[STOCK_ITEM_WORKFLOW_TYPE].observed(row)
+
+    async def look(self, uid: str) -> float | None:
+        return await self.stock._reconcile(uid)
+
+    def said(self) -> tuple[str, str]:
+        """Reason and message of Ready in the newest status."""
+        [ready] = [item for item in self.written[-1]["conditions"] if item["type"] == "Ready"]
+        return ready["reason"], ready.get("message", "")
+
+
+@pytest.fixture
+async def shelf() -> Shelf:
+    # Never connects: whoever called Temporal here would be told so.
+    return Shelf(await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter))
+
+
+def counts(seq: int = 1, **changes: Any) -> StockSnapshot:
+    return StockSnapshot(**{"seq": seq, "generation": 1, "on_hand": 5, **changes})
+
+
+async def test_what_is_shown_already_is_not_written_again(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    await shelf.look("a")
+
+    assert await shelf.look("a") is None
+    assert len(shelf.written) == 1
+
+
+async def test_a_second_change_is_written_when_the_second_is_over(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    await shelf.look("a")
+    await shelf.publish("a", counts(seq=2, on_hand=4))
+
+    wait = await shelf.look("a")
+
+    assert len(shelf.written) == 1
+    assert wait is not None
+    assert 0 < wait <= 1
+    await asyncio.sleep(wait)
+    assert await shelf.look("a") is None
+    assert [status["onHand"] for status in shelf.written] == [5, 4]
+
+
+async def test_an_older_row_does_not_bring_back_older_counts(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts(seq=2, on_hand=4))
+    await shelf.publish("a", counts(seq=1))
+
+    await shelf.look("a")
+
+    assert [status["onHand"] for status in shelf.written] == [4]
+
+
+async def test_the_status_of_a_newer_worker_is_left_alone(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", {"version": 2})
+
+    assert await shelf.look("a") is None
+    assert shelf.written == []
+
+
+async def test_a_spec_that_admission_did_not_check_is_refused_once(shelf: Shelf) -> None:
+    shelf.put("a", target=0)
+
+    assert await shelf.look("a") is None
+    assert await shelf.look("a") is None
+    assert len(shelf.written) == 1
+    reason, message = shelf.said()
+    assert (reason, "target must be at least minimum" in message) == (Reason.INVALID_SPEC, True)
+
+
+async def test_before_the_first_full_scan_nothing_is_started(shelf: Shelf) -> None:
+    shelf.scanner.synced.clear()
+    shelf.put("a")
+
+    assert await shelf.look("a") is None
+    assert shelf.written == []
+
+
+async def test_while_temporal_is_away_the_item_says_so_and_looks_again(shelf: Shelf) -> None:
+    shelf.connection.problem = UNREACHABLE
+    shelf.put("a")
+
+    again = await shelf.look("a")
+
+    assert again is not None
+    assert shelf.said() == (UNREACHABLE.reason, UNREACHABLE.message)
+
+
+async def test_a_run_that_has_just_ended_under_its_item_is_not_replaced_at_once(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts(), COMPLETED, ended_before=RESTART_SECONDS / 2)
+
+    again = await shelf.look("a")
+
+    assert again is not None
+    assert shelf.said()[0] == Reason.WORKFLOW_TERMINATED
+
+
+async def test_a_run_that_goes_on_under_another_id_is_no_end(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    await shelf.publish("a", counts(), WorkflowExecutionStatus.CONTINUED_AS_NEW)
+
+    await shelf.look("a")
+
+    assert shelf.said()[0] == Reason.KEPT
+
+
+async def test_an_edit_that_temporal_cannot_be_told_of_is_not_observed_yet(shelf: Shelf) -> None:
+    shelf.put("a", generation=2)
+    await shelf.publish("a", counts())
+    shelf.connection.problem = UNREACHABLE
+
+    again = await shelf.look("a")
+
+    assert again is not None
+    assert shelf.written[0]["observedGeneration"] == 1
+    assert shelf.said()[0] == Reason.TEMPORAL_UNAVAILABLE
+
+
+async def test_a_list_tells_of_what_the_watch_has_not_brought(shelf: Shelf) -> None:
+    shelf.put("a")
+    known, newer, unknown = (
+        Listed("a", "shop", "a", 1),
+        Listed("a", "shop", "a", 2),
+        Listed("b", "shop", "b", 1),
+    )
+
+    assert shelf.stock.compare({"a": known}, 9) == []
+    assert shelf.stock.compare({"a": newer, "b": unknown}, 9) == [newer, unknown]

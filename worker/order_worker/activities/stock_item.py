@@ -1,0 +1,98 @@
+"""Keeping an article in stock."""
+
+from functools import partial
+
+from temporalio import activity
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_domain.errors import OrderError
+from order_worker.ledger import supply
+from order_worker.ledger.database import Ledger
+from order_worker.metrics import Metrics
+from order_worker.providers.supplier.port import Supplier
+from order_workflows.activities import (
+    Article,
+    KeepStock,
+    Outcome,
+    StockItemActivities,
+    StockLevel,
+    SupplierOrder,
+    Supplies,
+)
+from order_workflows.contract import SIGNAL_STOCK_ARRIVED, workflow_id
+
+
+class LedgerStockItems(StockItemActivities):
+    """The supplier behind the ledger: what is planned there is ordered, and what came in is added there."""
+
+    def __init__(self, ledger: Ledger, supplier: Supplier, metrics: Metrics) -> None:
+        self._ledger = ledger
+        self._supplier = supplier
+        self._metrics = metrics
+
+    @activity.defn(name="keep_stock")
+    async def keep(self, request: KeepStock) -> StockLevel:
+        """See the port."""
+        return await self._ledger.transaction(partial(supply.keep, request=request))
+
+    @activity.defn(name="order_supplies")
+    async def order(self, request: SupplierOrder) -> Supplies:
+        """See the port. The plan in the ledger is the intent: whoever died after the call calls again under the same
+        key, and gets the first answer."""
+        order = await self._ledger.transaction(partial(supply.open_order, supplier_order=request.id))
+        if order.state is supply.State.PLANNED:
+            try:
+                confirmed = await self._supplier.order(order.id, sku=order.sku, quantity=order.quantity)
+            except OrderError:
+                self._metrics.supplier_order("error")
+                raise
+            order = await self._ledger.transaction(
+                partial(
+                    supply.placed,
+                    supplier_order=request.id,
+                    reference=confirmed.reference,
+                    expected_at=confirmed.expected_at,
+                )
+            )
+            self._metrics.supplier_order("placed")
+        return _supplies(order)
+
+    @activity.defn(name="receive_supplies")
+    async def receive(self, request: SupplierOrder) -> Supplies:
+        """See the port."""
+        order = await self._ledger.transaction(partial(supply.open_order, supplier_order=request.id))
+        if order.state is supply.State.DELIVERED:
+            return _supplies(order)
+        try:
+            delivered = await self._supplier.delivered(request.id)
+        except OrderError:
+            self._metrics.supplier_order("error")
+            raise
+        if not delivered:
+            return _supplies(order)
+        if await self._ledger.transaction(partial(supply.deliver, supplier_order=request.id)):
+            self._metrics.supplier_order("delivered")
+        return Supplies(delivered=True)
+
+    @activity.defn(name="wake_backorders")
+    async def wake(self, request: Article) -> Outcome:
+        """See the port. An order that is told in vain, or twice, asks the ledger again and waits on."""
+        client = activity.client()
+        for key in await self._ledger.transaction(partial(supply.waiting, sku=request.sku)):
+            try:
+                await client.get_workflow_handle(workflow_id(*key)).signal(SIGNAL_STOCK_ARRIVED)
+            except RPCError as error:
+                if error.status != RPCStatusCode.NOT_FOUND:
+                    raise
+        return Outcome()
+
+    @activity.defn(name="release_article")
+    async def let_go(self, request: Article) -> StockLevel:
+        """See the port."""
+        return await self._ledger.transaction(partial(supply.let_go, sku=request.sku))
+
+
+def _supplies(order: supply.SupplierOrderRow) -> Supplies:
+    if order.state is supply.State.DELIVERED:
+        return Supplies(delivered=True)
+    return Supplies(delivered=False, expected_at=order.expected_at)

@@ -1,0 +1,136 @@
+"""News for the workflows that keep articles in stock: orders moved pieces, look at the ledger.
+
+It is gathered, so that an article which a hundred orders a second move is looked at once a second. It may be lost, with
+a worker or while Temporal does not answer: those workflows also look without being told, only later.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+from temporalio.client import Client
+from temporalio.plugin import SimplePlugin
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
+
+from order_domain.errors import LedgerUnavailable
+from order_worker.ledger.database import Ledger
+from order_worker.ledger.tables import reservations, stock
+from order_workflows.activities import ChangeLines, CommitStock, ReleaseStock, ReserveStock
+from order_workflows.contract import SIGNAL_STOCK_CHANGED, stock_workflow_id
+
+LOG = logging.getLogger(__name__)
+
+PAUSE_SECONDS = 1.0
+"""Between two rounds of news."""
+
+KEPT = 10_000
+"""Reservations that one round asks about; news of more is dropped."""
+
+ROUND_SECONDS = 3.0
+"""Longest round; what is not told by then is lost. Short, since a worker that stops waits for its last round."""
+
+_MOVED = (
+    select(stock.c.sku)
+    .distinct()
+    .join(reservations, reservations.c.sku == stock.c.sku)
+    .where(reservations.c.operation_id.in_(bindparam("reservations", expanding=True)), stock.c.minimum.is_not(None))
+)
+
+
+class StockNews(Interceptor):
+    """Sees every activity that moves pieces. News is told only inside of `telling`."""
+
+    def __init__(self, ledger: Ledger, client: Client) -> None:
+        self._ledger = ledger
+        self._client = client
+        self._reservations: set[str] = set()
+        self._wake = asyncio.Event()
+
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
+        """Wraps every activity of the worker."""
+        return _Noting(next, self)
+
+    def plugin(self) -> SimplePlugin:
+        """What a worker needs: the interceptor, and the telling while the worker runs."""
+        return SimplePlugin("stock-news", interceptors=[self], run_context=self.telling)
+
+    @asynccontextmanager
+    async def telling(self) -> AsyncIterator[None]:
+        """Tell until the block ends, and then what is left."""
+        stop = asyncio.Event()
+        teller = asyncio.create_task(self._tell_until(stop))
+        try:
+            yield
+        finally:
+            stop.set()
+            self._wake.set()
+            await teller
+
+    def add(self, arguments: Sequence[Any]) -> None:
+        """Note an activity that has ended, however it did: what got no answer may have happened. Never waits."""
+        moved = {reservation for argument in arguments for reservation in _moved_by(argument)}
+        if moved and len(self._reservations) < KEPT:
+            self._reservations |= moved
+            self._wake.set()
+
+    async def _tell_until(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            await self._wake.wait()
+            self._wake.clear()
+            await self._tell()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), PAUSE_SECONDS)
+        await self._tell()
+
+    async def _tell(self) -> None:
+        moved, self._reservations = self._reservations, set()
+        if not moved:
+            return
+        try:
+            async with asyncio.timeout(ROUND_SECONDS):
+                for sku in await self._ledger.transaction(partial(_kept, moved=moved)):
+                    await self._signal(sku)
+        except (LedgerUnavailable, RPCError, TimeoutError) as error:
+            LOG.warning("news of stock is lost: %s", str(error) or "no answer in time")
+
+    async def _signal(self, sku: str) -> None:
+        handle = self._client.get_workflow_handle(stock_workflow_id(sku))
+        try:
+            await handle.signal(SIGNAL_STOCK_CHANGED)
+        except RPCError as error:
+            if error.status != RPCStatusCode.NOT_FOUND:
+                raise
+
+
+def _moved_by(request: object) -> Iterable[str]:
+    """The reservations whose pieces moved."""
+    match request:
+        case ReserveStock():
+            return [request.operation_id]
+        case ChangeLines(replaces=str(replaced)):
+            return [request.operation_id, replaced]
+        case ReleaseStock() | CommitStock():
+            return [request.reserve_operation_id]
+    return []
+
+
+def _kept(tx: Connection, moved: Iterable[str]) -> Sequence[str]:
+    """The articles of these reservations that are kept by rules."""
+    return tx.scalars(_MOVED, {"reservations": sorted(moved)}).all()
+
+
+class _Noting(ActivityInboundInterceptor):
+    def __init__(self, inner: ActivityInboundInterceptor, news: StockNews) -> None:
+        super().__init__(inner)
+        self._news = news
+
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+        try:
+            return await super().execute_activity(input)
+        finally:
+            self._news.add(input.args)

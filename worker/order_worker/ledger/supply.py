@@ -1,0 +1,240 @@
+"""Keeping an article in stock: its rules, its orders at the supplier, and the orders that wait for it.
+
+Whoever leaves too few free pieces plans the supplier order in the same transaction, with the article locked. A supplier
+order passes `planned` -> `placed` -> `delivered`, and the next one is planned at the earliest when it is delivered: a
+unique index holds that there is one open order per article at most.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Any, TypeVar
+
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    ScalarSelect,
+    bindparam,
+    exists,
+    func,
+    insert,
+    literal,
+    select,
+    update,
+)
+
+from order_domain.errors import OutOfStock, PermanentError
+from order_domain.status import OrderStatus
+from order_domain.stock_item import SupplierOrderRecord
+from order_worker.ledger.database import insert_unless_present
+from order_worker.ledger.tables import operations, orders, stock, supplier_orders
+from order_workflows.activities import KeepStock, StockLevel
+from order_workflows.contract import RunKey
+
+T = TypeVar("T")
+
+WOKEN = 200
+"""Orders that one look at an article tells to try again, at most; each is a message to a workflow."""
+
+CONSIDERED = 1_000
+"""Waiting orders of an article that one look considers, the longest-waiting ones."""
+
+
+class State(StrEnum):
+    """How far a supplier order is."""
+
+    PLANNED = "planned"
+    PLACED = "placed"
+    DELIVERED = "delivered"
+
+
+@dataclass(frozen=True)
+class SupplierOrderRow:
+    """What the ledger holds of an order at the supplier."""
+
+    id: str
+    sku: str
+    quantity: int
+    state: State
+    expected_at: datetime | None
+
+
+_ADD_ARTICLE = insert_unless_present(stock, stock.c.sku)
+_LOCK_ARTICLE = select(stock).where(stock.c.sku == bindparam("article")).with_for_update()
+_CHANGE_ARTICLE = update(stock).where(stock.c.sku == bindparam("article"))
+_RESTOCK = _CHANGE_ARTICLE.values(
+    on_hand=stock.c.on_hand + bindparam("delivered", type_=stock.c.on_hand.type),
+    restocked=stock.c.restocked + bindparam("delivered", type_=stock.c.on_hand.type),
+)
+
+_ORDER = select(supplier_orders).where(supplier_orders.c.id == bindparam("supplier_order"))
+_CHANGE_ORDER = update(supplier_orders).where(supplier_orders.c.id == bindparam("supplier_order"))
+_OPEN = select(supplier_orders).where(
+    supplier_orders.c.sku == bindparam("article"), supplier_orders.c.state != literal("delivered", literal_execute=True)
+)
+_ORDERED_BEFORE = select(func.count()).where(supplier_orders.c.sku == stock.c.sku).correlate(stock).scalar_subquery()
+_LOW = select(stock.c.sku, (stock.c.target - stock.c.on_hand).label("missing"), _ORDERED_BEFORE.label("before")).where(
+    stock.c.sku.in_(bindparam("skus", expanding=True)),
+    stock.c.on_hand < stock.c.minimum,
+    ~exists().where(
+        supplier_orders.c.sku == stock.c.sku, supplier_orders.c.state != literal("delivered", literal_execute=True)
+    ),
+)
+_PLAN = insert(supplier_orders)
+
+_FREE = select(stock.c.sku, stock.c.on_hand).where(stock.c.sku.in_(bindparam("skus", expanding=True)))
+_RESERVATION = (operations.c.order_uid == orders.c.uid, operations.c.kind == literal("reserve", literal_execute=True))
+# These values stand in the statement itself: only then do the databases use their partial indexes.
+_SHORTAGE = (*_RESERVATION, operations.c.error_type == literal(OutOfStock.__name__, literal_execute=True))
+_OPEN_ORDER = orders.c.status == literal(OrderStatus.ORDER_RECEIVED.value, literal_execute=True)
+
+
+def _first(column: ColumnElement[T], order: ColumnElement[Any], *conditions: ColumnElement[bool]) -> ScalarSelect[T]:
+    # As a value, not as a join: the databases are to look from each open order at its few shortages, and never at those
+    # of ended orders, of which there are ever more.
+    chosen = select(column).where(*conditions).order_by(order).limit(1)
+    return chosen.correlate(orders).scalar_subquery()
+
+
+_WANTED = _first(operations.c.params, operations.c.created_at.desc(), *_SHORTAGE)
+_WAITING = (
+    select(orders.c.namespace, orders.c.name, orders.c.uid, _WANTED.label("params"))
+    .where(
+        _OPEN_ORDER,
+        _first(operations.c.operation_id, operations.c.created_at, *_RESERVATION, operations.c.state == "done").is_(
+            None
+        ),
+    )
+    .order_by(_first(operations.c.created_at, operations.c.created_at, *_SHORTAGE), orders.c.uid)
+    .limit(CONSIDERED)
+)
+
+
+def keep(tx: Connection, request: KeepStock) -> StockLevel:
+    """Put the article under these rules, order what is missing by them, and count. An article that the ledger does not
+    have begins with `initial_on_hand` pieces; the counts of one that it has are history."""
+    row = {"sku": request.sku, "initial": request.initial_on_hand, "on_hand": request.initial_on_hand}
+    tx.execute(_ADD_ARTICLE[tx.dialect.name], {**row, "restocked": 0, "reserved": 0, "sold": 0})
+    # Before the article is locked, since it may take long with thousands of open orders.
+    backorders = bool(waiting(tx, request.sku))
+    article = tx.execute(_LOCK_ARTICLE, {"article": request.sku}).one()
+    rules = {"minimum": request.minimum, "target": request.target}
+    if (article.minimum, article.target) != (request.minimum, request.target):
+        tx.execute(_CHANGE_ARTICLE, {"article": request.sku, **rules})
+    plan_if_low(tx, [request.sku])
+    return _level(tx, article, backorders=backorders)
+
+
+def let_go(tx: Connection, sku: str) -> StockLevel:
+    """Keep the article by no rules any more. Its counts stay, and so does an order at the supplier, even one that is
+    only planned. An article that the ledger does not have counts as empty."""
+    backorders = bool(waiting(tx, sku))
+    article = tx.execute(_LOCK_ARTICLE, {"article": sku}).one_or_none()
+    if article is None:
+        return StockLevel(on_hand=0, reserved=0, sold=0)
+    tx.execute(_CHANGE_ARTICLE, {"article": sku, "minimum": None, "target": None})
+    return _level(tx, article, backorders=backorders)
+
+
+def plan_if_low(tx: Connection, skus: Iterable[str]) -> None:
+    """Plan a supplier order for each of the articles, which must be locked, that has fewer free pieces than its minimum
+    and nothing on order."""
+    low = tx.execute(_LOW, {"skus": sorted(skus)}).all()
+    if low:
+        planned = {"state": State.PLANNED, "created_at": datetime.now(UTC)}
+        tx.execute(
+            _PLAN,
+            [{"id": f"{row.sku}/{row.before + 1}", "sku": row.sku, "quantity": row.missing, **planned} for row in low],
+        )
+
+
+def open_order(tx: Connection, supplier_order: str) -> SupplierOrderRow:
+    """What the ledger holds of it. Raises PermanentError if it was never planned."""
+    return _known(_row(tx, supplier_order))
+
+
+def placed(tx: Connection, supplier_order: str, *, reference: str, expected_at: datetime) -> SupplierOrderRow:
+    """Write down that the supplier took the order; the first answer stays."""
+    confirmed = {"reference": reference, "expected_at": expected_at, "placed_at": datetime.now(UTC)}
+    tx.execute(
+        _CHANGE_ORDER.where(supplier_orders.c.state == State.PLANNED),
+        {"supplier_order": supplier_order, "state": State.PLACED, **confirmed},
+    )
+    return open_order(tx, supplier_order)
+
+
+def deliver(tx: Connection, supplier_order: str) -> bool:
+    """Add the pieces to the free ones, and plan the next order if they are still too few. False if that was done
+    before."""
+    sku = _row(tx, supplier_order).sku
+    tx.execute(_LOCK_ARTICLE, {"article": sku})
+    row = _row(tx, supplier_order)
+    if row.state == State.DELIVERED:
+        return False
+    now = datetime.now(UTC)
+    tx.execute(
+        _CHANGE_ORDER,
+        # Pieces that came in were ordered, even where the supplier's confirmation was never written down.
+        {
+            "supplier_order": supplier_order,
+            "state": State.DELIVERED,
+            "placed_at": row.placed_at or now,
+            "delivered_at": now,
+        },
+    )
+    tx.execute(_RESTOCK, {"article": sku, "delivered": row.quantity})
+    plan_if_low(tx, [sku])
+    return True
+
+
+def _row(tx: Connection, supplier_order: str) -> Row[Any]:
+    row = tx.execute(_ORDER, {"supplier_order": supplier_order}).one_or_none()
+    if row is None:
+        raise PermanentError(f"the ledger has no supplier order {supplier_order}")
+    return row
+
+
+def _known(row: Row[Any]) -> SupplierOrderRow:
+    return SupplierOrderRow(row.id, row.sku, row.quantity, State(row.state), row.expected_at)
+
+
+def _level(tx: Connection, article: Row[Any], *, backorders: bool) -> StockLevel:
+    order = tx.execute(_OPEN, {"article": article.sku}).one_or_none()
+    return StockLevel(
+        on_hand=article.on_hand,
+        reserved=article.reserved,
+        sold=article.sold,
+        supplier_order=order
+        and SupplierOrderRecord(
+            id=order.id, quantity=order.quantity, placed_at=order.placed_at, expected_at=order.expected_at
+        ),
+        backorders=backorders,
+    )
+
+
+def waiting(tx: Connection, sku: str) -> list[RunKey]:
+    """The orders that wait for this article and that the free pieces could serve now, the longest-waiting first, at
+    most `WOKEN`. An order that lacks more than there is, of this article or another one, is passed over: pieces would
+    lie idle behind it."""
+    free = _free(tx, {sku})
+    if not free.get(sku):
+        return []
+    rows = tx.execute(_WAITING.where(_WANTED[("pieces", sku)].as_integer() > 0)).all()
+    free |= _free(tx, {article for row in rows for article in row.params["pieces"]})
+    served = []
+    for row in rows:
+        wanted = row.params["pieces"]
+        if any(free.get(article, 0) < count for article, count in wanted.items()):
+            continue
+        served.append(RunKey(row.namespace, row.name, row.uid))
+        for article, count in wanted.items():
+            free[article] -= count
+        if len(served) == WOKEN or not free[sku]:
+            break
+    return served
+
+
+def _free(tx: Connection, skus: Iterable[str]) -> dict[str, int]:
+    return {row.sku: row.on_hand for row in tx.execute(_FREE, {"skus": sorted(skus)})}

@@ -1,0 +1,77 @@
+"""StockItem: an article whose stock is kept between a minimum and a target."""
+
+from datetime import datetime
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from order_domain.order import Identifier
+from order_domain.snapshot import ErrorRecord
+from order_domain.value import Value
+
+Pieces = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+STOCK_SNAPSHOT_VERSION = 1
+
+
+class StockItemSpec(Value):
+    """What is kept of one article. The counts themselves live in the ledger and are shown in the status."""
+
+    sku: Identifier
+    """The article, as order lines name it. Immutable. Of several items for one article the first keeps the stock."""
+    initial_on_hand: Pieces = 0
+    """Pieces at the beginning, of an article that the ledger does not have yet. Immutable."""
+    minimum: Pieces
+    """Fewer free pieces than this are too few: the supplier is asked for more."""
+    target: Pieces
+    """How many free pieces there are after a delivery, if nobody orders meanwhile: the supplier is asked for `target`
+    less those that are there."""
+
+    @model_validator(mode="after")
+    def _target_is_enough(self) -> Self:
+        if self.target < self.minimum:
+            raise ValueError("target must be at least minimum, or every delivery would leave too few")
+        return self
+
+
+class StockSettings(Value):
+    """The part of a StockItemSpec that may change, at a generation of the resource."""
+
+    minimum: int
+    target: int
+    generation: int
+
+
+class SupplierOrderRecord(Value):
+    """The one open order at the supplier."""
+
+    id: str
+    """The ledger's number of it, and the supplier's idempotency key: `<sku>/<n>`."""
+    quantity: int
+    """Pieces."""
+    placed_at: datetime | None = None
+    """When the supplier confirmed it; empty until then."""
+    expected_at: datetime | None = None
+    """When the supplier means to deliver."""
+
+
+class StockSnapshot(Value):
+    """What the workflow of a stock item publishes for everybody to see."""
+
+    version: int = STOCK_SNAPSHOT_VERSION
+    seq: int = 0
+    """Grows with every published change, over all runs of the workflow."""
+    updated_at: datetime | None = None
+    """Workflow time of the change."""
+    generation: int = 0
+    """metadata.generation of the settings in force."""
+    on_hand: int = 0
+    """Free pieces."""
+    reserved: int = 0
+    """Pieces that orders hold."""
+    sold: int = 0
+    """Pieces of orders that passed their pivot."""
+    supplier_order: SupplierOrderRecord | None = None
+    """None while nothing is on order."""
+    last_error: ErrorRecord | None = None
+    """Why the supplier could not be asked, since the last time it could."""

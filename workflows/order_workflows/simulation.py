@@ -1,0 +1,112 @@
+"""Tells each activity of an order whose class asks for simulated faults which ones are meant for it, in a header.
+
+A header is no part of determinism: histories replay with and without it. What undoes, commits or closes gets none.
+"""
+
+from typing import Any
+
+from temporalio import workflow
+from temporalio.worker import (
+    ExecuteWorkflowInput,
+    StartActivityInput,
+    StartLocalActivityInput,
+    WorkflowInboundInterceptor,
+    WorkflowOutboundInterceptor,
+)
+
+from order_domain.pipeline import StepName
+from order_domain.simulation import Simulation, StepFaults
+from order_domain.value import Value
+from order_workflows.contract import OrderInput, ShipmentInput
+
+HEADER = "order-faults"
+"""Holds `SimulatedFaults` as the workflow's payload converter writes it."""
+
+STEP_OF = {
+    "receive_order": StepName.RECEIVE,
+    "validate_lines": StepName.VALIDATE,
+    "get_items": StepName.GET_ITEMS,
+    "check_availability": StepName.ENRICH,
+    "fetch_customer_profile": StepName.ENRICH,
+    "fetch_recommendations": StepName.ENRICH,
+    "check_fraud": StepName.CHECK_FRAUD,
+    "reserve_stock": StepName.RESERVE_STOCK,
+    "pack_lines": StepName.PREPARE_SHIPMENT,
+    "charge_payment": StepName.CHARGE_PAYMENT,
+    "ship_line": StepName.SHIP,
+    "update_order_status": StepName.UPDATE_ORDER_STATUS,
+    "notify_customer": StepName.NOTIFY,
+}
+"""The step that an activity belongs to, by the activity's name. Any other activity is spared."""
+
+
+class SimulatedFaults(Value):
+    """What an activity needs to know in order to fail as its order's class asks."""
+
+    order_uid: str
+    class_name: str | None = None
+    """For a person to read; None in the workflow of a shipment, which does not know it."""
+    seed: int
+    step: StepName
+    faults: StepFaults
+
+
+def workflow_interceptor(bug: StepName | None = None) -> type[WorkflowInboundInterceptor]:
+    """With `bug`, workflow code breaks wherever that step calls its activity: a worker to be replaced by one without.
+    Like any bug it also strikes while an order that is past the step is replayed."""
+
+    class Simulating(WorkflowInboundInterceptor):
+        def init(self, outbound: WorkflowOutboundInterceptor) -> None:
+            self._calls = _Calls(outbound, bug)
+            super().init(self._calls)
+
+        async def execute_workflow(self, input: ExecuteWorkflowInput) -> Any:  # noqa: A002
+            self._calls.simulate_for(input.args[0] if input.args else None)
+            return await super().execute_workflow(input)
+
+    return Simulating
+
+
+class _Calls(WorkflowOutboundInterceptor):
+    """Calls of activities by one workflow."""
+
+    def __init__(self, outbound: WorkflowOutboundInterceptor, bug: StepName | None) -> None:
+        super().__init__(outbound)
+        self._bug = bug
+        self._simulation = Simulation()
+        self._order_uid = ""
+        self._class_name: str | None = None
+
+    def simulate_for(self, argument: object) -> None:
+        """By what the workflow starts with; of other workflows than those of orders and shipments nothing is known."""
+        if isinstance(argument, OrderInput):
+            self._simulation = argument.policy.simulation
+            self._order_uid, self._class_name = argument.identity.uid, argument.class_name
+        elif isinstance(argument, ShipmentInput):
+            self._simulation = argument.simulation
+            self._order_uid = argument.order.uid
+
+    def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
+        self._prepare(input)
+        return super().start_activity(input)
+
+    def start_local_activity(self, input: StartLocalActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
+        self._prepare(input)
+        return super().start_local_activity(input)
+
+    def _prepare(self, call: StartActivityInput | StartLocalActivityInput) -> None:
+        step = STEP_OF.get(call.activity)
+        if step is None:
+            return
+        if step is self._bug:
+            # No FailureError: it fails the workflow task, which is tried until a worker without the bug comes.
+            raise RuntimeError(f"simulated bug in the step {step}")
+        if self._simulation.active:
+            faults = SimulatedFaults(
+                order_uid=self._order_uid,
+                class_name=self._class_name,
+                seed=self._simulation.seed,
+                step=step,
+                faults=self._simulation.of(step),
+            )
+            call.headers = {**call.headers, HEADER: workflow.payload_converter().to_payload(faults)}
