@@ -11,6 +11,7 @@ from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
 from order_operator.settings import Settings as OperatorSettings
+from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
 
@@ -76,10 +77,10 @@ CLUSTER_RULES = {
     "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
     (
         "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
-        "[orders.order-platform.dev,orderclasses.order-platform.dev]"
+        "[orders.order-platform.dev,orderclasses.order-platform.dev,stockitems.order-platform.dev]"
     ),
-    "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses",
-    "*/order-platform-editor: get,list,watch,create,update,patch,delete on order-platform.dev/orders",
+    "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses,stockitems",
+    "*/order-platform-editor: get,list,watch,create,update,patch,delete on order-platform.dev/orders,stockitems",
     "*/order-platform-approver: approve on order-platform.dev/orders",
 }
 LEADER_RULES = {
@@ -91,7 +92,8 @@ LEADER_RULES = {
 def order_rules(namespace: str) -> set[str]:
     return {
         f"{namespace}/order-platform-operator: get,list,watch,patch,delete on order-platform.dev/orders",
-        f"{namespace}/order-platform-operator: patch on order-platform.dev/orders/status",
+        f"{namespace}/order-platform-operator: get,list,watch on order-platform.dev/stockitems",
+        f"{namespace}/order-platform-operator: patch on order-platform.dev/orders/status,stockitems/status",
         f"{namespace}/order-platform-operator: create on events.k8s.io/events",
     }
 
@@ -251,6 +253,89 @@ def test_a_worker_without_roles_has_all(render: Render) -> None:
     assert WorkerSettings.from_environment(variables).roles == set(Role)
 
 
+STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}
+SMTP = {
+    "mail": {
+        "provider": "smtp",
+        "smtp": {
+            "host": "mail.example.com",
+            "port": 2525,
+            "security": "tls",
+            "from": "shop@example.com",
+            "username": "shop",
+            "existingSecret": {"name": "mail"},
+        },
+    }
+}
+
+
+def test_nothing_outside_is_touched_unless_somebody_asks_for_it(render: Render) -> None:
+    [container] = pod(only(render("order-platform"), "Deployment", "order-platform-worker-orders"))["containers"]
+    variables = {name: value for name, value in environment(container).items() if value is not None}
+    settings = WorkerSettings.from_environment(variables)
+
+    assert (settings.payment_provider, settings.mail_provider, settings.simulation) == ("simulated", "simulated", False)
+
+
+def test_simulated_faults_can_be_allowed(render: Render) -> None:
+    manifests = render("order-platform", {"worker": {"simulation": {"allowed": True}}})
+    [container] = pod(only(manifests, "Deployment", "order-platform-worker-orders"))["containers"]
+    variables = {name: value for name, value in environment(container).items() if value is not None}
+
+    assert WorkerSettings.from_environment(variables).simulation is True
+
+
+@pytest.mark.parametrize(
+    ("values", "variable", "secret"),
+    [(STRIPE, "STRIPE_API_KEY_FILE", ("stripe", "secret-key")), (SMTP, "SMTP_PASSWORD_FILE", ("mail", "password"))],
+    ids=["stripe", "smtp"],
+)
+def test_a_providers_secret_is_a_file_that_is_replaced_when_it_is_rotated(
+    render: Render, values: Mapping[str, Any], variable: str, secret: tuple[str, str]
+) -> None:
+    spec = pod(only(render("order-platform", {"worker": values}), "Deployment", "order-platform-worker-orders"))
+    [container] = spec["containers"]
+    file = str(environment(container)[variable])
+    [mount] = [item for item in container["volumeMounts"] if file.startswith(f"{item['mountPath']}/")]
+    [volume] = [item["secret"] for item in spec["volumes"] if item["name"] == mount["name"]]
+    [item] = volume["items"]
+
+    assert (volume["secretName"], item["key"]) == secret
+    assert f"{mount['mountPath']}/{item['path']}" == file
+    # The kubelet never replaces what is mounted by subPath.
+    assert "subPath" not in mount
+
+
+def test_the_mail_server_comes_through_the_chart(render: Render, tmp_path: Path) -> None:
+    [container] = pod(only(render("order-platform", {"worker": SMTP}), "Deployment", "order-platform-worker-orders"))[
+        "containers"
+    ]
+    (tmp_path / "password").write_text("secret")
+    variables = {name: value for name, value in environment(container).items() if value is not None}
+    mailer = SMTPMailer.from_environment({**variables, "SMTP_PASSWORD_FILE": str(tmp_path / "password")})
+
+    server = mailer._server
+    assert (server.host, server.port, server.security, server.username) == ("mail.example.com", 2525, "tls", "shop")
+
+
+@pytest.mark.parametrize("values", [STRIPE, SMTP], ids=["stripe", "smtp"])
+def test_a_worker_reads_every_variable_of_its_providers(render: Render, values: Mapping[str, Any]) -> None:
+    [container] = pod(only(render("order-platform", {"worker": values}), "Deployment", "order-platform-worker-orders"))[
+        "containers"
+    ]
+
+    assert environment(container).keys() <= worker_variables() | TEMPORAL_VARIABLES
+
+
+def test_a_worker_for_shipments_gets_no_secret_of_a_provider(render: Render) -> None:
+    workers = [{"name": "shipping", "taskQueue": "shipping", "roles": ["shipping"]}]
+    manifests = render("order-platform", {"worker": {**STRIPE, **SMTP}, "workers": workers})
+    spec = pod(only(manifests, "Deployment", "order-platform-worker-shipping"))
+
+    assert [volume["name"] for volume in spec["volumes"]] == ["data"]
+    assert [name for name in environment(spec["containers"][0]) if name.startswith(("STRIPE_", "SMTP_"))] == []
+
+
 def test_a_digest_pins_the_image(render: Render) -> None:
     digest = f"sha256:{'0' * 64}"
     image = {"registry": "mirror:5000", "repository": "shop/operator", "tag": "1", "digest": digest}
@@ -272,6 +357,10 @@ def test_a_digest_pins_the_image(render: Render) -> None:
         ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
         ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
         ({"defaultClass": "premium"}, "no installed class is named premium"),
+        ({"worker": {"payment": {"provider": "paypal"}}}, "/worker/payment/provider"),
+        ({"worker": {"payment": {"provider": "stripe"}}}, "worker.payment.stripe.existingSecret.name"),
+        ({"worker": {"mail": {"provider": "smtp"}}}, "worker.mail.smtp.host"),
+        ({"worker": {"mail": {"provider": "smtp", "smtp": {"host": "a", "from": "b@c", "username": "d"}}}}, "together"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -296,7 +385,7 @@ def test_the_kinds_survive_an_uninstall_if_they_are_to(
 ) -> None:
     manifests = render("order-platform-crds", {"keep": keep})
 
-    assert [item["metadata"].get("annotations") for item in manifests] == [annotations, annotations]
+    assert [item["metadata"].get("annotations") for item in manifests] == [annotations] * 3
 
 
 def test_a_chart_can_be_part_of_another(render: Render) -> None:

@@ -75,8 +75,9 @@ def named_variables(prefix: str) -> dict[str, Path]:
     return {name: file for file in files for name in variable.findall((ROOT / file).read_text())}
 
 
-def test_every_variable_of_ours_that_is_named_is_read() -> None:
-    named = named_variables("ORDER")
+@pytest.mark.parametrize("prefix", ["ORDER", "STRIPE", "SMTP"])
+def test_every_variable_of_ours_that_is_named_is_read(prefix: str) -> None:
+    named = named_variables(prefix)
 
     assert named
     assert {name: file for name, file in named.items() if name not in operator_variables() | worker_variables()} == {}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from temporalio.worker import Worker
@@ -14,7 +15,7 @@ from temporalio.worker import Worker
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import bootstrap, logs, metrics
 from order_worker.health import Health
-from order_worker.ledger import audit, schema, stock
+from order_worker.ledger import attempt_log, audit, schema, stock
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings, SettingsError
@@ -29,11 +30,25 @@ VARIABLES = """environment:
   ORDER_WORKER_ROLES                       orders, shipping or both, with a comma (default: both)
   ORDER_WORKER_TASK_QUEUE                  Temporal task queue (default: orders; with the role shipping alone, shipping)
   ORDER_LEDGER_URL                         sqlite:///<file> or postgresql://<user>@<host>/<database>
+  ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated)
+  ORDER_WORKER_MAIL_PROVIDER               simulated or smtp (default: simulated)
   ORDER_WORKER_PROVIDER_STORE              file of the simulated providers
   ORDER_WORKER_METRICS_ADDRESS             <host>:<port> of /metrics; empty: none (default: 0.0.0.0:9464)
   ORDER_WORKER_HEALTH_ADDRESS              <host>:<port> of /livez and /readyz; empty: none (default: 0.0.0.0:8081)
   ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS   how long activities may go on after SIGTERM (default: 25)
   ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES   (default: 100)
+  ORDER_WORKER_SIMULATION                  allowed: classes may ask for simulated faults; or refused (default: refused)
+  ORDER_WORKER_SIMULATE_BUG                step at which this worker's workflow code breaks; simulation allowed only
+  STRIPE_API_KEY                           secret key; or STRIPE_API_KEY_FILE, a file that holds it
+  STRIPE_API_KEY_FILE                      read anew for every request
+  STRIPE_API_BASE                          <scheme>://<host> of a proxy
+  SMTP_HOST                                server that takes mail
+  SMTP_PORT                                (default: 587; with tls 465, with none 25)
+  SMTP_SECURITY                            starttls, tls or none (default: starttls)
+  SMTP_USERNAME                            empty: no authentication
+  SMTP_PASSWORD                            or SMTP_PASSWORD_FILE, a file that holds it
+  SMTP_PASSWORD_FILE                       read anew for every mail
+  SMTP_FROM                                address of the sender
   TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_API_KEY, TEMPORAL_TLS_..., TEMPORAL_PROFILE
                                            as for Temporal's own tools
 """
@@ -51,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
         if parsed.command == "verify-audit":
             return asyncio.run(_verify_audit(settings))
+        if parsed.command == "prune-attempts":
+            return asyncio.run(_prune_attempts(settings, timedelta(days=parsed.older_than_days)))
         return asyncio.run(_run(settings))
     except (SettingsError, SchemaMismatch) as refusal:
         sys.stderr.write(f"order-worker: {refusal}\n")
@@ -74,6 +91,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     ensure.add_argument("pieces", nargs="+", type=_pieces, metavar="SKU=PIECES")
     commands.add_parser("verify-audit", help="check every order's audit trail for changes and gaps; exit 1 if any")
+    prune = commands.add_parser(
+        "prune-attempts",
+        help="delete from the log of attempts those of orders that made none for so many days, and exit; may run while "
+        "workers do, and may be repeated",
+    )
+    prune.add_argument("--older-than-days", required=True, type=_days, metavar="N", help="1 to 36500")
     return parser
 
 
@@ -82,6 +105,12 @@ def _pieces(argument: str) -> tuple[str, int]:
     if not sku or not pieces.isdecimal():
         raise argparse.ArgumentTypeError(f"must be <sku>=<whole number>, not {argument!r}")
     return sku, int(pieces)
+
+
+def _days(argument: str) -> int:
+    if not argument.isdecimal() or not 1 <= int(argument) <= 36_500:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1 to 36500, not {argument!r}")
+    return int(argument)
 
 
 def _migrate(settings: Settings) -> int:
@@ -117,6 +146,22 @@ async def _verify_audit(settings: Settings) -> int:
     return 1 if flaws else 0
 
 
+async def _prune_attempts(settings: Settings, age: timedelta) -> int:
+    before = datetime.now(UTC) - age
+    total = 0
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        async for deleted in attempt_log.prune(ledger, before):
+            total += deleted
+            if deleted:
+                sys.stdout.write(f"{total} deleted so far\n")
+                sys.stdout.flush()
+    finally:
+        await ledger.close()
+    sys.stdout.write(f"{total or 'no'} attempts deleted, of orders that made none since {before:%Y-%m-%d %H:%M} UTC\n")
+    return 0
+
+
 async def _run(settings: Settings) -> int:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -124,7 +169,7 @@ async def _run(settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     ledger = await Ledger.open(settings.ledger_url)
     try:
-        providers = await bootstrap.Providers.simulated(settings.provider_store)
+        providers = await bootstrap.Providers.open(settings, os.environ)
         try:
             await _work(settings, ledger, providers, stop)
         finally:

@@ -2,9 +2,9 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
@@ -20,29 +20,30 @@ from order_worker.activities.order import LedgerOrders
 from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.shipping import LedgerShipping
 from order_worker.activities.shop_data import ShopData
+from order_worker.activities.simulated_faults import FaultSimulation
 from order_worker.activities.stock import LedgerStock
+from order_worker.activities.stock_item import LedgerStockItems
+from order_worker.activities.stock_news import StockNews
 from order_worker.activities.translation import Translation
 from order_worker.activities.warehouse import LedgerWarehouse
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.nexus_shipping import ShippingService
+from order_worker.providers import registry
 from order_worker.providers.fraud.port import FraudCheck
-from order_worker.providers.fraud.simulated import SimulatedFraudCheck
 from order_worker.providers.notification.port import Mailer
-from order_worker.providers.notification.simulated import SimulatedMailer
 from order_worker.providers.payment.port import PaymentProvider
-from order_worker.providers.payment.simulated import SimulatedPayments
+from order_worker.providers.registry import SIMULATED, Opening, choose
 from order_worker.providers.shipping.port import Carrier
-from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.shop_data.port import ShopSystem
-from order_worker.providers.shop_data.simulated import SimulatedShopSystem
 from order_worker.providers.store import ProviderStore
+from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.warehouse.port import Warehouse
-from order_worker.providers.warehouse.simulated import SimulatedWarehouse
 from order_worker.sandbox import production_runner
 from order_worker.settings import Role, Settings, SettingsError
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
+from order_workflows.stock_item_workflow import StockItemWorkflow
 
 LOG = logging.getLogger(__name__)
 
@@ -60,25 +61,33 @@ class Providers:
     warehouse: Warehouse
     carrier: Carrier
     mailer: Mailer
-    store: ProviderStore
+    supplier: Supplier
+    store: ProviderStore | None
+    """Of those that are simulated and remember what they did."""
+    resources: AsyncExitStack
 
     @classmethod
-    async def simulated(cls, path: Path) -> Self:
-        """All of them simulated, with what they did kept in the SQLite file `path`."""
-        store = await ProviderStore.open(path)
-        return cls(
-            payments=SimulatedPayments(store),
-            fraud=SimulatedFraudCheck(),
-            shop=SimulatedShopSystem(),
-            warehouse=SimulatedWarehouse(store),
-            carrier=SimulatedCarrier(store),
-            mailer=SimulatedMailer(store),
-            store=store,
-        )
+    async def open(cls, settings: Settings, environment: Mapping[str, str]) -> Self:
+        """By their names in the settings; each reads its own variables from `environment`. Raises SettingsError."""
+        payments = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
+        mailer = choose(registry.MAIL, "ORDER_WORKER_MAIL_PROVIDER", settings.mail_provider)
+        async with AsyncExitStack() as resources:
+            opening = Opening(environment, settings.provider_store, resources)
+            return cls(
+                payments=await payments(opening),
+                fraud=await registry.FRAUD[SIMULATED](opening),
+                shop=await registry.SHOP[SIMULATED](opening),
+                warehouse=await registry.WAREHOUSE[SIMULATED](opening),
+                carrier=await registry.CARRIER[SIMULATED](opening),
+                mailer=await mailer(opening),
+                supplier=await registry.SUPPLIER[SIMULATED](opening),
+                store=opening.store,
+                resources=resources.pop_all(),
+            )
 
     async def close(self) -> None:
         """After the last activity."""
-        await self.store.close()
+        await self.resources.aclose()
 
 
 async def connect(runtime: Runtime) -> Client:
@@ -119,6 +128,7 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
     shop_data = ShopData(providers.shop)
     fraud = LedgerFraudChecks(ledger, providers.fraud)
     payments = LedgerPayments(ledger, providers.payments, metrics)
+    stock_items = LedgerStockItems(ledger, providers.supplier, metrics)
     notifications = LedgerNotifications(ledger, providers.mailer, metrics)
     activities: list[Callable[..., Any]] = [
         orders.receive,
@@ -139,10 +149,15 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
         *shipment,
         shipping.cancel,
         notifications.notify,
+        stock_items.keep,
+        stock_items.order,
+        stock_items.receive,
+        stock_items.wake,
+        stock_items.let_go,
     ]
     if Role.SHIPPING not in settings.roles:
-        return Duties([OrderWorkflow], activities, [])
-    return Duties([OrderWorkflow, ShipmentWorkflow], activities, [ShippingService()])
+        return Duties([OrderWorkflow, StockItemWorkflow], activities, [])
+    return Duties([OrderWorkflow, ShipmentWorkflow, StockItemWorkflow], activities, [ShippingService()])
 
 
 def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: Providers) -> Worker:
@@ -156,7 +171,11 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         activities=known.activities,
         nexus_service_handlers=known.nexus_services,
         interceptors=[Translation()],
-        plugins=[AttemptLog(ledger, metrics, client.identity).plugin()],
+        plugins=[
+            StockNews(ledger, client).plugin(),
+            AttemptLog(ledger, metrics, client.identity).plugin(),
+            FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
+        ],
         workflow_runner=production_runner(),
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),

@@ -11,8 +11,10 @@ from typing import NamedTuple, Self
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from order_domain.pipeline import StepName
 from order_domain.policy import ShippingPolicy
 from order_workflows.contract import DEFAULT_TASK_QUEUE
+from order_workflows.simulation import STEP_OF
 
 
 class SettingsError(Exception):
@@ -58,6 +60,9 @@ class Settings:
     ledger_url: str = "sqlite:///order-ledger.db"
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user@host/database`. May hold a password:
     not for logs."""
+    payment_provider: str = "simulated"
+    """Name in `order_worker.providers.registry`, as is the next."""
+    mail_provider: str = "simulated"
     provider_store: Path = Path("order-providers.db")
     """The simulated providers' own SQLite file."""
     metrics_address: Address | None = METRICS
@@ -66,6 +71,10 @@ class Settings:
     graceful_shutdown: timedelta = timedelta(seconds=25)
     """How long activities may go on after SIGTERM; below the 30 s after which Kubernetes kills a pod by default."""
     max_concurrent_activities: int = 100
+    simulation: bool = False
+    """`allowed` or `refused`: whether orders of a class that asks for simulated faults get them, or end as Invalid."""
+    simulate_bug: StepName | None = None
+    """The workflow code of this worker breaks when this step calls its activity. Only where simulation is allowed."""
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -73,10 +82,13 @@ class Settings:
         default = cls()
         roles = _roles(environment, default.roles)
         task_queue = default.task_queue if Role.ORDERS in roles else ShippingPolicy().task_queue
+        simulation = _allowed(environment, "ORDER_WORKER_SIMULATION", default.simulation)
         return cls(
             roles=roles,
             task_queue=environment.get("ORDER_WORKER_TASK_QUEUE") or task_queue,
             ledger_url=_ledger_url(environment, default.ledger_url),
+            payment_provider=environment.get("ORDER_WORKER_PAYMENT_PROVIDER") or default.payment_provider,
+            mail_provider=environment.get("ORDER_WORKER_MAIL_PROVIDER") or default.mail_provider,
             provider_store=Path(environment.get("ORDER_WORKER_PROVIDER_STORE") or default.provider_store),
             metrics_address=_address(environment, "ORDER_WORKER_METRICS_ADDRESS", default.metrics_address),
             health_address=_address(environment, "ORDER_WORKER_HEALTH_ADDRESS", default.health_address),
@@ -94,6 +106,8 @@ class Settings:
                 default.max_concurrent_activities,
                 least=1,
             ),
+            simulation=simulation,
+            simulate_bug=_bug(environment, simulation=simulation),
         )
 
 
@@ -106,6 +120,27 @@ def _roles(environment: Mapping[str, str], default: frozenset[Role]) -> frozense
     except ValueError:
         known = ", ".join(Role)
         raise SettingsError(f"ORDER_WORKER_ROLES must be one or more of {known}, with commas, not {value!r}") from None
+
+
+def _allowed(environment: Mapping[str, str], name: str, default: bool) -> bool:
+    value = environment.get(name)
+    if not value:
+        return default
+    if value not in ("allowed", "refused"):
+        raise SettingsError(f"{name} must be allowed or refused, not {value!r}")
+    return value == "allowed"
+
+
+def _bug(environment: Mapping[str, str], *, simulation: bool) -> StepName | None:
+    value = environment.get("ORDER_WORKER_SIMULATE_BUG")
+    if not value:
+        return None
+    if not simulation:
+        raise SettingsError("ORDER_WORKER_SIMULATE_BUG needs ORDER_WORKER_SIMULATION=allowed")
+    steps = list(dict.fromkeys(STEP_OF.values()))
+    if value not in steps:
+        raise SettingsError(f"ORDER_WORKER_SIMULATE_BUG must be one of {', '.join(steps)}, not {value!r}")
+    return StepName(value)
 
 
 def _ledger_url(environment: Mapping[str, str], default: str) -> str:

@@ -34,6 +34,27 @@ def test_a_wrong_role_is_refused_with_the_right_ones(
     )
 
 
+@pytest.mark.parametrize(
+    ("variable", "provider", "missing"),
+    [
+        ("ORDER_WORKER_PAYMENT_PROVIDER", "stripe", "STRIPE_API_KEY"),
+        ("ORDER_WORKER_MAIL_PROVIDER", "smtp", "SMTP_HOST"),
+        ("ORDER_WORKER_MAIL_PROVIDER", "pigeon", "ORDER_WORKER_MAIL_PROVIDER"),
+    ],
+)
+def test_a_provider_that_cannot_be_used_ends_the_worker_by_name(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    variable: str,
+    provider: str,
+    missing: str,
+) -> None:
+    assert main(["migrate"]) == 0
+    monkeypatch.setenv(variable, provider)
+    assert main([]) == 2
+    assert missing in capsys.readouterr().err
+
+
 def test_the_worker_does_not_start_on_an_unmigrated_ledger(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert "run `order-worker migrate`" in capsys.readouterr().err

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from order_domain.pipeline import StepName
 from order_domain.policy import ShippingPolicy
 from order_worker.settings import Address, Role, Settings, SettingsError
 
@@ -18,21 +19,28 @@ def test_every_variable_is_read() -> None:
             "ORDER_WORKER_ROLES": "orders",
             "ORDER_WORKER_TASK_QUEUE": "special",
             "ORDER_LEDGER_URL": "sqlite:////var/lib/orders.db",
+            "ORDER_WORKER_PAYMENT_PROVIDER": "stripe",
+            "ORDER_WORKER_MAIL_PROVIDER": "smtp",
             "ORDER_WORKER_PROVIDER_STORE": "/var/lib/providers.db",
             "ORDER_WORKER_METRICS_ADDRESS": "127.0.0.1:1",
             "ORDER_WORKER_HEALTH_ADDRESS": "[::1]:2",
             "ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS": "3",
             "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES": "4",
+            "ORDER_WORKER_SIMULATION": "allowed",
+            "ORDER_WORKER_SIMULATE_BUG": "ChargePayment",
         }
     )
     assert settings.roles == {Role.ORDERS}
     assert settings.task_queue == "special"
     assert settings.ledger_url == "sqlite:////var/lib/orders.db"
+    assert (settings.payment_provider, settings.mail_provider) == ("stripe", "smtp")
     assert str(settings.provider_store) == "/var/lib/providers.db"
     assert settings.metrics_address == Address("127.0.0.1", 1)
     assert settings.health_address == Address("::1", 2)
     assert settings.graceful_shutdown == timedelta(seconds=3)
     assert settings.max_concurrent_activities == 4
+    assert settings.simulation
+    assert settings.simulate_bug is StepName.CHARGE_PAYMENT
 
 
 @pytest.mark.parametrize(
@@ -71,11 +79,19 @@ def test_an_empty_metrics_address_switches_metrics_off() -> None:
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "-1"),
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "soon"),
         ("ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES", "0"),
+        ("ORDER_WORKER_SIMULATION", "yes"),
+        ("ORDER_WORKER_SIMULATE_BUG", "ChargePayment"),
     ],
 )
 def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
     with pytest.raises(SettingsError, match=variable):
         Settings.from_environment({variable: value})
+
+
+@pytest.mark.parametrize("step", ["Teleport", StepName.APPROVAL])
+def test_a_bug_is_simulated_only_at_a_step_with_an_activity(step: str) -> None:
+    with pytest.raises(SettingsError, match="ORDER_WORKER_SIMULATE_BUG must be one of Receive, "):
+        Settings.from_environment({"ORDER_WORKER_SIMULATION": "allowed", "ORDER_WORKER_SIMULATE_BUG": step})
 
 
 def test_a_refused_ledger_url_is_not_repeated() -> None:

@@ -9,8 +9,10 @@ class Mailer(ABC):
 
     @abstractmethod
     async def send(self, key: str, *, recipient: str, subject: str, body: str) -> None:
-        """Send a mail, at most once per `key`. Raises OperationConflict if the key is known with another mail."""
+        """Send a mail, at most once per `key` where the service remembers keys. Raises Undeliverable (final), or
+        OperationConflict if the key is known with another mail."""
 
     @abstractmethod
     async def was_sent(self, key: str) -> bool:
-        """Whether the service has taken a mail under this key."""
+        """Whether the service has taken a mail under this key. A service without a memory says False: a worker that
+        dies between the sending and its record sends that mail twice."""

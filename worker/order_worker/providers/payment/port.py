@@ -24,8 +24,7 @@ class ProviderRefund:
 class PaymentProvider(ABC):
     """Every method may raise ProviderUnavailable: what it did is unknown then, and the same call may be repeated.
 
-    A key has one fate for ever: captured, declined or void. An adapter whose company cannot void an unknown key must
-    reach the same by other means before it may implement `refund`.
+    A key has one fate for ever: captured, declined or void.
     """
 
     @abstractmethod
@@ -38,10 +37,11 @@ class PaymentProvider(ABC):
 
     @abstractmethod
     async def find_charge(self, key: str) -> ProviderCharge | None:
-        """What became of a key; None if the company has never seen it. Raises PaymentDeclined or OperationCancelled
-        like `charge`."""
+        """What became of a key; None if the company has never seen it, or cannot find it yet: `charge` then gives the
+        first answer. Raises PaymentDeclined or OperationCancelled like `charge`."""
 
     @abstractmethod
-    async def refund(self, key: str, *, charge_key: str) -> ProviderRefund | None:
+    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
         """Undo the whole charge, at most once per charge. None if it took nothing; it never will then: in the same
-        step, a charge that the company has not seen is made void."""
+        step, a charge that the company has not seen is made void. The amount is what the charge was to take: there are
+        companies where a charge has to exist before it can be made void."""

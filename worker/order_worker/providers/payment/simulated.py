@@ -43,7 +43,14 @@ class SimulatedPayments(PaymentProvider):
         row = await self._store.transaction(partial(_row, key))
         return None if row is None else _fate(row)
 
-    async def refund(self, key: str, *, charge_key: str) -> ProviderRefund | None:
+    async def refund(
+        self,
+        key: str,
+        *,
+        charge_key: str,
+        amount_minor: int,  # noqa: ARG002
+        currency: str,  # noqa: ARG002
+    ) -> ProviderRefund | None:
         """Looks and acts in one transaction, so that no charge can come between."""
         return await self._store.transaction(partial(_refund, key, charge_key))
 

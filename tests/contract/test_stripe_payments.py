@@ -1,0 +1,362 @@
+"""Stripe's answers, its memory of a day, and what can come between a request and its answer."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from fake_stripe import KEY, FakeStripe, serving
+from shop import Shop
+
+from order_domain.errors import OperationCancelled, PaymentDeclined, ProviderUnavailable
+from order_worker.ledger import tables
+from order_worker.providers.payment import stripe_payments
+from order_worker.providers.payment.port import ProviderCharge, ProviderRefund
+from order_worker.providers.payment.stripe_payments import StripePayments, from_stripe, to_stripe
+from order_worker.settings import SettingsError
+
+
+@pytest.fixture
+def stripe() -> FakeStripe:
+    """The search finds nothing before the next day: every test that does not wait for it relies on the keys alone."""
+    fake = FakeStripe()
+    fake.search_lags = True
+    return fake
+
+
+@pytest.fixture
+async def address(stripe: FakeStripe) -> AsyncIterator[str]:
+    async with serving(stripe) as url:
+        yield url
+
+
+@pytest.fixture
+async def payments(address: str) -> AsyncIterator[StripePayments]:
+    opened = StripePayments.from_environment({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": address})
+    yield opened
+    await opened.close()
+
+
+async def charge(payments: StripePayments, *, method: str = "tok_visa", amount_minor: int = 750) -> ProviderCharge:
+    return await payments.charge("uid/charge", amount_minor=amount_minor, currency="USD", method=method)
+
+
+async def refund(payments: StripePayments, *, amount_minor: int = 750) -> ProviderRefund | None:
+    return await payments.refund("uid/refund", charge_key="uid/charge", amount_minor=amount_minor, currency="USD")
+
+
+async def test_a_payment_method_may_be_an_id(stripe: FakeStripe, payments: StripePayments) -> None:
+    await charge(payments, method="pm_card_visa")
+    assert stripe.taken() == 750
+
+
+@pytest.mark.parametrize("action", ["create", "confirm"])
+@pytest.mark.parametrize("fault", ["lost", "silent"])
+async def test_a_charge_whose_answer_never_comes_is_charged_once(
+    stripe: FakeStripe, payments: StripePayments, monkeypatch: pytest.MonkeyPatch, action: str, fault: str
+) -> None:
+    stripe.fail(action, **{fault: True})
+    with monkeypatch.context() as hurried:
+        hurried.setattr(stripe_payments, "DEADLINE_SECONDS", 0.3)
+        with pytest.raises(ProviderUnavailable):
+            await charge(payments)
+    await charge(payments)
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
+
+
+@pytest.mark.parametrize("action", ["search", "create", "confirm"])
+@pytest.mark.parametrize("status", [409, 429, 500, 503])
+async def test_a_fault_of_stripe_is_no_decline(
+    stripe: FakeStripe, payments: StripePayments, action: str, status: int
+) -> None:
+    stripe.fail(action, status=status)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+
+
+@pytest.mark.parametrize("action", ["search", "confirm"])
+@pytest.mark.parametrize("status", [409, 429, 500, 503])
+async def test_a_charge_goes_through_after_a_fault_of_stripe(
+    stripe: FakeStripe, payments: StripePayments, action: str, status: int
+) -> None:
+    stripe.fail(action, status=status)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    await charge(payments)
+    assert stripe.taken() == 750
+
+
+async def test_nothing_is_tried_twice_in_one_call(stripe: FakeStripe, payments: StripePayments) -> None:
+    stripe.fail("search", status=500)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    assert stripe.requests == ["search"]
+
+
+async def test_a_server_that_is_not_there_is_unavailable() -> None:
+    nobody = StripePayments.from_environment({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": "http://127.0.0.1:1"})
+    with pytest.raises(ProviderUnavailable, match="cannot be reached"):
+        await charge(nobody)
+    await nobody.close()
+
+
+async def test_a_charge_of_yesterday_is_not_charged_again(stripe: FakeStripe, payments: StripePayments) -> None:
+    first = await charge(payments)
+    stripe.a_day_later()
+    assert await charge(payments) == first
+    assert stripe.taken() == 750
+
+
+async def test_a_charge_of_yesterday_is_found(stripe: FakeStripe, payments: StripePayments) -> None:
+    first = await charge(payments)
+    stripe.a_day_later()
+    assert await payments.find_charge("uid/charge") == first
+
+
+async def test_of_two_intents_of_one_key_the_older_counts(stripe: FakeStripe, payments: StripePayments) -> None:
+    first = await charge(payments)
+    metadata = {"operation_id": "uid/charge"}
+    stripe._create(
+        {"amount": 750, "currency": "usd", "metadata": metadata, "allowed_payment_method_types": {"0": "card"}}
+    )
+    stripe.a_day_later()
+    assert await charge(payments) == first
+    assert stripe.taken() == 750
+
+
+async def test_a_key_with_quotes_is_found(stripe: FakeStripe, payments: StripePayments) -> None:
+    key = 'a"b\\c'
+    first = await payments.charge(key, amount_minor=750, currency="USD", method="tok_visa")
+    stripe.a_day_later()
+    assert await payments.find_charge(key) == first
+
+
+async def test_what_nobody_confirmed_is_not_found_as_a_charge(stripe: FakeStripe, payments: StripePayments) -> None:
+    stripe.fail("confirm", status=500)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    stripe.a_day_later()
+    assert await payments.find_charge("uid/charge") is None
+
+
+async def test_a_charge_that_never_reported_is_refunded(stripe: FakeStripe, payments: StripePayments) -> None:
+    stripe.fail("confirm", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    assert await refund(payments) is not None
+    assert stripe.taken() == 0
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_void_key_stays_void(stripe: FakeStripe, payments: StripePayments, later: bool) -> None:
+    assert await refund(payments) is None
+    if later:
+        stripe.a_day_later()
+    with pytest.raises(OperationCancelled):
+        await charge(payments)
+    assert stripe.taken() == 0
+
+
+async def test_a_refund_that_comes_before_the_confirmation_wins(stripe: FakeStripe, payments: StripePayments) -> None:
+    go_on = asyncio.Event()
+    confirming = stripe.fail("confirm", go_on=go_on)
+    charging = asyncio.create_task(charge(payments))
+    await confirming.arrived.wait()
+    assert await refund(payments) is None
+    go_on.set()
+    with pytest.raises(OperationCancelled):
+        await charging
+    assert stripe.taken() == 0
+
+
+async def test_a_confirmation_that_comes_before_the_void_is_refunded(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    go_on = asyncio.Event()
+    cancelling = stripe.fail("cancel", go_on=go_on)
+    refunding = asyncio.create_task(refund(payments))
+    await cancelling.arrived.wait()
+    made = await charge(payments)
+    go_on.set()
+    refunded = await refunding
+    assert refunded is not None
+    assert (refunded.charge, stripe.taken()) == (made, 0)
+
+
+async def test_two_charges_at_once_take_the_money_once(stripe: FakeStripe, payments: StripePayments) -> None:
+    go_on = asyncio.Event()
+    confirming = stripe.fail("confirm", go_on=go_on)
+    first = asyncio.create_task(charge(payments))
+    await confirming.arrived.wait()
+    second = await charge(payments)
+    go_on.set()
+    assert await first == second
+    assert (stripe.taken(), stripe.confirmations) == (750, 1)
+
+
+@pytest.mark.parametrize("later", [False, True])
+async def test_a_decline_is_for_ever(stripe: FakeStripe, payments: StripePayments, later: bool) -> None:
+    with pytest.raises(PaymentDeclined):
+        await charge(payments, method="tok_chargeDeclinedInsufficientFunds")
+    if later:
+        stripe.a_day_later()
+    with pytest.raises(PaymentDeclined, match="insufficient_funds"):
+        await charge(payments, method="tok_visa")
+    assert (stripe.taken(), stripe.confirmations) == (0, 1)
+
+
+@pytest.mark.parametrize("action", ["confirm", "update", "cancel"])
+async def test_a_decline_whose_answer_is_lost_stays_one(
+    stripe: FakeStripe, payments: StripePayments, action: str
+) -> None:
+    stripe.fail(action, lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments, method="tok_chargeDeclinedInsufficientFunds")
+    with pytest.raises(PaymentDeclined, match="insufficient_funds"):
+        await charge(payments, method="tok_chargeDeclinedInsufficientFunds")
+    assert [intent["status"] for intent in stripe.intents.values()] == ["canceled"]
+    assert stripe.confirmations == 1
+
+
+@pytest.mark.parametrize("method", ["pm_card_authenticationRequired", "pm_card_threeDSecureRequired"])
+async def test_a_bank_that_asks_for_the_customer_declines(payments: StripePayments, method: str) -> None:
+    with pytest.raises(PaymentDeclined, match="authentication_required"):
+        await charge(payments, method=method)
+
+
+@pytest.mark.parametrize("method", ["tok_bogus", "pm_bogus"])
+async def test_an_unknown_method_is_declined_for_ever(
+    stripe: FakeStripe, payments: StripePayments, method: str
+) -> None:
+    with pytest.raises(PaymentDeclined, match="resource_missing"):
+        await charge(payments, method=method)
+    assert [intent["status"] for intent in stripe.intents.values()] == ["canceled"]
+
+
+async def test_an_amount_that_stripe_does_not_take_is_declined(payments: StripePayments) -> None:
+    with pytest.raises(PaymentDeclined, match="amount_too_small"):
+        await charge(payments, amount_minor=1)
+
+
+async def test_an_amount_that_stripe_does_not_take_leaves_nothing_to_refund(payments: StripePayments) -> None:
+    assert await refund(payments, amount_minor=1) is None
+
+
+async def test_a_refund_whose_answer_is_lost_is_made_once(stripe: FakeStripe, payments: StripePayments) -> None:
+    await charge(payments)
+    stripe.fail("refund", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await refund(payments)
+    refunded = await refund(payments)
+    assert refunded is not None
+    assert [refunded.refund_id] == list(stripe.refunds)
+
+
+async def test_two_refunds_at_once_give_back_once(stripe: FakeStripe, payments: StripePayments) -> None:
+    await charge(payments)
+    go_on = asyncio.Event()
+    refunding = stripe.fail("refund", go_on=go_on)
+    first = asyncio.create_task(refund(payments))
+    await refunding.arrived.wait()
+    second = await refund(payments)
+    go_on.set()
+    assert await first == second
+    assert stripe.taken() == 0
+
+
+async def test_what_was_refunded_by_hand_is_not_given_back_twice(stripe: FakeStripe, payments: StripePayments) -> None:
+    made = await charge(payments)
+    stripe._refund({"payment_intent": made.transaction_id, "amount": "200"})
+    refunded = await refund(payments)
+    assert refunded is not None
+    assert (refunded.amount_minor, stripe.taken()) == (750, 0)
+
+
+async def test_a_refund_that_fails_is_not_taken_for_one(stripe: FakeStripe, payments: StripePayments) -> None:
+    made = await charge(payments)
+    stripe._refund({"payment_intent": made.transaction_id})["status"] = "failed"
+    with pytest.raises(ProviderUnavailable, match="did not succeed"):
+        await refund(payments)
+
+
+async def test_a_refused_key_is_named_and_nothing_is_known_to_have_failed(address: str) -> None:
+    payments = StripePayments.from_environment({"STRIPE_API_KEY": "sk_wrong", "STRIPE_API_BASE": address})
+    with pytest.raises(ProviderUnavailable, match="STRIPE_API_KEY"):
+        await charge(payments)
+    await payments.close()
+
+
+async def test_a_rotated_key_counts_at_once(stripe: FakeStripe, address: str, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    payments = StripePayments.from_environment({"STRIPE_API_KEY_FILE": str(file), "STRIPE_API_BASE": address})
+    stripe.keys = {"sk_test_second"}
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    file.write_text("sk_test_second\n")
+    await charge(payments)
+    assert stripe.taken() == 750
+    await payments.close()
+
+
+async def test_the_ledger_books_once_what_stripe_took_without_an_answer(
+    stripe: FakeStripe, payments: StripePayments, shop: Shop
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await till.buyer()
+    stripe.fail("confirm", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.charge(buyer.charge())
+    await till.payments.charge(buyer.charge())
+    [row] = await till.rows(tables.payments)
+    assert (row["captured_minor"], stripe.taken()) == (750, 750)
+
+
+async def test_the_ledger_refunds_what_stripe_took_without_an_answer(
+    stripe: FakeStripe, payments: StripePayments, shop: Shop
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await till.buyer()
+    stripe.fail("confirm", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.charge(buyer.charge())
+    await till.payments.refund(buyer.refund())
+    [row] = await till.rows(tables.payments)
+    assert (row["captured_minor"], row["refunded_minor"], stripe.taken()) == (750, 750, 0)
+
+
+@pytest.mark.parametrize(
+    ("minor", "currency", "amount"),
+    [
+        (750, "USD", 750),
+        (500, "JPY", 500),
+        (5, "ISK", 500),
+        (500, "MGA", 5),
+        (5120, "KWD", 5120),
+        (1045, "HUF", 1045),
+    ],
+)
+def test_amounts_are_what_stripe_counts(minor: int, currency: str, amount: int) -> None:
+    assert to_stripe(minor, currency) == amount
+    assert from_stripe(amount, currency.lower()) == minor
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(550, "MGA"), (5124, "KWD"), (500, "UGX")])
+def test_an_amount_that_stripe_cannot_count_is_declined(minor: int, currency: str) -> None:
+    with pytest.raises(PaymentDeclined, match="invalid_charge_amount"):
+        to_stripe(minor, currency)
+
+
+@pytest.mark.parametrize(
+    ("environment", "variable"),
+    [
+        ({}, "STRIPE_API_KEY"),
+        ({"STRIPE_API_KEY": "a", "STRIPE_API_KEY_FILE": "b"}, "STRIPE_API_KEY_FILE"),
+        ({"STRIPE_API_KEY_FILE": "/nowhere/key"}, "STRIPE_API_KEY_FILE"),
+        ({"STRIPE_API_KEY": "a", "STRIPE_API_BASE": "proxy:8080"}, "STRIPE_API_BASE"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name(environment: dict[str, str], variable: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        StripePayments.from_environment(environment)

@@ -1,0 +1,57 @@
+"""Providers are chosen by name, and cost nothing before they are."""
+
+import subprocess
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from order_worker.bootstrap import Providers
+from order_worker.providers import registry
+from order_worker.providers.notification.smtp import SMTPMailer
+from order_worker.providers.registry import Opening
+from order_worker.settings import Settings, SettingsError
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        (Settings(payment_provider="paypal"), "ORDER_WORKER_PAYMENT_PROVIDER must be one of simulated, stripe"),
+        (Settings(mail_provider="pigeon"), "ORDER_WORKER_MAIL_PROVIDER must be one of simulated, smtp"),
+    ],
+)
+async def test_an_unknown_provider_is_refused_with_the_known_ones(settings: Settings, complaint: str) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        await Providers.open(settings, {})
+
+
+async def test_a_chosen_provider_reads_its_own_variables(tmp_path: Path) -> None:
+    settings = Settings(mail_provider="smtp", provider_store=tmp_path / "providers.db")
+    variables = {"SMTP_HOST": "mail.example.com", "SMTP_FROM": "shop@example.com"}
+    providers = await Providers.open(settings, variables)
+    await providers.close()
+    assert isinstance(providers.mailer, SMTPMailer)
+
+
+@pytest.mark.parametrize(("setting", "name"), [("payment_provider", "stripe"), ("mail_provider", "smtp")])
+async def test_a_provider_without_its_variables_is_refused(tmp_path: Path, setting: str, name: str) -> None:
+    settings = Settings(provider_store=tmp_path / "providers.db", **{setting: name})  # type: ignore[arg-type]
+    with pytest.raises(SettingsError, match=name.upper()):
+        await Providers.open(settings, {})
+
+
+async def test_the_store_of_the_simulated_providers_is_opened_once_and_only_if_one_asks(tmp_path: Path) -> None:
+    async with AsyncExitStack() as resources:
+        opening = Opening({}, tmp_path / "providers.db", resources)
+        await registry.FRAUD["simulated"](opening)
+        assert not (tmp_path / "providers.db").exists()
+        await registry.MAIL["simulated"](opening)
+        first = opening.store
+        await registry.PAYMENT["simulated"](opening)
+        assert first is opening.store
+
+
+def test_a_worker_that_does_not_use_stripe_does_not_import_it() -> None:
+    code = "import order_worker.__main__, sys; sys.exit('stripe' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

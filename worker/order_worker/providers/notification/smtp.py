@@ -1,0 +1,158 @@
+"""Mail over SMTP (RFC 5321).
+
+    SMTP_HOST, SMTP_PORT    the server (default port: 587, with tls 465, with none 25)
+    SMTP_SECURITY           starttls (default), tls or none; certificates are checked against SSL_CERT_FILE, if that is
+                            set, or the system's authorities
+    SMTP_USERNAME           empty: no authentication
+    SMTP_PASSWORD           or SMTP_PASSWORD_FILE
+    SMTP_FROM               address of the sender
+
+SMTP has no idempotency keys and cannot say what it took: `was_sent` is always False. The Message-ID follows from the
+key, so that a mail that goes out twice can be told from two mails, and many mail programs show it once.
+"""
+
+import asyncio
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.errors import MessageError
+from email.headerregistry import Address
+from email.message import EmailMessage
+from enum import StrEnum
+from typing import Self
+
+import aiosmtplib
+
+from order_domain.errors import ProviderUnavailable, Undeliverable
+from order_worker.providers.notification.port import Mailer
+from order_worker.providers.secret import Secret
+from order_worker.settings import SettingsError
+
+DEADLINE_SECONDS = 9.0
+"""For the whole conversation: below the 10 s that a step has by default, so that the worker says what was wrong."""
+
+
+class Security(StrEnum):
+    """How the connection is protected."""
+
+    STARTTLS = "starttls"
+    """Refused if the server does not offer it."""
+    TLS = "tls"
+    NONE = "none"
+
+
+DEFAULT_PORT = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
+"""Sources: RFC 6409, RFC 8314, RFC 5321."""
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where mail is handed in."""
+
+    host: str
+    port: int
+    security: Security
+    username: str | None
+    password: Secret | None
+
+
+class SMTPMailer(Mailer):
+    """One connection per mail: a server may close one at any time, and there are few mails per order."""
+
+    def __init__(self, server: Server, sender: Address) -> None:
+        self._server = server
+        self._sender = sender
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Raises SettingsError."""
+        host, sender = environment.get("SMTP_HOST"), environment.get("SMTP_FROM")
+        security = _security(environment.get("SMTP_SECURITY"))
+        port = _port(environment.get("SMTP_PORT"), DEFAULT_PORT[security])
+        username = environment.get("SMTP_USERNAME") or None
+        password = Secret.from_environment(environment, "SMTP_PASSWORD")
+        if not host:
+            raise SettingsError("SMTP_HOST must be set for the mail provider smtp")
+        if (username is None) != (password is None):
+            raise SettingsError("SMTP_USERNAME and SMTP_PASSWORD, or SMTP_PASSWORD_FILE, belong together")
+        if username and security is Security.NONE:
+            raise SettingsError("SMTP_SECURITY=none would send SMTP_PASSWORD in the clear")
+        return cls(Server(host, port, security, username, password), _sender(sender))
+
+    async def send(self, key: str, *, recipient: str, subject: str, body: str) -> None:
+        """Undeliverable where the server refuses the recipient or the mail for good (5xx); everything else that goes
+        wrong may pass, or be put right."""
+        message = self._message(key, recipient, subject, body)
+        server = self._server
+        try:
+            async with asyncio.timeout(DEADLINE_SECONDS):
+                await aiosmtplib.send(
+                    message,
+                    hostname=server.host,
+                    port=server.port,
+                    use_tls=server.security is Security.TLS,
+                    start_tls=server.security is Security.STARTTLS,
+                    username=server.username,
+                    password=None if server.password is None else server.password.read(),
+                )
+        except aiosmtplib.SMTPRecipientsRefused as error:
+            raise _refusal(error.recipients[0]) from error
+        except aiosmtplib.SMTPDataError as error:
+            raise _refusal(error) from error
+        except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
+            raise ProviderUnavailable(f"{server.host}:{server.port} did not take the mail: {error!r}") from error
+
+    async def was_sent(self, key: str) -> bool:  # noqa: ARG002
+        """Nobody can know."""
+        return False
+
+    def _message(self, key: str, recipient: str, subject: str, body: str) -> EmailMessage:
+        message = EmailMessage()
+        message["Message-ID"] = f"<{hashlib.sha256(key.encode()).hexdigest()[:32]}@{self._sender.domain}>"
+        message["Date"] = datetime.now(UTC)
+        message["From"] = self._sender
+        # An order's data must not become a header: the address is parsed, and line breaks of the subject are spaces.
+        message["To"] = _address(recipient)
+        message["Subject"] = " ".join(subject.split())
+        # Asks for no answer of an absent reader. Source: RFC 3834.
+        message["Auto-Submitted"] = "auto-generated"
+        message.set_content(body)
+        return message
+
+
+def _address(text: str) -> Address:
+    try:
+        return Address(addr_spec=text)
+    except (MessageError, ValueError, IndexError) as error:
+        # Not repeated: it is somebody's address.
+        raise Undeliverable("the customer's mail address cannot be used") from error
+
+
+def _refusal(error: aiosmtplib.SMTPResponseException) -> Undeliverable | ProviderUnavailable:
+    # The server's text may repeat the address, and the code says enough.
+    if 500 <= error.code < 600:
+        return Undeliverable(f"the mail server refused the mail with {error.code}")
+    return ProviderUnavailable(f"the mail server answered {error.code}")
+
+
+def _security(value: str | None) -> Security:
+    try:
+        return Security(value or Security.STARTTLS)
+    except ValueError:
+        raise SettingsError(f"SMTP_SECURITY must be one of {', '.join(Security)}, not {value!r}") from None
+
+
+def _port(value: str | None, default: int) -> int:
+    if not value:
+        return default
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise SettingsError(f"SMTP_PORT must be a port, not {value!r}")
+    return int(value)
+
+
+def _sender(value: str | None) -> Address:
+    try:
+        return Address(addr_spec=value or "")
+    except (MessageError, ValueError, IndexError):
+        raise SettingsError(f"SMTP_FROM must be a mail address, not {value!r}") from None

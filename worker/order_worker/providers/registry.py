@@ -1,0 +1,99 @@
+"""Who stands behind each port, by the name that the settings use.
+
+A provider is one file beside its port and one line here. The line makes it from what `Opening` offers; the provider's
+own variables are read in its own file.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TypeVar
+
+from order_worker.providers.fraud.port import FraudCheck
+from order_worker.providers.fraud.simulated import SimulatedFraudCheck
+from order_worker.providers.notification.port import Mailer
+from order_worker.providers.notification.simulated import SimulatedMailer
+from order_worker.providers.notification.smtp import SMTPMailer
+from order_worker.providers.payment.port import PaymentProvider
+from order_worker.providers.payment.simulated import SimulatedPayments
+from order_worker.providers.shipping.port import Carrier
+from order_worker.providers.shipping.simulated import SimulatedCarrier
+from order_worker.providers.shop_data.port import ShopSystem
+from order_worker.providers.shop_data.simulated import SimulatedShopSystem
+from order_worker.providers.store import ProviderStore
+from order_worker.providers.supplier.port import Supplier
+from order_worker.providers.supplier.simulated import SimulatedSupplier
+from order_worker.providers.warehouse.port import Warehouse
+from order_worker.providers.warehouse.simulated import SimulatedWarehouse
+from order_worker.settings import SettingsError
+
+P = TypeVar("P")
+
+
+class Opening:
+    """What a provider is made of."""
+
+    def __init__(self, environment: Mapping[str, str], store_file: Path, resources: AsyncExitStack) -> None:
+        self.environment = environment
+        """The worker's variables."""
+        self.resources = resources
+        """Takes what has to be closed after the last activity."""
+        self.store: ProviderStore | None = None
+        """Of the simulated providers; None unless there is one that remembers."""
+        self._store_file = store_file
+
+    async def open_store(self) -> ProviderStore:
+        """The same for all who ask."""
+        if self.store is None:
+            self.store = await ProviderStore.open(self._store_file)
+            self.resources.push_async_callback(self.store.close)
+        return self.store
+
+
+Factory = Callable[[Opening], Awaitable[P]]
+"""Raises SettingsError where a variable of the provider cannot be used."""
+
+
+def _remembering(kind: Callable[[ProviderStore], P]) -> Factory[P]:
+    async def make(opening: Opening) -> P:
+        return kind(await opening.open_store())
+
+    return make
+
+
+def _alone(kind: Callable[[], P]) -> Factory[P]:
+    async def make(_: Opening) -> P:
+        return kind()
+
+    return make
+
+
+async def _stripe(opening: Opening) -> PaymentProvider:
+    # Imported for those who use it: the library costs every worker 0.13 s of its start and 14 MiB.
+    from order_worker.providers.payment.stripe_payments import StripePayments  # noqa: PLC0415
+
+    payments = StripePayments.from_environment(opening.environment)
+    opening.resources.push_async_callback(payments.close)
+    return payments
+
+
+async def _smtp(opening: Opening) -> Mailer:
+    return SMTPMailer.from_environment(opening.environment)
+
+
+SIMULATED = "simulated"
+
+PAYMENT: Mapping[str, Factory[PaymentProvider]] = {SIMULATED: _remembering(SimulatedPayments), "stripe": _stripe}
+MAIL: Mapping[str, Factory[Mailer]] = {SIMULATED: _remembering(SimulatedMailer), "smtp": _smtp}
+FRAUD: Mapping[str, Factory[FraudCheck]] = {SIMULATED: _alone(SimulatedFraudCheck)}
+SHOP: Mapping[str, Factory[ShopSystem]] = {SIMULATED: _alone(SimulatedShopSystem)}
+WAREHOUSE: Mapping[str, Factory[Warehouse]] = {SIMULATED: _remembering(SimulatedWarehouse)}
+CARRIER: Mapping[str, Factory[Carrier]] = {SIMULATED: _remembering(SimulatedCarrier)}
+SUPPLIER: Mapping[str, Factory[Supplier]] = {SIMULATED: _remembering(SimulatedSupplier)}
+
+
+def choose(port: Mapping[str, Factory[P]], variable: str, name: str) -> Factory[P]:
+    """Raises SettingsError, naming the variable and the known providers."""
+    if name not in port:
+        raise SettingsError(f"{variable} must be one of {', '.join(sorted(port))}, not {name!r}")
+    return port[name]
