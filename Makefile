@@ -7,8 +7,9 @@ DEVSTACK := $(BIN)/python -m order_devstack
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status clean demo test test-unit test-replay test-contract test-workflow \
-	test-integration bench bench-at-rest bench-ledger check fmt lint types imports generate check-generated lock
+.PHONY: help setup up down status clean demo scenario test test-unit test-replay test-contract test-stateful \
+	test-workflow test-integration bench bench-at-rest bench-ledger contrast check fmt lint types imports \
+	generate check-generated lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -16,6 +17,9 @@ help: ## List the commands.
 ##@ Run
 demo: setup ## Real orders on a real stack, each to its end: needs Go and, the first time, a quarter of an hour. KEEP=1 leaves the stack up.
 	@$(BIN)/python -m order_devstack demo $(if $(KEEP),--keep)
+
+scenario: setup ## List the demonstrations of the reference systems. NAME=name plays one on the running stack.
+	@$(DEVSTACK) scenario $(NAME)
 
 up: setup ## Start the whole stack in the background; a second time, start what has died.
 	@$(DEVSTACK) up
@@ -44,6 +48,9 @@ test-contract: setup ## Ledger, providers, charts, generated files: what both si
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest tests/contract
 
+test-stateful: setup ## A hundred thousand random steps against the ledger's invariants. Five minutes.
+	@$(BIN)/pytest tests/stateful
+
 test-workflow: setup ## The workflow on a real Temporal server, the outside world scripted. A minute.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest tests/workflow
@@ -60,6 +67,9 @@ bench-at-rest: setup ## What ten thousand finished orders cost an idle operator.
 
 bench-ledger: setup ## What the ledger's transactions cost on SQLite and PostgreSQL. ORDERS=n. Half a minute.
 	@$(BIN)/python benchmarks/ledger.py $(if $(ORDERS),--orders $(ORDERS))
+
+contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.
+	@$(BIN)/python benchmarks/without_durable_execution.py $(if $(ORDERS),--orders $(ORDERS))
 
 ##@ Develop
 setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.

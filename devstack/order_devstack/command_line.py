@@ -5,9 +5,10 @@ import os
 import sys
 from pathlib import Path
 
-from order_devstack import demo, servers
+from order_devstack import demo, scenario_player, servers
 from order_devstack.errors import DevstackError
 from order_devstack.processes import State
+from order_devstack.scenarios import SCENARIOS
 from order_devstack.stack import PROCESSES, Stack
 
 _DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".devstack"
@@ -76,11 +77,29 @@ def _parser() -> argparse.ArgumentParser:
     )
     play.add_argument("--keep", action="store_true", help="leave the stack running afterwards")
     play.set_defaults(run=_demo)
+    scenario = commands.add_parser(
+        "scenario",
+        help="one demonstration of a reference system; without a name, list them",
+        description="Plays one scenario in a namespace of its own on the running stack, which it starts where it does "
+        "not run and leaves running: applies its manifest, does what a person would do, shows how the orders move and "
+        "says how to see more. Exit code 0 only if everything ended as it should. Scenarios that kill or break the "
+        "worker leave it running as it was.",
+    )
+    scenario.add_argument("name", nargs="?", help="one of those that are listed without it")
+    scenario.set_defaults(run=_scenario)
     return parser
 
 
 def _demo(options: argparse.Namespace) -> int:
     return 0 if demo.play(Stack(options.dir), keep=options.keep) else 1
+
+
+def _scenario(options: argparse.Namespace) -> int:
+    if options.name is None:
+        for each in SCENARIOS.values():
+            print(f"{each.name:25}{each.system}  {each.story}")
+        return 0
+    return 0 if scenario_player.show(Stack(options.dir), scenario_player.find(options.name)) else 1
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -153,6 +153,7 @@ def _worker(
         "ORDER_WORKER_PROVIDER_STORE": str(data / "providers.db"),
         "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports[f'{name}-metrics']}",
         "ORDER_WORKER_HEALTH_ADDRESS": f"{HOST}:{ports[f'{name}-health']}",
+        "ORDER_WORKER_SIMULATION": "allowed",
         **own,
         **extra,
     }

@@ -184,10 +184,18 @@ def _is_dead(process: psutil.Process) -> bool:
 
 
 def _terminate(process: psutil.Process, within_seconds: float) -> None:
-    with suppress(psutil.NoSuchProcess):
-        process.terminate()
-        try:
-            process.wait(within_seconds)
-        except psutil.TimeoutExpired:
-            process.kill()
-            process.wait(within_seconds)
+    for stop in (process.terminate, process.kill):
+        with suppress(psutil.NoSuchProcess):
+            stop()
+        if _dies(process, within_seconds):
+            return
+
+
+def _dies(process: psutil.Process, within_seconds: float) -> bool:
+    # Not psutil's own wait: to it, a zombie whose parent is somebody else lives on.
+    deadline = time.monotonic() + within_seconds
+    while not _is_dead(process):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True

@@ -83,6 +83,21 @@ class Stack:
         self._thread_lock = threading.RLock()
         self._locked = False
 
+    def with_environment(self, environment: Mapping[str, Mapping[str, str]]) -> "Stack":
+        """The same stack; what is started through the object returned gets further variables (process -> name ->
+        value)."""
+        names = {*self._environment, *environment}
+        merged = {name: {**self._environment.get(name, {}), **environment.get(name, {})} for name in names}
+        return Stack(
+            self.root,
+            users=self._users,
+            audit=self._audit,
+            ui=self._ui,
+            chart_values=self._chart_values,
+            environment=merged,
+            say=self._say,
+        )
+
     # What it is
 
     @property

@@ -50,6 +50,25 @@ def test_a_killed_process_has_died(process: DetachedProcess) -> None:
     assert process.state() is State.DIED
 
 
+def test_a_process_whose_parent_does_not_reap_it_counts_as_stopped(tmp_path: Path) -> None:
+    spawn = (
+        "import sys, time; from order_devstack.processes import DetachedProcess, Service; "
+        "from pathlib import Path; process = DetachedProcess(Path(sys.argv[1]), 'server'); "
+        "command = [sys.executable, '-c', 'import time; time.sleep(600)']; "
+        "process.spawn(Service(command=command, environment={}, ports=[], answers=lambda: True)); "
+        "print(flush=True); time.sleep(600)"
+    )
+    with subprocess.Popen([sys.executable, "-c", spawn, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        parent.stdout.readline()
+        process = DetachedProcess(tmp_path, "server")
+        try:
+            assert process.stop(within_seconds=20)
+            assert process.state() is State.STOPPED
+        finally:
+            parent.kill()
+
+
 def test_a_stopped_process_leaves_no_pid_file(process: DetachedProcess) -> None:
     process.spawn(a_service())
 

@@ -1,0 +1,144 @@
+"""Orders while they move: read from the cluster, shown to a person, held against how they should end."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from order_devstack.stack import Stack
+
+ORDERS = "orders.order-platform.dev"
+POLL_SECONDS = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """What must become of an order."""
+
+    story: str
+    """What this order shows, in a few words."""
+    phase: str
+    captured: int = 0
+    refunded: int = 0
+    """Minor units that the payment provider must have taken and given back."""
+    attempts: Mapping[str, int] = field(default_factory=dict)
+    """How often steps must have been tried, by name."""
+    line1: str | None = None
+    """Of the address in force; None where it does not matter."""
+
+    def problems(self, order: Mapping[str, Any]) -> list[str]:
+        """Every way in which `order` has ended otherwise, as a sentence."""
+        name, status = order["metadata"]["name"], status_of(order)
+        payment = status.get("payment", {})
+        wanted: dict[str, Any] = {"phase": self.phase, "captured": self.captured, "refunded": self.refunded}
+        found: dict[str, Any] = {
+            "phase": status.get("phase"),
+            "captured": payment.get("capturedMinor", 0),
+            "refunded": payment.get("refundedMinor", 0),
+        }
+        tried = {step["name"]: step.get("attempts", 0) for step in status.get("steps", [])}
+        for step, attempts in self.attempts.items():
+            wanted[f"attempts of {step}"], found[f"attempts of {step}"] = attempts, tried.get(step, 0)
+        if self.line1 is not None:
+            wanted["address"], found["address"] = self.line1, status.get("shippingAddress", {}).get("line1")
+        problems = [
+            f"{name}: {what} should be {value} but is {found[what]}"
+            for what, value in wanted.items()
+            if found[what] != value
+        ]
+        if self.phase != "Completed" and has_condition(order, "Reserved"):
+            problems.append(f"{name}: its stock is still reserved")
+        return problems
+
+
+def read(stack: Stack, namespace: str) -> dict[str, Any]:
+    """All orders of the namespace, by name."""
+    listed = json.loads(stack.kubectl("get", ORDERS, "--namespace", namespace, "--output=json"))
+    return {item["metadata"]["name"]: item for item in listed["items"]}
+
+
+def status_of(order: Mapping[str, Any]) -> dict[str, Any]:
+    """Its status; empty until the operator has seen it."""
+    status: dict[str, Any] = order.get("status") or {}
+    return status
+
+
+def has_condition(order: Mapping[str, Any], kind: str) -> bool:
+    """Whether the condition is True."""
+    conditions = status_of(order).get("conditions", [])
+    return any(item["type"] == kind and item["status"] == "True" for item in conditions)
+
+
+def is_finished(order: Mapping[str, Any]) -> bool:
+    """Whether nothing more will happen to it."""
+    return has_condition(order, "Finished")
+
+
+def new_namespace(stack: Stack, prefix: str) -> str:
+    """Create `<prefix>-<n>` with the first number that is free; returns its name."""
+    taken = set(stack.kubectl("get", "namespaces", "--output=name").split())
+    number = next(number for number in range(1, len(taken) + 2) if f"namespace/{prefix}-{number}" not in taken)
+    stack.kubectl("create", "namespace", f"{prefix}-{number}")
+    return f"{prefix}-{number}"
+
+
+class Screen:
+    """Shows orders: a table where a terminal can redraw it, else a line for every change."""
+
+    def __init__(self, console: Console, endings: Mapping[str, Ending]) -> None:
+        self.console = console
+        self._endings = endings
+        self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._shown: dict[str, str] = {}
+
+    def __enter__(self) -> Self:
+        if self._live is not None:
+            self._live.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._live is not None:
+            self._live.stop()
+
+    def say(self, text: str) -> None:
+        """What happens, or the command that makes it happen; it stays above the table."""
+        self.console.print(text, soft_wrap=True, markup=False)
+
+    def show(self, orders: Mapping[str, Any]) -> None:
+        """The orders as they are now."""
+        if self._live is not None:
+            self._live.update(self._table(orders), refresh=True)
+            return
+        for name, order in orders.items():
+            line = f"{_phase(order):12} {status_of(order).get('orderStatus', '-')}"
+            if self._shown.get(name) != line:
+                self.say(f"  {name:14} {line}")
+            self._shown[name] = line
+
+    def _table(self, orders: Mapping[str, Any]) -> Table:
+        table = Table("order", "what it shows", "phase", "status", "progress", "total", box=None, pad_edge=False)
+        for name, ending in self._endings.items():
+            order = orders.get(name, {})
+            status = status_of(order)
+            done = int(status.get("progress", 0))
+            colour = "default" if not is_finished(order) else "green" if status["phase"] == ending.phase else "red"
+            table.add_row(
+                name,
+                ending.story,
+                f"[{colour}]{_phase(order)}[/{colour}]",
+                status.get("orderStatus", "-"),
+                f"{'█' * (done // 10):10} {done:3} %",
+                status.get("total", ""),
+            )
+        return table
+
+
+def _phase(order: Mapping[str, Any]) -> str:
+    phase = status_of(order).get("phase", "-")
+    stalled = has_condition(order, "Stalled") and not is_finished(order)
+    return f"{phase}, stalled" if stalled else phase
