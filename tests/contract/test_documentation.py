@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,13 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
     named = set(re.findall(r"\btest_\w+\.py::test_\w+", (ROOT / document).read_text()))
 
     assert named - tests == set()
+
+
+def test_no_two_files_of_tests_have_one_name() -> None:
+    """docs/features.md names tests by their file alone, and pytest cannot collect two of one name."""
+    names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
+
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @documents

@@ -302,9 +302,11 @@ def test_the_books_are_right_after_all_of_them(cluster: Cluster) -> None:
 def test_killed_worker_repeats_no_step(played: Play, platform: Stack, cluster: Cluster) -> None:
     outcome = played("killed-worker")
 
+    # Of the attempts before the kill the log may miss some: those of the last half second.
     tried = attempts(platform, uid_of(outcome))
     assert set(tried.values()) == {1}
-    assert {"receive_order", "check_fraud", "reserve_stock", "charge_payment", "ship_line"} <= set(tried)
+    assert {"reserve_stock", "charge_payment", "ship_line"} <= set(tried)
+    assert set(Counter(audited(platform, uid_of(outcome))).values()) == {1}
     assert provider_log(platform, uid_of(outcome)) == {"captured": 1, "dispatched": 1}
     assert pieces(platform, uid_of(outcome)) == {"committed": 13}
     assert_books_are_right(cluster)
