@@ -108,6 +108,7 @@ def test_only_those_who_wait_for_an_address_have_a_window_for_it(scenario: Scena
         (
             "enrichment",
             {
+                StepName.ENRICH: StepFaults(error_percent=10),
                 StepName.RESERVE_STOCK: StepFaults(error_percent=10),
                 StepName.CHARGE_PAYMENT: StepFaults(error_percent=20),
                 StepName.UPDATE_ORDER_STATUS: StepFaults(error_percent=5),
