@@ -1,6 +1,7 @@
 """The ledger's record of orders, fraud verdicts, parcels and mails."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from shop import Buyer, Shop
@@ -11,6 +12,7 @@ from order_domain.errors import (
     LedgerUnavailable,
     OperationCancelled,
     OperationConflict,
+    ProviderUnavailable,
     Undeliverable,
 )
 from order_worker.ledger import tables
@@ -106,6 +108,31 @@ async def test_a_parcel_is_not_shipped_after_it_was_called_back(shop: Shop) -> N
     await shop.shipping.cancel(buyer.cancel_shipment())
     with pytest.raises(OperationCancelled):
         await shop.shipping.ship(buyer.ship())
+
+
+async def test_a_parcel_that_was_called_back_before_its_dispatch_was_recorded_is_recorded_as_dispatched(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = await shop.buyer()
+    carrier = shop.providers.carrier
+    dispatch = carrier.dispatch
+
+    async def unanswered(*key: Any, **parcel: Any) -> None:
+        await dispatch(*key, **parcel)
+        raise ProviderUnavailable("no answer")
+
+    with monkeypatch.context() as answers_get_lost:
+        answers_get_lost.setattr(carrier, "dispatch", unanswered)
+        with pytest.raises(ProviderUnavailable):
+            await shop.shipping.ship(buyer.ship())
+    await carrier.cancel("uid-1/ship/1")  # by an undo that has not reported yet, while the dispatch is tried again
+    with pytest.raises(OperationCancelled):
+        await shop.shipping.ship(buyer.ship())
+
+    await shop.shipping.cancel(buyer.cancel_shipment())
+
+    states = {row["operation_id"]: row["state"] for row in await shop.rows(tables.operations)}
+    assert (states["uid-1/ship/1"], states["uid-1/ship/1/cancel"]) == ("done", "done")
 
 
 async def test_notifying_twice_sends_one_mail(shop: Shop) -> None:

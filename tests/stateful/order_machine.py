@@ -118,6 +118,18 @@ class OrderMachine(RuleBasedStateMachine):
         if lost and call.in_flight:
             self.world.time_out(call)
 
+    @precondition(lambda self: self.world.outside_calls)
+    @rule(pick=PICK, boundaries=BOUNDARIES)
+    def cancel_with_a_call_lost(self, pick: int, boundaries: int) -> None:
+        """The hardest for the undoing: what is being undone may still happen."""
+        call = _pick(self.world.outside_calls, pick)
+        (run,) = [run for run in self.world.runs if call in run.calls]
+        self.world.stall(call, boundaries)
+        if call.in_flight:
+            self.world.time_out(call)
+        self.world.cancel(run)
+        self.world.go_on(run, len(run.calls), outside=True)
+
     @precondition(lambda self: self.world.in_flight)
     @rule(pick=PICK)
     def time_out(self, pick: int) -> None:
@@ -199,7 +211,7 @@ class OrderMachine(RuleBasedStateMachine):
 
     def endangered(self, pick: int) -> Call:
         """Most faults are for what goes to a provider, as far as there is any: money and parcels."""
-        outside = [call for call in self.world.calls if call.goes_outside]
+        outside = self.world.outside_calls
         return _pick(outside if outside and pick % 4 else self.world.calls, pick // 4)
 
     def furthest(self) -> list[Run]:

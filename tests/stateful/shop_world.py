@@ -102,6 +102,11 @@ class World:
         return [call for run in self.runs for call in run.calls]
 
     @property
+    def outside_calls(self) -> list[Call]:
+        """Those that money or parcels hang on."""
+        return [call for call in self.calls if call.goes_outside]
+
+    @property
     def in_flight(self) -> list[Call]:
         """Those with an attempt that has begun and not ended."""
         return [call for call in self.calls if call.in_flight is not None]

@@ -1,5 +1,7 @@
 """An order for more than there is, where the class lets it wait."""
 
+import asyncio
+
 import pytest
 from builders import a_line, a_policy, an_order_spec
 from fake_activities import INITIAL_STOCK, World
@@ -8,7 +10,7 @@ from storefront import PlacedOrder, Storefront, eventually
 from order_domain.errors import LedgerUnavailable
 from order_domain.policy import OrderClassSpec
 from order_domain.status import OrderStatus
-from order_workflows import contract
+from order_workflows import contract, timing
 from order_workflows.contract import CancelRequest, LinesChange
 
 TOO_MANY = [a_line(quantity=INITIAL_STOCK + 1, unit_price_minor=1)]
@@ -45,7 +47,8 @@ async def test_pieces_that_come_in_while_the_order_is_being_refused_are_not_miss
 
     await order.handle.signal(contract.SIGNAL_STOCK_ARRIVED)
 
-    await eventually(lambda: tried(world, 4), "its repetition, and another attempt for the second news")
+    async with asyncio.timeout(timing.FIRST_LOOK.total_seconds()):  # later it looks again by itself
+        await eventually(lambda: tried(world, 4), "its repetition, and another attempt for the second news")
 
 
 async def tried(world: World, times: int) -> bool:

@@ -222,8 +222,9 @@ async def carry_out(
     try:
         found = None if known is None else await find()
         answer = await call() if found is None else found
-    except OperationConflict:
-        # The provider knows the key with other parameters, so something may have happened: the intent stays open.
+    except (OperationConflict, OperationCancelled):
+        # The intent stays open. In the first case the provider knows the key with other parameters, so that something
+        # may have happened; in the second an undo is under way, which learns whether there was something to reverse.
         raise
     except PermanentError as refusal:
         answer = refusal
