@@ -34,7 +34,7 @@ clean: setup ## Stop the stack and delete its data.
 	@$(DEVSTACK) clean
 
 ##@ Test
-test: setup ## Every level, on real servers.
+test: setup ## Every level, on real servers. Half an hour.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest
 
