@@ -76,8 +76,13 @@ class Column:
         return {"name": self.name, "type": self.type, "jsonPath": self.path} | ({"priority": 1} if self.wide else {})
 
 
-def _fixed(field: str, *, optional: bool = False) -> Rule:
-    message = f"{field} is fixed once the order exists: cancel or delete this order and create another"
+def _fixed(
+    field: str,
+    once: str = "once the order exists: cancel or delete this order and create another",
+    *,
+    optional: bool = False,
+) -> Rule:
+    message = f"{field} is fixed {once}"
     if optional:
         # Added and removed counts as changed too, which a rule on the field itself would not see.
         same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
@@ -265,14 +270,11 @@ ORDER_CLASS_RULES = (
 )
 
 
-def _fixed_of_item(field: str) -> Rule:
-    message = f"{field} is fixed once the item exists: delete this item, or create another StockItem"
-    return Rule(at=f"spec.{field}", rule="self == oldSelf", message=message, reason="FieldValueForbidden")
-
+_ONCE_THE_ITEM_EXISTS = "once the item exists: delete this item, or create another StockItem"
 
 STOCK_ITEM_RULES = (
-    _fixed_of_item("sku"),
-    _fixed_of_item("initialOnHand"),
+    _fixed("sku", _ONCE_THE_ITEM_EXISTS),
+    _fixed("initialOnHand", _ONCE_THE_ITEM_EXISTS),
     Rule(
         at="spec",
         rule="self.target >= self.minimum",

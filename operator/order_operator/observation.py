@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
@@ -25,6 +25,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
+from order_domain.stock_item import StockSnapshot
 from order_operator import metrics
 from order_operator.temporal_connection import TASK_PROBLEMS, TemporalConnection
 from order_workflows.contract import (
@@ -52,6 +53,8 @@ RPC_TIMEOUT = timedelta(seconds=10)
 MAX_BACKOFF_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
+
+S = TypeVar("S", OrderSnapshot, StockSnapshot)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,7 +235,7 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
     values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED))
     snapshot = None
     if MEMO_SNAPSHOT in values:
-        snapshot = _snapshot(values[MEMO_SNAPSHOT])
+        snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
         if snapshot is None:
             logger.warning("a newer worker's snapshot, left alone: %s", row.execution.workflow_id)
     return Observation(
@@ -275,12 +278,13 @@ def _task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
     return tuple(map(str, problems)) if isinstance(problems, list) else (str(problems),) if problems else ()
 
 
-def _snapshot(memo: object) -> OrderSnapshot | None:
+def readable(memo: object, model: type[S], newest: int) -> S | None:
+    """What a workflow has published; None in a format that is not known, such as one above version `newest`."""
     try:
-        snapshot = OrderSnapshot.model_validate(memo)
+        snapshot = model.model_validate(memo)
     except ValidationError:
         return None
-    return snapshot if snapshot.version <= SNAPSHOT_VERSION else None
+    return snapshot if snapshot.version <= newest else None
 
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:

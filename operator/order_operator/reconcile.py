@@ -135,7 +135,7 @@ class Reconciler:
                     self.queue.add(uid)
             elif observation is None or not observation.running:
                 self._forget(uid)
-            elif not observation.orphaned and self._watches(observation.key.namespace):
+            elif not observation.orphaned and self._settings.watches(observation.key.namespace):
                 self._background.spawn(self._cancel_if_orphan(uid, observation))
         return [item for item in listed.values() if self._is_behind(item)]
 
@@ -167,9 +167,6 @@ class Reconciler:
         tracked.observation = observation
         if tracked.resource is not None:
             self.queue.add(observation.key.uid)
-
-    def _watches(self, namespace: str) -> bool:
-        return not self._settings.namespaces or namespace in self._settings.namespaces
 
     async def _reconcile(self, uid: str) -> float | None:
         tracked = self._tracked.get(uid)

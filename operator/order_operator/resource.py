@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.api_names import FINALIZER, ORDER_KIND, ORDERS
 from order_operator.field_errors import field_errors
+
+M = TypeVar("M", bound=BaseModel)
 
 
 class InvalidSpec(Exception):
@@ -54,6 +56,12 @@ class Resource:
         """`namespace/name`, for log lines."""
         return f"{self.namespace}/{self.name}"
 
+    def _parse(self, model: type[M]) -> M:
+        try:
+            return model.model_validate(self.spec)
+        except ValidationError as invalid:
+            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
+
     def with_version(self, body: Mapping[str, Any]) -> Self:
         """This resource as the API server answered after one of our own writes."""
         metadata = body["metadata"]
@@ -96,10 +104,7 @@ class OrderResource(Resource):
 
     def parse_spec(self) -> OrderSpec:
         """Raises InvalidSpec."""
-        try:
-            return OrderSpec.model_validate(self.spec)
-        except ValidationError as invalid:
-            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
+        return self._parse(OrderSpec)
 
 
 _PHASES = frozenset(Phase)

@@ -43,6 +43,10 @@ class Settings:
     """ORDER_OPERATOR_IDENTITY: name of this process in the Lease, such as the pod's name; a process that comes back
     under the name of a dead leader leads at once. Default: host name and process id."""
 
+    def watches(self, namespace: str) -> bool:
+        """Whether resources of this namespace are this operator's."""
+        return not self.namespaces or namespace in self.namespaces
+
     @classmethod
     def from_environment(cls, environment: Mapping[str, str], pid: int) -> "Settings":
         """Raises SettingsError naming the variable."""

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass
 
-from pydantic import ValidationError
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockItemSpec, StockSnapshot
 from order_operator.api_names import STOCK_ITEM_KIND, STOCK_ITEMS
-from order_operator.field_errors import field_errors
-from order_operator.observation import Run, memo_values, run_fields
-from order_operator.resource import InvalidSpec, Resource
+from order_operator.observation import Run, memo_values, readable, run_fields
+from order_operator.resource import Resource
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
@@ -32,10 +30,7 @@ class StockItemResource(Resource):
 
     def parse_spec(self) -> StockItemSpec:
         """Raises InvalidSpec."""
-        try:
-            return StockItemSpec.model_validate(self.spec)
-        except ValidationError as invalid:
-            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
+        return self._parse(StockItemSpec)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +63,7 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
         return None
     memo = await memo_values(client, row, (MEMO_STOCK_SNAPSHOT, MEMO_UID, MEMO_ITEM))
     published = MEMO_STOCK_SNAPSHOT in memo
-    snapshot = _snapshot(memo[MEMO_STOCK_SNAPSHOT]) if published else None
+    snapshot = readable(memo[MEMO_STOCK_SNAPSHOT], StockSnapshot, STOCK_SNAPSHOT_VERSION) if published else None
     return StockRun(
         sku=sku,
         owner=memo.get(MEMO_UID),
@@ -77,11 +72,3 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
         unreadable=published and snapshot is None,
         **run_fields(row),
     )
-
-
-def _snapshot(memo: object) -> StockSnapshot | None:
-    try:
-        snapshot = StockSnapshot.model_validate(memo)
-    except ValidationError:
-        return None
-    return snapshot if snapshot.version <= STOCK_SNAPSHOT_VERSION else None

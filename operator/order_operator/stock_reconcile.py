@@ -124,7 +124,7 @@ class StockReconciler:
                 self._gone(uid)
         for run in self._runs.values():
             orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
-            watched = not self._settings.namespaces or run.item.partition("/")[0] in self._settings.namespaces
+            watched = self._settings.watches(run.item.partition("/")[0])
             if run.running and orphan and watched and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))
         return [item for item in listed.values() if self._is_behind(item)]
