@@ -179,6 +179,12 @@ async def test_an_attempt_slower_than_its_time_is_given_up_and_tried_again(site:
 
         assert (await failure(order)).type == "TimeoutError"
 
+        async def let_go() -> bool:
+            return len(site.attempts.of(name)) == 2
+
+        # Before the worker stops, which would end them too.
+        await eventually(let_go, "the end of both attempts")
+
     assert [number for number, _ in sorted(site.attempts.of(name))] == [1, 2]
     assert site.world.count(name) == 0
     assert site.world.untouched

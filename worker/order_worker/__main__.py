@@ -13,7 +13,7 @@ from functools import partial
 from temporalio.worker import Worker
 
 from order_domain.errors import LedgerUnavailable, TransientError
-from order_worker import bootstrap, logs, metrics
+from order_worker import bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
 from order_worker.ledger import attempt_log, audit, schema, stock
 from order_worker.ledger.database import Ledger, connect
@@ -207,8 +207,9 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
         await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not running.done():
             LOG.info("stopping, activities may go on for %s", settings.graceful_shutdown)
-            await worker.shutdown()
-        await running
+            await shutdown.stop(worker, running, settings.graceful_shutdown)
+        else:
+            await running
     finally:
         stopping.cancel()
         if health:

@@ -6,6 +6,7 @@ fares the same wherever and however often it runs.
 
 import asyncio
 import hashlib
+import math
 from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any
@@ -29,6 +30,9 @@ from order_workflows.simulation import HEADER, SimulatedFaults, workflow_interce
 
 HEARTBEAT_SECONDS = 5.0
 """A third of the shortest heartbeat timeout, that of packing."""
+
+GIVEN_UP_SECONDS = 1.0
+"""How long after an attempt's time its slowness ends: late enough that Temporal has seen the time run out."""
 
 ERRORS: dict[FaultType, type[OrderError]] = {kind: getattr(errors, kind) for kind in FaultType}
 
@@ -107,10 +111,13 @@ async def _strike(asked: SimulatedFaults, arguments: Sequence[Any]) -> None:
 async def _wait(seconds: float) -> None:
     """Heartbeats, with which a cancellation of a remote activity comes back. Repeats what an earlier attempt recorded,
     since a later one goes on from there. Raises ProviderUnavailable when the worker stops, which otherwise waits for
-    a local activity however long it takes."""
+    a local activity however long it takes, and when Temporal has given the attempt up, which otherwise keeps one of the
+    worker's slots for a result that nobody takes."""
     info = activity.info()
     clock = asyncio.get_running_loop().time
-    end = clock() + seconds
+    timeout = info.start_to_close_timeout
+    patience = math.inf if timeout is None else timeout.total_seconds() + GIVEN_UP_SECONDS
+    end = clock() + min(seconds, patience)
     while (left := end - clock()) > 0:
         if not info.is_local:
             activity.heartbeat(*info.heartbeat_details)
@@ -118,3 +125,5 @@ async def _wait(seconds: float) -> None:
             async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
                 await activity.wait_for_worker_shutdown()
             raise ProviderUnavailable("simulated slowness cut short: the worker stops")
+    if patience < seconds:
+        raise ProviderUnavailable("simulated slowness cut short: the attempt's time is over")
