@@ -6,6 +6,7 @@ activity's attempt, so that repeating a call repeats nothing in the world.
 
 from abc import ABC, abstractmethod
 from datetime import datetime
+from typing import Self
 
 from temporalio import activity
 
@@ -22,6 +23,11 @@ class Effect(Value):
     order: ResourceIdentity
     operation_id: str
     """Also the provider's idempotency key. Same id with other parameters raises OperationConflict."""
+
+    @classmethod
+    def among(cls, *arguments: object) -> Self | None:
+        """The one among an activity's arguments; None for an activity that asks without changing anything."""
+        return next((argument for argument in arguments if isinstance(argument, cls)), None)
 
 
 class Outcome(Value):

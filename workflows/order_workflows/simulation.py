@@ -73,18 +73,21 @@ class _Calls(WorkflowOutboundInterceptor):
     def __init__(self, outbound: WorkflowOutboundInterceptor, bug: StepName | None) -> None:
         super().__init__(outbound)
         self._bug = bug
-        self._simulation = Simulation()
+        self._simulation: Simulation | None = None
         self._order_uid = ""
         self._class_name: str | None = None
 
     def simulate_for(self, argument: object) -> None:
         """By what the workflow starts with; of other workflows than those of orders and shipments nothing is known."""
         if isinstance(argument, OrderInput):
-            self._simulation = argument.policy.simulation
+            asked = argument.policy.simulation
             self._order_uid, self._class_name = argument.identity.uid, argument.class_name
         elif isinstance(argument, ShipmentInput):
-            self._simulation = argument.simulation
+            asked = argument.simulation
             self._order_uid = argument.order.uid
+        else:
+            return
+        self._simulation = asked if asked.active else None
 
     def start_activity(self, input: StartActivityInput) -> workflow.ActivityHandle[Any]:  # noqa: A002
         self._prepare(input)
@@ -101,7 +104,7 @@ class _Calls(WorkflowOutboundInterceptor):
         if step is self._bug:
             # No FailureError: it fails the workflow task, which is tried until a worker without the bug comes.
             raise RuntimeError(f"simulated bug in the step {step}")
-        if self._simulation.active:
+        if self._simulation is not None:
             faults = SimulatedFaults(
                 order_uid=self._order_uid,
                 class_name=self._class_name,

@@ -86,7 +86,7 @@ class AttemptLog(Interceptor):
         seconds: float,
     ) -> None:
         """Note one attempt; never waits. Of `arguments` only the names of order and operation are kept."""
-        effect = next((argument for argument in arguments if isinstance(argument, Effect)), None)
+        effect = Effect.among(*arguments)
         run = parse_workflow_id(info.workflow_id or "")
         self._rows.append(
             {

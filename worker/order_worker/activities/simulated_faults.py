@@ -96,7 +96,7 @@ class _Failing(ActivityInboundInterceptor):
 
 async def _strike(asked: SimulatedFaults, arguments: Sequence[Any]) -> None:
     faults, info = asked.faults, activity.info()
-    effect = next((argument for argument in arguments if isinstance(argument, Effect)), None)
+    effect = Effect.among(*arguments)
     # The operation tells the lines of an order apart; questions without an effect are told apart by their name.
     subject = effect.operation_id if effect else info.activity_type
     attempt = (asked.seed, asked.order_uid, asked.step, subject, info.attempt)

@@ -53,7 +53,7 @@ class _Call(NamedTuple):
 
     @classmethod
     def of(cls, info: activity.Info, arguments: Sequence[Any]) -> "_Call":
-        effect = next((argument for argument in arguments if isinstance(argument, Effect)), None)
+        effect = Effect.among(*arguments)
         return cls(info.workflow_run_id or "", info.activity_type, effect.operation_id if effect else "")
 
 
