@@ -39,6 +39,10 @@ ORPHANS_CANCELLED = Counter(
     "orders_orphans_cancelled",
     "Running workflows cancelled because their Order, gone without deletionPolicy Orphan, or their StockItem is gone.",
 )
+TAKEN_OVER = Counter(
+    "orders_taken_over",
+    "Workflows that somebody terminated, or that timed out, and whose next run undoes what they had done.",
+)
 EXPIRED = Counter(
     "orders_operator_orders_expired",
     "Finished Orders deleted, by reason: ttl (their time had come), history_limit (too many of their class).",

@@ -32,6 +32,7 @@ from order_operator.reflection import reflect
 from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
 from order_operator.submission import ensure_started, order_input
+from order_operator.takeover import is_abandoned, take_over
 from order_operator.temporal_connection import TemporalConnection
 from order_operator.tracking import Finished, Tracked, fingerprint
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
@@ -133,6 +134,8 @@ class Reconciler:
                 if int(known.resource_version) <= version:
                     tracked.gone = True
                     self.queue.add(uid)
+            elif is_abandoned(observation) and self._settings.watches(observation.key.namespace):
+                self._background.spawn(self._take_over_orphan(tracked, observation))
             elif observation is None or not observation.running:
                 self._forget(uid)
             elif not observation.orphaned and self._settings.watches(observation.key.namespace):
@@ -165,6 +168,7 @@ class Reconciler:
                 return
             tracked.settled, tracked.doubted = None, True
         tracked.observation = observation
+        tracked.doubted = tracked.doubted or is_abandoned(observation)
         if tracked.resource is not None:
             self.queue.add(observation.key.uid)
 
@@ -235,8 +239,14 @@ class Reconciler:
         return Edits(problem, refusals, self.amender.pending_seconds(uid))
 
     async def _ask(self, order: OrderResource) -> Observation | None:
+        """What is the case now, not when the scanner looked."""
         key = RunKey(order.namespace, order.name, order.uid)
-        return await describe(self._connection.client, key, workflow_id(*key))
+        observation = await describe(self._connection.client, key, workflow_id(*key))
+        return await self._undone(observation) if observation else None
+
+    async def _undone(self, observation: Observation) -> Observation:
+        """A workflow that was stopped in the middle has a next run, which undoes."""
+        return await take_over(self._connection.client, observation) if is_abandoned(observation) else observation
 
     async def _submit(self, tracked: Tracked, order: OrderResource) -> Problem | None:
         """Sets `tracked.observation`, or tells why not."""
@@ -251,7 +261,7 @@ class Reconciler:
             return order_class
         wanted = order_input(order, order_class, self._settings.cluster)
         try:
-            started = await ensure_started(self._connection, wanted, self._settings.task_queue)
+            started = await self._undone(await ensure_started(self._connection, wanted, self._settings.task_queue))
         except RPCError as failed:
             return self._connection.problem_of(failed)
         if tracked.observation is None:  # the scanner may have been quicker, and knows more
@@ -365,6 +375,10 @@ class Reconciler:
         logger.warning("cancelling a workflow without an Order", extra={"workflow_id": observation.workflow_id})
         metrics.ORPHANS_CANCELLED.inc()
         await request_cancel(self._connection.client, observation)
+
+    async def _take_over_orphan(self, tracked: Tracked, observation: Observation) -> None:
+        """It makes no difference whether the resource is gone for good or has not been seen yet."""
+        tracked.observation = await take_over(self._connection.client, observation)
 
     def _forget(self, uid: str) -> None:
         tracked = self._tracked.pop(uid, None)

@@ -29,6 +29,7 @@ from order_workflows.activities import (
     CheckFraud,
     CloseOrder,
     CommitStock,
+    HaltOrder,
     Notice,
     PackLines,
     ReceiveOrder,
@@ -75,6 +76,9 @@ class Buyer:
 
     def close(self, status: str = "Order Completed") -> CloseOrder:
         return CloseOrder(**self._effect("close"), status=status)
+
+    def halt(self, *, pivot_passed: bool = False) -> HaltOrder:
+        return HaltOrder(**self._effect("halt"), received=self.receive(), pivot_passed=pivot_passed)
 
     def fraud_check(self, customer_id: str = "CUST-1") -> CheckFraud:
         return CheckFraud(

@@ -58,6 +58,9 @@ SECOND = (
     "stock-late-delivery",
     "stock-released",
     "stock-restocked",
+    "terminated-awaiting-approval",
+    "terminated-past-the-pivot",
+    "terminated-twice",
     "undone-in-parallel",
     "written-back",
 )

@@ -11,7 +11,7 @@ from shop_world import INITIAL, World
 from temporal_stand_in import Run
 
 COMPLETED = "Order Completed"
-OPEN = {"Order Received", "Update Order Status"}
+OPEN = {"Order Received", "Update Order Status", "Compensate Order"}
 UNDOES = {"charge": "refund", "ship": "cancel_shipment"}
 
 Rows = Sequence[Any]
@@ -160,7 +160,8 @@ def _pieces(world: World, books: Books, runs: dict[str, Run]) -> None:
         status = books.orders[uid][0]
         if state == "held" and status not in OPEN:
             _fail("I3", f"order {uid} is at {status} and holds {quantity} of {sku}")
-        if state == "committed" and not (runs[uid].order.pivot_passed and (status in OPEN or status == COMPLETED)):
+        passed = any(order.pivot_passed for order in runs[uid].history)
+        if state == "committed" and not (passed and (status in OPEN or status == COMPLETED)):
             _fail("I3", f"order {uid} is at {status} and bought {quantity} of {sku}")
     for sku, (initial, restocked, on_hand, reserved, sold) in books.stock.items():
         if min(on_hand, reserved, sold) < 0 or on_hand + reserved + sold != INITIAL[sku] + world.restocked[sku]:
@@ -182,7 +183,7 @@ def _ends(books: Books, runs: dict[str, Run]) -> None:
         if run.order.under_review:
             _fail("I16", f"order {uid} waits for a person, though every fault passed: {run.order.last_error}")
         if order is not None and order[0] == COMPLETED:
-            lines = {f"{uid}/ship/{line.line_id}" for line in run.order.lines}
+            lines = {f"{uid}/ship/{line.line_id}" for line in run.history[0].lines}
             if any(books.shipments.get(key) != "dispatched" for key in lines):
                 _fail("I5", f"order {uid} is completed and not shipped")
     if any(count > 1 for count in numbers.values()):
@@ -206,9 +207,10 @@ def _status(books: Books, before: Books | None) -> None:
 
 def _decisions(world: World, books: Books, runs: dict[str, Run]) -> None:
     for uid, accepted in world.decisions.items():
-        order = runs[uid].order
         if len(accepted) > 1:
             _fail("I9", f"order {uid} was decided about more than once: {accepted}")
+        # A run that is terminated may have heard a decision that it never came to show.
+        order = runs[uid].history[0]
         decision = order.approval.decision
         if accepted and (decision is None or decision.lower() != {"approve": "approved"}.get(accepted[0], "rejected")):
             _fail("I9", f"order {uid} was answered {accepted[0]}, its workflow has {decision}")

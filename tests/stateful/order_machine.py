@@ -168,6 +168,12 @@ class OrderMachine(RuleBasedStateMachine):
     def cancel(self, pick: int) -> None:
         self.world.cancel(_pick(self.furthest(), pick))
 
+    @precondition(lambda self: self.world.open_runs and len(self.furthest()[0].made) > 3)
+    @rule(pick=st.integers(0, 1), far=st.integers(0, 6))
+    def terminate(self, pick: int, far: int) -> None:
+        run = _pick(self.furthest(), pick)
+        self.world.go_on(self.world.terminate(run), far, outside=True)
+
     @precondition(lambda self: self.world.open_runs)
     @rule(pick=PICK, lines=st.sampled_from(LINES))
     def change_lines(self, pick: int, lines: list[Any]) -> None:

@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.workflow import ActivityCancellationType
 
 from order_domain.errors import OrderError, PermanentError
+from order_domain.snapshot import OrderSnapshot
 from order_workflows.contract import OrderInput
 from order_workflows.order_run import OrderRun
 from order_workflows.order_workflow import OrderWorkflow
@@ -96,8 +97,10 @@ class Run(asyncio.AbstractEventLoop):
     calls: list[Call] = field(default_factory=list)
     """Those without an answer."""
     made: list[Call] = field(default_factory=list)
-    """All that were ever made."""
+    """All that were ever made, by earlier runs as well."""
     now: datetime = START
+    earlier: "Run | None" = None
+    """The run that was terminated in the middle of this order."""
 
     def __post_init__(self) -> None:
         self._ready: deque[tuple[Context, Callable[..., object], tuple[Any, ...], asyncio.Handle]] = deque()
@@ -112,6 +115,17 @@ class Run(asyncio.AbstractEventLoop):
     def order(self) -> OrderRun:
         """What the workflow knows of its order."""
         return self.workflow._order
+
+    @property
+    def history(self) -> list[OrderRun]:
+        """The same of all runs of this order, the first one first."""
+        return [*(self.earlier.history if self.earlier else []), self.order]
+
+    def next(self) -> "Run":
+        """Somebody terminates this one, and the operator starts another."""
+        abandoned = self.order._published or OrderSnapshot()
+        wanted = self.input.model_copy(update={"abandoned": abandoned})
+        return Run(wanted, made=[*self.made], now=self.now, earlier=self)
 
     @property
     def ended(self) -> bool:

@@ -14,7 +14,7 @@ from order_machine import machine_on
 from sqlalchemy import Connection
 
 from order_domain.pipeline import StepName
-from order_worker.ledger import operations, payments, stock
+from order_worker.ledger import halt, operations, orders, payments, stock
 from order_worker.ledger.operations import Operation
 from order_worker.providers.payment import simulated
 from order_worker.providers.payment.simulated import SimulatedPayments
@@ -186,3 +186,17 @@ def test_the_machine_finds_a_step_without_an_undo(
 def test_the_machine_finds_money_booked_wrongly(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(payments, "book_refund", lambda *_: None)
     assert find() == "I2"
+
+
+def test_the_machine_finds_an_order_that_is_undone_without_being_halted(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (operations, orders, stock):
+        monkeypatch.setattr(module, "refuse_if_halted", lambda *_: None)
+    assert find() in ("I1", "I2", "I3", "I16")
+
+
+def test_the_machine_finds_a_takeover_that_forgets_what_was_begun(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun = halt._begun
+    monkeypatch.setattr(halt, "_begun", lambda *known: begun(*known)[:-1])
+    assert find() in ("I1", "I3", "I16")

@@ -22,6 +22,7 @@ from order_domain.errors import (
 from order_domain.order import Address, OrderLine
 from order_domain.snapshot import ItemRecord
 from order_workflows.activities import (
+    BegunEffect,
     CancelShipment,
     ChangeLines,
     Charge,
@@ -29,10 +30,13 @@ from order_workflows.activities import (
     CheckFraud,
     CloseOrder,
     CommitStock,
+    EffectKind,
     FetchProfile,
     FetchRecommendations,
     FraudActivities,
     GetItems,
+    Halted,
+    HaltOrder,
     Items,
     LinesChanged,
     Notice,
@@ -132,6 +136,8 @@ class World(
         """Both by the shipment's operation."""
         self.mails: list[Notice] = []
         self._undone: set[str] = set()
+        self._halted: set[str] = set()
+        """Uids."""
         self._faults: dict[str, Fault] = {}
         self._lost: dict[str, Fault] = {}
         self._holds: dict[str, Hold] = {}
@@ -139,7 +145,7 @@ class World(
     @property
     def activities(self) -> list[Callable[..., Any]]:
         """What a worker needs."""
-        orders = [self.receive, self.change_lines, self.update_status, self.close, self.check, self.notify]
+        orders = [self.receive, self.change_lines, self.update_status, self.close, self.halt, self.check, self.notify]
         stock = [self.validate, self.available, self.reserve, self.release, self.commit, self.pack, self.unpack]
         shop_data = [self.items, self.profile, self.recommendations]
         return [*orders, *stock, *shop_data, self.charge, self.refund, self.ship, self.cancel]
@@ -264,6 +270,29 @@ class World(
         self.ends[request.order.uid] = request.status
         return Outcome()
 
+    @activity.defn(name="halt_order")
+    async def halt(self, request: HaltOrder) -> Halted:
+        await self._called("halt_order")
+        uid = request.order.uid
+        if uid in self.ends:
+            return Halted(ended=self.ends[uid])
+        pivot_passed = request.pivot_passed or bool(self.sold)
+        if not pivot_passed:
+            self._halted.add(uid)
+        done = {
+            EffectKind.RESERVE: self.reserved,
+            EffectKind.PACK: self.packed,
+            EffectKind.CHARGE: self.charged,
+            EffectKind.SHIP: self.parcels,
+        }
+        begun = [
+            BegunEffect(kind=kind, operation_id=operation, line_id=operation.split("/")[2] if kind == "ship" else None)
+            for kind, operations in done.items()
+            for operation in operations
+            if operation.startswith(f"{uid}/")
+        ]
+        return Halted(pivot_passed=pivot_passed, begun=begun)
+
     @activity.defn(name="check_fraud")
     async def check(self, request: CheckFraud) -> Outcome:
         await self._called("check_fraud")
@@ -286,6 +315,7 @@ class World(
     @activity.defn(name="reserve_stock")
     async def reserve(self, request: ReserveStock) -> Reserved:
         await self._called("reserve_stock")
+        self._refuse_undone(request.operation_id)
         if request.operation_id not in self.reserved:
             wanted = _pieces(request.lines)
             if not wanted <= self.on_hand:
@@ -375,7 +405,7 @@ class World(
             raise InvalidOrder(f"lines {', '.join(unknown)}: no such article")
 
     def _refuse_undone(self, operation_id: str) -> None:
-        if operation_id in self._undone:
+        if operation_id in self._undone or operation_id.split("/", maxsplit=1)[0] in self._halted:
             raise OperationCancelled(f"{operation_id} was undone before it happened")
 
 

@@ -190,8 +190,9 @@ class Storefront:
         """End what a test left open."""
         self.world.release_all()
         for order in self._placed:
-            if (await order.handle.describe()).close_time is None:
-                await order.handle.terminate("the test is over")
+            newest_run = self.client.get_workflow_handle(order.handle.id)
+            if (await newest_run.describe()).close_time is None:
+                await newest_run.terminate("the test is over")
 
 
 def _without_traces(value: Any) -> Any:

@@ -135,6 +135,7 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
         orders.change_lines,
         orders.update_status,
         orders.close,
+        orders.halt,
         shop_data.items,
         shop_data.profile,
         shop_data.recommendations,

@@ -6,8 +6,10 @@ activity's attempt, so that repeating a call repeats nothing in the world.
 
 from abc import ABC, abstractmethod
 from datetime import datetime
+from enum import StrEnum
 from typing import Self
 
+from pydantic import Field
 from temporalio import activity
 
 from order_domain.order import Address, OrderLine
@@ -38,6 +40,15 @@ class Outcome(Value):
     last_error: str | None = None
     """What an earlier attempt failed with, the last one of which the worker of this answer knows. None where the first
     attempt succeeded, where the others ran on another worker, or where the worker has restarted since."""
+
+
+class EffectKind(StrEnum):
+    """What can be undone, by the kind of its operation in the ledger."""
+
+    RESERVE = "reserve"
+    PACK = "pack"
+    CHARGE = "charge"
+    SHIP = "ship"
 
 
 class ReceiveOrder(Effect):
@@ -244,6 +255,37 @@ class CloseOrder(Effect):
     message: str | None = None
 
 
+class HaltOrder(Effect):
+    """Let nothing of the order begin any more that would have to be undone, whoever still tries."""
+
+    received: ReceiveOrder
+    """As the order was, or still may be, made known: one that the ledger has not heard of is halted as well."""
+    pivot_passed: bool
+    """The order has gone too far to be undone, as far as its workflow has said so."""
+
+
+class BegunEffect(Value):
+    """Something that was asked for, and not refused; it may have been undone since."""
+
+    kind: EffectKind
+    operation_id: str
+    line_id: str | None = None
+    """Of a shipment."""
+
+
+class Halted(Outcome):
+    """What the ledger knows of an order whose workflow is gone."""
+
+    ended: str | None = None
+    """The end on record, an `OrderStatus` value: nothing is left to do."""
+    message: str | None = None
+    """Why it ended so."""
+    pivot_passed: bool = False
+    """The order has gone too far to be undone; it is not halted."""
+    begun: list[BegunEffect] = Field(default_factory=list)
+    """In the order in which they began."""
+
+
 class KeepStock(Value):
     """Keep an article's stock by these rules, from now on."""
 
@@ -309,6 +351,11 @@ class OrderActivities(ABC):
     @abstractmethod
     async def close(self, request: CloseOrder) -> Outcome:
         """Record the final status."""
+
+    @activity.defn(name="halt_order")
+    @abstractmethod
+    async def halt(self, request: HaltOrder) -> Halted:
+        """From now on the order's effects are refused with OperationCancelled unless they had begun."""
 
 
 class ShopDataActivities(ABC):

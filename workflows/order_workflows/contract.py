@@ -14,6 +14,7 @@ from order_domain.order import MAX_LINES, Address, OrderLine, OrderSpec, Reason,
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
+from order_domain.snapshot import OrderSnapshot
 from order_domain.stock_item import StockItemSpec, StockSettings
 from order_domain.value import Value
 
@@ -113,6 +114,9 @@ class OrderInput(Value):
     """metadata.generation of the resource when it was submitted."""
     revision: int = 1
     """`REVISION` of the code that submitted the order; an input without it is older than the field."""
+    abandoned: OrderSnapshot | None = None
+    """What an earlier run of the same workflow had published when somebody terminated it. Such an order goes no step
+    forward: this run undoes what that one did."""
 
     @property
     def order_id(self) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -90,6 +90,8 @@ class OrderRun:
         self.address_changed = False
         self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines
+        self.total_minor = sum(line.amount_minor for line in self.lines)
+        """Of the lines in force, in minor units."""
         self.lines_generation = order.generation
         self.lines_revision = 1
         self.wanted_lines: deque[WantedLines] = deque()
@@ -121,11 +123,29 @@ class OrderRun:
         self._lines_digest = digest(self.lines)
         self._published: OrderSnapshot | None = None
         self._publishing: asyncio.Task[None] | None = None
+        if order.abandoned is not None:
+            self._continue(order.abandoned)
 
-    @property
-    def total_minor(self) -> int:
-        """Of the lines in force, in minor units."""
-        return sum(line.amount_minor for line in self.lines)
+    def _continue(self, abandoned: OrderSnapshot) -> None:
+        """Show on from where an earlier run stopped, and take no more changes."""
+        self.cancellation = CancelRequest(reason="the workflow was terminated")
+        if abandoned.lines_digest is None:  # it had shown nothing yet
+            return
+        self.status = abandoned.status
+        self.suspended = abandoned.suspended
+        self.total_minor, self._lines_digest = abandoned.total_minor, abandoned.lines_digest
+        self.address = abandoned.shipping_address or self.address
+        self.address_digest = abandoned.address_digest or self.address_digest
+        self.approval = abandoned.approval
+        self.items, self.enrichment = abandoned.items, abandoned.enrichment
+        self.reservation_id = abandoned.reservation_id
+        self.payment = abandoned.payment or PaymentRecord()
+        self.shipments = {record.line_id: record for record in abandoned.shipments}
+        self.notified = abandoned.notified
+        self._steps = {record.name: record for record in abandoned.steps}
+        pivot = self._steps.get(self.input.policy.pivot)
+        self.pivot_passed = pivot is not None and pivot.state in _DONE
+        self._published = abandoned
 
     @property
     def approval_required(self) -> bool:
@@ -154,6 +174,7 @@ class OrderRun:
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
         self.lines = change.lines
+        self.total_minor = sum(line.amount_minor for line in change.lines)
         self.lines_generation = max(self.lines_generation, change.generation)
         self._lines_digest = digest(change.lines)
         self.approval = self.approval.model_copy(update={"required": self.approval_required})
@@ -221,6 +242,14 @@ class OrderRun:
         """Close the current step as not needed for this order."""
         self.finish(StepState.SKIPPED)
 
+    def stop_short(self, begun: Iterable[StepName], error: ErrorRecord) -> None:
+        """Steps that an earlier run had under way, or had `begun` without showing it, go no further."""
+        for step in begun:
+            self._steps.setdefault(step, StepRecord(name=step, state=StepState.RUNNING))
+        for step, record in self._steps.items():
+            if record.state in {StepState.RUNNING, StepState.WAITING}:
+                self._mark(step, state=StepState.FAILED, finished_at=workflow.now(), last_error=error.message)
+
     def undone(self, step: StepName, state: StepState) -> None:
         """Note how the undoing of `step` ended. A step that failed stays so: mostly there was nothing to undo."""
         failed = self._steps[step].state is StepState.FAILED
@@ -256,6 +285,8 @@ class OrderRun:
             return
         now = workflow.now()
         snapshot = snapshot.model_copy(update={"seq": snapshot.seq + 1, "updated_at": now})
+        if self.input.abandoned is not None and last is self.input.abandoned:
+            last = None  # search attributes are each run's own
         attributes: list[SearchAttributeUpdate[Any]] = [
             ORDER_STATUS.value_set(snapshot.status),
             ORDER_SEQ.value_set(snapshot.seq),

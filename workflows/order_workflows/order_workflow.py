@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
@@ -35,6 +35,9 @@ from order_workflows.steps import (
     update_order_status,
     validate_order,
 )
+from order_workflows.takeover import take_over
+
+T = TypeVar("T")
 
 
 class Step(NamedTuple):
@@ -85,7 +88,10 @@ class OrderWorkflow:
     async def run(self, order: OrderInput) -> OrderResult:
         """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
         done, when a step failed for good."""
-        end = await self._pipeline()
+        if order.abandoned is None:
+            end = await self._pipeline()
+        else:
+            end = await _shielded(take_over(self._order))
         lines_change.refuse_wanted(self._order)
         if end.status is not OrderStatus.ORDER_COMPLETED and not self._order.pivot_passed:
             await _shielded(compensate(self._order))
@@ -380,7 +386,7 @@ def _refuse(kind: str, message: str) -> None:
     raise ApplicationError(message, type=kind, non_retryable=True)
 
 
-async def _shielded(work: Awaitable[None]) -> None:
+async def _shielded(work: Awaitable[T]) -> T:
     """Awaits `work` to its end whatever cancels the workflow meanwhile."""
     task = asyncio.ensure_future(work)
     while not task.done():
@@ -390,4 +396,4 @@ async def _shielded(work: Awaitable[None]) -> None:
             if task.cancelled():
                 raise
             workflow.logger.warning("cancellation ignored: the order is already ending")
-    task.result()
+    return task.result()

@@ -30,3 +30,8 @@ async def unpack(order: ResourceIdentity, scope: str) -> None:
 
 def _pack_id(scope: str) -> str:
     return f"{scope}/pack"
+
+
+def scope_of(pack_operation_id: str) -> str:
+    """The inverse of how `pack` names its operation."""
+    return pack_operation_id.removesuffix("/pack")

@@ -79,7 +79,7 @@ class _Calls(WorkflowOutboundInterceptor):
 
     def simulate_for(self, argument: object) -> None:
         """By what the workflow starts with; of other workflows than those of orders and shipments nothing is known."""
-        if isinstance(argument, OrderInput):
+        if isinstance(argument, OrderInput) and argument.abandoned is None:
             asked = argument.policy.simulation
             self._order_uid, self._class_name = argument.identity.uid, argument.class_name
         elif isinstance(argument, ShipmentInput):

@@ -4,11 +4,13 @@ from functools import partial
 
 from temporalio import activity
 
-from order_worker.ledger import orders
+from order_worker.ledger import halt, orders
 from order_worker.ledger.database import Ledger
 from order_workflows.activities import (
     ChangeLines,
     CloseOrder,
+    Halted,
+    HaltOrder,
     LinesChanged,
     OrderActivities,
     Outcome,
@@ -42,3 +44,8 @@ class LedgerOrders(OrderActivities):
     async def close(self, request: CloseOrder) -> Outcome:
         """See the port."""
         return await self._ledger.transaction(partial(orders.close, request=request))
+
+    @activity.defn(name="halt_order")
+    async def halt(self, request: HaltOrder) -> Halted:
+        """See the port."""
+        return await self._ledger.transaction(partial(halt.halt, request=request))

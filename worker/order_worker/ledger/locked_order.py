@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import Connection, bindparam, select
 
 from order_domain.errors import PermanentError
+from order_domain.status import OrderStatus
 from order_worker.ledger.tables import orders
 from order_workflows.contract import ResourceIdentity
 
@@ -19,6 +20,12 @@ class LockedOrder:
     last_seq: int
     last_hash: str
     """The end of the audit chain; `audit.append` moves it on."""
+
+    @property
+    def halted(self) -> bool:
+        """Whether nothing goes forward any more: it is being undone by another run of its workflow, or has ended."""
+        status = OrderStatus(self.status)
+        return status is OrderStatus.COMPENSATE_ORDER or status.terminal
 
 
 _LOCK = (

@@ -17,6 +17,8 @@ the undo writes one, refused with OperationCancelled, and "no intent, no call" d
 only the provider can tell: its undo either reverses the effect or makes sure that the key never has one (a void), and
 it decides between the two in one step of its own. A late attempt is then refused by the provider, or finds its effect
 recorded and reversed.
+
+An order that is halted (`halt.py`) or has ended begins no operation any more, as if each had been prevented.
 """
 
 import hashlib
@@ -154,6 +156,13 @@ def _intend(tx: Connection, operation: Operation) -> bool:
     return tx.execute(_ADD_NEW[tx.dialect.name], row).one_or_none() is not None
 
 
+def refuse_if_halted(order: LockedOrder, operation: Operation) -> None:
+    """For an operation that would begin now. Raises OperationCancelled if its order is halted or has ended: whoever
+    undoes it, or undid it, knows nothing of this operation. A mail is no effect that anybody would undo."""
+    if order.halted and operation.kind != "notify":
+        raise _cancelled(operation.operation_id)
+
+
 def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError) -> bool:
     """`settle` for an operation that was open when last seen; False if somebody else has closed it."""
     ending = _ending(outcome)
@@ -208,6 +217,7 @@ async def carry_out(
     def begin(tx: Connection) -> Known | OrderError | None:
         order = lock(tx, operation.order)
         if _intend(tx, operation):
+            refuse_if_halted(order, operation)
             intend(tx, order)
             return None
         known = recall(tx, operation)

@@ -12,15 +12,16 @@ from order_domain.status import OrderStatus
 from order_worker.ledger import audit, payments, stock
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
-from order_worker.ledger.operations import Operation, recall, settle
+from order_worker.ledger.operations import Operation, recall, refuse_if_halted, settle
 from order_worker.ledger.tables import orders
 from order_workflows.activities import ChangeLines, CloseOrder, LinesChanged, Outcome, ReceiveOrder, UpdateStatus
 
 _ENDS = frozenset(status for status in OrderStatus if status.terminal)
 
 NEXT: dict[str, frozenset[str]] = {
-    OrderStatus.ORDER_RECEIVED: _ENDS | {OrderStatus.UPDATE_ORDER_STATUS},
-    OrderStatus.UPDATE_ORDER_STATUS: _ENDS,
+    OrderStatus.ORDER_RECEIVED: _ENDS | {OrderStatus.UPDATE_ORDER_STATUS, OrderStatus.COMPENSATE_ORDER},
+    OrderStatus.UPDATE_ORDER_STATUS: _ENDS | {OrderStatus.COMPENSATE_ORDER},
+    OrderStatus.COMPENSATE_ORDER: _ENDS,
 }
 """Where an order may go from each status; an end is final. A trigger of the database holds the same."""
 
@@ -98,6 +99,7 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
     known = recall(tx, operation)
     if known is not None:
         return known.error or LinesChanged.model_validate(known.outcome)
+    refuse_if_halted(order, operation)
     if payments.charge_of(tx, request.order.uid) is not None:
         raise PermanentError(f"order {request.order.uid} is charged already, its lines stay as they are")
     before: dict[str, JsonValue] = {"totalMinor": order.total_minor}
@@ -126,7 +128,7 @@ def update_status(tx: Connection, request: UpdateStatus) -> Outcome | OrderError
     operation = Operation(request.order, request.operation_id, "update_status", {"status": request.status})
     order = lock(tx, request.order)
     if recall(tx, operation) is None:
-        _change_status(tx, order, request.status)
+        change_status(tx, order, request.status)
         settle(tx, order, operation, None, Outcome())
     return Outcome()
 
@@ -144,12 +146,13 @@ def close(tx: Connection, request: CloseOrder) -> Outcome | OrderError:
     if order is None:
         return Outcome()
     if recall(tx, operation) is None:
-        _change_status(tx, order, request.status, message=request.message)
+        change_status(tx, order, request.status, message=request.message)
         settle(tx, order, operation, None, Outcome())
     return Outcome()
 
 
-def _change_status(tx: Connection, order: LockedOrder, status: str, **changes: Any) -> None:
+def change_status(tx: Connection, order: LockedOrder, status: str, **changes: Any) -> None:
+    """Raises PermanentError for a status that cannot follow the present one."""
     if status != order.status and status not in NEXT.get(order.status, frozenset()):
         raise PermanentError(f"order {order.identity.uid} is at {order.status} and cannot become {status}")
     tx.execute(_CHANGE, {"order": order.identity.uid, "status": status, **changes})

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, insert, select, updat
 from order_domain.errors import InvalidOrder, OperationConflict, OrderError, OutOfStock, PermanentError, UnknownSku
 from order_domain.order import OrderLine
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
-from order_worker.ledger.operations import Operation, prevent, recall, settle
+from order_worker.ledger.operations import Operation, prevent, recall, refuse_if_halted, settle
 from order_worker.ledger.supply import plan_if_low
 from order_worker.ledger.tables import operations, reservations, stock
 from order_workflows.activities import (
@@ -71,6 +71,7 @@ def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     known = recall(tx, operation)
     if known is not None:
         return known.error or Reserved.model_validate(known.outcome)
+    refuse_if_halted(order, operation)
     free = lock_free(tx, wanted)
     refusal = shortage(wanted, free)
     if refusal is not None:
@@ -102,6 +103,7 @@ def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     operation = Operation(request.order, request.operation_id, "commit", {"reservation": request.reserve_operation_id})
     order = lock(tx, request.order)
     if recall(tx, operation) is None:
+        refuse_if_halted(order, operation)
         sold = held(tx, order, request.reserve_operation_id, or_already="committed")
         _end(tx, request.reserve_operation_id, sold, "committed")
         _move(tx, sold, reserved=-1, sold=1)

@@ -10,7 +10,15 @@ from order_workflows.order_run import OrderRun
 
 async def run(order: OrderRun) -> None:
     """Raises DuplicateOrder through the activity when the number is taken."""
-    request = ReceiveOrder(
+    outcome = await workflow.execute_local_activity_method(
+        OrderActivities.receive, request(order), **timing.local(order.retry(StepName.RECEIVE))
+    )
+    order.attempted(outcome)
+
+
+def request(order: OrderRun) -> ReceiveOrder:
+    """The order as the ledger gets to know it."""
+    return ReceiveOrder(
         order=order.input.identity,
         operation_id=order.operation("receive"),
         order_id=order.input.order_id,
@@ -18,7 +26,3 @@ async def run(order: OrderRun) -> None:
         currency=order.spec.currency,
         total_minor=order.total_minor,
     )
-    outcome = await workflow.execute_local_activity_method(
-        OrderActivities.receive, request, **timing.local(order.retry(StepName.RECEIVE))
-    )
-    order.attempted(outcome)

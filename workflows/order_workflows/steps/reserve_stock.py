@@ -18,7 +18,7 @@ from order_workflows.order_run import OrderEnded, OrderRun
 async def run(order: OrderRun) -> None:
     """Raises OutOfStock through the activity, or, with backorders allowed, OrderEnded when the pieces do not come in
     time."""
-    order.on_failure(StepName.RESERVE_STOCK, lambda: _release(order))
+    order.on_failure(StepName.RESERVE_STOCK, lambda: _release_all(order))
     inventory = order.input.policy.inventory
     deadline = workflow.now() + timedelta(seconds=inventory.backorder_seconds)
     while True:
@@ -69,18 +69,19 @@ async def _await_stock(order: OrderRun, deadline: datetime) -> None:
     await lines_change.apply_wanted(order)
 
 
-async def _release(order: OrderRun) -> None:
+async def _release_all(order: OrderRun) -> None:
     """Of every attempt, since one that seems to have failed may have happened."""
     for attempt, operation_id in enumerate(order.reservations, start=1):
-        await workflow.execute_local_activity_method(
-            StockActivities.release,
-            ReleaseStock(
-                order=order.input.identity,
-                operation_id=order.operation("release" if attempt == 1 else f"release/{attempt}"),
-                reserve_operation_id=operation_id,
-            ),
-            **timing.LEDGER,
-        )
+        await release(order, operation_id, order.operation("release" if attempt == 1 else f"release/{attempt}"))
+
+
+async def release(order: OrderRun, reservation: str, operation_id: str) -> None:
+    """Free the pieces that the operation `reservation` holds, or make sure that it never holds any."""
+    await workflow.execute_local_activity_method(
+        StockActivities.release,
+        ReleaseStock(order=order.input.identity, operation_id=operation_id, reserve_operation_id=reservation),
+        **timing.LEDGER,
+    )
 
 
 async def commit(order: OrderRun) -> None:

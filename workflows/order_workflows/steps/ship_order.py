@@ -44,7 +44,7 @@ async def run(order: OrderRun) -> None:
         for line in order.lines
         if line.line_id not in order.shipments
     ]
-    order.on_failure(StepName.SHIP, lambda: _call_back(order, shipments))
+    order.on_failure(StepName.SHIP, lambda: _call_all_back(order, shipments))
     order.publish()
     failures = await _all(_ship(order, shipment) for shipment in shipments)
     # In the order of the lines, not of the answers.
@@ -126,25 +126,30 @@ async def _by_nexus(order: OrderRun, shipment: ShipmentInput) -> Shipped:
     )
 
 
-async def _call_back(order: OrderRun, shipments: list[ShipmentInput]) -> None:
+async def _call_all_back(order: OrderRun, shipments: list[ShipmentInput]) -> None:
     """Every line is called back, since one without an answer may have been taken all the same."""
     _raise_first(await _all(_cancel(order, shipment) for shipment in shipments))
 
 
 async def _cancel(order: OrderRun, shipment: ShipmentInput) -> None:
-    await workflow.execute_activity_method(
-        ShippingActivities.cancel,
-        CancelShipment(
-            order=shipment.order,
-            operation_id=f"{shipment.ship_operation_id}/cancel",
-            ship_operation_id=shipment.ship_operation_id,
-        ),
-        **timing.UNDO,
-    )
-    record = order.shipments.get(shipment.line.line_id)
-    if record is not None:
-        order.shipments[shipment.line.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
+    await call_back(order, shipment.line.line_id, shipment.ship_operation_id)
     packs_itself = order.input.policy.shipping.mode is not ShippingMode.ACTIVITIES and not shipment.packed
     if packs_itself:
         # It undoes that itself, too, but may be terminated or have no worker.
         await packing.unpack(shipment.order, shipment.ship_operation_id)
+
+
+async def call_back(order: OrderRun, line_id: str, ship_operation_id: str) -> None:
+    """Take one line's parcel back from the carrier, or make sure that the carrier never takes it."""
+    await workflow.execute_activity_method(
+        ShippingActivities.cancel,
+        CancelShipment(
+            order=order.input.identity,
+            operation_id=f"{ship_operation_id}/cancel",
+            ship_operation_id=ship_operation_id,
+        ),
+        **timing.UNDO,
+    )
+    record = order.shipments.get(line_id)
+    if record is not None:
+        order.shipments[line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})

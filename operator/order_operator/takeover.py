@@ -1,0 +1,97 @@
+"""A workflow that somebody terminated has undone nothing: its next run, started here, does. Safe to repeat."""
+
+import logging
+from typing import Any, TypeGuard
+
+from pydantic import ValidationError
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.common import (
+    SearchAttributePair,
+    TypedSearchAttributes,
+    WorkflowIDConflictPolicy,
+    WorkflowIDReusePolicy,
+)
+from temporalio.exceptions import WorkflowAlreadyStartedError
+
+from order_domain.snapshot import OrderSnapshot
+from order_operator import metrics
+from order_operator.observation import RPC_TIMEOUT, Observation, describe
+from order_workflows.contract import (
+    MEMO_INPUT_HASH,
+    MEMO_ORPHANED,
+    MEMO_SNAPSHOT,
+    MEMO_UID,
+    ORDER_CLUSTER,
+    WORKFLOW_TYPE,
+    OrderInput,
+    OrderResult,
+    input_hash,
+)
+
+logger = logging.getLogger(__name__)
+
+_STOPPED = {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}
+"""Ends that the workflow's own code had no part in."""
+
+
+def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
+    """Whether the order has come to no end though its workflow has."""
+    if observation is None or observation.status not in _STOPPED or observation.unreadable:
+        return False
+    return observation.snapshot is None or not observation.snapshot.status.terminal
+
+
+async def take_over(client: Client, seen: Observation) -> Observation:
+    """Start the run that undoes what the abandoned one did, or find the one that is there already. Returns what is the
+    case now: still the abandoned run if nobody can read what it had started with.
+
+    Raises temporalio.service.RPCError when Temporal does not answer.
+    """
+    # What was seen may be old, and an order that has ended since must not be touched.
+    observation = await describe(client, seen.key, seen.workflow_id)
+    if observation is None or not is_abandoned(observation):
+        return observation or seen
+    wanted = await _started_with(client, observation)
+    if wanted is None:
+        return observation
+    snapshot = observation.snapshot or OrderSnapshot()
+    memo: dict[str, Any] = {MEMO_UID: wanted.identity.uid, MEMO_INPUT_HASH: input_hash(wanted.spec)}
+    if observation.snapshot is not None:
+        # So that nobody sees the order begin anew before this run says something.
+        memo[MEMO_SNAPSHOT] = snapshot.to_memo()
+    if observation.orphaned:
+        memo[MEMO_ORPHANED] = True
+    try:
+        await client.start_workflow(
+            WORKFLOW_TYPE,
+            wanted.model_copy(update={"abandoned": snapshot}),
+            id=observation.workflow_id,
+            task_queue=observation.task_queue,
+            result_type=OrderResult,
+            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
+            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            memo=memo,
+            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, wanted.identity.cluster)]),
+            static_summary=f"Undoing of order {observation.key.namespace}/{observation.key.name}",
+            rpc_timeout=RPC_TIMEOUT,
+        )
+    except WorkflowAlreadyStartedError:
+        pass  # by another operator, and it has ended well
+    else:
+        metrics.TAKEN_OVER.inc()
+        logger.warning("undoing an order whose workflow was stopped", extra={"workflow_id": observation.workflow_id})
+    return await describe(client, observation.key, observation.workflow_id) or observation
+
+
+async def _started_with(client: Client, observation: Observation) -> OrderInput | None:
+    handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
+    async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
+        payloads = event.workflow_execution_started_event_attributes.input.payloads
+        try:
+            (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
+        except (ValidationError, ValueError, RuntimeError) as unreadable:
+            logger.error("no order input: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
+            return None
+        assert isinstance(wanted, OrderInput)
+        return wanted
+    return None

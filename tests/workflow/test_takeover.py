@@ -1,0 +1,323 @@
+"""An order whose workflow somebody terminates is undone by the workflow's next run, which the operator starts."""
+
+from uuid import uuid4
+
+import pytest
+from builders import a_policy
+from fake_activities import World
+from storefront import PlacedOrder, Storefront, a_worker, eventually
+from temporalio.client import Client, WorkflowExecutionStatus
+
+from order_domain.errors import OperationConflict
+from order_domain.pipeline import StepName
+from order_domain.policy import OrderClassSpec
+from order_domain.snapshot import CompensationState, StepState
+from order_domain.status import OrderStatus
+from order_operator.observation import Observation, describe
+from order_operator.takeover import is_abandoned, take_over
+from order_workflows import contract
+from order_workflows.contract import (
+    ORDER_CLUSTER,
+    ORDER_CUSTOMER_ID,
+    ORDER_ID,
+    ORDER_TOTAL_MINOR,
+    Decision,
+    OrderResult,
+    RunKey,
+)
+from order_workflows.order_workflow import OrderWorkflow
+
+UNDO_OF = {
+    "reserve_stock": "release_stock",
+    "pack_lines": "unpack_lines",
+    "charge_payment": "refund_payment",
+    "ship_line": "cancel_shipment",
+}
+
+
+def every_effect(**changes: object) -> OrderClassSpec:
+    """Nothing is past the pivot before the write-back, so that a shipment is called back as well."""
+    pipeline = ["Receive", "ReserveStock", "PrepareShipment", "ChargePayment", "Ship", "UpdateOrderStatus", "Notify"]
+    compensation = {"pivot": "UpdateOrderStatus"}
+    return a_policy(**{"pipeline": pipeline, "approval": {"mode": "Never"}, "compensation": compensation, **changes})
+
+
+def asking() -> OrderClassSpec:
+    """Reserves, and then waits for a decision."""
+    return a_policy(approval={"mode": "Always", "window_seconds": 3600})
+
+
+async def seen(order: PlacedOrder) -> Observation:
+    """As the operator sees it."""
+    identifier = order.handle.id
+    key = contract.parse_workflow_id(identifier)
+    assert key is not None
+    observation = await describe(order.client, key, identifier)
+    assert observation is not None
+    return observation
+
+
+async def terminate(order: PlacedOrder) -> Observation:
+    await order.handle.terminate("by mistake")
+    return await seen(order)
+
+
+async def next_run(order: PlacedOrder) -> PlacedOrder:
+    """Has the present one terminated and the order taken over."""
+    await take_over(order.client, await terminate(order))
+    return newest_run(order)
+
+
+def newest_run(order: PlacedOrder) -> PlacedOrder:
+    handle = order.client.get_workflow_handle_for(OrderWorkflow.run, order.handle.id)
+    return PlacedOrder(order.client, handle, order.uid)
+
+
+async def held_at(shop: Storefront, world: World, activity: str, policy: OrderClassSpec | None = None) -> PlacedOrder:
+    """An order one of whose activities is under way and has had no effect yet."""
+    hold = world.hold(activity)
+    order = await shop.place(policy=policy or every_effect())
+    await hold.reached.wait()
+    return order
+
+
+async def cancelled(order: PlacedOrder) -> OrderResult:
+    result = await order.result()
+    assert result.status == OrderStatus.ORDER_CANCELLED
+    return result
+
+
+async def test_an_order_that_waits_for_approval_gives_its_pieces_back(shop: Storefront, world: World) -> None:
+    order = await shop.place(policy=asking())
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    undoing = await next_run(order)
+
+    await cancelled(undoing)
+    await shop.record("terminated-awaiting-approval", undoing)
+    assert world.untouched
+
+
+@pytest.mark.parametrize("activity", UNDO_OF)
+async def test_what_had_happened_before_is_undone_in_reverse(shop: Storefront, world: World, activity: str) -> None:
+    order = await held_at(shop, world, activity)
+
+    await cancelled(await next_run(order))
+
+    before = list(UNDO_OF)[: list(UNDO_OF).index(activity)]
+    assert [call for call in world.calls if call in UNDO_OF.values()] == [UNDO_OF[name] for name in reversed(before)]
+    assert world.untouched
+
+
+@pytest.mark.parametrize("activity", UNDO_OF)
+async def test_what_the_terminated_run_was_doing_comes_too_late(temporal: Client, activity: str) -> None:
+    world = World()
+    shop = Storefront(temporal, f"orders-{uuid4()}", world, None)
+    async with a_worker(temporal, shop.task_queue, world):
+        order = await held_at(shop, world, activity)
+        await cancelled(await next_run(order))
+
+        world.release_all()
+
+    assert world.untouched
+
+
+async def test_an_effect_whose_answer_the_workflow_never_heard_is_undone(shop: Storefront, world: World) -> None:
+    world.lose_answers("charge_payment")
+    order = await held_at(shop, world, "charge_payment")
+    world.release_all()
+
+    async def charged() -> bool:
+        return bool(world.charged)
+
+    await eventually(charged, "a charge")
+
+    result = await cancelled(await next_run(order))
+
+    assert result.refund_id is not None
+    assert world.untouched
+
+
+async def test_the_order_says_why_it_ended(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "charge_payment")
+
+    undoing = await next_run(order)
+
+    assert (await cancelled(undoing)).message == "the workflow was terminated, and what it had done is undone"
+    snapshot = await undoing.snapshot()
+    assert snapshot.last_error is not None
+    assert snapshot.last_error.type == "WorkflowTerminated"
+    assert snapshot.compensation is CompensationState.DONE
+    states = {step.name: step.state for step in snapshot.steps}
+    assert states == {
+        StepName.RECEIVE: StepState.SUCCEEDED,
+        StepName.RESERVE_STOCK: StepState.COMPENSATED,
+        StepName.PREPARE_SHIPMENT: StepState.COMPENSATED,
+        StepName.CHARGE_PAYMENT: StepState.FAILED,
+    }
+
+
+async def test_the_customer_is_told(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "charge_payment")
+
+    await cancelled(await next_run(order))
+
+    [mail] = world.mails
+    assert "was cancelled" in mail.subject
+
+
+async def test_the_status_goes_on_where_it_stood(shop: Storefront, world: World) -> None:
+    order = await shop.place(policy=asking())
+    before = await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    hold = world.hold("halt_order")
+
+    undoing = await next_run(order)
+    await hold.reached.wait()
+
+    assert await undoing.snapshot() == before
+    hold.release()
+    await cancelled(undoing)
+    after = await undoing.snapshot()
+    assert after.seq > before.seq
+    assert after.progress == before.progress
+
+
+async def test_the_next_run_is_found_by_what_the_first_was_found_by(shop: Storefront, world: World) -> None:
+    order = await shop.place(policy=asking())
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    before = (await order.handle.describe()).typed_search_attributes
+
+    undoing = await next_run(order)
+
+    await cancelled(undoing)
+    after = (await undoing.handle.describe()).typed_search_attributes
+    keys = (ORDER_CLUSTER, ORDER_ID, ORDER_CUSTOMER_ID, ORDER_TOTAL_MINOR)
+    assert [after.get(key) for key in keys] == [before.get(key) for key in keys]
+
+
+async def test_no_change_is_taken_any_more(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "ship_line")
+    hold = world.hold("unpack_lines")
+
+    undoing = await next_run(order)
+    await hold.reached.wait()
+
+    assert await undoing.refuses(contract.UPDATE_APPROVE, Decision(by="ana")) == "OrderEnding"
+
+
+async def test_a_cancellation_does_not_stop_the_undoing(shop: Storefront, world: World) -> None:
+    order = await shop.place(policy=asking())
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    hold = world.hold("halt_order")
+    undoing = await next_run(order)
+    await hold.reached.wait()
+
+    await undoing.handle.cancel()
+    hold.release()
+
+    await cancelled(undoing)
+    assert world.untouched
+
+
+@pytest.mark.parametrize("activity", ["update_order_status", "notify_customer"])
+async def test_an_order_past_its_pivot_is_completed_and_keeps_what_it_did(
+    shop: Storefront, world: World, activity: str
+) -> None:
+    pipeline = ["Receive", "ReserveStock", "ChargePayment", "Ship", "UpdateOrderStatus", "Notify"]
+    order = await held_at(shop, world, activity, a_policy(pipeline=pipeline, approval={"mode": "Never"}))
+
+    undoing = await next_run(order)
+    result = await undoing.result()
+
+    await shop.record("terminated-past-the-pivot", undoing)
+    assert result.status == OrderStatus.ORDER_COMPLETED
+    assert result.message == "the workflow was terminated after Ship: what was to follow was left out"
+    assert world.sold == {"PROD-001": 1}
+    assert world.balance == 50_000
+    assert len(world.delivered) == 1
+
+
+async def test_an_order_whose_end_was_recorded_has_that_end(shop: Storefront, world: World) -> None:
+    order = await shop.place(policy=asking())
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    world.ends[order.uid] = OrderStatus.ORDER_REJECTED
+
+    result = await (await next_run(order)).result()
+
+    assert result.status == OrderStatus.ORDER_REJECTED
+    assert world.count("release_stock") == 0
+
+
+async def test_an_undo_that_keeps_failing_waits_for_a_person(shop: Storefront, world: World) -> None:
+    world.fail("unpack_lines", OperationConflict("another packing has this name"))
+    order = await held_at(shop, world, "charge_payment")
+
+    undoing = await next_run(order)
+    await undoing.reaches(OrderStatus.MANUAL_REVIEW)
+    world.repair("unpack_lines")
+    await undoing.update(contract.UPDATE_RESUME)
+
+    await cancelled(undoing)
+    assert world.untouched
+
+
+async def test_a_run_that_undoes_may_be_terminated_too(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "ship_line")
+    hold = world.hold("unpack_lines")
+    undoing = await next_run(order)
+    await hold.reached.wait()
+
+    again = await next_run(undoing)
+    hold.release()
+
+    await cancelled(again)
+    await shop.record("terminated-twice", again)
+    assert world.untouched
+    assert len(world.refund_reasons) >= 1
+
+
+async def test_an_order_that_never_ran_is_cancelled(temporal: Client) -> None:
+    world = World()
+    shop = Storefront(temporal, f"orders-{uuid4()}", world, None)
+    undoing = await next_run(await shop.place())
+
+    async with a_worker(temporal, shop.task_queue, world):
+        await cancelled(undoing)
+
+    assert world.calls == ["halt_order", "notify_customer", "close_order"]
+
+
+async def test_an_order_is_taken_over_once_however_often_that_is_tried(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "charge_payment")
+    hold = world.hold("halt_order")
+    stopped = await terminate(order)
+
+    runs = {(await take_over(order.client, stopped)).run_id for _ in range(3)}
+    hold.release()
+    await cancelled(newest_run(order))
+    runs.add((await take_over(order.client, stopped)).run_id)
+
+    assert len(runs) == 1
+    assert stopped.run_id not in runs
+
+
+async def test_an_order_that_has_ended_is_left_alone(shop: Storefront, world: World) -> None:
+    order = await shop.place()
+    await order.result()
+
+    assert not is_abandoned(await seen(order))
+
+
+async def test_a_workflow_that_nobody_can_read_stays_as_it_is(temporal: Client) -> None:
+    key = RunKey("shop", "strange", str(uuid4()))
+    identifier = contract.workflow_id(*key)
+    handle = await temporal.start_workflow(
+        contract.WORKFLOW_TYPE, {"not": "an order"}, id=identifier, task_queue="none"
+    )
+    await handle.terminate()
+    stopped = await describe(temporal, key, identifier)
+    assert stopped is not None
+
+    after = await take_over(temporal, stopped)
+
+    assert (after.run_id, after.status) == (stopped.run_id, WorkflowExecutionStatus.TERMINATED)

@@ -1,0 +1,69 @@
+"""Halting an order whose workflow is gone: what it had begun can be undone then without more beginning meanwhile."""
+
+from sqlalchemy import Connection, bindparam, select
+
+from order_domain.errors import DuplicateOrder, OrderError
+from order_domain.status import OrderStatus
+from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operations import Operation, State, recall, settle
+from order_worker.ledger.orders import change_status, receive
+from order_worker.ledger.tables import operations, orders, reservations
+from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, Outcome
+
+_CHANGE_LINES = "change_lines"
+_BEGUN = (
+    select(operations.c.operation_id, operations.c.kind, operations.c.params)
+    .where(
+        operations.c.order_uid == bindparam("order"),
+        operations.c.kind.in_([*EffectKind, _CHANGE_LINES]),
+        operations.c.state != State.REFUSED.value,
+    )
+    .order_by(operations.c.created_at, operations.c.operation_id)
+)
+_SOLD = (
+    select(reservations.c.operation_id)
+    .join(operations, operations.c.operation_id == reservations.c.operation_id)
+    .where(operations.c.order_uid == bindparam("order"), reservations.c.state == "committed")
+    .limit(1)
+)
+_MESSAGE = select(orders.c.message).where(orders.c.uid == bindparam("order"))
+
+
+def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
+    """Tell what is begun, and let nothing more begin, unless the order has ended or has gone too far to be undone. May
+    be repeated, and then knows better what is begun."""
+    order = lock_if_received(tx, request.order)
+    if order is None:
+        refusal = receive(tx, request.received)
+        if isinstance(refusal, DuplicateOrder):
+            return Halted(ended=OrderStatus.ORDER_DUPLICATE, message=str(refusal))
+        order = lock(tx, request.order)
+    status = OrderStatus(order.status)
+    if status.terminal:
+        message = tx.execute(_MESSAGE, {"order": request.order.uid}).scalar_one()
+        return Halted(ended=status, message=message)
+    sold = tx.execute(_SOLD, {"order": request.order.uid}).one_or_none() is not None
+    pivot_passed = request.pivot_passed or sold
+    if not pivot_passed:
+        _halt(tx, order, request)
+    return Halted(pivot_passed=pivot_passed, begun=_begun(tx, request.order.uid))
+
+
+def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> None:
+    operation = Operation(request.order, request.operation_id, "halt", {})
+    if recall(tx, operation) is None:
+        change_status(tx, order, OrderStatus.COMPENSATE_ORDER)
+        settle(tx, order, operation, None, Outcome())
+
+
+def _begun(tx: Connection, order_uid: str) -> list[BegunEffect]:
+    return [
+        BegunEffect(
+            kind=EffectKind.RESERVE if row.kind == _CHANGE_LINES else EffectKind(row.kind),
+            operation_id=row.operation_id,
+            line_id=row.params.get("lineID"),
+        )
+        for row in tx.execute(_BEGUN, {"order": order_uid})
+        # Where pieces are held, a change of lines holds others instead.
+        if row.kind != _CHANGE_LINES or row.params["replaces"] is not None
+    ]

@@ -1,0 +1,104 @@
+"""Ending an order whose run was terminated: the workflow's next run undoes what the ledger says that one had begun.
+
+Nothing that the terminated run knew is needed for it, and nothing that it may still be doing gets past the ledger.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+
+from temporalio import workflow
+
+from order_domain.pipeline import StepName
+from order_domain.snapshot import ErrorRecord
+from order_domain.status import OrderStatus
+from order_workflows import packing, timing
+from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, OrderActivities
+from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.steps import charge_payment, receive_order, reserve_stock, ship_order
+
+TERMINATED = "WorkflowTerminated"
+"""Type of the error that such an order shows."""
+
+UNDOING = ErrorRecord(type=TERMINATED, message="the workflow was terminated, and what it had done is undone")
+
+
+async def take_over(order: OrderRun) -> OrderEnded:
+    """Halts the order in the ledger and tells how it ends; what is to be undone is registered."""
+    halted = await workflow.execute_local_activity_method(
+        OrderActivities.halt,
+        HaltOrder(
+            order=order.input.identity,
+            operation_id=order.operation("halt"),
+            received=receive_order.request(order),
+            pivot_passed=order.pivot_passed,
+        ),
+        **timing.LEDGER,
+    )
+    end = await _end(order, halted)
+    order.last_error = end.error
+    return end
+
+
+async def _end(order: OrderRun, halted: Halted) -> OrderEnded:
+    if halted.ended is not None:
+        return _as_recorded(OrderStatus(halted.ended), halted.message)
+    if halted.pivot_passed:
+        return await _completed(order, halted.begun)
+    steps: dict[StepName, list[BegunEffect]] = {}
+    for effect in halted.begun:
+        steps.setdefault(_step_of(order, effect), []).append(effect)
+    order.stop_short(steps, UNDOING)
+    for step, effects in steps.items():
+        order.on_failure(step, partial(_undo, order, effects))
+    return OrderEnded(OrderStatus.ORDER_CANCELLED, UNDOING)
+
+
+def _as_recorded(status: OrderStatus, message: str | None) -> OrderEnded:
+    if status is OrderStatus.ORDER_COMPLETED:
+        return OrderEnded(status)
+    return OrderEnded(status, ErrorRecord(type=TERMINATED, message=message or "the workflow was terminated at its end"))
+
+
+async def _completed(order: OrderRun, begun: Sequence[BegunEffect]) -> OrderEnded:
+    """Too far gone to be undone: the customer has, or gets, what was paid for."""
+    order.pivot_passed = True
+    order.reservations = [effect.operation_id for effect in begun if effect.kind is EffectKind.RESERVE]
+    if order.reservations:
+        await reserve_stock.commit(order)
+    message = f"the workflow was terminated after {order.input.policy.pivot}: what was to follow was left out"
+    error = ErrorRecord(type=TERMINATED, message=message)
+    order.stop_short([], error)
+    return OrderEnded(OrderStatus.ORDER_COMPLETED, error)
+
+
+def _step_of(order: OrderRun, effect: BegunEffect) -> StepName:
+    match effect.kind:
+        case EffectKind.RESERVE:
+            return StepName.RESERVE_STOCK
+        case EffectKind.CHARGE:
+            return StepName.CHARGE_PAYMENT
+        case EffectKind.PACK if packing.scope_of(effect.operation_id) == order.input.identity.uid:
+            return StepName.PREPARE_SHIPMENT
+        case EffectKind.PACK | EffectKind.SHIP:
+            return StepName.SHIP
+
+
+async def _undo(order: OrderRun, effects: Sequence[BegunEffect]) -> None:
+    """Of one step: all at once, and none stopped by another's failure."""
+    answers = await asyncio.gather(*(_undo_one(order, effect) for effect in effects), return_exceptions=True)
+    for answer in answers:
+        if answer is not None:
+            raise answer
+
+
+async def _undo_one(order: OrderRun, effect: BegunEffect) -> None:
+    match effect.kind:
+        case EffectKind.RESERVE:
+            await reserve_stock.release(order, effect.operation_id, f"{effect.operation_id}/release")
+        case EffectKind.PACK:
+            await packing.unpack(order.input.identity, packing.scope_of(effect.operation_id))
+        case EffectKind.CHARGE:
+            await charge_payment.refund(order, effect.operation_id)
+        case EffectKind.SHIP:
+            await ship_order.call_back(order, effect.line_id or "", effect.operation_id)
