@@ -11,6 +11,7 @@ from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
 from order_operator.settings import Settings as OperatorSettings
+from order_worker.__main__ import _parser
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
@@ -216,6 +217,42 @@ def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
         assert "value" not in ledger
 
 
+def pruning(manifests: list[Manifest]) -> Manifest:
+    job = only(manifests, "CronJob", "order-platform-prune-attempts")
+    spec: Manifest = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return spec
+
+
+def test_the_log_of_attempts_is_kept_as_long_as_the_values_say(render: Render) -> None:
+    values = {"ledger": {**SHARED_LEDGER["ledger"], "attempts": {"keepDays": 30}}}
+    [container] = pruning(render("order-platform", values))["containers"]
+
+    program, *arguments = container["command"]
+    parsed = _parser().parse_args(arguments)
+    assert (program, parsed.command, parsed.older_than_days) == ("order-worker", "prune-attempts", 30)
+    [ledger] = container["env"]
+    assert ledger["valueFrom"]["secretKeyRef"]["name"] == "ledger"
+
+
+def test_what_prunes_the_log_is_restricted_as_a_worker_is(render: Render) -> None:
+    manifests = render("order-platform", SHARED_LEDGER)
+    worker, job = pod(only(manifests, "Deployment", "order-platform-worker-orders")), pruning(manifests)
+
+    for name in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
+        assert job[name] == worker[name]
+    assert job["containers"][0]["securityContext"] == worker["containers"][0]["securityContext"]
+    assert job["containers"][0]["image"] == worker["containers"][0]["image"]
+
+
+@pytest.mark.parametrize(
+    "values",
+    [{}, {"ledger": {**SHARED_LEDGER["ledger"], "attempts": {"keepDays": 0}}}],
+    ids=["inside a pod", "kept for ever"],
+)
+def test_a_log_that_cannot_or_shall_not_be_pruned_is_not(render: Render, values: Mapping[str, Any]) -> None:
+    assert [item for item in render("order-platform", values) if item["kind"] == "CronJob"] == []
+
+
 def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
     workers = [{"name": "orders", "taskQueue": "orders", "replicas": 3}, {"name": "shipping", "taskQueue": "ships"}]
     manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
@@ -357,6 +394,8 @@ def test_a_digest_pins_the_image(render: Render) -> None:
         ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
         ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
         ({"defaultClass": "premium"}, "no installed class is named premium"),
+        ({"ledger": {"attempts": {"keepDays": -1}}}, "/ledger/attempts/keepDays"),
+        ({"ledger": {"attempts": {"schedule": "daily"}}}, "/ledger/attempts/schedule"),
         ({"worker": {"payment": {"provider": "paypal"}}}, "/worker/payment/provider"),
         ({"worker": {"payment": {"provider": "stripe"}}}, "worker.payment.stripe.existingSecret.name"),
         ({"worker": {"mail": {"provider": "smtp"}}}, "worker.mail.smtp.host"),
