@@ -41,7 +41,7 @@ ORPHANS_CANCELLED = Counter(
 )
 TAKEN_OVER = Counter(
     "orders_taken_over",
-    "Workflows that somebody terminated, or that timed out, and whose next run undoes what they had done.",
+    "Orders whose workflow somebody terminated, or that timed out, and that its next run brings to an end.",
 )
 EXPIRED = Counter(
     "orders_operator_orders_expired",

@@ -242,10 +242,10 @@ class Reconciler:
         """What is the case now, not when the scanner looked."""
         key = RunKey(order.namespace, order.name, order.uid)
         observation = await describe(self._connection.client, key, workflow_id(*key))
-        return await self._undone(observation) if observation else None
+        return await self._carried(observation) if observation else None
 
-    async def _undone(self, observation: Observation) -> Observation:
-        """A workflow that was stopped in the middle has a next run, which undoes."""
+    async def _carried(self, observation: Observation) -> Observation:
+        """A workflow that was stopped in the middle gets a next run."""
         return await take_over(self._connection.client, observation) if is_abandoned(observation) else observation
 
     async def _submit(self, tracked: Tracked, order: OrderResource) -> Problem | None:
@@ -261,7 +261,8 @@ class Reconciler:
             return order_class
         wanted = order_input(order, order_class, self._settings.cluster)
         try:
-            started = await self._undone(await ensure_started(self._connection, wanted, self._settings.task_queue))
+            started = await ensure_started(self._connection, wanted, self._settings.task_queue)
+            started = await self._carried(started)
         except RPCError as failed:
             return self._connection.problem_of(failed)
         if tracked.observation is None:  # the scanner may have been quicker, and knows more

@@ -1,4 +1,5 @@
-"""A workflow that somebody terminated has undone nothing: its next run, started here, does. Safe to repeat."""
+"""A workflow that somebody terminated has left its order half-way: its next run, started here, undoes what it did, or
+brings an order past its pivot to its end. Safe to repeat."""
 
 import logging
 from typing import Any, TypeGuard
@@ -13,6 +14,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from order_domain.order import digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
 from order_operator.observation import RPC_TIMEOUT, Observation, describe
@@ -22,7 +24,9 @@ from order_workflows.contract import (
     MEMO_SNAPSHOT,
     MEMO_UID,
     ORDER_CLUSTER,
+    UPDATE_CHANGE_LINES,
     WORKFLOW_TYPE,
+    LinesChange,
     OrderInput,
     OrderResult,
     input_hash,
@@ -42,7 +46,7 @@ def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
 
 
 async def take_over(client: Client, seen: Observation) -> Observation:
-    """Start the run that undoes what the abandoned one did, or find the one that is there already. Returns what is the
+    """Start the run that brings the order to an end, or find the one that is there already. Returns what is the
     case now: still the abandoned run if nobody can read what it had started with.
 
     Raises temporalio.service.RPCError when Temporal does not answer.
@@ -51,7 +55,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     observation = await describe(client, seen.key, seen.workflow_id)
     if observation is None or not is_abandoned(observation):
         return observation or seen
-    wanted = await _started_with(client, observation)
+    wanted = await _carried(client, observation)
     if wanted is None:
         return observation
     snapshot = observation.snapshot or OrderSnapshot()
@@ -72,26 +76,37 @@ async def take_over(client: Client, seen: Observation) -> Observation:
             id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             memo=memo,
             search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, wanted.identity.cluster)]),
-            static_summary=f"Undoing of order {observation.key.namespace}/{observation.key.name}",
+            static_summary=f"Taken over: order {observation.key.namespace}/{observation.key.name}",
             rpc_timeout=RPC_TIMEOUT,
         )
     except WorkflowAlreadyStartedError:
         pass  # by another operator, and it has ended well
     else:
         metrics.TAKEN_OVER.inc()
-        logger.warning("undoing an order whose workflow was stopped", extra={"workflow_id": observation.workflow_id})
+        logger.warning(
+            "taking over an order whose workflow was stopped", extra={"workflow_id": observation.workflow_id}
+        )
     return await describe(client, observation.key, observation.workflow_id) or observation
 
 
-async def _started_with(client: Client, observation: Observation) -> OrderInput | None:
+async def _carried(client: Client, observation: Observation) -> OrderInput | None:
+    """The order as the run carried it last: what it had started with, and the lines that had come into force since."""
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
-    async for event in handle.fetch_history_events(page_size=1, rpc_timeout=RPC_TIMEOUT):
-        payloads = event.workflow_execution_started_event_attributes.input.payloads
-        try:
-            (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
-        except (ValidationError, ValueError, RuntimeError) as unreadable:
-            logger.error("no order input: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
-            return None
-        assert isinstance(wanted, OrderInput)
-        return wanted
+    lines_digest = observation.snapshot.lines_digest if observation.snapshot else None
+    wanted: OrderInput | None = None
+    try:
+        async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
+            if event.HasField("workflow_execution_started_event_attributes"):
+                payloads = event.workflow_execution_started_event_attributes.input.payloads
+                (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
+            request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+            if wanted is not None and request.name == UPDATE_CHANGE_LINES:
+                (change,) = await client.data_converter.decode(request.args.payloads, [LinesChange])
+                if digest(change.lines) == lines_digest:
+                    spec = wanted.spec.model_copy(update={"lines": change.lines})
+                    wanted = wanted.model_copy(update={"spec": spec})
+            if wanted is not None and lines_digest in (None, digest(wanted.spec.lines)):
+                return wanted
+    except (ValidationError, ValueError, RuntimeError) as unreadable:
+        logger.error("not taken over: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
     return None

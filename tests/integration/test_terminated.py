@@ -1,4 +1,6 @@
-"""Somebody terminates an order's workflow: what it did is undone all the same."""
+"""Somebody terminates an order's workflow: the order comes to an end all the same."""
+
+from typing import Any
 
 import pytest
 from cluster import ORDERS, Cluster, condition
@@ -7,8 +9,7 @@ SCAN_SECONDS = 120.0
 """An order without a resource is found by the comparison of all orders with all workflows, once a minute."""
 
 
-@pytest.fixture
-def charged(cluster: Cluster) -> str:
+def charge(cluster: Cluster, **policy: Any) -> str:
     """Workflow id of an order that has been charged and waits for its address to be confirmed."""
     name = f"patient-{cluster.namespace}"
     cluster.create(
@@ -19,6 +20,7 @@ def charged(cluster: Cluster) -> str:
             "spec": {
                 "pipeline": ["Receive", "ReserveStock", "ChargePayment", "AddressWindow", "Ship", "Notify"],
                 "addressWindow": {"seconds": 3600},
+                **policy,
             },
         }
     )
@@ -26,6 +28,12 @@ def charged(cluster: Cluster) -> str:
     identifier: str = cluster.reaches("Waiting")["workflow"]["id"]
     assert list(cluster.charges().values()) == [(50_000, 0)]
     return identifier
+
+
+@pytest.fixture
+def charged(cluster: Cluster) -> str:
+    """The same, of an order that can still be undone."""
+    return charge(cluster)
 
 
 def terminate(cluster: Cluster, identifier: str) -> None:
@@ -91,3 +99,16 @@ def test_an_order_whose_resource_is_gone_is_undone(cluster: Cluster, charged: st
     cluster.stack.up()
 
     cluster.until(lambda: refunded(cluster), SCAN_SECONDS)
+
+
+def test_an_order_past_its_pivot_is_carried_on(cluster: Cluster) -> None:
+    identifier = charge(cluster, compensation={"pivot": "ChargePayment"})
+    first_run = cluster.status()["workflow"]["runID"]
+
+    terminate(cluster, identifier)
+
+    cluster.eventually(lambda status: status["phase"] == "Waiting" and status["workflow"]["runID"] != first_run)
+    cluster.patch("order", shippingAddress={"line1": "7 New Street"})
+    status = cluster.reaches("Completed")
+    assert status["shippingAddress"]["line1"] == "7 New Street"
+    assert list(cluster.charges().values()) == [(50_000, 0)]

@@ -32,20 +32,17 @@ SETTINGS = settings(
 )
 """Of one round. Its seed is fixed, so that CI sees the same rounds every time."""
 
-_reports: list[str] = []
-
-
-@pytest.fixture
-def record_steps() -> list[str]:
-    """Lines for the end of pytest's output."""
-    return _reports
+STEPS_TAKEN = "steps taken"
+"""Property of a test: a line for the end of pytest's output."""
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """How many steps were taken."""
-    if _reports:
+    """How many steps were taken, also by tests that ran in another process."""
+    passed = terminalreporter.stats.get("passed", [])
+    lines = [line for report in passed for name, line in report.user_properties if name == STEPS_TAKEN]
+    if lines:
         terminalreporter.section("steps of the state machine")
-        for line in _reports:
+        for line in lines:
             terminalreporter.line(line)
 
 

@@ -183,7 +183,7 @@ def _ends(books: Books, runs: dict[str, Run]) -> None:
         if run.order.under_review:
             _fail("I16", f"order {uid} waits for a person, though every fault passed: {run.order.last_error}")
         if order is not None and order[0] == COMPLETED:
-            lines = {f"{uid}/ship/{line.line_id}" for line in run.history[0].lines}
+            lines = {f"{uid}/ship/{line.line_id}" for line in run.order.lines}
             if any(books.shipments.get(key) != "dispatched" for key in lines):
                 _fail("I5", f"order {uid} is completed and not shipped")
     if any(count > 1 for count in numbers.values()):

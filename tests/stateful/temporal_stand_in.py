@@ -23,6 +23,7 @@ from temporalio.exceptions import ApplicationError, CancelledError
 from temporalio.workflow import ActivityCancellationType
 
 from order_domain.errors import OrderError, PermanentError
+from order_domain.order import digest
 from order_domain.snapshot import OrderSnapshot
 from order_workflows.contract import OrderInput
 from order_workflows.order_run import OrderRun
@@ -124,7 +125,10 @@ class Run(asyncio.AbstractEventLoop):
     def next(self) -> "Run":
         """Somebody terminates this one, and the operator starts another."""
         abandoned = self.order._published or OrderSnapshot()
-        wanted = self.input.model_copy(update={"abandoned": abandoned})
+        spec = self.input.spec
+        if digest(self.order.lines) == abandoned.lines_digest:
+            spec = spec.model_copy(update={"lines": self.order.lines})
+        wanted = self.input.model_copy(update={"abandoned": abandoned, "spec": spec})
         return Run(wanted, made=[*self.made], now=self.now, earlier=self)
 
     @property

@@ -1,14 +1,14 @@
-"""An order whose workflow somebody terminates is undone by the workflow's next run, which the operator starts."""
+"""An order whose workflow somebody terminates is brought to an end by the next run, which the operator starts."""
 
 from uuid import uuid4
 
 import pytest
-from builders import a_policy
+from builders import a_line, a_policy
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from order_domain.errors import OperationConflict
+from order_domain.errors import OperationConflict, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import CompensationState, StepState
@@ -22,6 +22,7 @@ from order_workflows.contract import (
     ORDER_ID,
     ORDER_TOTAL_MINOR,
     Decision,
+    LinesChange,
     OrderResult,
     RunKey,
 )
@@ -219,22 +220,76 @@ async def test_a_cancellation_does_not_stop_the_undoing(shop: Storefront, world:
     assert world.untouched
 
 
+def without_a_gate(**changes: object) -> OrderClassSpec:
+    pipeline = ["Receive", "ReserveStock", "ChargePayment", "Ship", "UpdateOrderStatus", "Notify"]
+    return a_policy(**{"pipeline": pipeline, "approval": {"mode": "Never"}, **changes})
+
+
 @pytest.mark.parametrize("activity", ["update_order_status", "notify_customer"])
-async def test_an_order_past_its_pivot_is_completed_and_keeps_what_it_did(
+async def test_an_order_past_its_pivot_goes_on_with_the_steps_that_are_left(
     shop: Storefront, world: World, activity: str
 ) -> None:
-    pipeline = ["Receive", "ReserveStock", "ChargePayment", "Ship", "UpdateOrderStatus", "Notify"]
-    order = await held_at(shop, world, activity, a_policy(pipeline=pipeline, approval={"mode": "Never"}))
+    order = await held_at(shop, world, activity, without_a_gate())
 
     undoing = await next_run(order)
+    world.release_all()
     result = await undoing.result()
 
     await shop.record("terminated-past-the-pivot", undoing)
-    assert result.status == OrderStatus.ORDER_COMPLETED
-    assert result.message == "the workflow was terminated after Ship: what was to follow was left out"
+    assert (result.status, result.message) == (OrderStatus.ORDER_COMPLETED, None)
+    assert result.transaction_id is not None
     assert world.sold == {"PROD-001": 1}
     assert world.balance == 50_000
-    assert len(world.delivered) == 1
+    assert list(world.delivered) == ["1"]
+    assert len(result.tracking_numbers) == 1
+
+
+async def test_an_order_that_was_paid_past_recall_is_shipped(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "ship_line", without_a_gate(compensation={"pivot": "ChargePayment"}))
+
+    going_on = await next_run(order)
+    world.release_all()
+
+    assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
+    assert world.balance == 50_000
+    assert list(world.delivered) == ["1"]
+
+
+async def test_the_lines_in_force_are_shipped(shop: Storefront, world: World) -> None:
+    policy = a_policy(approval={"mode": "Always", "window_seconds": 3600}, compensation={"pivot": "ChargePayment"})
+    hold = world.hold("ship_line")
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    changed = [a_line(line_id="7", sku="PROD-002", quantity=2, unit_price_minor=100)]
+    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=changed))
+    await order.update(contract.UPDATE_APPROVE, Decision(by="ana"))
+    await hold.reached.wait()
+
+    going_on = await next_run(order)
+    world.release_all()
+
+    result = await going_on.result()
+    assert (result.status, result.total_minor) == (OrderStatus.ORDER_COMPLETED, 200)
+    assert list(world.delivered) == ["7"]
+    assert world.sold == {"PROD-002": 2}
+
+
+async def test_what_keeps_failing_past_the_pivot_waits_for_a_person_again(shop: Storefront, world: World) -> None:
+    policy = without_a_gate(compensation={"pivot": "ChargePayment"}, retry={"default": {"max_attempts": 1}})
+    world.fail("ship_line", ProviderUnavailable("no truck"))
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    tries = world.count("ship_line")
+
+    going_on = await next_run(order)
+
+    async def tried_again() -> bool:
+        return world.count("ship_line") > tries and (await going_on.snapshot()).status is OrderStatus.MANUAL_REVIEW
+
+    await eventually(tried_again, "the next run in Manual Review")
+    world.repair("ship_line")
+    await going_on.update(contract.UPDATE_RESUME)
+    assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
 
 
 async def test_an_order_whose_end_was_recorded_has_that_end(shop: Storefront, world: World) -> None:

@@ -115,8 +115,8 @@ class OrderInput(Value):
     revision: int = 1
     """`REVISION` of the code that submitted the order; an input without it is older than the field."""
     abandoned: OrderSnapshot | None = None
-    """What an earlier run of the same workflow had published when somebody terminated it. Such an order goes no step
-    forward: this run undoes what that one did."""
+    """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
+    did, or goes on if the order is past its pivot."""
 
     @property
     def order_id(self) -> str:

@@ -129,11 +129,10 @@ class OrderRun:
     def _continue(self, abandoned: OrderSnapshot) -> None:
         """Show on from where an earlier run stopped, and take no more changes."""
         self.cancellation = CancelRequest(reason="the workflow was terminated")
-        if abandoned.lines_digest is None:  # it had shown nothing yet
+        if abandoned == OrderSnapshot():  # it had shown nothing yet
             return
         self.status = abandoned.status
         self.suspended = abandoned.suspended
-        self.total_minor, self._lines_digest = abandoned.total_minor, abandoned.lines_digest
         self.address = abandoned.shipping_address or self.address
         self.address_digest = abandoned.address_digest or self.address_digest
         self.approval = abandoned.approval
@@ -143,8 +142,8 @@ class OrderRun:
         self.shipments = {record.line_id: record for record in abandoned.shipments}
         self.notified = abandoned.notified
         self._steps = {record.name: record for record in abandoned.steps}
-        pivot = self._steps.get(self.input.policy.pivot)
-        self.pivot_passed = pivot is not None and pivot.state in _DONE
+        self.packed = self.has_done(StepName.PREPARE_SHIPMENT)
+        self.pivot_passed = self._is_over(self.input.policy.pivot)
         self._published = abandoned
 
     @property
@@ -241,6 +240,16 @@ class OrderRun:
     def skip(self) -> None:
         """Close the current step as not needed for this order."""
         self.finish(StepState.SKIPPED)
+
+    @property
+    def steps_ahead(self) -> list[StepName]:
+        """Those of the pipeline that are not known to be done. One that an earlier run did without showing it does
+        nothing a second time: the ledger answers as it did then."""
+        return [step for step in self.input.policy.pipeline if not self._is_over(step)]
+
+    def _is_over(self, step: StepName) -> bool:
+        record = self._steps.get(step)
+        return record is not None and record.state in _DONE
 
     def stop_short(self, begun: Iterable[StepName], error: ErrorRecord) -> None:
         """Steps that an earlier run had under way, or had `begun` without showing it, go no further."""

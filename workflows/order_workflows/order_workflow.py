@@ -88,10 +88,9 @@ class OrderWorkflow:
     async def run(self, order: OrderInput) -> OrderResult:
         """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
         done, when a step failed for good."""
-        if order.abandoned is None:
+        end = None if order.abandoned is None else await _shielded(take_over(self._order))
+        if end is None:
             end = await self._pipeline()
-        else:
-            end = await _shielded(take_over(self._order))
         lines_change.refuse_wanted(self._order)
         if end.status is not OrderStatus.ORDER_COMPLETED and not self._order.pivot_passed:
             await _shielded(compensate(self._order))
@@ -134,7 +133,7 @@ class OrderWorkflow:
 
     async def _steps(self) -> None:
         order = self._order
-        for name in order.input.policy.pipeline:
+        for name in order.steps_ahead:
             while order.suspended or order.wanted_lines:
                 order.publish()
                 await workflow.wait_condition(lambda: not order.suspended or bool(order.wanted_lines))

@@ -1,6 +1,7 @@
-"""Ending an order whose run was terminated: the workflow's next run undoes what the ledger says that one had begun.
+"""Bringing an order whose run was terminated to an end: before its pivot by undoing, past it by going on.
 
-Nothing that the terminated run knew is needed for it, and nothing that it may still be doing gets past the ledger.
+What is undone is what the ledger says that the terminated run had begun, not what that run had come to know; and
+nothing that it may still be doing gets past the ledger.
 """
 
 import asyncio
@@ -23,8 +24,9 @@ TERMINATED = "WorkflowTerminated"
 UNDOING = ErrorRecord(type=TERMINATED, message="the workflow was terminated, and what it had done is undone")
 
 
-async def take_over(order: OrderRun) -> OrderEnded:
-    """Halts the order in the ledger and tells how it ends; what is to be undone is registered."""
+async def take_over(order: OrderRun) -> OrderEnded | None:
+    """Halts the order in the ledger and tells how it ends; what is to be undone is registered. None for an order that
+    is past its pivot, and goes on with the steps that are left."""
     halted = await workflow.execute_local_activity_method(
         OrderActivities.halt,
         HaltOrder(
@@ -35,16 +37,17 @@ async def take_over(order: OrderRun) -> OrderEnded:
         ),
         **timing.LEDGER,
     )
-    end = await _end(order, halted)
+    if halted.pivot_passed:
+        await _pass_pivot(order, halted.begun)
+        return None
+    end = _end(order, halted)
     order.last_error = end.error
     return end
 
 
-async def _end(order: OrderRun, halted: Halted) -> OrderEnded:
+def _end(order: OrderRun, halted: Halted) -> OrderEnded:
     if halted.ended is not None:
         return _as_recorded(OrderStatus(halted.ended), halted.message)
-    if halted.pivot_passed:
-        return await _completed(order, halted.begun)
     steps: dict[StepName, list[BegunEffect]] = {}
     for effect in halted.begun:
         steps.setdefault(_step_of(order, effect), []).append(effect)
@@ -60,16 +63,12 @@ def _as_recorded(status: OrderStatus, message: str | None) -> OrderEnded:
     return OrderEnded(status, ErrorRecord(type=TERMINATED, message=message or "the workflow was terminated at its end"))
 
 
-async def _completed(order: OrderRun, begun: Sequence[BegunEffect]) -> OrderEnded:
-    """Too far gone to be undone: the customer has, or gets, what was paid for."""
-    order.pivot_passed = True
+async def _pass_pivot(order: OrderRun, begun: Sequence[BegunEffect]) -> None:
+    """As the terminated run did, or was about to."""
+    order.pivot_passed, order.cancellation = True, None
     order.reservations = [effect.operation_id for effect in begun if effect.kind is EffectKind.RESERVE]
     if order.reservations:
         await reserve_stock.commit(order)
-    message = f"the workflow was terminated after {order.input.policy.pivot}: what was to follow was left out"
-    error = ErrorRecord(type=TERMINATED, message=message)
-    order.stop_short([], error)
-    return OrderEnded(OrderStatus.ORDER_COMPLETED, error)
 
 
 def _step_of(order: OrderRun, effect: BegunEffect) -> StepName:
