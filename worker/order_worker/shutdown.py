@@ -10,8 +10,8 @@ LOG = logging.getLogger(__name__)
 
 SLACK = timedelta(seconds=10)
 """How long the SDK may take beyond the grace of the activities: less than the 15 s that the chart's termination grace
-period leaves. temporalio 1.35 sometimes never returns from finalize_shutdown() when an attempt that the server had
-given up on ends as the worker stops (temporalio/sdk-rust#1537)."""
+period leaves. temporalio 1.35 sometimes never returns from finalize_shutdown() where an activity ends as the worker
+stops, with all results reported and no call to the server outstanding."""
 
 
 async def stop(worker: Worker, running: asyncio.Task[None], grace: timedelta, slack: timedelta = SLACK) -> None:

@@ -14,7 +14,7 @@ LONG = timedelta(seconds=3600)
 
 
 class SdkWorker:
-    """Ends when told to, unless it hangs as temporalio/sdk-rust#1537 describes."""
+    """Ends when told to, unless it hangs as the SDK's sometimes does."""
 
     def __init__(self, *, hangs: bool = False, breaks: bool = False) -> None:
         self._hangs = hangs
