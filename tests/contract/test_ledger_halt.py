@@ -161,6 +161,27 @@ async def test_an_order_that_has_ended_is_told_to_have(shop: Shop) -> None:
     assert await shop.orders.halt(buyer.halt()) == Halted(ended="Order Rejected", message="too dear")
 
 
+async def test_what_an_order_that_has_ended_had_begun_is_told(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await shop.payments.charge(buyer.charge())
+    await shop.payments.refund(buyer.refund())
+    await shop.orders.close(buyer.close("Order Cancelled"))
+
+    assert begun(await shop.orders.halt(buyer.halt())) == [("charge", "uid-1/charge", None)]
+
+
+async def test_a_completed_order_has_gone_too_far(shop: Shop) -> None:
+    buyer = await a_buyer_with_stock(shop)
+    await shop.stock.reserve(buyer.reserve())
+    await shop.stock.commit(buyer.commit())
+    await shop.orders.close(buyer.close())
+
+    halted = await shop.orders.halt(buyer.halt())
+
+    assert (halted.ended, halted.pivot_passed) == (None, True)
+    assert begun(halted) == [("reserve", "uid-1/reserve", None)]
+
+
 async def test_an_order_whose_pieces_are_sold_has_gone_too_far(shop: Shop) -> None:
     buyer = await a_buyer_with_stock(shop)
     await shop.stock.reserve(buyer.reserve())

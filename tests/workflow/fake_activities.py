@@ -21,6 +21,7 @@ from order_domain.errors import (
 )
 from order_domain.order import Address, OrderLine
 from order_domain.snapshot import ItemRecord
+from order_domain.status import OrderStatus
 from order_workflows.activities import (
     BegunEffect,
     CancelShipment,
@@ -274,9 +275,10 @@ class World(
     async def halt(self, request: HaltOrder) -> Halted:
         await self._called("halt_order")
         uid = request.order.uid
-        if uid in self.ends:
+        completed = self.ends.get(uid) == OrderStatus.ORDER_COMPLETED
+        if uid in self.ends and not completed:
             return Halted(ended=self.ends[uid])
-        pivot_passed = request.pivot_passed or bool(self.sold)
+        pivot_passed = request.pivot_passed or bool(self.sold) or completed
         if not pivot_passed:
             self._halted.add(uid)
         done = {

@@ -244,6 +244,23 @@ async def test_an_order_past_its_pivot_goes_on_with_the_steps_that_are_left(
     assert len(result.tracking_numbers) == 1
 
 
+async def test_an_order_that_was_completed_without_showing_it_shows_all_of_it(shop: Storefront, world: World) -> None:
+    order = await held_at(shop, world, "notify_customer", without_a_gate())
+    stopped = await terminate(order)
+    world.release_all()
+
+    async def closed() -> bool:
+        return order.uid in world.ends
+
+    await eventually(closed, "the end that the terminated run records")
+    await take_over(order.client, stopped)
+    going_on = newest_run(order)
+
+    assert len((await going_on.result()).tracking_numbers) == 1
+    states = {step.name: step.state for step in (await going_on.snapshot()).steps}
+    assert set(states.values()) == {StepState.SUCCEEDED}
+
+
 async def test_an_order_that_was_paid_past_recall_is_shipped(shop: Storefront, world: World) -> None:
     order = await held_at(shop, world, "ship_line", without_a_gate(compensation={"pivot": "ChargePayment"}))
 

@@ -277,11 +277,11 @@ class Halted(Outcome):
     """What the ledger knows of an order whose workflow is gone."""
 
     ended: str | None = None
-    """The end on record, an `OrderStatus` value: nothing is left to do."""
+    """The end on record, an `OrderStatus` value other than that of a completed order: all is undone."""
     message: str | None = None
     """Why it ended so."""
     pivot_passed: bool = False
-    """The order has gone too far to be undone; it is not halted."""
+    """The order has gone too far to be undone, or is completed; it is not halted."""
     begun: list[BegunEffect] = Field(default_factory=list)
     """In the order in which they began."""
 

@@ -46,21 +46,17 @@ async def take_over(order: OrderRun) -> OrderEnded | None:
 
 
 def _end(order: OrderRun, halted: Halted) -> OrderEnded:
+    """What the terminated run undid itself is undone once more, which changes nothing but what is known of it here."""
+    error = UNDOING
     if halted.ended is not None:
-        return _as_recorded(OrderStatus(halted.ended), halted.message)
+        error = ErrorRecord(type=TERMINATED, message=halted.message or "the workflow was terminated at its end")
     steps: dict[StepName, list[BegunEffect]] = {}
     for effect in halted.begun:
         steps.setdefault(_step_of(order, effect), []).append(effect)
-    order.stop_short(steps, UNDOING)
+    order.stop_short(steps, error)
     for step, effects in steps.items():
         order.on_failure(step, partial(_undo, order, effects))
-    return OrderEnded(OrderStatus.ORDER_CANCELLED, UNDOING)
-
-
-def _as_recorded(status: OrderStatus, message: str | None) -> OrderEnded:
-    if status is OrderStatus.ORDER_COMPLETED:
-        return OrderEnded(status)
-    return OrderEnded(status, ErrorRecord(type=TERMINATED, message=message or "the workflow was terminated at its end"))
+    return OrderEnded(OrderStatus(halted.ended or OrderStatus.ORDER_CANCELLED), error)
 
 
 async def _pass_pivot(order: OrderRun, begun: Sequence[BegunEffect]) -> None:

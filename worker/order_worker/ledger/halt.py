@@ -38,15 +38,15 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         if isinstance(refusal, DuplicateOrder):
             return Halted(ended=OrderStatus.ORDER_DUPLICATE, message=str(refusal))
         order = lock(tx, request.order)
-    status = OrderStatus(order.status)
-    if status.terminal:
+    status, begun = OrderStatus(order.status), _begun(tx, request.order.uid)
+    if status.terminal and status is not OrderStatus.ORDER_COMPLETED:
         message = tx.execute(_MESSAGE, {"order": request.order.uid}).scalar_one()
-        return Halted(ended=status, message=message)
+        return Halted(ended=status, message=message, begun=begun)
     sold = tx.execute(_SOLD, {"order": request.order.uid}).one_or_none() is not None
-    pivot_passed = request.pivot_passed or sold
+    pivot_passed = request.pivot_passed or sold or status is OrderStatus.ORDER_COMPLETED
     if not pivot_passed:
         _halt(tx, order, request)
-    return Halted(pivot_passed=pivot_passed, begun=_begun(tx, request.order.uid))
+    return Halted(pivot_passed=pivot_passed, begun=begun)
 
 
 def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> None:
