@@ -80,8 +80,9 @@ class Cluster:
         order["status"] = status
         self.stack.kubectl("replace", "--subresource=status", "--filename=-", input=json.dumps(order))
 
-    def api_writes(self) -> int:
-        """Writes of orders and of events so far, as the API server counts them."""
+    def api_writes(self, resource: str = "") -> int:
+        """Writes of orders and of events so far, as the API server counts them; with `resource`, such as `stockitems`,
+        of that alone."""
         page = self.stack.kubectl("get", "--raw", "/metrics")
         return sum(
             int(float(line.rsplit(" ", 1)[1]))
@@ -89,6 +90,7 @@ class Cluster:
             if line.startswith("apiserver_request_total{")
             and ('group="order-platform.dev"' in line or 'group="events.k8s.io"' in line)
             and re.search(r'verb="(POST|PUT|PATCH|APPLY|DELETE)"', line)
+            and (not resource or f'resource="{resource}"' in line)
         )
 
     def scans(self, kind: str) -> int:
