@@ -1,6 +1,9 @@
 """Reading what an activity failed with. A local activity's error arrives bare, a remote one's as the cause of an
 ActivityError, and that in turn as the cause of the child workflow's or Nexus operation's that it made fail."""
 
+import asyncio
+from collections.abc import Awaitable, Iterable
+
 from temporalio.exceptions import (
     ActivityError,
     ApplicationError,
@@ -33,3 +36,15 @@ def _root(failure: FailureError) -> BaseException:
     while isinstance(error, ActivityError | ChildWorkflowError | NexusOperationError) and error.cause is not None:
         error = error.cause
     return error
+
+
+async def failures_of(parts: Iterable[Awaitable[None]]) -> list[BaseException | None]:
+    """What each raised, when every one has ended."""
+    return await asyncio.gather(*parts, return_exceptions=True)
+
+
+def raise_first(failures: list[BaseException | None]) -> None:
+    """Raises the first failure, if there is any."""
+    for failure in failures:
+        if failure is not None:
+            raise failure

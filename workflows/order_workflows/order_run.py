@@ -90,8 +90,6 @@ class OrderRun:
         self.address_changed = False
         self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines
-        self.total_minor = sum(line.amount_minor for line in self.lines)
-        """Of the lines in force, in minor units."""
         self.lines_generation = order.generation
         self.lines_revision = 1
         self.wanted_lines: deque[WantedLines] = deque()
@@ -147,6 +145,11 @@ class OrderRun:
         self._published = abandoned
 
     @property
+    def total_minor(self) -> int:
+        """Of the lines in force, in minor units."""
+        return sum(line.amount_minor for line in self.lines)
+
+    @property
     def approval_required(self) -> bool:
         """Whether a person must decide about this order."""
         gated = StepName.APPROVAL in self.input.policy.pipeline
@@ -173,7 +176,6 @@ class OrderRun:
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
         self.lines = change.lines
-        self.total_minor = sum(line.amount_minor for line in change.lines)
         self.lines_generation = max(self.lines_generation, change.generation)
         self._lines_digest = digest(change.lines)
         self.approval = self.approval.model_copy(update={"required": self.approval_required})

@@ -4,7 +4,6 @@ What is undone is what the ledger says that the terminated run had begun, not wh
 nothing that it may still be doing gets past the ledger.
 """
 
-import asyncio
 from collections.abc import Sequence
 from functools import partial
 
@@ -15,6 +14,7 @@ from order_domain.snapshot import ErrorRecord
 from order_domain.status import OrderStatus
 from order_workflows import packing, timing
 from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, OrderActivities
+from order_workflows.activity_failures import failures_of, raise_first
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.steps import charge_payment, receive_order, reserve_stock, ship_order
 
@@ -81,10 +81,7 @@ def _step_of(order: OrderRun, effect: BegunEffect) -> StepName:
 
 async def _undo(order: OrderRun, effects: Sequence[BegunEffect]) -> None:
     """Of one step: all at once, and none stopped by another's failure."""
-    answers = await asyncio.gather(*(_undo_one(order, effect) for effect in effects), return_exceptions=True)
-    for answer in answers:
-        if answer is not None:
-            raise answer
+    raise_first(await failures_of(_undo_one(order, effect) for effect in effects))
 
 
 async def _undo_one(order: OrderRun, effect: BegunEffect) -> None:

@@ -1,8 +1,5 @@
 """Hand every line to the carrier, all at once: in this workflow, in one of its own each, or behind a Nexus endpoint."""
 
-import asyncio
-from collections.abc import Awaitable, Iterable
-
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
@@ -14,7 +11,7 @@ from order_domain.policy import ParentClosePolicy, ShippingMode
 from order_domain.snapshot import ShipmentRecord, ShipmentState
 from order_workflows import contract, packing, timing
 from order_workflows.activities import CancelShipment, Shipped, ShippingActivities
-from order_workflows.activity_failures import reason_of
+from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
@@ -46,7 +43,7 @@ async def run(order: OrderRun) -> None:
     ]
     order.on_failure(StepName.SHIP, lambda: _call_all_back(order, shipments))
     order.publish()
-    failures = await _all(_ship(order, shipment) for shipment in shipments)
+    failures = await failures_of(_ship(order, shipment) for shipment in shipments)
     # In the order of the lines, not of the answers.
     order.shipments = {
         line.line_id: order.shipments[line.line_id] for line in order.lines if line.line_id in order.shipments
@@ -60,18 +57,7 @@ async def run(order: OrderRun) -> None:
     if refused and len(refused) == sum(failure is not None for failure in failures):
         # Every line is either shipped or refused for good: another address can still help.
         order.shipping_started = False
-    _raise_first(failures)
-
-
-async def _all(parts: Iterable[Awaitable[None]]) -> list[BaseException | None]:
-    """What each raised, when every one has ended."""
-    return await asyncio.gather(*parts, return_exceptions=True)
-
-
-def _raise_first(failures: list[BaseException | None]) -> None:
-    for failure in failures:
-        if failure is not None:
-            raise failure
+    raise_first(failures)
 
 
 def _operation(order: OrderRun, line: OrderLine) -> str:
@@ -128,7 +114,7 @@ async def _by_nexus(order: OrderRun, shipment: ShipmentInput) -> Shipped:
 
 async def _call_all_back(order: OrderRun, shipments: list[ShipmentInput]) -> None:
     """Every line is called back, since one without an answer may have been taken all the same."""
-    _raise_first(await _all(_cancel(order, shipment) for shipment in shipments))
+    raise_first(await failures_of(_cancel(order, shipment) for shipment in shipments))
 
 
 async def _cancel(order: OrderRun, shipment: ShipmentInput) -> None:
