@@ -29,7 +29,9 @@ from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.locked_order import lock
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
-from order_workflows.activities import Charge, CloseOrder, CommitStock, ReceiveOrder, ReserveStock
+from order_workflows.activities.order import CloseOrder, ReceiveOrder
+from order_workflows.activities.payment import Charge
+from order_workflows.activities.stock import CommitStock, ReserveStock
 from order_workflows.contract import ResourceIdentity
 
 SKU = "PROD-001"

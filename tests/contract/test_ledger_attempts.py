@@ -24,7 +24,8 @@ from order_worker.activities.attempts import AttemptLog
 from order_worker.ledger import tables
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
-from order_workflows.activities import Outcome, ValidateLines
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import ValidateLines
 from order_workflows.contract import workflow_id
 
 STARTED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)

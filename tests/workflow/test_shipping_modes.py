@@ -32,7 +32,7 @@ from order_worker.activities.translation import Translation
 from order_worker.nexus_shipping import ShippingService
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
-from order_workflows.activities import Shipped
+from order_workflows.activities.shipping import Shipped
 from order_workflows.contract import CancelRequest, ResourceIdentity, ShipmentInput
 from order_workflows.shipment_workflow import ShipmentWorkflow
 

@@ -18,7 +18,9 @@ from order_worker.activities import stock_news
 from order_worker.activities.stock_news import StockNews
 from order_worker.ledger import orders, schema, stock, supply
 from order_worker.ledger.database import Ledger, connect
-from order_workflows.activities import CommitStock, KeepStock, ReceiveOrder, ReserveStock, ValidateLines
+from order_workflows.activities.order import ReceiveOrder
+from order_workflows.activities.stock import CommitStock, ReserveStock, ValidateLines
+from order_workflows.activities.stock_item import KeepStock
 from order_workflows.contract import ResourceIdentity
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from order_domain.pipeline import StepName
 from order_domain.snapshot import MAX_LISTED_ITEMS, ErrorRecord
 from order_workflows import timing
-from order_workflows.activities import ChangeLines, OrderActivities
+from order_workflows.activities.order import ChangeLines, OrderActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
 from order_workflows.order_run import OrderRun

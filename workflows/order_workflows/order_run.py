@@ -29,7 +29,7 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import OrderStatus, progress
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,

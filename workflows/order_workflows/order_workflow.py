@@ -14,7 +14,7 @@ from order_domain.policy import AddressMessage
 from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract, lines_change, timing
-from order_workflows.activities import CloseOrder, OrderActivities
+from order_workflows.activities.order import CloseOrder, OrderActivities
 from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.compensation import compensate
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, OrderInput, OrderResult

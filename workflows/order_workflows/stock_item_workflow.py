@@ -13,7 +13,7 @@ from temporalio.exceptions import FailureError
 from order_domain.snapshot import ErrorRecord
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
 from order_workflows import contract, timing
-from order_workflows.activities import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
+from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import ORDER_CLUSTER, ORDER_SEQ, ORDER_UPDATED_AT, StockItemInput
 

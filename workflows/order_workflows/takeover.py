@@ -13,7 +13,8 @@ from order_domain.pipeline import StepName
 from order_domain.snapshot import ErrorRecord
 from order_domain.status import OrderStatus
 from order_workflows import packing, timing
-from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, OrderActivities
+from order_workflows.activities.effect import EffectKind
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, OrderActivities
 from order_workflows.activity_failures import failures_of, raise_first
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.steps import charge_payment, receive_order, reserve_stock, ship_order

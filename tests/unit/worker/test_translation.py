@@ -16,7 +16,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from order_domain.errors import OperationConflict, OrderError, PaymentDeclined, ProviderUnavailable
 from order_worker.activities import translation
 from order_worker.activities.translation import Translation
-from order_workflows.activities import Outcome, ReleaseStock
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import ReleaseStock
 from order_workflows.contract import ResourceIdentity
 
 

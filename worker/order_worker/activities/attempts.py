@@ -27,7 +27,7 @@ from order_domain.errors import LedgerUnavailable
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import activity_attempts
 from order_worker.metrics import Metrics
-from order_workflows.activities import Effect
+from order_workflows.activities.effect import Effect
 from order_workflows.contract import parse_workflow_id
 
 LOG = logging.getLogger(__name__)

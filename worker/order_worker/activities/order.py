@@ -6,14 +6,14 @@ from temporalio import activity
 
 from order_worker.ledger import halt, orders
 from order_worker.ledger.database import Ledger
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.order import (
     ChangeLines,
     CloseOrder,
     Halted,
     HaltOrder,
     LinesChanged,
     OrderActivities,
-    Outcome,
     ReceiveOrder,
     UpdateStatus,
 )

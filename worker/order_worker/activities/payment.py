@@ -10,7 +10,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
-from order_workflows.activities import Charge, PaymentActivities, Receipt, Refund, Refunded
+from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
 
 
 class LedgerPayments(PaymentActivities):

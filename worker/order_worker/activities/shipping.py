@@ -9,7 +9,8 @@ from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
-from order_workflows.activities import CancelShipment, Outcome, Ship, Shipped, ShippingActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
 
 
 class LedgerShipping(ShippingActivities):

@@ -4,7 +4,7 @@ from temporalio import activity
 
 from order_domain.snapshot import ItemRecord
 from order_worker.providers.shop_data.port import ShopSystem
-from order_workflows.activities import (
+from order_workflows.activities.shop_data import (
     FetchProfile,
     FetchRecommendations,
     GetItems,

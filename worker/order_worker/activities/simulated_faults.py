@@ -25,7 +25,7 @@ from order_domain import errors
 from order_domain.errors import InvalidOrder, OrderError, PaymentDeclined, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.simulation import FaultType
-from order_workflows.activities import Effect
+from order_workflows.activities.effect import Effect
 from order_workflows.simulation import HEADER, SimulatedFaults, workflow_interceptor
 
 HEARTBEAT_SECONDS = 5.0

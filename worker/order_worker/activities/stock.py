@@ -8,10 +8,10 @@ from order_domain.errors import PermanentError
 from order_worker.ledger import stock
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import (
     CheckAvailability,
     CommitStock,
-    Outcome,
     ReleaseStock,
     Reserved,
     ReserveStock,

@@ -10,10 +10,10 @@ from order_worker.ledger import supply
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.providers.supplier.port import Supplier
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock_item import (
     Article,
     KeepStock,
-    Outcome,
     StockItemActivities,
     StockLevel,
     SupplierOrder,

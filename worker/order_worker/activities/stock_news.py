@@ -20,7 +20,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from order_domain.errors import LedgerUnavailable
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import reservations, stock
-from order_workflows.activities import ChangeLines, CommitStock, ReleaseStock, ReserveStock
+from order_workflows.activities.order import ChangeLines
+from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
 from order_workflows.contract import SIGNAL_STOCK_CHANGED, stock_workflow_id
 
 LOG = logging.getLogger(__name__)

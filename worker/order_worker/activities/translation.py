@@ -11,7 +11,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from order_domain import errors
 from order_domain.errors import OrderError, PermanentError
-from order_workflows.activities import Effect, Outcome
+from order_workflows.activities.effect import Effect, Outcome
 
 ANSWERS = (
     errors.DuplicateOrder,

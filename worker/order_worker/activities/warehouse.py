@@ -8,7 +8,8 @@ from temporalio import activity
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.warehouse.port import Warehouse
-from order_workflows.activities import Outcome, PackLines, UnpackLines, WarehouseActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 
 
 class LedgerWarehouse(WarehouseActivities):

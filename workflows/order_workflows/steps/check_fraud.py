@@ -4,7 +4,8 @@ from temporalio import workflow
 
 from order_domain.pipeline import StepName
 from order_workflows import timing
-from order_workflows.activities import CheckFraud, FraudActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.fraud import CheckFraud, FraudActivities
 from order_workflows.order_run import OrderRun
 
 

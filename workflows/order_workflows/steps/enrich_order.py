@@ -12,13 +12,8 @@ from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
 from order_workflows import timing
-from order_workflows.activities import (
-    CheckAvailability,
-    FetchProfile,
-    FetchRecommendations,
-    ShopDataActivities,
-    StockActivities,
-)
+from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, ShopDataActivities
+from order_workflows.activities.stock import CheckAvailability, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderRun
 

@@ -6,7 +6,7 @@ from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
 from order_domain.snapshot import MAX_LISTED_ITEMS
 from order_workflows import timing
-from order_workflows.activities import GetItems, Items, ShopDataActivities
+from order_workflows.activities.shop_data import GetItems, Items, ShopDataActivities
 from order_workflows.order_run import OrderRun
 
 

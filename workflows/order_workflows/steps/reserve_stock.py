@@ -10,7 +10,7 @@ from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import lines_change, timing
-from order_workflows.activities import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
+from order_workflows.activities.stock import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderEnded, OrderRun
 
