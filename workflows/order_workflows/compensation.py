@@ -39,7 +39,7 @@ async def _succeeds(order: OrderRun, undo: Undo) -> bool:
         await undo.action()
     except FailureError as failure:
         workflow.logger.error("undo failed", extra={"step": undo.step, "cause": reason_of(failure).type})
-        order.undone(undo.step, StepState.COMPENSATION_FAILED)
+        order.steps.undone(undo.step, StepState.COMPENSATION_FAILED)
         return False
-    order.undone(undo.step, StepState.COMPENSATED)
+    order.steps.undone(undo.step, StepState.COMPENSATED)
     return True

@@ -54,7 +54,7 @@ def _end(order: OrderRun, halted: Halted) -> OrderEnded:
     steps: dict[StepName, list[BegunEffect]] = {}
     for effect in halted.begun:
         steps.setdefault(_step_of(order, effect), []).append(effect)
-    order.stop_short(steps, error)
+    order.steps.stop_short(steps, error.message, workflow.now())
     for step, effects in steps.items():
         order.on_failure(step, partial(_undo, order, effects))
     return OrderEnded(OrderStatus(halted.ended or OrderStatus.ORDER_CANCELLED), error)
