@@ -106,6 +106,8 @@ class OrderRun:
         self.refused_shipments: Counter[str] = Counter()
         """How often the carrier refused a line for good, by line id: the next try is an operation of its own."""
         self.pivot_passed = False
+        self.ended = False
+        """Whether the end is decided, and only to be recorded."""
         self.notified: bool | None = None
         self.pending_action: PendingAction | None = None
         self.compensation: CompensationState | None = None
