@@ -1,48 +1,154 @@
-"""Undoing what an order did: in reverse, each step whether or not it happened, none stopped by another's failure."""
+"""Undoing an order: all that the ledger says had begun, each effect after those that it depends on.
+
+    parcels     all are called back at once; the carrier may answer that it is too late, then the line is sold
+    money       one refund a round, when every call-back has its answer or its bound: all that the order does not owe for
+                lines that are sold or whose parcel has not answered yet
+    packing     taken apart, except for those lines
+    stock       given back, except the units of those lines
+
+A line without an answer keeps its money and its units until its parcel has answered. The rest is not held up by it.
+"""
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain.pipeline import StepName
 from order_domain.refusals import EndType
 from order_domain.snapshot import CompensationState, ErrorRecord, StepState
 from order_domain.status import OrderStatus
+from order_workflows import packing
+from order_workflows.activities.effect import EffectKind
+from order_workflows.activities.order import BegunEffect
 from order_workflows.activity_failures import reason_of
 from order_workflows.manual_review import wait_for_repair
-from order_workflows.order_run import OrderRun, Undo
+from order_workflows.order_run import OrderRun
+from order_workflows.pipeline import STEP_OF_EFFECT
+from order_workflows.steps import ship_order
 
 
-async def compensate(order: OrderRun) -> None:
-    """Return when everything is undone. While an undo keeps failing, the order stays in Manual Review: every Update
-    `resume` tries the failed ones again."""
-    open_undos = list(reversed(order.undos))
-    if not open_undos:
-        return
-    while open_undos:
+class Failure(NamedTuple):
+    """What could not be undone in a round."""
+
+    step: StepName
+    error: ErrorRecord
+
+
+def step_of(order: OrderRun, effect: BegunEffect) -> StepName:
+    """The step that the undoing of `effect` belongs to. What a shipment packed for itself belongs to Ship."""
+    if effect.kind is EffectKind.PACK and packing.scope_of(effect.operation_id) != order.input.identity.uid:
+        return StepName.SHIP
+    return STEP_OF_EFFECT[effect.kind].name
+
+
+async def compensate(
+    order: OrderRun, effects: Sequence[BegunEffect], look_again: Callable[[], Awaitable[Sequence[BegunEffect]]]
+) -> set[str]:
+    """Returns when all is undone that can be: the ids of the lines that are sold, since their parcels were too far.
+    While something cannot be undone, the order is in Manual Review, and from time to time all is tried again that
+    `look_again` says is left."""
+    if not effects:
+        return set()
+    while True:
         order.compensation = CompensationState.RUNNING
         order.publish(OrderStatus.COMPENSATE_ORDER)
-        if order.input.policy.compensation.parallel:
-            succeeded = await asyncio.gather(*(_succeeds(order, undo) for undo in open_undos))
+        undoing = _Round(order, effects)
+        failures = await undoing.run()
+        if not failures:
+            order.compensation = CompensationState.DONE
+            return undoing.sold
+        order.compensation = CompensationState.FAILED
+        await wait_for_repair(order, _summary(failures))
+        effects = await look_again()
+
+
+def _summary(failures: Sequence[Failure]) -> ErrorRecord:
+    causes = "; ".join(f"{failure.step}: {failure.error.message}" for failure in failures)
+    return ErrorRecord(type=EndType.COMPENSATION_FAILED, message=f"could not undo {causes}"[:1024])
+
+
+class _Round:
+    """One attempt at everything that is left."""
+
+    def __init__(self, order: OrderRun, effects: Sequence[BegunEffect]) -> None:
+        self._order = order
+        self._effects = [effect for effect in effects if not effect.reversed]
+        self.sold = {effect.line_id or "" for effect in self._effects if effect.sold}
+        self._failures: list[Failure] = []
+
+    async def run(self) -> list[Failure]:
+        """What failed."""
+        unanswered = await self._call_back()
+        kept = self.sold | unanswered
+        steps: dict[StepName, list[BegunEffect]] = {}
+        for effect in self._effects:
+            step = step_of(self._order, effect)
+            if step is not StepName.SHIP:
+                steps.setdefault(step, []).append(effect)
+        undos = [self._undo(step, steps[step], kept) for step in reversed(steps)]
+        if self._order.input.policy.compensation.parallel:
+            await asyncio.gather(*undos)
         else:
-            succeeded = [await _succeeds(order, undo) for undo in open_undos]
-        failed = [undo for undo, success in zip(open_undos, succeeded, strict=True) if not success]
-        if failed:
-            order.compensation = CompensationState.FAILED
-            names = ", ".join(undo.step for undo in failed)
-            await wait_for_repair(
-                order, ErrorRecord(type=EndType.COMPENSATION_FAILED, message=f"could not undo {names}")
-            )
-        open_undos = failed
-    order.compensation = CompensationState.DONE
+            for undo in undos:
+                await undo
+        return self._failures
 
+    async def _call_back(self) -> set[str]:
+        """The lines whose parcels have not answered, or whose own packing could not be taken apart."""
+        scopes = [
+            packing.scope_of(effect.operation_id)
+            for effect in self._effects
+            if effect.kind is EffectKind.PACK and step_of(self._order, effect) is StepName.SHIP
+        ]
+        parcels_out = [effect for effect in self._effects if effect.kind is EffectKind.SHIP and not effect.sold]
+        if not parcels_out and not scopes:
+            return set()
+        with_parcel = {effect.operation_id for effect in parcels_out}
+        work = [self._call_one_back(effect, packed=effect.operation_id in scopes) for effect in parcels_out]
+        sold_scopes = {effect.operation_id for effect in self._effects if effect.sold}
+        work += [
+            self._unpack(scope) for scope in scopes if scope not in with_parcel and scope not in sold_scopes
+        ]
+        unanswered = {line for line in await asyncio.gather(*work) if line is not None}
+        failed = any(failure.step is StepName.SHIP for failure in self._failures)
+        self._order.steps.undone(StepName.SHIP, StepState.COMPENSATION_FAILED if failed else StepState.COMPENSATED)
+        return unanswered
 
-async def _succeeds(order: OrderRun, undo: Undo) -> bool:
-    try:
-        await undo.action()
-    except FailureError as failure:
-        workflow.logger.error("undo failed", extra={"step": undo.step, "cause": reason_of(failure).type})
-        order.steps.undone(undo.step, StepState.COMPENSATION_FAILED)
-        return False
-    order.steps.undone(undo.step, StepState.COMPENSATED)
-    return True
+    async def _call_one_back(self, effect: BegunEffect, *, packed: bool) -> str | None:
+        """The line's id if its parcel gave no answer."""
+        line_id = effect.line_id or ""
+        try:
+            if await ship_order.call_back(self._order, effect):
+                self.sold.add(line_id)
+                return None
+        except FailureError as failure:
+            self._failed(StepName.SHIP, failure)
+            return line_id
+        return await self._unpack(effect.operation_id) if packed else None
+
+    async def _unpack(self, scope: str) -> None:
+        """Of a shipment that packed for itself. It undoes that itself, too, but may be terminated or have no worker."""
+        try:
+            await packing.unpack(self._order.input.identity, scope)
+        except FailureError as failure:
+            self._failed(StepName.SHIP, failure)
+
+    async def _undo(self, step: StepName, effects: Sequence[BegunEffect], kept: set[str]) -> None:
+        undo = STEP_OF_EFFECT[effects[0].kind].undo
+        assert undo is not None
+        failures = len(self._failures)
+        for effect in effects:
+            try:
+                await undo(self._order, effect, kept)
+            except FailureError as failure:
+                self._failed(step, failure)
+        failed = len(self._failures) > failures
+        self._order.steps.undone(step, StepState.COMPENSATION_FAILED if failed else StepState.COMPENSATED)
+
+    def _failed(self, step: StepName, failure: FailureError) -> None:
+        error = reason_of(failure)
+        workflow.logger.error("undo failed", extra={"step": step, "cause": error.type, "error": error.message})
+        self._failures.append(Failure(step, error))

@@ -11,12 +11,42 @@ HOLDS_THE_TASK = timedelta(milliseconds=500)
 """A local activity that waits longer for its next attempt lets go of the workflow task: messages are heard meanwhile,
 and the step is shown, which otherwise happened only with the task's heartbeat, every eight seconds."""
 
+ROUND_ATTEMPTS = 5
+ROUND_TIME = timedelta(seconds=10)
+"""Limits of one round of a local activity: attempts, and their time together. Then a durable timer is waited for. Ten
+seconds is twice SQLite's busy timeout, and enough for four attempts with the default pauses."""
+
 LEDGER = LocalActivityConfig(
-    start_to_close_timeout=timedelta(seconds=10),
+    start_to_close_timeout=ROUND_TIME,
+    schedule_to_close_timeout=ROUND_TIME,
     local_retry_threshold=HOLDS_THE_TASK,
-    retry_policy=RetryPolicy(maximum_interval=timedelta(seconds=30)),
+    retry_policy=RetryPolicy(maximum_attempts=ROUND_ATTEMPTS),
 )
-"""Bookkeeping that must happen: tried until the ledger answers. Ten seconds is twice SQLite's busy timeout."""
+"""One round of bookkeeping that must happen."""
+
+LONGEST_LEDGER_PAUSE = timedelta(seconds=60)
+"""Half an hour without the ledger is then 33 rounds of at most 5 attempts, about 700 events of the 51,200 allowed."""
+
+
+def ask_ledger_again(rounds: int) -> timedelta:
+    """How long to wait after so many rounds without an answer: one second, doubled each time."""
+    return _doubled(timedelta(seconds=1), rounds, LONGEST_LEDGER_PAUSE)
+
+
+FIRST_REVIEW = timedelta(minutes=15)
+LONGEST_REVIEW = timedelta(minutes=60)
+
+
+def review_again(reviews: int) -> timedelta:
+    """How long an order in Manual Review waits for a person before it tries again by itself: 15, 30, then 60 minutes."""
+    return _doubled(FIRST_REVIEW, reviews, LONGEST_REVIEW)
+
+
+REVIEW_EVENTS = 10_000
+"""An order in Manual Review whose history is this long goes on in a new run. A fifth of the 51,200 events allowed."""
+
+EDIT_QUESTION_SECONDS = 30
+"""How long a change of lines waits for the fraud check; then it is refused, so that decisions are heard again."""
 
 UNDO = ActivityConfig(
     start_to_close_timeout=timedelta(seconds=30),
@@ -92,28 +122,40 @@ def remote(retry: StepRetry) -> ActivityConfig:
     )
 
 
-def local(retry: StepRetry) -> LocalActivityConfig:
-    """For a step whose activity runs inside the workflow task."""
+def local(retry: StepRetry, *, attempts_left: int | None = None) -> LocalActivityConfig:
+    """One round of a step whose activity runs inside the workflow task."""
+    one_attempt = timedelta(seconds=retry.start_to_close_seconds)
+    policy = _policy(retry)
+    policy.maximum_attempts = min(ROUND_ATTEMPTS, attempts_left or ROUND_ATTEMPTS)
     return LocalActivityConfig(
-        start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
+        start_to_close_timeout=one_attempt,
         local_retry_threshold=HOLDS_THE_TASK,
-        schedule_to_close_timeout=_total(retry),
-        retry_policy=_policy(retry),
+        schedule_to_close_timeout=max(ROUND_TIME, one_attempt),
+        retry_policy=policy,
         cancellation_type=_LEARN_THE_OUTCOME,
     )
+
+
+def between_attempts(retry: StepRetry, attempts: int) -> timedelta:
+    """How long the class waits after so many attempts."""
+    growth = retry.coefficient ** min(attempts - 1, 32)
+    return timedelta(seconds=min(retry.initial_seconds * growth, max(retry.initial_seconds, retry.max_interval_seconds)))
 
 
 # A cancelled charge may still go through: learn how it ended before undoing it.
 _LEARN_THE_OUTCOME = ActivityCancellationType.WAIT_CANCELLATION_COMPLETED
 
 
-def best_effort(retry: StepRetry) -> LocalActivityConfig:
-    """Like `local`, but never without end: what is not worth holding up an order for is given up after
+def best_effort(retry: StepRetry) -> StepRetry:
+    """The same, but never without end: what is not worth holding up an order for is given up after
     `BEST_EFFORT_ATTEMPTS` where the class sets no limit."""
-    return local(retry.model_copy(update={"max_attempts": retry.max_attempts or BEST_EFFORT_ATTEMPTS}))
+    return retry.model_copy(update={"max_attempts": retry.max_attempts or BEST_EFFORT_ATTEMPTS})
 
 
 BEST_EFFORT_ATTEMPTS = 5
+
+MAX_CONCURRENT_SHIPMENTS = 20
+"""Of one order. Below the 30 Nexus operations that a Temporal server allows a workflow to have open."""
 
 
 def _total(retry: StepRetry) -> timedelta | None:

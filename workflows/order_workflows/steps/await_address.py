@@ -4,6 +4,8 @@ from datetime import timedelta
 
 from temporalio import workflow
 
+from order_domain.pipeline import StepName
+from order_workflows.step import Step
 from order_domain.policy import AddressExpiry
 from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
@@ -30,3 +32,6 @@ async def run(order: OrderRun) -> None:
         if policy.on_expiry is AddressExpiry.FAIL and not order.address_changed:
             error = ErrorRecord(type=EndType.ADDRESS_NOT_CONFIRMED, message=f"no address within {window}")
             raise OrderEnded(OrderStatus.ORDER_FAILED, error) from None
+
+
+STEP = Step(name=StepName.ADDRESS_WINDOW, run=run)

@@ -4,6 +4,8 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
+from order_domain.pipeline import StepName
+from order_workflows.step import Step
 from order_domain.money import format_amount
 from order_domain.order import DecisionKind
 from order_domain.policy import ApprovalExpiry
@@ -73,3 +75,6 @@ def _decide_by_policy(order: OrderRun) -> None:
         order.decide(DecisionKind.APPROVED, Decision(by=ON_EXPIRY, reason="nobody decided in time"))
     else:
         order.approval = order.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": workflow.now()})
+
+
+STEP = Step(name=StepName.APPROVAL, run=run)

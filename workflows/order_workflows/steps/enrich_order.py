@@ -9,6 +9,8 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from temporalio.workflow import LocalActivityConfig
 
 from order_domain.errors import OutOfStock
+from order_domain.status import OrderStatus
+from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
@@ -87,3 +89,6 @@ def _optional(order: OrderRun) -> LocalActivityConfig:
     retry = order.retry(StepName.ENRICH)
     attempts = min(retry.max_attempts or OPTIONAL_ATTEMPTS, OPTIONAL_ATTEMPTS)
     return timing.local(retry.model_copy(update={"max_attempts": attempts}))
+
+
+STEP = Step(name=StepName.ENRICH, run=run, status=OrderStatus.ENRICH_ORDER, activities=("check_availability", "fetch_customer_profile", "fetch_recommendations",))

@@ -1,5 +1,7 @@
 """Ask the shop's catalogue what the lines are, for people who read the order."""
 
+from order_domain.pipeline import StepName
+from order_workflows.step import Step
 from order_domain.snapshot import MAX_LISTED_ITEMS
 from order_workflows import questions
 from order_workflows.order_run import OrderRun
@@ -10,3 +12,6 @@ async def run(order: OrderRun) -> None:
     items = await questions.items_of(order, order.lines)
     order.attempted(items)
     order.items = items.items[:MAX_LISTED_ITEMS]
+
+
+STEP = Step(name=StepName.GET_ITEMS, run=run, activities=("get_items",))

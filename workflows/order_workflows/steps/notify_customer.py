@@ -3,6 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from order_workflows.step import Step
 from order_domain.money import format_amount
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
@@ -69,3 +70,6 @@ async def _send(order: OrderRun, operation_id: str, *, subject: str, body: str) 
         return None
     order.notified = True
     return outcome
+
+
+STEP = Step(name=StepName.NOTIFY, run=run, status=OrderStatus.NOTIFY_CUSTOMER, activities=("notify_customer",))

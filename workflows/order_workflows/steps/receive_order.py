@@ -2,6 +2,8 @@
 
 from temporalio import workflow
 
+from order_domain.status import OrderStatus
+from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_workflows import timing
 from order_workflows.activities.order import OrderActivities, ReceiveOrder
@@ -26,3 +28,6 @@ def request(order: OrderRun) -> ReceiveOrder:
         currency=order.spec.currency,
         total_minor=order.total_minor,
     )
+
+
+STEP = Step(name=StepName.RECEIVE, run=run, status=OrderStatus.ORDER_RECEIVED, activities=("receive_order",))

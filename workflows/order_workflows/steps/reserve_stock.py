@@ -6,6 +6,8 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from order_domain.errors import OutOfStock
+from order_workflows.activities.effect import EffectKind
+from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.refusals import EndType
@@ -97,3 +99,6 @@ async def commit(order: OrderRun) -> None:
         ),
         **timing.LEDGER,
     )
+
+
+STEP = Step(name=StepName.RESERVE_STOCK, run=run, status=OrderStatus.RESERVE_STOCK, activities=("reserve_stock",), effect=EffectKind.RESERVE, undo=release)

@@ -4,6 +4,9 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
+from order_workflows.activities.effect import EffectKind
+from order_domain.status import OrderStatus
+from order_workflows.step import Step
 from order_domain.errors import Undeliverable
 from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
@@ -139,3 +142,6 @@ async def call_back(order: OrderRun, line_id: str, ship_operation_id: str) -> No
     record = order.shipments.get(line_id)
     if record is not None:
         order.shipments[line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
+
+
+STEP = Step(name=StepName.SHIP, run=run, status=OrderStatus.SHIP_ORDER, activities=("ship_line",), effect=EffectKind.SHIP)

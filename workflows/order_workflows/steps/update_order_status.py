@@ -2,6 +2,7 @@
 
 from temporalio import workflow
 
+from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import timing
@@ -20,3 +21,6 @@ async def run(order: OrderRun) -> None:
         OrderActivities.update_status, request, **timing.local(order.retry(StepName.UPDATE_ORDER_STATUS))
     )
     order.attempted(outcome)
+
+
+STEP = Step(name=StepName.UPDATE_ORDER_STATUS, run=run, status=OrderStatus.UPDATE_ORDER_STATUS, activities=("update_order_status",))

@@ -2,6 +2,8 @@
 
 from temporalio import workflow
 
+from order_domain.status import OrderStatus
+from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_workflows import timing
 from order_workflows.activities.stock import StockActivities, ValidateLines
@@ -16,3 +18,6 @@ async def run(order: OrderRun) -> None:
         **timing.local(order.retry(StepName.VALIDATE)),
     )
     order.attempted(outcome)
+
+
+STEP = Step(name=StepName.VALIDATE, run=run, status=OrderStatus.VALIDATE_ORDER, activities=("validate_lines",))
