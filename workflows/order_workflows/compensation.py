@@ -10,7 +10,7 @@ A line without an answer keeps its money and its units until its parcel has answ
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from temporalio import workflow
@@ -34,6 +34,7 @@ class Failure(NamedTuple):
     """What could not be undone in a round."""
 
     step: StepName
+    effect: BegunEffect
     error: ErrorRecord
 
 
@@ -44,25 +45,29 @@ def step_of(order: OrderRun, effect: BegunEffect) -> StepName:
     return STEP_OF_EFFECT[effect.kind].name
 
 
+LookAgain = Callable[[Sequence[BegunEffect]], Awaitable[Sequence[BegunEffect]]]
+"""Given the effects that could not be undone, all that are left to be undone."""
+
+
 async def compensate(
-    order: OrderRun, effects: Sequence[BegunEffect], look_again: Callable[[], Awaitable[Sequence[BegunEffect]]]
+    order: OrderRun, effects: Sequence[BegunEffect], look_again: LookAgain, *, all_at_once: bool = False
 ) -> set[str]:
     """Returns when all is undone that can be: the ids of the lines that are sold, since their parcels were too far.
-    While something cannot be undone, the order is in Manual Review, and from time to time all is tried again that
-    `look_again` says is left."""
+    While something cannot be undone, the order is in Manual Review, and from time to time it is tried again.
+    `all_at_once`: nothing waits for the parcels, as in runs of earlier releases."""
     if not effects:
         return set()
     while True:
         order.compensation = CompensationState.RUNNING
         order.publish(OrderStatus.COMPENSATE_ORDER)
         undoing = _Round(order, effects)
-        failures = await undoing.run()
+        failures = await undoing.run(all_at_once=all_at_once)
         if not failures:
             order.compensation = CompensationState.DONE
             return undoing.sold
         order.compensation = CompensationState.FAILED
         await wait_for_repair(order, _summary(failures))
-        effects = await look_again()
+        effects = await look_again([failure.effect for failure in failures])
 
 
 def _summary(failures: Sequence[Failure]) -> ErrorRecord:
@@ -79,16 +84,17 @@ class _Round:
         self.sold = {effect.line_id or "" for effect in self._effects if effect.sold}
         self._failures: list[Failure] = []
 
-    async def run(self) -> list[Failure]:
+    async def run(self, *, all_at_once: bool) -> list[Failure]:
         """What failed."""
-        unanswered = await self._call_back()
-        kept = self.sold | unanswered
         steps: dict[StepName, list[BegunEffect]] = {}
         for effect in self._effects:
-            step = step_of(self._order, effect)
-            if step is not StepName.SHIP:
-                steps.setdefault(step, []).append(effect)
-        undos = [self._undo(step, steps[step], kept) for step in reversed(steps)]
+            steps.setdefault(step_of(self._order, effect), []).append(effect)
+        shipped = steps.pop(StepName.SHIP, [])
+        if all_at_once:
+            await asyncio.gather(self._call_back(shipped), *self._undos(steps, set()))
+            return self._failures
+        unanswered = await self._call_back(shipped)
+        undos = self._undos(steps, self.sold | unanswered)
         if self._order.input.policy.compensation.parallel:
             await asyncio.gather(*undos)
         else:
@@ -96,59 +102,58 @@ class _Round:
                 await undo
         return self._failures
 
-    async def _call_back(self) -> set[str]:
-        """The lines whose parcels have not answered, or whose own packing could not be taken apart."""
-        scopes = [
-            packing.scope_of(effect.operation_id)
-            for effect in self._effects
-            if effect.kind is EffectKind.PACK and step_of(self._order, effect) is StepName.SHIP
-        ]
-        parcels_out = [effect for effect in self._effects if effect.kind is EffectKind.SHIP and not effect.sold]
-        if not parcels_out and not scopes:
+    async def _call_back(self, effects: Sequence[BegunEffect]) -> set[str]:
+        """All parcels at once, each before what it packed for itself is taken apart. The lines without an answer."""
+        if not effects:
             return set()
-        with_parcel = {effect.operation_id for effect in parcels_out}
-        work = [self._call_one_back(effect, packed=effect.operation_id in scopes) for effect in parcels_out]
-        sold_scopes = {effect.operation_id for effect in self._effects if effect.sold}
-        work += [
-            self._unpack(scope) for scope in scopes if scope not in with_parcel and scope not in sold_scopes
+        packings = {packing.scope_of(effect.operation_id): effect for effect in effects if effect.kind is EffectKind.PACK}
+        parcels = [effect for effect in effects if effect.kind is EffectKind.SHIP]
+        work = [
+            self._call_one_back(parcel, packings.pop(parcel.operation_id, None)) for parcel in parcels if not parcel.sold
         ]
+        sold = {parcel.operation_id for parcel in parcels if parcel.sold}
+        work += [self._unpack(pack) for scope, pack in packings.items() if scope not in sold]
         unanswered = {line for line in await asyncio.gather(*work) if line is not None}
-        failed = any(failure.step is StepName.SHIP for failure in self._failures)
-        self._order.steps.undone(StepName.SHIP, StepState.COMPENSATION_FAILED if failed else StepState.COMPENSATED)
+        self._note(StepName.SHIP)
         return unanswered
 
-    async def _call_one_back(self, effect: BegunEffect, *, packed: bool) -> str | None:
+    async def _call_one_back(self, parcel: BegunEffect, pack: BegunEffect | None) -> str | None:
         """The line's id if its parcel gave no answer."""
-        line_id = effect.line_id or ""
+        line_id = parcel.line_id or ""
         try:
-            if await ship_order.call_back(self._order, effect):
+            if await ship_order.call_back(self._order, parcel):
                 self.sold.add(line_id)
                 return None
         except FailureError as failure:
-            self._failed(StepName.SHIP, failure)
+            self._failed(StepName.SHIP, parcel, failure)
             return line_id
-        return await self._unpack(effect.operation_id) if packed else None
+        return None if pack is None else await self._unpack(pack)
 
-    async def _unpack(self, scope: str) -> None:
+    async def _unpack(self, pack: BegunEffect) -> None:
         """Of a shipment that packed for itself. It undoes that itself, too, but may be terminated or have no worker."""
         try:
-            await packing.unpack(self._order.input.identity, scope)
+            await packing.unpack(self._order.input.identity, packing.scope_of(pack.operation_id))
         except FailureError as failure:
-            self._failed(StepName.SHIP, failure)
+            self._failed(StepName.SHIP, pack, failure)
+
+    def _undos(self, steps: Mapping[StepName, Sequence[BegunEffect]], kept: set[str]) -> list[Awaitable[None]]:
+        return [self._undo(step, steps[step], kept) for step in reversed(list(steps))]
 
     async def _undo(self, step: StepName, effects: Sequence[BegunEffect], kept: set[str]) -> None:
         undo = STEP_OF_EFFECT[effects[0].kind].undo
         assert undo is not None
-        failures = len(self._failures)
         for effect in effects:
             try:
                 await undo(self._order, effect, kept)
             except FailureError as failure:
-                self._failed(step, failure)
-        failed = len(self._failures) > failures
+                self._failed(step, effect, failure)
+        self._note(step)
+
+    def _note(self, step: StepName) -> None:
+        failed = any(failure.step is step for failure in self._failures)
         self._order.steps.undone(step, StepState.COMPENSATION_FAILED if failed else StepState.COMPENSATED)
 
-    def _failed(self, step: StepName, failure: FailureError) -> None:
+    def _failed(self, step: StepName, effect: BegunEffect, failure: FailureError) -> None:
         error = reason_of(failure)
         workflow.logger.error("undo failed", extra={"step": step, "cause": error.type, "error": error.message})
-        self._failures.append(Failure(step, error))
+        self._failures.append(Failure(step, effect, error))

@@ -1,20 +1,48 @@
-"""Where a person has to repair something before the order can go on."""
+"""Where something has to be repaired before the order can go on: it waits, and from time to time it tries by itself."""
 
 from temporalio import workflow
 
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
+from order_workflows import timing
 from order_workflows.order_run import OrderRun
+from order_workflows.patches import LEDGER_DECIDES
+
+REMEDY = {
+    "BooksDisagree": "compare the payment provider, the carrier and `order-worker audit` for this order, and correct "
+    "what is wrong",
+    "OperationConflict": "compare the provider's record of this operation with `order-worker audit` for this order",
+    "LedgerRefused": "the ledger's database refuses the content of this order: correct it there",
+}
+"""What a person has to do, by the type of the error; for every other type the cause has to be repaired."""
 
 
 async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
-    """Show `error` and return when somebody sends the Update `resume`."""
+    """Show `error`, and return when somebody asks for another attempt (Update `retry` or `resume`) or when it is time to
+    try again. An order whose history has grown long goes on in a new run from here."""
     before, order.last_error = order.last_error, error
     order.under_review = True
+    order.reviews += 1
+    remedy = REMEDY.get(error.type, "repair the cause")
     order.pending_action = PendingAction(
-        kind="Resume", message=f"{error.message}: repair the cause, then send the Update `resume`"[:1024]
+        kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one"[:1024]
     )
     order.publish(OrderStatus.MANUAL_REVIEW)
-    await workflow.wait_condition(lambda: not order.under_review)
+    pause = timing.review_again(order.reviews) if workflow.patched(LEDGER_DECIDES) else None
+    try:
+        await workflow.wait_condition(
+            lambda: not order.under_review, timeout=pause, timeout_summary="next attempt in Manual Review"
+        )
+    except TimeoutError:
+        order.under_review = False
     order.pending_action = None
     order.last_error = before
+    if workflow.info().get_current_history_length() > timing.REVIEW_EVENTS:
+        await _continue_in_a_new_run(order)
+
+
+async def _continue_in_a_new_run(order: OrderRun) -> None:
+    """The next run asks the ledger what is left to do, as one does that takes over."""
+    await workflow.wait_condition(workflow.all_handlers_finished)
+    spec = order.spec.model_copy(update={"lines": order.lines, "charges": order.charges})
+    workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}))

@@ -1,13 +1,13 @@
 """The state of one order while its workflow runs, and the only writer of its progress."""
 
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import timedelta
 
 from temporalio import workflow
 
-from order_domain.order import Address, DecisionKind, OrderLine, digest
+from order_domain.errors import LedgerUnavailable
+from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, total_minor
 from order_domain.pipeline import StepName
 from order_domain.retry import StepRetry
 from order_domain.snapshot import (
@@ -25,7 +25,9 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import OrderStatus, progress
-from order_workflows.activities.effect import Outcome
+from order_workflows.activities.effect import EffectKind, Outcome
+from order_workflows.activities.order import BegunEffect
+from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,
@@ -54,14 +56,6 @@ class OrderEnded(Exception):
         self.attempts = attempts
 
 
-@dataclass(frozen=True)
-class Undo:
-    """How to take back one step, whether or not it happened."""
-
-    step: StepName
-    action: Callable[[], Awaitable[None]]
-
-
 class WantedLines:
     """A change of lines that waits for the order to come to a point where it can be made."""
 
@@ -85,6 +79,7 @@ class OrderRun:
         self.address_changed = False
         self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines
+        self.charges: list[OrderCharge] = order.spec.charges
         self.lines_generation = order.generation
         self.lines_revision = 1
         self.wanted_lines: deque[WantedLines] = deque()
@@ -93,6 +88,8 @@ class OrderRun:
         self.status = OrderStatus.ORDER_RECEIVED
         self.suspended = order.spec.suspend
         self.under_review = False
+        self.reviews = 0
+        """How often the order came into Manual Review."""
         self.cancellation: CancelRequest | None = None
         self.approval = ApprovalRecord(required=self.approval_required)
         self.reservations: list[str] = []
@@ -112,8 +109,11 @@ class OrderRun:
         self.pending_action: PendingAction | None = None
         self.compensation: CompensationState | None = None
         self.last_error: ErrorRecord | None = None
-        self.undos: list[Undo] = []
-        self._lines_digest = digest(self.lines)
+        self.begun: list[BegunEffect] = []
+        """What this run has begun, each noted before it acts: what seems to have failed may still have happened."""
+        self.ship_operations: dict[str, str] = {}
+        """By line id, the operation under which an earlier run shipped it."""
+        self.notes = Notes(order.identity.uid)
         shown = None if order.abandoned == OrderSnapshot() else order.abandoned  # the default: it had shown nothing yet
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())
         self._publisher: Publisher[OrderSnapshot] = Publisher(
@@ -145,8 +145,13 @@ class OrderRun:
 
     @property
     def total_minor(self) -> int:
-        """Of the lines in force, in minor units."""
-        return sum(line.amount_minor for line in self.lines)
+        """Of the lines and charges in force, in minor units."""
+        return total_minor(self.lines, self.charges)
+
+    @property
+    def lines_digest(self) -> str:
+        """Of the lines and charges in force."""
+        return lines_digest(self.lines, self.charges)
 
     @property
     def approval_required(self) -> bool:
@@ -172,10 +177,35 @@ class OrderRun:
 
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
-        self.lines = change.lines
+        self.lines, self.charges = change.lines, change.charges
         self.lines_generation = max(self.lines_generation, change.generation)
-        self._lines_digest = digest(change.lines)
         self.approval = self.approval.model_copy(update={"required": self.approval_required})
+
+    def keep_only(self, lines: list[OrderLine], total_minor: int) -> None:
+        """The order was carried out for these lines alone, for this total."""
+        self.lines = lines
+        self._total_of_sold = total_minor
+
+    def pass_pivot(self) -> None:
+        """The order only goes forward from here: no wish to end it counts any more."""
+        self.pivot_passed = True
+        self.ending = False
+        self.cancellation = None
+        self.last_error = None
+
+    def take_over_shipments(self, begun: Iterable[BegunEffect]) -> None:
+        """Each line is asked for under the operation by which it was shipped."""
+        for effect in begun:
+            if effect.kind is EffectKind.SHIP and effect.line_id is not None and not effect.reversed:
+                self.ship_operations[effect.line_id] = effect.operation_id
+
+    def show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
+        """The order is to end, and the ledger does not answer."""
+        self.last_error = ErrorRecord(
+            type=LedgerUnavailable.__name__,
+            message=f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024],
+        )
+        self.publish(OrderStatus.COMPENSATE_ORDER)
 
     def retry(self, step: StepName) -> StepRetry:
         """The class's retry policy of `step`."""
@@ -185,9 +215,10 @@ class OrderRun:
         """Idempotency key of an effect of this order: the same however often the step is tried."""
         return f"{self.input.identity.uid}/{step}"
 
-    def on_failure(self, step: StepName, action: Callable[[], Awaitable[None]]) -> None:
-        """Registered before the step acts: a step that seems to have failed may still have happened."""
-        self.undos.append(Undo(step, action))
+    def begins(self, effect: BegunEffect) -> None:
+        """Noted before it acts, once however often it is tried."""
+        if effect not in self.begun:
+            self.begun.append(effect)
 
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
         """Record the final decision about the approval."""
@@ -280,7 +311,7 @@ class OrderRun:
             class_name=self.input.class_name,
             class_generation=self.input.class_generation,
             total_minor=self.total_minor,
-            lines_digest=self._lines_digest,
+            lines_digest=self.lines_digest,
             steps=self.steps.records,
             approval=self.approval,
             pending_action=self.pending_action,

@@ -1,0 +1,31 @@
+"""What people did about an order, on its way into the audit trail: notes ride in requests that are made anyway."""
+
+import hashlib
+from collections.abc import Sequence
+from datetime import datetime
+
+from order_workflows.activities.order import AuditNote, NoteKind
+
+
+class Notes:
+    """Those that the ledger may not have yet."""
+
+    def __init__(self, uid: str) -> None:
+        self._uid = uid
+        self._pending: list[AuditNote] = []
+
+    @property
+    def pending(self) -> list[AuditNote]:
+        """To be sent with the next request to the ledger."""
+        return list(self._pending)
+
+    def add(self, kind: NoteKind, at: datetime, **about: object) -> None:
+        """`about` are further fields of the note. The same act at the same time is the same note, also in a run that
+        goes through the history again."""
+        note = AuditNote.model_validate({"note_id": "", "kind": kind, "at": at, **about})
+        key = hashlib.sha256(note.model_dump_json().encode()).hexdigest()[:12]
+        self._pending.append(note.model_copy(update={"note_id": f"{self._uid}/note/{key}"}))
+
+    def recorded(self, notes: Sequence[AuditNote]) -> None:
+        """The ledger has these."""
+        self._pending = [note for note in self._pending if note not in notes]
