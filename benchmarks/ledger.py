@@ -49,11 +49,9 @@ class PaymentsInMemory(PaymentProvider):
         self._charges: dict[str, ProviderCharge] = {}
 
     async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:  # noqa: ARG002
-        """See the port."""
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
-        """See the port."""
         return self._charges.get(key)
 
     async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:

@@ -18,7 +18,6 @@ class LedgerFraudChecks(FraudActivities):
 
     @activity.defn(name="check_fraud")
     async def check(self, request: CheckFraud) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,

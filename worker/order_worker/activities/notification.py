@@ -21,7 +21,6 @@ class LedgerNotifications(NotificationActivities):
 
     @activity.defn(name="notify_customer")
     async def notify(self, request: Notice) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,

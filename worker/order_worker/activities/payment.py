@@ -23,7 +23,6 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="charge_payment")
     async def charge(self, request: Charge) -> Receipt:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -64,7 +63,6 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
-        """See the port."""
         operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
 
         async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:

@@ -22,7 +22,7 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
-        """See the port. The time of the request is no parameter: a workflow that was reset asks at another time."""
+        """The time of the request is no parameter: a workflow that was reset asks at another time."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -54,7 +54,6 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
         )

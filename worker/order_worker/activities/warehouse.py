@@ -21,7 +21,6 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="pack_lines")
     async def pack(self, request: PackLines) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -47,7 +46,6 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="unpack_lines")
     async def unpack(self, request: UnpackLines) -> Outcome:
-        """See the port."""
         operation = Operation(request.order, request.operation_id, "unpack", {"packing": request.pack_operation_id})
 
         async def call(_: Mapping[str, JsonValue]) -> None:
