@@ -2,11 +2,11 @@
 
 from typing import NamedTuple
 
-from order_domain.money import MAX_MINOR
-from order_domain.order import Address
+from order_domain.money import MAX_MINOR, format_amount
+from order_domain.order import Address, sum_minor
 from order_domain.policy import AddressMessage
 from order_domain.refusals import RefusalType
-from order_workflows.contract import LinesChange
+from order_workflows.contract import Decision, LinesChange
 from order_workflows.order_run import OrderRun
 
 
@@ -19,25 +19,39 @@ class Refusal(NamedTuple):
 
 def refusal_of_any_change(order: OrderRun) -> Refusal | None:
     """An order that ends takes no more changes."""
-    if order.ended or order.compensation is not None or order.cancellation is not None:
+    if order.ending or order.compensation is not None or order.cancellation is not None:
         message = f"the order is at '{order.status}' and takes no more changes"
         return Refusal(RefusalType.ORDER_ENDING, message)
     return None
 
 
-def refusal_of_decision(order: OrderRun, generation: int = 0) -> Refusal | None:
-    """A decision is about the lines that its author has seen. `generation` is that of the spec; 0 if not known."""
+def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:
+    """A decision is about the order that its author has seen, as far as it says what that was."""
     if refusal := refusal_of_any_change(order):
         return refusal
     approval = order.approval
     if approval.decision is not None:
         message = f"{approval.decision.lower()} by {approval.by}; the first decision is final"
         return Refusal(RefusalType.ALREADY_DECIDED, message)
-    if order.wanted_lines or 0 < generation < order.lines_generation:
+    if order.wanted_lines or 0 < decision.generation < order.lines_generation:
         message = "the lines have changed since: look at the order again, then decide"
         return Refusal(RefusalType.STALE_DECISION, message)
     if not order.approval_required:
         return Refusal(RefusalType.APPROVAL_NOT_REQUIRED, "this order needs no approval")
+    return _refusal_of_amount(order, decision)
+
+
+def _refusal_of_amount(order: OrderRun, decision: Decision) -> Refusal | None:
+    currency, amount = order.spec.currency, format_amount(order.total_minor, order.spec.currency)
+    other_amount = decision.total_minor is not None and decision.total_minor != order.total_minor
+    other_currency = decision.currency is not None and decision.currency != currency
+    other_lines = decision.digest is not None and decision.digest != order.lines_digest
+    if other_amount or other_currency or other_lines:
+        message = f"the decision is about another amount or other lines; the order is for {amount} now"
+        return Refusal(RefusalType.STALE_DECISION, message)
+    if order.changed_while_waiting and decision.total_minor is None and decision.digest is None:
+        message = f"the order changed while it waited: a decision has to state the amount, totalMinor {order.total_minor}"
+        return Refusal(RefusalType.AMOUNT_NOT_STATED, message)
     return None
 
 
@@ -45,6 +59,9 @@ def refusal_of_address(order: OrderRun, address: Address) -> Refusal | None:
     """An address counts until the first parcel leaves, and has to keep the rule of the order's class."""
     if refusal := refusal_of_any_change(order):
         return refusal
+    if order.pivot_passed and order.checked_country not in (None, address.country):
+        message = f"the order is paid for and checked for {order.checked_country}; order again for another country"
+        return Refusal(RefusalType.COUNTRY_FIXED, message)
     if order.shipping_started:
         message = "the parcel was handed to the carrier with the earlier address"
         return Refusal(RefusalType.ALREADY_SHIPPED, message)
@@ -63,10 +80,14 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
     if order.lines_fixed:
         message = "the order has been decided about, prepared or charged with the earlier lines"
         return Refusal(RefusalType.LINES_FIXED, message)
+    if len({charge.charge_id for charge in change.charges}) != len(change.charges):
+        return Refusal(RefusalType.INVALID_ORDER, "charges: a chargeID may occur only once")
     if len({line.line_id for line in change.lines}) != len(change.lines):
         return Refusal(RefusalType.INVALID_ORDER, "lines: a lineID may occur only once")
-    if sum(line.amount_minor for line in change.lines) > MAX_MINOR:
-        return Refusal(RefusalType.INVALID_ORDER, f"lines: the sum is beyond the largest amount {MAX_MINOR}")
+    total_minor = sum_minor(change.lines, change.charges)
+    if not 0 <= total_minor <= MAX_MINOR:
+        message = f"lines and charges: the sum {total_minor} must be from 0 to {MAX_MINOR}"
+        return Refusal(RefusalType.INVALID_ORDER, message)
     return None
 
 

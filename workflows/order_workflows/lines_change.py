@@ -1,8 +1,8 @@
 """Letting an order have other lines: asked for at any time, made where the order waits or between two steps."""
 
-from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from order_domain.order import lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import MAX_LISTED_ITEMS, ErrorRecord
@@ -44,30 +44,52 @@ async def _apply(order: OrderRun, change: LinesChange) -> None:
         order.replace_lines(change)
         order.publish()
         return
-    order.lines_revision += 1
-    total_minor = sum(line.amount_minor for line in change.lines)
     if order.has_done(StepName.CHECK_FRAUD):
-        await questions.fraud_verdict(order, total_minor, f"fraud/{order.lines_revision}")
-    items = await questions.items_of(order, change.lines) if order.items else None
+        await questions.fraud_verdict(order, change.lines, change.charges, retry=_briefly(order, StepName.CHECK_FRAUD))
+    items = None
+    if order.items:
+        items = await questions.items_of(order, change.lines, retry=_briefly(order, StepName.GET_ITEMS))
+    await _change_in_ledger(order, change)
+    order.replace_lines(change)
+    if items is not None:
+        order.items = items.items[:MAX_LISTED_ITEMS]
+    order.publish()
+
+
+def _briefly(order: OrderRun, step: StepName) -> StepRetry:
+    """No decision is heard while the lines change, so that a question may not take long."""
+    retry = order.retry(step)
+    seconds = max(timing.EDIT_QUESTION_SECONDS, retry.start_to_close_seconds)
+    return retry.model_copy(update={"total_seconds": min(seconds, retry.total_seconds or seconds)})
+
+
+async def restate(order: OrderRun) -> None:
+    """Let the ledger have the lines that the order is for. It has others if this run was reset to a moment before a
+    change of lines, or if the workflow task that made such a change was lost."""
+    await _change_in_ledger(order, LinesChange(lines=order.lines, charges=order.charges))
+
+
+async def _change_in_ledger(order: OrderRun, change: LinesChange) -> None:
+    order.lines_revision += 1
+    digest = lines_digest(change.lines, change.charges)
     request = ChangeLines(
         order=order.input.identity,
-        operation_id=order.operation(f"change_lines/{order.lines_revision}"),
+        operation_id=order.operation(f"change_lines/{order.lines_revision}/{digest}"),
         lines=change.lines,
-        total_minor=total_minor,
+        charges=change.charges,
+        total_minor=sum_minor(change.lines, change.charges),
         replaces=order.reservations[-1] if order.reservation_id else None,
     )
     if request.replaces:
         # Known to the undo before it happens, like every effect.
         order.reservations.append(request.operation_id)
+        order.begins(BegunEffect(kind=EffectKind.RESERVE, operation_id=request.operation_id))
     try:
-        changed = await workflow.execute_local_activity_method(OrderActivities.change_lines, request, **timing.LEDGER)
+        changed = await local_activities.until_done(OrderActivities.change_lines, request, failed=order.show_retry)
     except FailureError as failure:
         if request.replaces and not is_cancelled_exception(failure):
             order.reservations.remove(request.operation_id)
+            order.begun = [effect for effect in order.begun if effect.operation_id != request.operation_id]
         raise
-    order.replace_lines(change)
     if request.replaces:
         order.reservation_id = changed.reservation_id
-    if items is not None:
-        order.items = items.items[:MAX_LISTED_ITEMS]
-    order.publish()

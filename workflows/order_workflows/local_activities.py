@@ -6,7 +6,7 @@ few seconds; between two rounds the workflow waits by a timer of Temporal, hears
 
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from temporalio import workflow
@@ -15,10 +15,11 @@ from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_e
 from order_domain.retry import StepRetry
 from order_domain.snapshot import ErrorRecord
 from order_workflows import timing
+from order_workflows.activities.effect import Outcome
 from order_workflows.activity_failures import attempts_of, reason_of
 
 A = TypeVar("A")
-R = TypeVar("R")
+R = TypeVar("R", bound=Outcome)
 
 ATTEMPTS_BEFORE: ContextVar[int] = ContextVar("attempts_before", default=0)
 """Attempts in earlier rounds of the activity that is being started: Temporal counts each round from 1."""
@@ -70,9 +71,10 @@ async def _round(
 ) -> R:
     token = ATTEMPTS_BEFORE.set(attempts)
     try:
-        return await workflow.execute_local_activity_method(activity, request, **config)
+        answer = await workflow.execute_local_activity_method(activity, request, **config)
     finally:
         ATTEMPTS_BEFORE.reset(token)
+    return answer.model_copy(update={"attempts": attempts + answer.attempts}) if attempts else answer
 
 
 def is_permanent(failure: FailureError) -> bool:
@@ -85,8 +87,3 @@ def is_permanent(failure: FailureError) -> bool:
             return error.non_retryable
         error = error.__cause__
     return False
-
-
-def next_attempt_at(pause: timedelta) -> datetime:
-    """When a round that waits `pause` from now begins."""
-    return workflow.now() + pause

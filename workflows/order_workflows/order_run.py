@@ -2,12 +2,12 @@
 
 from collections import Counter, deque
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from temporalio import workflow
 
 from order_domain.errors import LedgerUnavailable
-from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, total_minor
+from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.retry import StepRetry
 from order_domain.snapshot import (
@@ -26,7 +26,7 @@ from order_domain.snapshot import (
 )
 from order_domain.status import OrderStatus, progress
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect
+from order_workflows.activities.order import BegunEffect, NoteKind
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
@@ -36,6 +36,7 @@ from order_workflows.contract import (
     ORDER_ID,
     ORDER_STATUS,
     ORDER_TOTAL_MINOR,
+    AddressChange,
     CancelRequest,
     Decision,
     LinesChange,
@@ -54,6 +55,12 @@ class OrderEnded(Exception):
         self.status = status
         self.error = error
         self.attempts = attempts
+
+    def after(self, error: ErrorRecord, attempts: int) -> "OrderEnded":
+        """The same end; `error` is what the step under way failed with."""
+        assert self.error is not None
+        message = f"{self.error.message} (meanwhile: {error.message})"[:1024]
+        return OrderEnded(self.status, self.error.model_copy(update={"message": message}), attempts)
 
 
 class WantedLines:
@@ -80,7 +87,10 @@ class OrderRun:
         self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines
         self.charges: list[OrderCharge] = order.spec.charges
+        self._sold_for: int | None = None
         self.lines_generation = order.generation
+        self.checked_country: str | None = None
+        """The country that the fraud check was asked about last."""
         self.lines_revision = 1
         self.wanted_lines: deque[WantedLines] = deque()
         self.items: list[ItemRecord] = []
@@ -92,6 +102,8 @@ class OrderRun:
         """How often the order came into Manual Review."""
         self.cancellation: CancelRequest | None = None
         self.approval = ApprovalRecord(required=self.approval_required)
+        self.changed_while_waiting = False
+        """Whether the lines changed while a decision was awaited: it has to name what it is about then."""
         self.reservations: list[str] = []
         """Operation ids of every attempt to hold pieces; the last one may be in force."""
         self.reservation_id: str | None = None
@@ -103,7 +115,7 @@ class OrderRun:
         self.refused_shipments: Counter[str] = Counter()
         """How often the carrier refused a line for good, by line id: the next try is an operation of its own."""
         self.pivot_passed = False
-        self.ended = False
+        self.ending = False
         """Whether the end is decided, and only to be recorded."""
         self.notified: bool | None = None
         self.pending_action: PendingAction | None = None
@@ -146,7 +158,7 @@ class OrderRun:
     @property
     def total_minor(self) -> int:
         """Of the lines and charges in force, in minor units."""
-        return total_minor(self.lines, self.charges)
+        return self._sold_for if self._sold_for is not None else sum_minor(self.lines, self.charges)
 
     @property
     def lines_digest(self) -> str:
@@ -184,7 +196,7 @@ class OrderRun:
     def keep_only(self, lines: list[OrderLine], total_minor: int) -> None:
         """The order was carried out for these lines alone, for this total."""
         self.lines = lines
-        self._total_of_sold = total_minor
+        self._sold_for = total_minor
 
     def pass_pivot(self) -> None:
         """The order only goes forward from here: no wish to end it counts any more."""
@@ -198,6 +210,11 @@ class OrderRun:
         for effect in begun:
             if effect.kind is EffectKind.SHIP and effect.line_id is not None and not effect.reversed:
                 self.ship_operations[effect.line_id] = effect.operation_id
+
+    def show_retry(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
+        """The current step failed so often, and is tried again after `pause`."""
+        self.steps.attempted(attempts, f"{error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024])
+        self.publish()
 
     def show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The order is to end, and the ledger does not answer."""
@@ -221,16 +238,45 @@ class OrderRun:
             self.begun.append(effect)
 
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
-        """Record the final decision about the approval."""
+        """Record the final decision about the approval, and the amount that it is about."""
+        now = workflow.now()
         self.approval = self.approval.model_copy(
             update={
                 "decision": DecisionOutcome(kind.value),
                 "by": decision.by,
-                "at": workflow.now(),
+                "at": now,
                 "reason": decision.reason,
                 "generation": decision.generation or None,
+                "requested_by": decision.requester,
+                "via": decision.channel,
+                "total_minor": self.total_minor,
             }
         )
+        about = {"generation": decision.generation or None, "requester": decision.requester, "channel": decision.channel}
+        self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
+
+    def expire(self) -> None:
+        """Record that there was no decision in time."""
+        now = workflow.now()
+        self.approval = self.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": now})
+        self._note(NoteKind.EXPIRED, now, channel="policy")
+
+    def cancelled_by(self, request: CancelRequest) -> None:
+        """Record who wants the order to end."""
+        self.cancellation = request
+        self._note(
+            NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel
+        )
+
+    def note_address(self, change: AddressChange) -> None:
+        """Record who wants another address; of the address itself only a digest."""
+        about = {"digest": digest(change.address), "generation": change.generation or None}
+        self.notes.add(NoteKind.ADDRESS_CHANGED, workflow.now(), by=change.by, channel=change.channel, **about)
+
+    def _note(self, kind: NoteKind, at: datetime, **about: object) -> None:
+        """With the amount that it is about."""
+        amount = {"total_minor": self.total_minor, "currency": self.spec.currency, "digest": self.lines_digest}
+        self.notes.add(kind, at, **amount, **about)
 
     def begin(self, step: StepName, status: OrderStatus | None) -> None:
         """Mark `step` as running and show it."""
@@ -296,6 +342,11 @@ class OrderRun:
         if deadline is not None and (before is None or before.approval.deadline != deadline):
             updates.append(ORDER_APPROVAL_DEADLINE.value_set(deadline))
         return updates
+
+    @property
+    def shown(self) -> OrderSnapshot:
+        """What is visible outside now."""
+        return self._publisher.last or OrderSnapshot()
 
     def snapshot(self) -> OrderSnapshot:
         """The present state; only what is published has a number and a time."""

@@ -46,6 +46,7 @@ async def dispatch(shipment: ShipmentInput) -> Shipped:
             line=shipment.line,
             address=shipment.address,
             requested_at=shipment.requested_at,
+            lines_digest=shipment.lines_digest,
         ),
         **timing.remote(shipment.retry),
     )

@@ -18,27 +18,11 @@ from order_domain.pipeline import StepName
 from order_domain.simulation import Simulation, StepFaults
 from order_domain.value import Value
 from order_workflows.contract import OrderInput, ShipmentInput
+from order_workflows.local_activities import ATTEMPTS_BEFORE
+from order_workflows.pipeline import STEP_OF_ACTIVITY
 
 HEADER = "order-faults"
 """Holds `SimulatedFaults` as the workflow's payload converter writes it."""
-
-STEP_OF = {
-    "receive_order": StepName.RECEIVE,
-    "validate_lines": StepName.VALIDATE,
-    "get_items": StepName.GET_ITEMS,
-    "check_availability": StepName.ENRICH,
-    "fetch_customer_profile": StepName.ENRICH,
-    "fetch_recommendations": StepName.ENRICH,
-    "check_fraud": StepName.CHECK_FRAUD,
-    "reserve_stock": StepName.RESERVE_STOCK,
-    "pack_lines": StepName.PREPARE_SHIPMENT,
-    "charge_payment": StepName.CHARGE_PAYMENT,
-    "ship_line": StepName.SHIP,
-    "update_order_status": StepName.UPDATE_ORDER_STATUS,
-    "notify_customer": StepName.NOTIFY,
-}
-"""The step that an activity belongs to, by the activity's name. Any other activity is spared."""
-
 
 class SimulatedFaults(Value):
     """What an activity needs to know in order to fail as its order's class asks."""
@@ -49,6 +33,8 @@ class SimulatedFaults(Value):
     seed: int
     step: StepName
     faults: StepFaults
+    attempts_before: int = 0
+    """Attempts in earlier rounds of the same local activity; Temporal counts each round from 1."""
 
 
 def workflow_interceptor(bug: StepName | None = None) -> type[WorkflowInboundInterceptor]:
@@ -98,7 +84,7 @@ class _Calls(WorkflowOutboundInterceptor):
         return super().start_local_activity(input)
 
     def _prepare(self, call: StartActivityInput | StartLocalActivityInput) -> None:
-        step = STEP_OF.get(call.activity)
+        step = STEP_OF_ACTIVITY.get(call.activity)
         if step is None:
             return
         if step is self._bug:
@@ -111,5 +97,6 @@ class _Calls(WorkflowOutboundInterceptor):
                 seed=self._simulation.seed,
                 step=step,
                 faults=self._simulation.of(step),
+                attempts_before=ATTEMPTS_BEFORE.get(),
             )
             call.headers = {**call.headers, HEADER: workflow.payload_converter().to_payload(faults)}

@@ -14,9 +14,9 @@ from order_workflows.order_run import OrderEnded, OrderRun
 
 
 async def run(order: OrderRun) -> None:
-    """An address that was changed before is the answer already. Raises OrderEnded when the window passes unused and
+    """An address that was changed before is the answer already; past the pivot nothing is waited for. Raises OrderEnded when the window passes unused and
     the class says that this fails the order."""
-    if order.address_changed:
+    if order.address_changed or order.pivot_passed:
         order.skip()
         return
     policy = order.input.policy.address_window

@@ -1,6 +1,7 @@
 """Wait for a person's decision when the order's class asks for one."""
 
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from temporalio import workflow
 
@@ -19,16 +20,21 @@ from order_workflows.order_run import OrderEnded, OrderRun
 AUTO_APPROVER = "auto-approver"
 ON_EXPIRY = "approval window"
 """Names that stand for a decision that no person made."""
+POLICY = "policy"
+"""The channel of such a decision."""
 
 
 async def run(order: OrderRun) -> None:
     """Raises OrderEnded when the decision is No, or when there is none in time. Lines that change meanwhile change
-    what is decided about, and whether anybody needs to."""
+    what is decided about, and whether anybody needs to. Past the pivot nobody is asked any more."""
+    if order.pivot_passed:
+        order.skip()
+        return
     if order.approval_required and order.approval.decision is None:
         await _wait(order)
     if order.approval.decision is DecisionOutcome.REJECTED:
         reason = f": {order.approval.reason}" if order.approval.reason else ""
-        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}")
+        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}"[:1024])
         raise OrderEnded(OrderStatus.ORDER_REJECTED, error)
     if order.approval.decision is DecisionOutcome.EXPIRED:
         error = ErrorRecord(type=EndType.APPROVAL_EXPIRED, message=f"no decision within {order.approval_window}")
@@ -38,25 +44,40 @@ async def run(order: OrderRun) -> None:
 
 
 async def _wait(order: OrderRun) -> None:
-    policy = order.input.policy.approval
-    opened = workflow.now()
-    deadline = opened + order.approval_window
-    automatic = policy.auto_approve_after_seconds
-    timer_ends = deadline if automatic is None else opened + timedelta(seconds=automatic)
-    order.approval = order.approval.model_copy(update={"deadline": deadline})
+    window = _open_window(order)
     while order.approval_required and order.approval.decision is None:
-        _ask(order, deadline)
+        _ask(order, window.deadline)
         try:
             await workflow.wait_condition(
                 lambda: order.approval.decision is not None or bool(order.wanted_lines),
-                timeout=max(timer_ends - workflow.now(), timedelta(0)),
-                timeout_summary="approval window" if automatic is None else "automatic approval",
+                timeout=max(window.timer_ends - workflow.now(), timedelta(0)),
+                timeout_summary="approval window" if window.automatic is None else "automatic approval",
             )
         except TimeoutError:
             # A decision that arrived in the very task in which the timer fired was accepted and therefore counts.
             if order.approval.decision is None:
                 _decide_by_policy(order)
+        before = order.lines_digest
         await lines_change.apply_wanted(order)
+        if order.lines_digest != before and order.input.revision > 2:
+            # Nobody has seen the order as it is now: the whole window is left for it, and silence is no consent.
+            order.changed_while_waiting = True
+            window = _open_window(order)
+
+
+class _Window(NamedTuple):
+    deadline: datetime
+    timer_ends: datetime
+    automatic: int | None
+    """Seconds after which the order approves itself."""
+
+
+def _open_window(order: OrderRun) -> _Window:
+    opened = workflow.now()
+    deadline = opened + order.approval_window
+    automatic = None if order.changed_while_waiting else order.input.policy.approval.auto_approve_after_seconds
+    order.approval = order.approval.model_copy(update={"deadline": deadline})
+    return _Window(deadline, deadline if automatic is None else opened + timedelta(seconds=automatic), automatic)
 
 
 def _ask(order: OrderRun, deadline: datetime) -> None:
@@ -69,12 +90,12 @@ def _ask(order: OrderRun, deadline: datetime) -> None:
 
 def _decide_by_policy(order: OrderRun) -> None:
     policy = order.input.policy.approval
-    if policy.auto_approve_after_seconds is not None:
-        order.decide(DecisionKind.APPROVED, Decision(by=AUTO_APPROVER))
-    elif policy.on_expiry is ApprovalExpiry.APPROVE:
-        order.decide(DecisionKind.APPROVED, Decision(by=ON_EXPIRY, reason="nobody decided in time"))
+    if policy.auto_approve_after_seconds is not None and not order.changed_while_waiting:
+        order.decide(DecisionKind.APPROVED, Decision(by=AUTO_APPROVER, channel=POLICY))
+    elif policy.on_expiry is ApprovalExpiry.APPROVE and not order.changed_while_waiting:
+        order.decide(DecisionKind.APPROVED, Decision(by=ON_EXPIRY, reason="nobody decided in time", channel=POLICY))
     else:
-        order.approval = order.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": workflow.now()})
+        order.expire()
 
 
 STEP = Step(name=StepName.APPROVAL, run=run)

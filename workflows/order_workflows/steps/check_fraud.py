@@ -9,7 +9,7 @@ from order_workflows.order_run import OrderRun
 
 async def run(order: OrderRun) -> None:
     """Raises FraudSuspected through the activity."""
-    order.attempted(await questions.fraud_verdict(order, order.total_minor, "fraud"))
+    order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
 
 
 STEP = Step(name=StepName.CHECK_FRAUD, run=run, status=OrderStatus.CHECK_FRAUD, activities=("check_fraud",))

@@ -14,7 +14,7 @@ from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
-from order_workflows import timing
+from order_workflows import local_activities, timing
 from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, ShopDataActivities
 from order_workflows.activities.stock import CheckAvailability, StockActivities
 from order_workflows.activity_failures import reason_of
@@ -43,10 +43,11 @@ async def run(order: OrderRun) -> None:
 
 async def _check_availability(order: OrderRun) -> None:
     try:
-        outcome = await workflow.execute_local_activity_method(
+        outcome = await local_activities.as_class_says(
             StockActivities.available,
             CheckAvailability(lines=order.lines),
-            **timing.local(order.retry(StepName.ENRICH)),
+            order.retry(StepName.ENRICH),
+            failed=order.show_retry,
         )
     except FailureError as failure:
         waits = order.input.policy.inventory.on_shortage is ShortagePolicy.BACKORDER

@@ -4,14 +4,26 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_workflows.step import Step
+from order_domain.errors import OperationConflict
 from order_domain.money import format_amount
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
-from order_workflows import timing
+from order_workflows import local_activities, timing
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.notification import Notice, NotificationActivities
 from order_workflows.activity_failures import reason_of
-from order_workflows.order_run import OrderRun
+from order_workflows.order_run import OrderEnded, OrderRun
+
+
+TOLD_OF = frozenset(
+    {
+        OrderStatus.ORDER_CANCELLED,
+        OrderStatus.ORDER_EXPIRED,
+        OrderStatus.ORDER_REJECTED,
+        OrderStatus.ORDER_FAILED,
+    }
+)
+"""Ends of which the customer is told by mail. A failure only since revision 3."""
 
 
 async def run(order: OrderRun) -> None:
@@ -31,19 +43,35 @@ async def run(order: OrderRun) -> None:
         order.skip()
 
 
-async def tell_of_the_end(order: OrderRun, status: OrderStatus) -> None:
-    """Sends the reason for which the order was not carried out, if the class tells customers anything at all."""
-    if StepName.NOTIFY not in order.input.policy.pipeline:
+async def tell_of_the_end(order: OrderRun, end: OrderEnded) -> None:
+    """Sends the reason for which the order was not carried out, or only in part, and what the ledger says of the money;
+    if the class tells customers anything at all."""
+    told = TOLD_OF if order.input.revision > 2 else TOLD_OF - {OrderStatus.ORDER_FAILED}
+    in_part = end.status is OrderStatus.ORDER_COMPLETED and end.error is not None
+    if StepName.NOTIFY not in order.input.policy.pipeline or not (in_part or end.status in told):
         return
     number = order.input.order_id
-    end = status.removeprefix("Order ").lower()
-    reason = order.last_error.message if order.last_error else ""
+    reason = end.error.message if end.error else ""
+    if in_part:
+        subject, result = f"Your order {number} was carried out in part", "was carried out in part"
+    else:
+        word = end.status.removeprefix("Order ").lower()
+        subject = f"Your order {number} has {word}" if word in ("expired", "failed") else f"Your order {number} was {word}"
+        result = "was not carried out"
     await _send(
         order,
         order.operation("notify/end"),
-        subject=f"Your order {number} was {end}" if end != "expired" else f"Your order {number} has expired",
-        body=f"Your order {number} was not carried out: {reason}.\nWhat had been charged is refunded.\n",
+        subject=subject,
+        body=f"Your order {number} {result}: {reason}.\n{_money(order)}",
     )
+
+
+def _money(order: OrderRun) -> str:
+    payment, currency = order.payment, order.spec.currency
+    if not payment.captured_minor:
+        return "You have not been charged.\n"
+    charged, refunded = (format_amount(minor, currency) for minor in (payment.captured_minor, payment.refunded_minor))
+    return f"Charged: {charged}\nRefunded: {refunded}\n"
 
 
 async def _send(order: OrderRun, operation_id: str, *, subject: str, body: str) -> Outcome | None:
@@ -59,14 +87,19 @@ async def _send(order: OrderRun, operation_id: str, *, subject: str, body: str) 
         body=body,
     )
     try:
-        outcome = await workflow.execute_local_activity_method(
-            NotificationActivities.notify, notice, **timing.best_effort(order.retry(StepName.NOTIFY))
+        outcome = await local_activities.as_class_says(
+            NotificationActivities.notify,
+            notice,
+            timing.best_effort(order.retry(StepName.NOTIFY)),
+            failed=order.show_retry,
         )
     except FailureError as failure:
         if is_cancelled_exception(failure):
             raise
-        order.notified = False
-        workflow.logger.warning("mail not sent", extra={"cause": reason_of(failure).type})
+        cause = reason_of(failure).type
+        # A conflict: an earlier run has sent this mail, in other words.
+        order.notified = cause == OperationConflict.__name__
+        workflow.logger.warning("mail not sent", extra={"cause": cause})
         return None
     order.notified = True
     return outcome

@@ -1,19 +1,17 @@
 """Make the order known to the ledger, which holds order numbers unique within a namespace."""
 
-from temporalio import workflow
-
 from order_domain.status import OrderStatus
 from order_workflows.step import Step
 from order_domain.pipeline import StepName
-from order_workflows import timing
+from order_workflows import local_activities
 from order_workflows.activities.order import OrderActivities, ReceiveOrder
 from order_workflows.order_run import OrderRun
 
 
 async def run(order: OrderRun) -> None:
     """Raises DuplicateOrder through the activity when the number is taken."""
-    outcome = await workflow.execute_local_activity_method(
-        OrderActivities.receive, request(order), **timing.local(order.retry(StepName.RECEIVE))
+    outcome = await local_activities.as_class_says(
+        OrderActivities.receive, request(order), order.retry(StepName.RECEIVE), failed=order.show_retry
     )
     order.attempted(outcome)
 
@@ -27,6 +25,9 @@ def request(order: OrderRun) -> ReceiveOrder:
         customer_id=order.spec.customer.id,
         currency=order.spec.currency,
         total_minor=order.total_minor,
+        lines=order.lines,
+        charges=order.charges,
+        charged=StepName.CHARGE_PAYMENT in order.input.policy.pipeline,
     )
 
 

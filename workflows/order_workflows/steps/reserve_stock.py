@@ -1,37 +1,44 @@
-"""Hold the ordered pieces; they are sold when the order passes its pivot and freed when it ends otherwise."""
+"""Hold the ordered units; they are sold when the order passes its pivot and freed when it ends otherwise."""
 
+from collections import Counter
+from collections.abc import Collection
 from datetime import datetime, timedelta
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
-from order_domain.errors import OutOfStock
-from order_workflows.activities.effect import EffectKind
-from order_workflows.step import Step
+from order_domain.errors import OperationReversed, OutOfStock
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
-from order_workflows import lines_change, timing
+from order_workflows import lines_change, local_activities, timing
+from order_workflows.activities.effect import EffectKind
+from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.stock import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
 from order_workflows.activity_failures import reason_of
+from order_workflows.kept_lines import kept_suffix
 from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
-    """Raises OutOfStock through the activity, or, with backorders allowed, OrderEnded when the pieces do not come in
+    """Raises OutOfStock through the activity, or, with backorders allowed, OrderEnded when the units do not come in
     time."""
-    order.on_failure(StepName.RESERVE_STOCK, lambda: _release_all(order))
     inventory = order.input.policy.inventory
     deadline = workflow.now() + timedelta(seconds=inventory.backorder_seconds)
     while True:
-        # Before the attempt: pieces that come in while it is being refused are news all the same.
+        # Before the attempt: units that come in while it is being refused are news all the same.
         order.restocked = False
         try:
             reserved = await _reserve(order)
         except FailureError as failure:
-            if inventory.on_shortage is ShortagePolicy.FAIL or reason_of(failure).type != OutOfStock.__name__:
+            reason = reason_of(failure).type
+            if reason == OperationReversed.__name__:
+                # An earlier run gave these units back for other lines; the next attempt is an operation of its own.
+                continue
+            if inventory.on_shortage is ShortagePolicy.FAIL or reason != OutOfStock.__name__:
                 raise
         else:
             order.attempted(reserved)
@@ -43,24 +50,32 @@ async def run(order: OrderRun) -> None:
 async def _reserve(order: OrderRun) -> Reserved:
     # A refusal is final for its operation, so that each try after a shortage is one of its own.
     attempt = len(order.reservations) + 1
-    operation_id = order.operation("reserve" if attempt == 1 else f"reserve/{attempt}")
+    step = f"reserve/{order.lines_digest}"
+    operation_id = order.operation(step if attempt == 1 else f"{step}/{attempt}")
     order.reservations.append(operation_id)
-    return await workflow.execute_local_activity_method(
+    order.begins(BegunEffect(kind=EffectKind.RESERVE, operation_id=operation_id))
+    return await local_activities.as_class_says(
         StockActivities.reserve,
-        ReserveStock(order=order.input.identity, operation_id=operation_id, lines=order.lines),
-        **timing.local(order.retry(StepName.RESERVE_STOCK)),
+        ReserveStock(
+            order=order.input.identity,
+            operation_id=operation_id,
+            lines=order.lines,
+            lines_digest=order.lines_digest,
+        ),
+        order.retry(StepName.RESERVE_STOCK),
+        failed=order.show_retry,
     )
 
 
 async def _await_stock(order: OrderRun, deadline: datetime) -> None:
-    """Until pieces came in, the lines changed or it is time to look again. Raises OrderEnded at the deadline."""
+    """Until units came in, the lines changed or it is time to look again. Raises OrderEnded at the deadline."""
     left = deadline - workflow.now()
     if left <= timedelta(0):
-        error = ErrorRecord(type=EndType.BACKORDER_EXPIRED, message="the missing pieces did not come in time")
+        error = ErrorRecord(type=EndType.BACKORDER_EXPIRED, message="the missing units did not come in time")
         raise OrderEnded(OrderStatus.ORDER_EXPIRED, error)
     order.waiting(
         OrderStatus.AWAIT_STOCK,
-        PendingAction(kind="Restock", deadline=deadline, message="waiting for pieces that are out of stock"),
+        PendingAction(kind="Restock", deadline=deadline, message="waiting for units that are out of stock"),
     )
     try:
         await workflow.wait_condition(
@@ -73,32 +88,43 @@ async def _await_stock(order: OrderRun, deadline: datetime) -> None:
     await lines_change.apply_wanted(order)
 
 
-async def _release_all(order: OrderRun) -> None:
-    """Of every attempt, since one that seems to have failed may have happened."""
-    for attempt, operation_id in enumerate(order.reservations, start=1):
-        await release(order, operation_id, order.operation("release" if attempt == 1 else f"release/{attempt}"))
-
-
-async def release(order: OrderRun, reservation: str, operation_id: str) -> None:
-    """Free the pieces that the operation `reservation` holds, or make sure that it never holds any."""
-    await workflow.execute_local_activity_method(
-        StockActivities.release,
-        ReleaseStock(order=order.input.identity, operation_id=operation_id, reserve_operation_id=reservation),
-        **timing.LEDGER,
+async def release(order: OrderRun, reservation: BegunEffect, kept: Collection[str]) -> None:
+    """Free the units that the reservation holds, except those of the lines `kept`; or make sure that it never holds
+    any."""
+    units: Counter[str] = Counter()
+    for line in order.lines:
+        if line.line_id in kept:
+            units[line.sku] += line.quantity
+    request = ReleaseStock(
+        order=order.input.identity,
+        operation_id=f"{reservation.operation_id}/release{kept_suffix(sorted(kept))}",
+        reserve_operation_id=reservation.operation_id,
+        kept=dict(units),
     )
+    await local_activities.until_done(StockActivities.release, request, failed=order.show_ledger_away)
+
+
+def must_commit(order: OrderRun) -> bool:
+    """Whether the ledger has to learn that the order passed its pivot. Since revision 3 also where nothing is held."""
+    return bool(order.reservations) or order.input.revision > 2
 
 
 async def commit(order: OrderRun) -> None:
-    """Book the held pieces as sold."""
-    await workflow.execute_local_activity_method(
-        StockActivities.commit,
-        CommitStock(
-            order=order.input.identity,
-            operation_id=order.operation("commit"),
-            reserve_operation_id=order.reservations[-1],
-        ),
-        **timing.LEDGER,
+    """Book the held units as sold: from here on the order only goes forward."""
+    request = CommitStock(
+        order=order.input.identity,
+        operation_id=order.operation("commit"),
+        reserve_operation_id=order.reservations[-1] if order.reservations else None,
+        lines_digest=order.lines_digest,
     )
+    await local_activities.until_done(StockActivities.commit, request, failed=order.show_retry)
 
 
-STEP = Step(name=StepName.RESERVE_STOCK, run=run, status=OrderStatus.RESERVE_STOCK, activities=("reserve_stock",), effect=EffectKind.RESERVE, undo=release)
+STEP = Step(
+    name=StepName.RESERVE_STOCK,
+    run=run,
+    status=OrderStatus.RESERVE_STOCK,
+    activities=("reserve_stock",),
+    effect=EffectKind.RESERVE,
+    undo=release,
+)

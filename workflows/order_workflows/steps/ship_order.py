@@ -1,5 +1,7 @@
 """Hand every line to the carrier, all at once: in this workflow, in one of its own each, or behind a Nexus endpoint."""
 
+import asyncio
+
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
@@ -12,7 +14,8 @@ from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
 from order_domain.policy import ParentClosePolicy, ShippingMode
 from order_domain.snapshot import ShipmentRecord, ShipmentState
-from order_workflows import contract, packing, timing
+from order_workflows import contract, packing, questions, timing
+from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.shipping import CancelShipment, Shipped, ShippingActivities
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
@@ -27,8 +30,10 @@ PARENT_CLOSE_POLICIES = {
 
 
 async def run(order: OrderRun) -> None:
-    """Raises Undeliverable through the activity, after every line's answer is known. May be tried again: lines that
-    have shipped are left alone then."""
+    """Raises FraudSuspected if the parcels go to another country than the fraud check was asked about, and Undeliverable
+    through the activity, after every line's answer is known. May be tried again: lines that have shipped are left alone
+    then."""
+    await _ask_about_the_country(order)
     order.shipping_started = True
     shipments = [
         ShipmentInput(
@@ -40,13 +45,16 @@ async def run(order: OrderRun) -> None:
             packed=order.packed,
             retry=order.retry(StepName.SHIP),
             simulation=order.input.policy.simulation,
+            lines_digest=order.lines_digest,
         )
         for line in order.lines
         if line.line_id not in order.shipments
     ]
-    order.on_failure(StepName.SHIP, lambda: _call_all_back(order, shipments))
+    for shipment in shipments:
+        _begins(order, shipment)
     order.publish()
-    failures = await failures_of(_ship(order, shipment) for shipment in shipments)
+    limit = asyncio.Semaphore(timing.MAX_CONCURRENT_SHIPMENTS if order.input.revision > 2 else len(shipments) or 1)
+    failures = await failures_of(_ship(order, shipment, limit) for shipment in shipments)
     # In the order of the lines, not of the answers.
     order.shipments = {
         line.line_id: order.shipments[line.line_id] for line in order.lines if line.line_id in order.shipments
@@ -57,26 +65,51 @@ async def run(order: OrderRun) -> None:
         if isinstance(failure, FailureError) and reason_of(failure).type == Undeliverable.__name__
     ]
     order.refused_shipments.update(refused)
+    for line_id in refused:
+        order.ship_operations.pop(line_id, None)
     if refused and len(refused) == sum(failure is not None for failure in failures):
         # Every line is either shipped or refused for good: another address can still help.
         order.shipping_started = False
     raise_first(failures)
 
 
+async def _ask_about_the_country(order: OrderRun) -> None:
+    """A verdict holds for the country that it was asked about. Past the pivot it is too late to ask."""
+    asked = order.checked_country
+    if asked is None or asked == order.address.country or order.pivot_passed or order.input.revision < 3:
+        return
+    order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
+
+
 def _operation(order: OrderRun, line: OrderLine) -> str:
+    if line.line_id in order.ship_operations:
+        return order.ship_operations[line.line_id]
     refused = order.refused_shipments[line.line_id]
     attempt = f"/{refused + 1}" if refused else ""
     return order.operation(f"ship/{line.line_id}{attempt}")
 
 
-async def _ship(order: OrderRun, shipment: ShipmentInput) -> None:
-    match order.input.policy.shipping.mode:
-        case ShippingMode.ACTIVITIES:
-            shipped = await dispatch(shipment)
-        case ShippingMode.CHILD_WORKFLOWS:
-            shipped = await _by_child_workflow(order, shipment)
-        case ShippingMode.NEXUS:
-            shipped = await _by_nexus(order, shipment)
+def _begins(order: OrderRun, shipment: ShipmentInput) -> None:
+    packs_itself = order.input.policy.shipping.mode is not ShippingMode.ACTIVITIES and not shipment.packed
+    if packs_itself:
+        pack = packing.operation_of(shipment.ship_operation_id)
+        order.begins(BegunEffect(kind=EffectKind.PACK, operation_id=pack))
+    order.begins(
+        BegunEffect(
+            kind=EffectKind.SHIP, operation_id=shipment.ship_operation_id, line_id=shipment.line.line_id
+        )
+    )
+
+
+async def _ship(order: OrderRun, shipment: ShipmentInput, limit: asyncio.Semaphore) -> None:
+    async with limit:
+        match order.input.policy.shipping.mode:
+            case ShippingMode.ACTIVITIES:
+                shipped = await dispatch(shipment)
+            case ShippingMode.CHILD_WORKFLOWS:
+                shipped = await _by_child_workflow(order, shipment)
+            case ShippingMode.NEXUS:
+                shipped = await _by_nexus(order, shipment)
     order.attempted(shipped)
     order.shipments[shipment.line.line_id] = ShipmentRecord(
         line_id=shipment.line.line_id,
@@ -115,33 +148,29 @@ async def _by_nexus(order: OrderRun, shipment: ShipmentInput) -> Shipped:
     )
 
 
-async def _call_all_back(order: OrderRun, shipments: list[ShipmentInput]) -> None:
-    """Every line is called back, since one without an answer may have been taken all the same."""
-    raise_first(await failures_of(_cancel(order, shipment) for shipment in shipments))
-
-
-async def _cancel(order: OrderRun, shipment: ShipmentInput) -> None:
-    await call_back(order, shipment.line.line_id, shipment.ship_operation_id)
-    packs_itself = order.input.policy.shipping.mode is not ShippingMode.ACTIVITIES and not shipment.packed
-    if packs_itself:
-        # It undoes that itself, too, but may be terminated or have no worker.
-        await packing.unpack(shipment.order, shipment.ship_operation_id)
-
-
-async def call_back(order: OrderRun, line_id: str, ship_operation_id: str) -> None:
-    """Take one line's parcel back from the carrier, or make sure that the carrier never takes it."""
-    await workflow.execute_activity_method(
+async def call_back(order: OrderRun, parcel: BegunEffect) -> bool:
+    """Take one line's parcel back from the carrier, or make sure that the carrier never takes it. True if it is too
+    late: the line is sold."""
+    record = order.shipments.get(parcel.line_id or "")
+    answer = await workflow.execute_activity_method(
         ShippingActivities.cancel,
         CancelShipment(
             order=order.input.identity,
-            operation_id=f"{ship_operation_id}/cancel",
-            ship_operation_id=ship_operation_id,
+            operation_id=f"{parcel.operation_id}/cancel",
+            ship_operation_id=parcel.operation_id,
+            tracking_number=record.tracking_number if record else None,
         ),
         **timing.UNDO,
     )
-    record = order.shipments.get(line_id)
-    if record is not None:
-        order.shipments[line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
+    if record is not None and not answer.too_late:
+        order.shipments[record.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
+    return answer.too_late
 
 
-STEP = Step(name=StepName.SHIP, run=run, status=OrderStatus.SHIP_ORDER, activities=("ship_line",), effect=EffectKind.SHIP)
+STEP = Step(
+    name=StepName.SHIP,
+    run=run,
+    status=OrderStatus.SHIP_ORDER,
+    activities=("ship_line",),
+    effect=EffectKind.SHIP,
+)

@@ -1,11 +1,9 @@
 """Write back to the shop's books that the order is carried out."""
 
-from temporalio import workflow
-
 from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
-from order_workflows import timing
+from order_workflows import local_activities
 from order_workflows.activities.order import OrderActivities, UpdateStatus
 from order_workflows.order_run import OrderRun
 
@@ -17,8 +15,8 @@ async def run(order: OrderRun) -> None:
         operation_id=order.operation("update_status"),
         status=OrderStatus.UPDATE_ORDER_STATUS,
     )
-    outcome = await workflow.execute_local_activity_method(
-        OrderActivities.update_status, request, **timing.local(order.retry(StepName.UPDATE_ORDER_STATUS))
+    outcome = await local_activities.as_class_says(
+        OrderActivities.update_status, request, order.retry(StepName.UPDATE_ORDER_STATUS), failed=order.show_retry
     )
     order.attempted(outcome)
 

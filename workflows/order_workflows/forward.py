@@ -1,0 +1,146 @@
+"""The way forward of an order: the steps of its class in order, up to the end of the pipeline or what stops it."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from temporalio import workflow
+from temporalio.exceptions import FailureError, is_cancelled_exception
+
+from order_domain.errors import BooksDisagree, LinesDiffer, OperationConflict, end_of
+from order_domain.pipeline import StepName
+from order_domain.refusals import EndType
+from order_domain.snapshot import ErrorRecord, StepState
+from order_domain.status import OrderStatus
+from order_workflows import lines_change
+from order_workflows.activity_failures import attempts_of, reason_of
+from order_workflows.contract import CancelRequest
+from order_workflows.manual_review import wait_for_repair
+from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.pipeline import STEPS
+from order_workflows.steps import reserve_stock
+
+FOR_A_PERSON = frozenset({OperationConflict.__name__, BooksDisagree.__name__})
+"""Errors that neither another attempt nor undoing puts right: somebody has to look before money moves."""
+
+RESTATEMENTS = 3
+"""How often a step states the lines to the ledger again before its error counts."""
+
+
+class Forward:
+    """Runs the steps that are left."""
+
+    def __init__(self, order: OrderRun) -> None:
+        self._order = order
+        self._task: asyncio.Task[None] | None = None
+
+    async def run(self) -> OrderEnded:
+        """How the order ends; whatever was begun is still to be undone. From here on it accepts no message that would
+        change it."""
+        order = self._order
+        self._task = asyncio.create_task(self._steps())
+        try:
+            await self._until_done(self._task)
+        except OrderEnded as ended:
+            end = ended
+        except FailureError as failure:
+            end = self._end_of(failure)
+        except asyncio.CancelledError:
+            end = self._cancelled()
+        else:
+            return OrderEnded(OrderStatus.ORDER_COMPLETED)
+        order.last_error = end.error
+        order.finish(StepState.FAILED, end.error, end.attempts)
+        return end
+
+    def cancel(self, request: CancelRequest) -> None:
+        """Stop before the next effect. A second request changes nothing."""
+        if self._order.cancellation is None:
+            self._order.cancelled_by(request)
+            if self._task is not None:
+                self._task.cancel()
+
+    async def _until_done(self, task: asyncio.Task[None]) -> None:
+        """A cancellation by Temporal is treated as the Update `cancel`; past the pivot both are ignored."""
+        while not task.done():
+            try:
+                await asyncio.shield(task)
+            except asyncio.CancelledError:
+                if not task.done() and not self._order.pivot_passed:
+                    self.cancel(CancelRequest(reason="the workflow was cancelled"))
+        await task
+
+    async def _steps(self) -> None:
+        order = self._order
+        try:
+            for name in order.steps_ahead:
+                while order.suspended or order.wanted_lines:
+                    order.publish()
+                    await workflow.wait_condition(lambda: not order.suspended or bool(order.wanted_lines))
+                    await lines_change.apply_wanted(order)
+                self._stop_if_cancelled()
+                step = STEPS[name]
+                order.begin(name, step.status)
+                await self._simulated_pause(name, step.status)
+                await self._carry_out(step.run, step.status)
+                self._stop_if_cancelled()
+                if name is order.input.policy.pivot:
+                    order.pivot_passed = True
+                    if reserve_stock.must_commit(order):
+                        await self._carry_out(reserve_stock.commit, step.status)
+                order.finish()
+            self._stop_if_cancelled()
+        finally:
+            # In the same moment in which the steps end: a message that comes later would be accepted in vain.
+            order.ending = True
+            lines_change.refuse_wanted(order)
+
+    async def _simulated_pause(self, step: StepName, status: OrderStatus | None) -> None:
+        seconds = self._order.input.policy.simulation.of(step).pause_before_seconds
+        # None before Receive, where it is found out whether the worker allows any simulation.
+        if seconds and step is not StepName.RECEIVE:
+            self._order.publish(status)
+            await workflow.sleep(seconds, summary=f"simulated pause before {step}")
+
+    async def _carry_out(self, work: Callable[[OrderRun], Awaitable[None]], status: OrderStatus | None) -> None:
+        """Past the pivot nothing is undone: what fails there for good is tried again, at a slow pace or once somebody
+        has repaired it. Before the pivot, so is what only a person can decide about."""
+        order, restated = self._order, 0
+        while True:
+            try:
+                return await work(order)
+            except FailureError as failure:
+                if is_cancelled_exception(failure):
+                    raise
+                error = reason_of(failure)
+                if error.type == LinesDiffer.__name__ and restated < RESTATEMENTS:
+                    restated += 1
+                    await lines_change.restate(order)
+                    continue
+                waits = error.type in FOR_A_PERSON and workflow.patched(LEDGER_DECIDES)
+                if not (order.pivot_passed or waits):
+                    raise
+                await wait_for_repair(order, error)
+                order.publish(status)
+
+    def _stop_if_cancelled(self) -> None:
+        if self._order.cancellation is not None and not self._order.pivot_passed:
+            raise self._cancelled()
+
+    def _end_of(self, failure: FailureError) -> OrderEnded:
+        error = reason_of(failure)
+        if self._order.cancellation is not None and not self._order.pivot_passed:
+            # The attempt that was under way failed, after the order had been cancelled.
+            cancelled = self._cancelled()
+            return cancelled if is_cancelled_exception(failure) else cancelled.after(error, attempts_of(failure))
+        if is_cancelled_exception(failure):
+            return self._cancelled()
+        return OrderEnded(end_of(error.type), error, attempts_of(failure))
+
+    def _cancelled(self) -> OrderEnded:
+        request = self._order.cancellation or CancelRequest(reason="the workflow was cancelled")
+        by = f" by {request.by}" if request.by else ""
+        why = f": {request.reason}" if request.reason else ""
+        return OrderEnded(
+            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}"[:1024])
+        )
