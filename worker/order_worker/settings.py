@@ -14,7 +14,7 @@ from sqlalchemy.exc import ArgumentError
 from order_domain.pipeline import StepName
 from order_domain.policy import ShippingPolicy
 from order_workflows.contract import DEFAULT_TASK_QUEUE
-from order_workflows.simulation import STEP_OF
+from order_workflows.pipeline import STEP_OF_ACTIVITY
 
 
 class SettingsError(Exception):
@@ -137,7 +137,7 @@ def _bug(environment: Mapping[str, str], *, simulation: bool) -> StepName | None
         return None
     if not simulation:
         raise SettingsError("ORDER_WORKER_SIMULATE_BUG needs ORDER_WORKER_SIMULATION=allowed")
-    steps = list(dict.fromkeys(STEP_OF.values()))
+    steps = list(dict.fromkeys(STEP_OF_ACTIVITY.values()))
     if value not in steps:
         raise SettingsError(f"ORDER_WORKER_SIMULATE_BUG must be one of {', '.join(steps)}, not {value!r}")
     return StepName(value)

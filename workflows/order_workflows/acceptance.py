@@ -50,7 +50,9 @@ def _refusal_of_amount(order: OrderRun, decision: Decision) -> Refusal | None:
         message = f"the decision is about another amount or other lines; the order is for {amount} now"
         return Refusal(RefusalType.STALE_DECISION, message)
     if order.changed_while_waiting and decision.total_minor is None and decision.digest is None:
-        message = f"the order changed while it waited: a decision has to state the amount, totalMinor {order.total_minor}"
+        message = (
+            f"the order changed while it waited: a decision has to state the amount, totalMinor {order.total_minor}"
+        )
         return Refusal(RefusalType.AMOUNT_NOT_STATED, message)
     return None
 

@@ -1,8 +1,8 @@
 """Undoing an order: all that the ledger says had begun, each effect after those that it depends on.
 
     parcels     all are called back at once; the carrier may answer that it is too late, then the line is sold
-    money       one refund a round, when every call-back has its answer or its bound: all that the order does not owe for
-                lines that are sold or whose parcel has not answered yet
+    money       one refund a round, when every call-back has its answer or its bound: all that the order does not owe
+                for lines that are sold or whose parcel has not answered yet
     packing     taken apart, except for those lines
     stock       given back, except the units of those lines
 
@@ -10,7 +10,7 @@ A line without an answer keeps its money and its units until its parcel has answ
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from temporalio import workflow
@@ -91,29 +91,31 @@ class _Round:
             steps.setdefault(step_of(self._order, effect), []).append(effect)
         shipped = steps.pop(StepName.SHIP, [])
         if all_at_once:
-            await asyncio.gather(self._call_back(shipped), *self._undos(steps, set()))
+            await asyncio.gather(
+                self._call_back(shipped), *(self._undo(step, steps[step], set()) for step in reversed(steps))
+            )
             return self._failures
         unanswered = await self._call_back(shipped)
-        undos = self._undos(steps, self.sold | unanswered)
+        kept = self.sold | unanswered
         if self._order.input.policy.compensation.parallel:
-            await asyncio.gather(*undos)
+            await asyncio.gather(*(self._undo(step, steps[step], kept) for step in reversed(steps)))
         else:
-            for undo in undos:
-                await undo
+            for step in reversed(steps):
+                await self._undo(step, steps[step], kept)
         return self._failures
 
     async def _call_back(self, effects: Sequence[BegunEffect]) -> set[str]:
         """All parcels at once, each before what it packed for itself is taken apart. The lines without an answer."""
         if not effects:
             return set()
-        packings = {packing.scope_of(effect.operation_id): effect for effect in effects if effect.kind is EffectKind.PACK}
+        packs = {packing.scope_of(effect.operation_id): effect for effect in effects if effect.kind is EffectKind.PACK}
         parcels = [effect for effect in effects if effect.kind is EffectKind.SHIP]
-        work = [
-            self._call_one_back(parcel, packings.pop(parcel.operation_id, None)) for parcel in parcels if not parcel.sold
-        ]
-        sold = {parcel.operation_id for parcel in parcels if parcel.sold}
-        work += [self._unpack(pack) for scope, pack in packings.items() if scope not in sold]
-        unanswered = {line for line in await asyncio.gather(*work) if line is not None}
+        shipped = {parcel.operation_id for parcel in parcels}
+        answers = await asyncio.gather(
+            *(self._call_one_back(parcel, packs.get(parcel.operation_id)) for parcel in parcels if not parcel.sold),
+            *(self._unpack(pack) for scope, pack in packs.items() if scope not in shipped),
+        )
+        unanswered = {line for line in answers if line is not None}
         self._note(StepName.SHIP)
         return unanswered
 
@@ -127,7 +129,9 @@ class _Round:
         except FailureError as failure:
             self._failed(StepName.SHIP, parcel, failure)
             return line_id
-        return None if pack is None else await self._unpack(pack)
+        if pack is not None:
+            await self._unpack(pack)
+        return None
 
     async def _unpack(self, pack: BegunEffect) -> None:
         """Of a shipment that packed for itself. It undoes that itself, too, but may be terminated or have no worker."""
@@ -135,9 +139,6 @@ class _Round:
             await packing.unpack(self._order.input.identity, packing.scope_of(pack.operation_id))
         except FailureError as failure:
             self._failed(StepName.SHIP, pack, failure)
-
-    def _undos(self, steps: Mapping[StepName, Sequence[BegunEffect]], kept: set[str]) -> list[Awaitable[None]]:
-        return [self._undo(step, steps[step], kept) for step in reversed(list(steps))]
 
     async def _undo(self, step: StepName, effects: Sequence[BegunEffect], kept: set[str]) -> None:
         undo = STEP_OF_EFFECT[effects[0].kind].undo

@@ -33,8 +33,8 @@ TERMINATED = ErrorRecord(
 
 
 async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
-    """Undo the order, and tell how it ends: as the first run of this order wanted that came so far, or as the ledger has
-    on record. None for an order that is past its pivot, which goes on with the steps that are left."""
+    """Undo the order, and tell how it ends: as the first run of this order wanted that came so far, or as the ledger
+    has on record. None for an order that is past its pivot, which goes on with the steps that are left."""
     halted = await _halt(order, end)
     if halted.pivot_passed:
         await _go_forward(order, halted)
@@ -123,9 +123,7 @@ async def _go_forward(order: OrderRun, halted: Halted) -> None:
     """The units are sold, or are about to be: no wish to end the order counts any more."""
     order.pass_pivot()
     order.take_over_shipments(halted.begun)
-    held = [
-        effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed
-    ]
+    held = [effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed]
     order.reservations = held
     if held:
         await reserve_stock.commit(order)
@@ -148,11 +146,12 @@ async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:
     order.keep_only(lines, sale.total_minor)
     names = ", ".join(sorted(sold))
     if sold == everything:
-        error = ErrorRecord(type=EndType.ALREADY_SHIPPED, message=f"too late to end the order: line {names} was shipped")
-    else:
         error = ErrorRecord(
-            type=EndType.CANCELLED_IN_PART, message=f"line {names} was shipped already; all other lines are undone"
+            type=EndType.ALREADY_SHIPPED, message=f"too late to end the order: line {names} was shipped"
         )
+    else:
+        message = f"line {names} was shipped already; all other lines are undone"
+        error = ErrorRecord(type=EndType.CANCELLED_IN_PART, message=message[:1024])
     order.last_error = error
     return OrderEnded(OrderStatus.ORDER_COMPLETED, error)
 

@@ -5,9 +5,11 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from order_domain.order import lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.refusals import RefusalType
+from order_domain.retry import StepRetry
 from order_domain.snapshot import MAX_LISTED_ITEMS, ErrorRecord
-from order_workflows import questions, timing
-from order_workflows.activities.order import ChangeLines, OrderActivities
+from order_workflows import local_activities, questions, timing
+from order_workflows.activities.effect import EffectKind
+from order_workflows.activities.order import BegunEffect, ChangeLines, OrderActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
 from order_workflows.order_run import OrderRun

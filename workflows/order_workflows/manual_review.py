@@ -18,8 +18,8 @@ REMEDY = {
 
 
 async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
-    """Show `error`, and return when somebody asks for another attempt (Update `retry` or `resume`) or when it is time to
-    try again. An order whose history has grown long goes on in a new run from here."""
+    """Show `error`, and return when somebody asks for another attempt (Update `retry` or `resume`), or when it is time
+    to try again. An order whose history has grown long goes on in a new run from here."""
     before, order.last_error = order.last_error, error
     order.under_review = True
     order.reviews += 1

@@ -247,12 +247,18 @@ class OrderRun:
                 "at": now,
                 "reason": decision.reason,
                 "generation": decision.generation or None,
-                "requested_by": decision.requester,
+                "requester": decision.requester,
                 "via": decision.channel,
-                "total_minor": self.total_minor,
+                "total_minor": decision.total_minor,
+                "currency": decision.currency,
+                "digest": decision.digest,
             }
         )
-        about = {"generation": decision.generation or None, "requester": decision.requester, "channel": decision.channel}
+        about = {
+            "generation": decision.generation or None,
+            "requester": decision.requester,
+            "channel": decision.channel,
+        }
         self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
 
     def expire(self) -> None:
@@ -264,9 +270,7 @@ class OrderRun:
     def cancelled_by(self, request: CancelRequest) -> None:
         """Record who wants the order to end."""
         self.cancellation = request
-        self._note(
-            NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel
-        )
+        self._note(NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel)
 
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""

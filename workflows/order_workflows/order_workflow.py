@@ -37,7 +37,9 @@ class OrderWorkflow:
         end = None
         if order.abandoned is not None:
             self._order.ending = True
-            end = await _shielded(ending.settle(self._order, OrderEnded(OrderStatus.ORDER_CANCELLED, ending.TERMINATED)))
+            end = await _shielded(
+                ending.settle(self._order, OrderEnded(OrderStatus.ORDER_CANCELLED, ending.TERMINATED))
+            )
         while end is None:
             end = await self._forward.run()
             if end.status is not OrderStatus.ORDER_COMPLETED:

@@ -1,5 +1,5 @@
 """Names of changes that runs of earlier releases do not have in their histories."""
 
 LEDGER_DECIDES = "ledger-decides"
-"""An order that ends otherwise than Completed is halted in the ledger, and what the ledger lists is undone. Before, a run
+"""An order that ends other than Completed is halted in the ledger, and what the ledger lists is undone. Before, a run
 undid what it remembered, which is wrong after a reset or a lost workflow task."""

@@ -1,5 +1,8 @@
 """The steps that a pipeline can be made of, each as its own file declares it."""
 
+from order_domain.pipeline import StepName
+from order_workflows.activities.effect import EffectKind
+from order_workflows.step import Step
 from order_workflows.steps import (
     await_address,
     await_approval,
@@ -32,11 +35,11 @@ _MODULES = (
     notify_customer,
 )
 
-STEPS = {module.STEP.name: module.STEP for module in _MODULES}
+STEPS: dict[StepName, Step] = {module.STEP.name: module.STEP for module in _MODULES}
 """By name."""
 
 STEP_OF_ACTIVITY = {activity: step.name for step in STEPS.values() for activity in step.activities}
 """The step that an activity belongs to, by the activity's name. No other activity can be told to fail."""
 
-STEP_OF_EFFECT = {step.effect: step for step in STEPS.values() if step.effect is not None}
+STEP_OF_EFFECT: dict[EffectKind, Step] = {step.effect: step for step in STEPS.values() if step.effect is not None}
 """The step that has effects of this kind."""

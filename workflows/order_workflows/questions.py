@@ -37,5 +37,8 @@ async def fraud_verdict(
 async def items_of(order: OrderRun, lines: list[OrderLine], *, retry: StepRetry | None = None) -> Items:
     """What the catalogue says of these lines. Raises ProviderUnavailable through the activity."""
     return await local_activities.as_class_says(
-        ShopDataActivities.items, GetItems(lines=lines), retry or order.retry(StepName.GET_ITEMS), failed=order.show_retry
+        ShopDataActivities.items,
+        GetItems(lines=lines),
+        retry or order.retry(StepName.GET_ITEMS),
+        failed=order.show_retry,
     )

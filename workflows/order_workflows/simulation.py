@@ -24,6 +24,7 @@ from order_workflows.pipeline import STEP_OF_ACTIVITY
 HEADER = "order-faults"
 """Holds `SimulatedFaults` as the workflow's payload converter writes it."""
 
+
 class SimulatedFaults(Value):
     """What an activity needs to know in order to fail as its order's class asks."""
 

@@ -24,5 +24,5 @@ class Step:
     effect: EffectKind | None = None
     """What it does in the world that can be undone."""
     undo: Callable[[OrderRun, BegunEffect, Collection[str]], Awaitable[None]] | None = None
-    """Takes one effect back, except for the lines with these ids. Raises FailureError. None where there is no effect, and
-    for Ship, whose parcels answer one by one."""
+    """Takes one effect back, except for the lines with these ids. Raises FailureError. None where there is no effect,
+    and for Ship, whose parcels answer one by one."""

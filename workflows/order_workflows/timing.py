@@ -38,7 +38,7 @@ LONGEST_REVIEW = timedelta(minutes=60)
 
 
 def review_again(reviews: int) -> timedelta:
-    """How long an order in Manual Review waits for a person before it tries again by itself: 15, 30, then 60 minutes."""
+    """How long an order in Manual Review waits before it tries again by itself: 15, 30, then 60 minutes."""
     return _doubled(FIRST_REVIEW, reviews, LONGEST_REVIEW)
 
 
@@ -139,7 +139,9 @@ def local(retry: StepRetry, *, attempts_left: int | None = None) -> LocalActivit
 def between_attempts(retry: StepRetry, attempts: int) -> timedelta:
     """How long the class waits after so many attempts."""
     growth = retry.coefficient ** min(attempts - 1, 32)
-    return timedelta(seconds=min(retry.initial_seconds * growth, max(retry.initial_seconds, retry.max_interval_seconds)))
+    return timedelta(
+        seconds=min(retry.initial_seconds * growth, max(retry.initial_seconds, retry.max_interval_seconds))
+    )
 
 
 # A cancelled charge may still go through: learn how it ended before undoing it.

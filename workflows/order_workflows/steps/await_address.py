@@ -5,17 +5,17 @@ from datetime import timedelta
 from temporalio import workflow
 
 from order_domain.pipeline import StepName
-from order_workflows.step import Step
 from order_domain.policy import AddressExpiry
 from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
-    """An address that was changed before is the answer already; past the pivot nothing is waited for. Raises OrderEnded when the window passes unused and
-    the class says that this fails the order."""
+    """Past the pivot, and where the address was changed before, nothing is waited for. Raises OrderEnded when the
+    window passes unused and the class says that this fails the order."""
     if order.address_changed or order.pivot_passed:
         order.skip()
         return

@@ -5,10 +5,9 @@ from typing import NamedTuple
 
 from temporalio import workflow
 
-from order_domain.pipeline import StepName
-from order_workflows.step import Step
 from order_domain.money import format_amount
 from order_domain.order import DecisionKind
+from order_domain.pipeline import StepName
 from order_domain.policy import ApprovalExpiry
 from order_domain.refusals import EndType
 from order_domain.snapshot import DecisionOutcome, ErrorRecord, PendingAction
@@ -16,6 +15,7 @@ from order_domain.status import OrderStatus
 from order_workflows import lines_change
 from order_workflows.contract import Decision
 from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.step import Step
 
 AUTO_APPROVER = "auto-approver"
 ON_EXPIRY = "approval window"

@@ -1,10 +1,10 @@
 """Ask the fraud service; its verdict is final, its outage is waited out."""
 
-from order_domain.status import OrderStatus
 from order_domain.pipeline import StepName
-from order_workflows.step import Step
+from order_domain.status import OrderStatus
 from order_workflows import questions
 from order_workflows.order_run import OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:

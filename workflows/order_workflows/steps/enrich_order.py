@@ -9,16 +9,16 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from temporalio.workflow import LocalActivityConfig
 
 from order_domain.errors import OutOfStock
-from order_domain.status import OrderStatus
-from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
+from order_domain.status import OrderStatus
 from order_workflows import local_activities, timing
 from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, ShopDataActivities
 from order_workflows.activities.stock import CheckAvailability, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderRun
+from order_workflows.step import Step
 
 T = TypeVar("T")
 
@@ -92,4 +92,9 @@ def _optional(order: OrderRun) -> LocalActivityConfig:
     return timing.local(retry.model_copy(update={"max_attempts": attempts}))
 
 
-STEP = Step(name=StepName.ENRICH, run=run, status=OrderStatus.ENRICH_ORDER, activities=("check_availability", "fetch_customer_profile", "fetch_recommendations",))
+STEP = Step(
+    name=StepName.ENRICH,
+    run=run,
+    status=OrderStatus.ENRICH_ORDER,
+    activities=("check_availability", "fetch_customer_profile", "fetch_recommendations"),
+)

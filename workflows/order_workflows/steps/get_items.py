@@ -1,10 +1,10 @@
 """Ask the shop's catalogue what the lines are, for people who read the order."""
 
 from order_domain.pipeline import StepName
-from order_workflows.step import Step
 from order_domain.snapshot import MAX_LISTED_ITEMS
 from order_workflows import questions
 from order_workflows.order_run import OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:

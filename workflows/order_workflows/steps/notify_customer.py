@@ -3,7 +3,6 @@
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
-from order_workflows.step import Step
 from order_domain.errors import OperationConflict
 from order_domain.money import format_amount
 from order_domain.pipeline import StepName
@@ -13,7 +12,7 @@ from order_workflows.activities.effect import Outcome
 from order_workflows.activities.notification import Notice, NotificationActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderEnded, OrderRun
-
+from order_workflows.step import Step
 
 TOLD_OF = frozenset(
     {
@@ -56,7 +55,9 @@ async def tell_of_the_end(order: OrderRun, end: OrderEnded) -> None:
         subject, result = f"Your order {number} was carried out in part", "was carried out in part"
     else:
         word = end.status.removeprefix("Order ").lower()
-        subject = f"Your order {number} has {word}" if word in ("expired", "failed") else f"Your order {number} was {word}"
+        subject = (
+            f"Your order {number} has {word}" if word in ("expired", "failed") else f"Your order {number} was {word}"
+        )
         result = "was not carried out"
     await _send(
         order,

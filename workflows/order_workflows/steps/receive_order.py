@@ -1,11 +1,11 @@
 """Make the order known to the ledger, which holds order numbers unique within a namespace."""
 
-from order_domain.status import OrderStatus
-from order_workflows.step import Step
 from order_domain.pipeline import StepName
+from order_domain.status import OrderStatus
 from order_workflows import local_activities
 from order_workflows.activities.order import OrderActivities, ReceiveOrder
 from order_workflows.order_run import OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:

@@ -6,21 +6,21 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
-from order_workflows.activities.effect import EffectKind
-from order_domain.status import OrderStatus
-from order_workflows.step import Step
 from order_domain.errors import Undeliverable
 from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
 from order_domain.policy import ParentClosePolicy, ShippingMode
 from order_domain.snapshot import ShipmentRecord, ShipmentState
+from order_domain.status import OrderStatus
 from order_workflows import contract, packing, questions, timing
+from order_workflows.activities.effect import EffectKind
 from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.shipping import CancelShipment, Shipped, ShippingActivities
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
+from order_workflows.step import Step
 
 PARENT_CLOSE_POLICIES = {
     ParentClosePolicy.TERMINATE: workflow.ParentClosePolicy.TERMINATE,
@@ -30,8 +30,8 @@ PARENT_CLOSE_POLICIES = {
 
 
 async def run(order: OrderRun) -> None:
-    """Raises FraudSuspected if the parcels go to another country than the fraud check was asked about, and Undeliverable
-    through the activity, after every line's answer is known. May be tried again: lines that have shipped are left alone
+    """Raises FraudSuspected if the parcels would go to another country than was checked, and Undeliverable after every
+    line's answer is known, both through the activity. May be tried again: lines that have shipped are left alone
     then."""
     await _ask_about_the_country(order)
     order.shipping_started = True
@@ -95,9 +95,7 @@ def _begins(order: OrderRun, shipment: ShipmentInput) -> None:
         pack = packing.operation_of(shipment.ship_operation_id)
         order.begins(BegunEffect(kind=EffectKind.PACK, operation_id=pack))
     order.begins(
-        BegunEffect(
-            kind=EffectKind.SHIP, operation_id=shipment.ship_operation_id, line_id=shipment.line.line_id
-        )
+        BegunEffect(kind=EffectKind.SHIP, operation_id=shipment.ship_operation_id, line_id=shipment.line.line_id)
     )
 
 

@@ -1,11 +1,11 @@
 """Write back to the shop's books that the order is carried out."""
 
-from order_workflows.step import Step
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import local_activities
 from order_workflows.activities.order import OrderActivities, UpdateStatus
 from order_workflows.order_run import OrderRun
+from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
@@ -21,4 +21,9 @@ async def run(order: OrderRun) -> None:
     order.attempted(outcome)
 
 
-STEP = Step(name=StepName.UPDATE_ORDER_STATUS, run=run, status=OrderStatus.UPDATE_ORDER_STATUS, activities=("update_order_status",))
+STEP = Step(
+    name=StepName.UPDATE_ORDER_STATUS,
+    run=run,
+    status=OrderStatus.UPDATE_ORDER_STATUS,
+    activities=("update_order_status",),
+)
