@@ -9,8 +9,7 @@ from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
-from order_workflows.activities.effect import Outcome
-from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
+from order_workflows.activities.shipping import CancelShipment, Ship, ShipmentCancelled, Shipped, ShippingActivities
 
 
 class LedgerShipping(ShippingActivities):
@@ -53,21 +52,21 @@ class LedgerShipping(ShippingActivities):
         return settled.outcome
 
     @activity.defn(name="cancel_shipment")
-    async def cancel(self, request: CancelShipment) -> Outcome:
+    async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
         operation = Operation(
             request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
         )
 
-        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:
+        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, ShipmentCancelled] | None:
             parcel = await self._carrier.cancel(request.ship_operation_id)
-            return None if parcel is None else (_shipped(parcel), Outcome())
+            return None if parcel is None else (_shipped(parcel), ShipmentCancelled())
 
         settled = await undo(
             self._ledger,
             operation,
-            Outcome,
+            ShipmentCancelled,
             target_id=request.ship_operation_id,
-            nothing=Outcome(),
+            nothing=ShipmentCancelled(),
             call=call,
         )
         return settled.outcome

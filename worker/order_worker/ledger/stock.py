@@ -104,9 +104,10 @@ def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     order = lock(tx, request.order)
     if recall(tx, operation) is None:
         refuse_if_halted(order, operation)
-        sold = held(tx, order, request.reserve_operation_id, or_already="committed")
-        _end(tx, request.reserve_operation_id, sold, "committed")
-        _move(tx, sold, reserved=-1, sold=1)
+        if request.reserve_operation_id is not None:
+            sold = held(tx, order, request.reserve_operation_id, or_already="committed")
+            _end(tx, request.reserve_operation_id, sold, "committed")
+            _move(tx, sold, reserved=-1, sold=1)
         settle(tx, order, operation, None, Outcome())
     return Outcome()
 

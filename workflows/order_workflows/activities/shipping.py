@@ -16,6 +16,8 @@ class Ship(Effect):
     address: Address
     requested_at: datetime
     """Workflow time of the request; the estimated delivery counts from it."""
+    lines_digest: str | None = None
+    """Of the order's lines and charges, as the workflow knows them."""
 
 
 class Shipped(Outcome):
@@ -31,6 +33,15 @@ class CancelShipment(Effect):
 
     ship_operation_id: str
     """The shipment to undo. One that never happened is fine."""
+    tracking_number: str | None = None
+    """Of the parcel, where the run knows it."""
+
+
+class ShipmentCancelled(Outcome):
+    """The carrier's last word about a parcel."""
+
+    too_late: bool = False
+    """It cannot be called back: the line is sold."""
 
 
 class ShippingActivities(ABC):
@@ -39,9 +50,10 @@ class ShippingActivities(ABC):
     @activity.defn(name="ship_line")
     @abstractmethod
     async def ship(self, request: Ship) -> Shipped:
-        """Raises Undeliverable (final) or ProviderUnavailable."""
+        """Raises Undeliverable (final), LinesDiffer if the ledger holds other lines for the order, OperationReversed
+        for a parcel that was called back since, or ProviderUnavailable."""
 
     @activity.defn(name="cancel_shipment")
     @abstractmethod
-    async def cancel(self, request: CancelShipment) -> Outcome:
-        """Twice cancels once."""
+    async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
+        """Twice cancels once. Raises BooksDisagree if the carrier does not know a parcel that it had taken."""

@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 
+from pydantic import Field
 from temporalio import activity
 
 from order_domain.order import OrderLine
@@ -9,9 +10,11 @@ from order_workflows.activities.effect import Effect, Outcome
 
 
 class PackLines(Effect):
-    """Pick and pack the pieces of these lines."""
+    """Pick and pack the units of these lines."""
 
     lines: list[OrderLine]
+    lines_digest: str | None = None
+    """Of the order's lines and charges, as the workflow knows them."""
 
 
 class UnpackLines(Effect):
@@ -19,6 +22,9 @@ class UnpackLines(Effect):
 
     pack_operation_id: str
     """The packing to undo. One that never happened, or only in part, is fine."""
+    kept_lines: list[str] = Field(default_factory=list)
+    """Line ids that stay packed, since their parcels are not back. A later unpacking, under another operation id, may
+    keep fewer."""
 
 
 class WarehouseActivities(ABC):
