@@ -4,7 +4,8 @@ from functools import partial
 
 from temporalio import activity
 
-from order_worker.ledger import halt, orders
+from order_domain.errors import PermanentError
+from order_worker.ledger import halt, notes, orders
 from order_worker.ledger.database import Ledger
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import (
@@ -13,8 +14,11 @@ from order_workflows.activities.order import (
     Halted,
     HaltOrder,
     LinesChanged,
+    LinesSold,
     OrderActivities,
     ReceiveOrder,
+    RecordNotes,
+    SellLines,
     UpdateStatus,
 )
 
@@ -37,10 +41,18 @@ class LedgerOrders(OrderActivities):
     async def update_status(self, request: UpdateStatus) -> Outcome:
         return await self._ledger.transaction(partial(orders.update_status, request=request))
 
+    @activity.defn(name="halt_order")
+    async def halt(self, request: HaltOrder) -> Halted:
+        return await self._ledger.transaction(partial(halt.halt, request=request))
+
+    @activity.defn(name="sell_lines")
+    async def sell_lines(self, request: SellLines) -> LinesSold:
+        raise PermanentError(f"order {request.order.uid} cannot be sold in part by this worker")
+
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:
         return await self._ledger.transaction(partial(orders.close, request=request))
 
-    @activity.defn(name="halt_order")
-    async def halt(self, request: HaltOrder) -> Halted:
-        return await self._ledger.transaction(partial(halt.halt, request=request))
+    @activity.defn(name="record_notes")
+    async def record_notes(self, request: RecordNotes) -> Outcome:
+        return await self._ledger.transaction(partial(notes.record, request=request))

@@ -114,8 +114,8 @@ def _moved_by(request: object) -> Iterable[str]:
             return [request.operation_id]
         case ChangeLines(replaces=str(replaced)):
             return [request.operation_id, replaced]
-        case ReleaseStock() | CommitStock():
-            return [request.reserve_operation_id]
+        case ReleaseStock(reserve_operation_id=moved) | CommitStock(reserve_operation_id=str(moved)):
+            return [moved]
     return []
 
 
