@@ -36,7 +36,6 @@ from order_workflows.activities.order import (
     LinesSold,
     OrderActivities,
     ReceiveOrder,
-    RecordNotes,
     SellLines,
     UpdateStatus,
 )
@@ -125,7 +124,7 @@ class World(
         self.statuses: list[str] = []
         """Written back to the shop's books."""
         self.charged: dict[str, int] = {}
-        self.refunded: dict[str, int] = {}
+        self.refunded: Counter[str] = Counter()
         """Both by the charge's operation."""
         self.refund_reasons: list[str] = []
         self.parcels: dict[str, Parcel] = {}
@@ -134,9 +133,15 @@ class World(
         self.mails: list[Notice] = []
         self.sold_lines: list[str] = []
         self.notes: list[AuditNote] = []
+        self.delivered_at_once: set[str] = set()
+        """Ids of lines whose parcels can never be called back."""
+        self.refused_calls_back: set[str] = set()
+        """By the shipment's operation."""
+        self.halts: dict[str, HaltOrder] = {}
+        """The first one of each order, by uid."""
+        self.committed: set[str] = set()
+        """Uids of orders past their pivot."""
         self._undone: set[str] = set()
-        self._halted: set[str] = set()
-        """Uids."""
         self._faults: dict[str, Fault] = {}
         self._lost: dict[str, Fault] = {}
         self._holds: dict[str, Hold] = {}
@@ -144,11 +149,11 @@ class World(
     @property
     def activities(self) -> list[Callable[..., Any]]:
         """What a worker needs."""
-        orders = [self.receive, self.change_lines, self.update_status, self.sell_lines, self.close, self.record_notes]
+        orders = [self.receive, self.change_lines, self.update_status, self.sell_lines, self.close, self.halt]
         stock = [self.validate, self.available, self.reserve, self.release, self.commit, self.pack, self.unpack]
         shop_data = [self.items, self.profile, self.recommendations]
         money = [self.check, self.charge, self.refund]
-        return [*orders, self.halt, *stock, *shop_data, *money, self.ship, self.cancel, self.notify]
+        return [*orders, *stock, *shop_data, *money, self.ship, self.cancel, self.notify]
 
     def fail(self, name: str, error: Exception, *, times: int | None = None) -> None:
         """Calls of `name` raise `error`, the first `times` or all."""
@@ -267,6 +272,7 @@ class World(
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:
         await self._called("close_order")
+        self.notes += request.notes
         self.ends[request.order.uid] = request.status
         return Outcome()
 
@@ -274,37 +280,51 @@ class World(
     async def sell_lines(self, request: SellLines) -> LinesSold:
         await self._called("sell_lines")
         self.sold_lines = request.line_ids
-        return LinesSold(total_minor=0, owed_minor=0)
-
-    @activity.defn(name="record_notes")
-    async def record_notes(self, request: RecordNotes) -> Outcome:
-        await self._called("record_notes")
-        self.notes += request.notes
-        return Outcome()
+        for lines in self.reserved.values():
+            for line in lines:
+                self.sold[line.sku] += line.quantity
+        self.reserved.clear()
+        return LinesSold(total_minor=self.balance, owed_minor=self.balance)
 
     @activity.defn(name="halt_order")
     async def halt(self, request: HaltOrder) -> Halted:
         await self._called("halt_order")
         uid = request.order.uid
+        self.notes += request.notes
         completed = self.ends.get(uid) == OrderStatus.ORDER_COMPLETED
         if uid in self.ends and not completed:
             return Halted(ended=self.ends[uid])
-        pivot_passed = request.pivot_passed or bool(self.sold) or completed
+        pivot_passed = request.pivot_passed or uid in self.committed or completed
         if not pivot_passed:
-            self._halted.add(uid)
-        done = {
-            EffectKind.RESERVE: self.reserved,
-            EffectKind.PACK: self.packed,
-            EffectKind.CHARGE: self.charged,
-            EffectKind.SHIP: self.parcels,
+            self.halts.setdefault(uid, request)
+        first = self.halts.get(uid, request)
+        return Halted(
+            status=first.status,
+            error_type=first.error_type,
+            message=first.message,
+            pivot_passed=pivot_passed,
+            begun=self._begun(uid),
+        )
+
+    def _begun(self, uid: str) -> list[BegunEffect]:
+        """What is not undone."""
+        left = {
+            EffectKind.RESERVE: list(self.reserved),
+            EffectKind.PACK: list(self.packed),
+            EffectKind.CHARGE: [charge for charge, amount in self.charged.items() if amount > self.refunded[charge]],
+            EffectKind.SHIP: [parcel for parcel in self.parcels if parcel not in self.called_back],
         }
-        begun = [
-            BegunEffect(kind=kind, operation_id=operation, line_id=operation.split("/")[2] if kind == "ship" else None)
-            for kind, operations in done.items()
+        return [
+            BegunEffect(
+                kind=kind,
+                operation_id=operation,
+                line_id=self.parcels[operation].line_id if kind is EffectKind.SHIP else None,
+                sold=operation in self.refused_calls_back,
+            )
+            for kind, operations in left.items()
             for operation in operations
             if operation.startswith(f"{uid}/")
         ]
-        return Halted(pivot_passed=pivot_passed, begun=begun)
 
     @activity.defn(name="check_fraud")
     async def check(self, request: CheckFraud) -> Outcome:
@@ -341,13 +361,19 @@ class World(
     @activity.defn(name="release_stock")
     async def release(self, request: ReleaseStock) -> Outcome:
         await self._called("release_stock")
-        for line in self.reserved.pop(request.reserve_operation_id, []):
-            self.on_hand[line.sku] += line.quantity
+        held = self.reserved.pop(request.reserve_operation_id, [])
+        kept = [line for line in held if line.sku in request.kept]
+        for line in held:
+            if line not in kept:
+                self.on_hand[line.sku] += line.quantity
+        if kept:
+            self.reserved[request.reserve_operation_id] = kept
         return Outcome()
 
     @activity.defn(name="commit_stock")
     async def commit(self, request: CommitStock) -> Outcome:
         await self._called("commit_stock")
+        self.committed.add(request.order.uid)
         for line in self.reserved.pop(request.reserve_operation_id or "", []):
             self.sold[line.sku] += line.quantity
         return Outcome()
@@ -370,6 +396,7 @@ class World(
     @activity.defn(name="charge_payment")
     async def charge(self, request: Charge) -> Receipt:
         await self._called("charge_payment")
+        self.notes += request.notes
         self._refuse_undone(request.operation_id)
         self.charged[request.operation_id] = request.amount_minor
         self._raise(self._lost.get("charge_payment"))
@@ -378,13 +405,22 @@ class World(
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
         await self._called("refund_payment")
-        self._undone.add(request.charge_operation_id)
-        charged = self.charged.get(request.charge_operation_id)
-        if charged is None:
+        charge = request.charge_operation_id
+        self._undone.add(charge)
+        captured = self.charged.get(charge)
+        if captured is None:
             return Refunded()
-        self.refunded[request.charge_operation_id] = charged
+        left = captured - self.refunded[charge]
+        amount = left if request.amount_minor is None else request.amount_minor
+        self.refunded[charge] += amount
         self.refund_reasons.append(request.reason)
-        return Refunded(refund_id=f"REFUND-{request.order.uid[:8]}", refunded_minor=charged)
+        return Refunded(
+            refund_id=f"REFUND-{request.order.uid[:8]}",
+            refunded_minor=amount,
+            transaction_id=f"TXN-{request.order.uid[:8]}",
+            captured_minor=captured,
+            total_refunded_minor=self.refunded[charge],
+        )
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
@@ -401,8 +437,12 @@ class World(
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
         await self._called("cancel_shipment")
+        parcel = self.parcels.get(request.ship_operation_id)
+        if parcel is not None and parcel.line_id in self.delivered_at_once:
+            self.refused_calls_back.add(request.ship_operation_id)
+            return ShipmentCancelled(too_late=True)
         self._undone.add(request.ship_operation_id)
-        if request.ship_operation_id in self.parcels:
+        if parcel is not None:
             self.called_back.add(request.ship_operation_id)
         return ShipmentCancelled()
 

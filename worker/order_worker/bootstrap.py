@@ -137,7 +137,6 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
         orders.halt,
         orders.sell_lines,
         orders.close,
-        orders.record_notes,
         shop_data.items,
         shop_data.profile,
         shop_data.recommendations,

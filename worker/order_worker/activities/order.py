@@ -5,7 +5,7 @@ from functools import partial
 from temporalio import activity
 
 from order_domain.errors import PermanentError
-from order_worker.ledger import halt, notes, orders
+from order_worker.ledger import halt, orders
 from order_worker.ledger.database import Ledger
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import (
@@ -17,7 +17,6 @@ from order_workflows.activities.order import (
     LinesSold,
     OrderActivities,
     ReceiveOrder,
-    RecordNotes,
     SellLines,
     UpdateStatus,
 )
@@ -52,7 +51,3 @@ class LedgerOrders(OrderActivities):
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:
         return await self._ledger.transaction(partial(orders.close, request=request))
-
-    @activity.defn(name="record_notes")
-    async def record_notes(self, request: RecordNotes) -> Outcome:
-        return await self._ledger.transaction(partial(notes.record, request=request))

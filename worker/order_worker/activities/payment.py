@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 
 from pydantic import JsonValue
+from sqlalchemy import Connection
 from temporalio import activity
 
-from order_worker.ledger import payments
+from order_worker.ledger import notes, payments
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
@@ -35,6 +37,10 @@ class LedgerPayments(PaymentActivities):
             },
         )
 
+        def intend(tx: Connection, order: LockedOrder) -> None:
+            notes.record(tx, order, request.notes)
+            payments.intend_charge(tx, order, request)
+
         async def find() -> Receipt | None:
             charge = await self._provider.find_charge(request.operation_id)
             return None if charge is None else _receipt(charge)
@@ -56,7 +62,7 @@ class LedgerPayments(PaymentActivities):
                 Receipt,
                 find=find,
                 call=call,
-                intend=lambda tx, order: payments.intend_charge(tx, order, request),
+                intend=intend,
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )
             request_result.replayed = settled.replayed

@@ -6,11 +6,10 @@ from collections.abc import Sequence
 from sqlalchemy import Connection, bindparam, insert, select
 
 from order_worker.ledger import audit
-from order_worker.ledger.locked_order import LockedOrder, lock
+from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.operations import State
 from order_worker.ledger.tables import operations
-from order_workflows.activities.effect import Outcome
-from order_workflows.activities.order import AuditNote, RecordNotes
+from order_workflows.activities.order import AuditNote
 
 _KIND = "note"
 _RECORDED = select(operations.c.operation_id, operations.c.params_hash).where(
@@ -19,15 +18,9 @@ _RECORDED = select(operations.c.operation_id, operations.c.params_hash).where(
 _ADD = insert(operations)
 
 
-def record(tx: Connection, request: RecordNotes) -> Outcome:
-    """Each note becomes one event, once. An order that is halted or has ended takes notes as well."""
-    add(tx, lock(tx, request.order), request.notes)
-    return Outcome()
-
-
-def add(tx: Connection, order: LockedOrder, notes: Sequence[AuditNote]) -> None:
-    """The same for an order that is locked. A run that was reset may give an id again to another act: that act gets an
-    id of its own."""
+def record(tx: Connection, order: LockedOrder, notes: Sequence[AuditNote]) -> None:
+    """Each note becomes one event, once. An order that is halted or has ended takes notes as well. A run that was reset
+    may give an id again to another act: that act gets an id of its own."""
     if not notes:
         return
     recorded = {row.operation_id: row.params_hash for row in tx.execute(_RECORDED, {"order": order.identity.uid})}
