@@ -27,7 +27,7 @@ from order_devstack.scenario_player import Outcome
 from order_devstack.scenarios import SCENARIOS
 from order_devstack.stack import Stack
 from order_domain.pipeline import StepName
-from order_workflows.simulation import STEP_OF
+from order_workflows.pipeline import STEP_OF_ACTIVITY as STEP_OF
 
 CLASSES = Path(__file__).resolve().parents[2] / "manifests/classes"
 ALONE = {"recoverable-failure", "killed-worker"}

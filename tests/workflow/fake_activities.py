@@ -458,7 +458,7 @@ class World(
             raise InvalidOrder(f"lines {', '.join(unknown)}: no such article")
 
     def _refuse_undone(self, operation_id: str) -> None:
-        if operation_id in self._undone or operation_id.split("/", maxsplit=1)[0] in self._halted:
+        if operation_id in self._undone or operation_id.split("/", maxsplit=1)[0] in self.halts:
             raise OperationCancelled(f"{operation_id} was undone before it happened")
 
 

@@ -10,7 +10,7 @@ from temporalio.exceptions import FailureError
 
 from order_domain.snapshot import ErrorRecord
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
-from order_workflows import contract, timing
+from order_workflows import contract, local_activities, timing
 from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import StockItemInput
@@ -167,11 +167,11 @@ class StockItemWorkflow:
             minimum=self._settings.minimum,
             target=self._settings.target,
         )
-        return await workflow.execute_local_activity_method(StockItemActivities.keep, request, **timing.LEDGER)
+        return await local_activities.until_done(StockItemActivities.keep, request, failed=self._show_ledger_away)
 
     async def _let_go(self) -> StockLevel:
         request = Article(sku=self._item.sku)
-        return await workflow.execute_local_activity_method(StockItemActivities.let_go, request, **timing.LEDGER)
+        return await local_activities.until_done(StockItemActivities.let_go, request, failed=self._show_ledger_away)
 
     async def _wake_backorders(self) -> None:
         try:
@@ -192,6 +192,13 @@ class StockItemWorkflow:
         """Whether the supplier is to be asked, or other settings or the end came in since the last look."""
         due = self._restock is not None and self._restock.due
         return due or self._looked_with != (self._settings, self._released)
+
+    def _show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
+        """The last counts stay; beside them stands what fails. Before the first look there is nothing to show."""
+        if self._publisher.last is not None:
+            message = f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024]
+            shown = error.model_copy(update={"message": message})
+            self._publisher.publish(self._publisher.last.model_copy(update={"last_error": shown}))
 
     def _publish(self, level: StockLevel) -> None:
         """Make the present state visible; nothing changed, nothing written."""

@@ -97,11 +97,12 @@ async def _strike(asked: SimulatedFaults, arguments: Sequence[Any]) -> None:
     effect = Effect.among(*arguments)
     # The operation tells the lines of an order apart; questions without an effect are told apart by their name.
     subject = effect.operation_id if effect else info.activity_type
-    attempt = (asked.seed, asked.order_uid, asked.step, subject, info.attempt)
+    number = asked.attempts_before + info.attempt
+    attempt = (asked.seed, asked.order_uid, asked.step, subject, number)
     if faults.latency_seconds and draw(*attempt, "latency") < faults.latency_percent:
         await _wait(faults.latency_seconds)
-    if info.attempt <= faults.fail_attempts or draw(*attempt, "error") < faults.error_percent:
-        raise ERRORS[faults.error_type](f"simulated {faults.error_type} at {asked.step}, attempt {info.attempt}")
+    if number <= faults.fail_attempts or draw(*attempt, "error") < faults.error_percent:
+        raise ERRORS[faults.error_type](f"simulated {faults.error_type} at {asked.step}, attempt {number}")
     if faults.decline_code is not None:
         raise PaymentDeclined(faults.decline_code)
 
