@@ -107,6 +107,9 @@ class World(
     """An activity is named as Temporal knows it; one line's shipment also as `ship_line/<lineID>`."""
 
     def __init__(self) -> None:
+        self.most_at_once: Counter[str] = Counter()
+        """By activity, how many calls of it there were at the same time."""
+        self._now: Counter[str] = Counter()
         self.calls: list[str] = []
         """Every attempt of every activity."""
         self.numbers: dict[tuple[str, str], str] = {}
@@ -424,7 +427,13 @@ class World(
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
-        await self._called("ship_line", f"ship_line/{request.line.line_id}")
+        self._now["ship_line"] += 1
+        self.most_at_once["ship_line"] = max(self.most_at_once["ship_line"], self._now["ship_line"])
+        try:
+            await asyncio.sleep(0)
+            await self._called("ship_line", f"ship_line/{request.line.line_id}")
+        finally:
+            self._now["ship_line"] -= 1
         self._refuse_undone(request.operation_id)
         self.parcels[request.operation_id] = Parcel(request.line.line_id, request.address)
         self._raise(self._lost.get("ship_line"))
@@ -436,7 +445,8 @@ class World(
 
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
-        await self._called("cancel_shipment")
+        line_id = request.ship_operation_id.split("/")[2]
+        await self._called("cancel_shipment", f"cancel_shipment/{line_id}")
         parcel = self.parcels.get(request.ship_operation_id)
         if parcel is not None and parcel.line_id in self.delivered_at_once:
             self.refused_calls_back.add(request.ship_operation_id)

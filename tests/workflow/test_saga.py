@@ -9,7 +9,7 @@ from fake_activities import World
 from storefront import DEADLINE_SECONDS, PlacedOrder, Storefront, a_worker
 from temporalio.client import Client, WorkflowFailureError
 
-from order_domain.errors import OperationConflict, ProviderUnavailable
+from order_domain.errors import LedgerRefused, OperationConflict, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import StepState
@@ -59,9 +59,9 @@ def undos(world: World) -> list[str]:
     return [call for call in world.calls if call in UNDO_OF.values()]
 
 
-def undos_through(activity: str) -> list[str]:
-    """Of `activity` and everything before it, the last first."""
-    reached = BACKWARD[: BACKWARD.index(activity) + 1]
+def undos_before(activity: str) -> list[str]:
+    """Of everything before `activity`, the last first."""
+    reached = BACKWARD[: BACKWARD.index(activity)]
     return [UNDO_OF[name] for name in reversed(reached) if name in UNDO_OF]
 
 
@@ -128,13 +128,13 @@ async def test_a_step_that_never_succeeds_undoes_what_was_done_in_reverse(
 
     await fails(order)
 
-    assert undos(world) == undos_through(activity)
+    assert undos(world) == undos_before(activity)
     assert world.untouched
 
 
 @pytest.mark.parametrize("activity", BACKWARD)
 async def test_a_final_refusal_is_not_tried_again(shop: Storefront, world: World, activity: str) -> None:
-    world.fail(activity, OperationConflict("no, and that is final"))
+    world.fail(activity, LedgerRefused("no, and that is final"))
     order = await shop.place(policy=every_step())
 
     await fails(order)
@@ -150,7 +150,7 @@ async def test_an_effect_without_an_answer_is_undone(shop: Storefront, world: Wo
 
     await fails(order)
 
-    assert undos(world) == undos_through(activity)
+    assert undos(world) == [UNDO_OF[activity], *undos_before(activity)]
     assert world.untouched
 
 
@@ -190,7 +190,7 @@ async def test_a_step_whose_worker_stops_is_carried_on_by_another(temporal: Clie
 
 
 async def test_undone_in_parallel_an_order_ends_the_same(shop: Storefront, world: World) -> None:
-    world.fail("update_order_status", OperationConflict("the books are closed"))
+    world.fail("update_order_status", LedgerRefused("the books are closed"))
     order = await shop.place(policy=every_step(parallel=True))
 
     await fails(order)
@@ -201,7 +201,7 @@ async def test_undone_in_parallel_an_order_ends_the_same(shop: Storefront, world
 
 
 async def test_in_parallel_no_undo_waits_for_another(shop: Storefront, world: World) -> None:
-    world.fail("update_order_status", OperationConflict("the books are closed"))
+    world.fail("update_order_status", LedgerRefused("the books are closed"))
     holds = [world.hold(undo) for undo in ("cancel_shipment", "refund_payment", "unpack_lines")]
     order = await shop.place(policy=every_step(parallel=True))
 
@@ -217,7 +217,7 @@ async def test_in_parallel_no_undo_waits_for_another(shop: Storefront, world: Wo
 async def test_an_undo_that_fails_stops_no_other_and_leads_to_manual_review(
     shop: Storefront, world: World, broken: str, parallel: bool
 ) -> None:
-    world.fail("update_order_status", OperationConflict("the books are closed"))
+    world.fail("update_order_status", LedgerRefused("the books are closed"))
     world.fail(broken, OperationConflict("no"))
     order = await shop.place(policy=every_step(parallel=parallel))
 
@@ -231,7 +231,7 @@ async def test_an_undo_that_fails_stops_no_other_and_leads_to_manual_review(
 
 
 async def test_an_undo_waits_out_an_outage(shop: Storefront, world: World) -> None:
-    world.fail("update_order_status", OperationConflict("the books are closed"))
+    world.fail("update_order_status", LedgerRefused("the books are closed"))
     world.fail("refund_payment", ProviderUnavailable("down"), times=2)
     order = await shop.place(policy=every_step())
 
