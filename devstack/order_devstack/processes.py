@@ -166,6 +166,19 @@ class DetachedProcess:
         return stopped
 
 
+def kill_all_below(folder: Path) -> list[str]:
+    """End every process of a stack whose state lies somewhere in `folder`, without a warning: for what a command that
+    was itself killed has left behind. Returns their names."""
+    killed = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            root, _, name = process.environ().get(_MARK, "").rpartition(":")
+            if root and Path(root).is_relative_to(folder) and not _is_dead(process):
+                process.kill()
+                killed.append(name)
+    return killed
+
+
 def _start_time(pid: int) -> float:
     try:
         return psutil.Process(pid).create_time()
