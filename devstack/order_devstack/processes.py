@@ -21,6 +21,8 @@ _START_TIME_TOLERANCE_SECONDS = 2.0
 # Set for every process, so that one whose starter was killed before it could write the pid file is still found.
 _MARK = "ORDER_DEVSTACK_PROCESS"
 _POLL_SECONDS = 0.05
+_KILL_SECONDS = 10.0
+"""Until the kernel has taken down all threads of a process, which may be writing."""
 _LINES_OF_LOG_SHOWN = 15
 
 
@@ -197,10 +199,10 @@ def _is_dead(process: psutil.Process) -> bool:
 
 
 def _terminate(process: psutil.Process, within_seconds: float) -> None:
-    for stop in (process.terminate, process.kill):
+    for stop, seconds in ((process.terminate, within_seconds), (process.kill, _KILL_SECONDS)):
         with suppress(psutil.NoSuchProcess):
             stop()
-        if _dies(process, within_seconds):
+        if _dies(process, seconds):
             return
 
 
