@@ -5,10 +5,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEVSTACK := $(BIN)/python -m order_devstack
 STAMP := $(VENV)/.installed
+PROCESSES ?= 2
+# A file's tests stay in one process: many share a stack. What lasts long are single tests: any process takes the next.
+IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
+BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
+BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
+SHORT := -m "not long and not mutations"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status clean demo scenario test test-unit test-replay test-contract test-stateful \
-	test-workflow test-integration bench bench-at-rest bench-ledger contrast check fmt lint types imports \
+.PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
+	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger contrast check fmt lint types imports \
 	generate check-generated lock
 
 help: ## List the commands.
@@ -34,30 +40,39 @@ clean: setup ## Stop the stack and delete its data.
 	@$(DEVSTACK) clean
 
 ##@ Test
-test: setup ## Every level, on real servers. Half an hour; PROCESSES=2 halves it on two cores that have nothing else to do.
+test: setup ## Every level, on real servers, in two processes. A quarter of an hour; PROCESSES=1 for one process.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest $(if $(PROCESSES),-n $(PROCESSES) --dist loadfile --no-loadscope-reorder)
+	@$(BIN)/pytest $(BY_FILE) $(SHORT)
+
+test-long: setup ## What takes long: many random steps on both databases, a pooler, a failover. A quarter of an hour.
+	@$(DEVSTACK) obtain
+	@$(BIN)/pytest $(BY_TEST) -m long
+
+test-mutations: setup ## Take each guard away in turn and see a test fail. By hand, before a release. NAME=name for one.
+	@$(DEVSTACK) obtain
+	@$(BIN)/python tests/mutations/run_mutations.py --processes $(PROCESSES) $(NAME)
+	@$(if $(NAME),,$(BIN)/pytest $(BY_TEST) -m mutations)
 
 test-unit: setup ## Pure functions and single parts. No server, seconds.
-	@$(BIN)/pytest tests/unit
+	@$(BIN)/pytest $(SHORT) tests/unit
 
 test-replay: setup ## Recorded histories against today's workflow. No server, seconds.
-	@$(BIN)/pytest tests/replay
+	@$(BIN)/pytest $(SHORT) tests/replay
 
-test-contract: setup ## Ledger, providers, charts, generated files: what both sides of a seam rely on.
+test-contract: setup ## Ledger, providers, charts, generated files: what both sides of a seam rely on. Minutes.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest tests/contract
+	@$(BIN)/pytest $(SHORT) tests/contract tests/mutations
 
-test-stateful: setup ## A hundred thousand random steps against the ledger's invariants. Five minutes.
-	@$(BIN)/pytest tests/stateful
+test-stateful: setup ## Ten thousand random steps against the ledger's invariants. A minute.
+	@$(BIN)/pytest $(SHORT) tests/stateful
 
-test-workflow: setup ## The workflow on a real Temporal server, the outside world scripted. A minute.
+test-workflow: setup ## The workflow on a real Temporal server, the outside world scripted. Minutes.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest tests/workflow
+	@$(BIN)/pytest $(SHORT) tests/workflow
 
 test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest tests/integration
+	@$(BIN)/pytest $(SHORT) tests/integration
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))

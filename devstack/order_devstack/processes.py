@@ -21,6 +21,8 @@ _START_TIME_TOLERANCE_SECONDS = 2.0
 # Set for every process, so that one whose starter was killed before it could write the pid file is still found.
 _MARK = "ORDER_DEVSTACK_PROCESS"
 _POLL_SECONDS = 0.05
+_KILL_SECONDS = 10.0
+"""Until the kernel has taken down all threads of a process, which may be writing."""
 _LINES_OF_LOG_SHOWN = 15
 
 
@@ -166,6 +168,19 @@ class DetachedProcess:
         return stopped
 
 
+def kill_all_below(folder: Path) -> list[str]:
+    """End every process of a stack whose state lies somewhere in `folder`, without a warning: for what a command that
+    was itself killed has left behind. Returns their names."""
+    killed = []
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            root, _, name = process.environ().get(_MARK, "").rpartition(":")
+            if root and Path(root).is_relative_to(folder) and not _is_dead(process):
+                process.kill()
+                killed.append(name)
+    return killed
+
+
 def _start_time(pid: int) -> float:
     try:
         return psutil.Process(pid).create_time()
@@ -184,10 +199,10 @@ def _is_dead(process: psutil.Process) -> bool:
 
 
 def _terminate(process: psutil.Process, within_seconds: float) -> None:
-    for stop in (process.terminate, process.kill):
+    for stop, seconds in ((process.terminate, within_seconds), (process.kill, _KILL_SECONDS)):
         with suppress(psutil.NoSuchProcess):
             stop()
-        if _dies(process, within_seconds):
+        if _dies(process, seconds):
             return
 
 

@@ -165,13 +165,14 @@ class Stack:
         self.stop(*PROCESSES)
 
     def clean(self) -> None:
-        """Stop everything and delete the state directory."""
+        """Stop everything, without waiting for it to come to an orderly end, and delete the state directory."""
         if not self.root.exists():
             return
         if not self._ports_file.exists() and {path.name for path in self.root.iterdir()} - {"lock", "run"}:
             raise DevstackError(f"{self.root} does not look like the state of a stack; nothing was deleted.")
         with self._exclusive():
-            self.down()
+            for name in reversed(PROCESSES):
+                self._stop(name, within_seconds=0.0)
             shutil.rmtree(self.root)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:
@@ -192,7 +193,7 @@ class Stack:
                 if platform.install_chart(release, chart, chart_values, self.root, self.helm, self.kubectl):
                     self._say(f"{release}: installed")
                     changed = True
-                platform.wait_for_crds(self.kubectl)
+                platform.wait_for_crds(self.kubectl, self._say)
             return changed
 
     # Talking to it
@@ -274,8 +275,8 @@ class Stack:
             process.stop(_RECOVERY_SECONDS)
             self._spawn(name, service, started)
 
-    def _stop(self, name: str) -> None:
-        if self._process(name).stop(_STOP_SECONDS):
+    def _stop(self, name: str, within_seconds: float = _STOP_SECONDS) -> None:
+        if self._process(name).stop(within_seconds):
             self._say(f"{name}: stopped")
 
     def _settle_ports(self) -> None:
@@ -304,7 +305,7 @@ class Stack:
             case "temporal":
                 return temporal_server.temporal(self._program(name), self.root, known, {**base, **extra}, ui=self._ui)
             case "operator":
-                return platform.operator(self.root, known, base, extra, self.kubectl)
+                return platform.operator(self.root, known, base, extra, self.kubectl, self._say)
             case "worker":
                 return platform.worker(self.root, known, base, extra)
             case "shipping-worker":

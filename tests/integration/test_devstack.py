@@ -28,7 +28,7 @@ def stack(tmp_path: Path) -> Iterator[Stack]:
     try:
         yield stack
     finally:
-        stack.down()
+        stack.clean()
 
 
 @pytest.fixture

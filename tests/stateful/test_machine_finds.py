@@ -21,6 +21,8 @@ from order_worker.providers.payment.simulated import SimulatedPayments
 from order_workflows import acceptance
 from order_workflows.order_run import OrderRun
 
+pytestmark = pytest.mark.mutations
+
 QUICK = settings(SETTINGS, max_examples=1500, phases=[Phase.generate])
 """Finding is enough; nobody reads the example."""
 

@@ -21,6 +21,7 @@ from temporalio.client import (
     WorkflowUpdateStage,
 )
 from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 from temporalio.worker import Worker
 
 from order_domain.order import OrderSpec
@@ -192,7 +193,15 @@ class Storefront:
         for order in self._placed:
             newest_run = self.client.get_workflow_handle(order.handle.id)
             if (await newest_run.describe()).close_time is None:
-                await newest_run.terminate("the test is over")
+                await self._terminate(newest_run)
+
+    @staticmethod
+    async def _terminate(run: WorkflowHandle[Any, Any]) -> None:
+        try:
+            await run.terminate("the test is over")
+        except RPCError as error:
+            if error.status is not RPCStatusCode.NOT_FOUND:  # what was released has ended it meanwhile
+                raise
 
 
 def _without_traces(value: Any) -> Any:

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from order_devstack.errors import StartFailed
-from order_devstack.processes import DetachedProcess, Service, State
+from order_devstack.processes import DetachedProcess, Service, State, kill_all_below
 
 SLEEP = (sys.executable, "-c", "import time; time.sleep(600)")
 
@@ -134,6 +134,21 @@ def test_two_directories_do_not_know_each_others_processes(process: DetachedProc
 
     assert not DetachedProcess(tmp_path / "other", "server").stop(within_seconds=1)
     assert process.pid() is not None
+
+
+def test_what_a_killed_command_left_behind_in_a_folder_can_be_ended(tmp_path: Path) -> None:
+    left, elsewhere = DetachedProcess(tmp_path / "a" / "stack", "left"), DetachedProcess(tmp_path / "ab", "elsewhere")
+    try:
+        left.spawn(a_service())
+        elsewhere.spawn(a_service())
+
+        assert kill_all_below(tmp_path / "a") == ["left"]
+
+        assert left.wait_until_gone(within_seconds=5)
+        assert elsewhere.pid() is not None
+    finally:
+        left.stop(within_seconds=1)
+        elsewhere.stop(within_seconds=1)
 
 
 def test_a_process_that_ends_while_starting_shows_its_log(process: DetachedProcess) -> None:

@@ -14,6 +14,7 @@ key, so that a mail that goes out twice can be told from two mails, and many mai
 import asyncio
 import hashlib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.errors import MessageError
@@ -31,6 +32,8 @@ from order_worker.settings import SettingsError
 
 DEADLINE_SECONDS = 9.0
 """For the whole conversation: below the 10 s that a step has by default, so that the worker says what was wrong."""
+
+GOODBYE_SECONDS = 0.5
 
 
 class Security(StrEnum):
@@ -85,23 +88,29 @@ class SMTPMailer(Mailer):
         wrong may pass, or be put right."""
         message = self._message(key, recipient, subject, body)
         server = self._server
+        client = aiosmtplib.SMTP(
+            hostname=server.host,
+            port=server.port,
+            use_tls=server.security is Security.TLS,
+            start_tls=server.security is Security.STARTTLS,
+            username=server.username,
+            password=None if server.password is None else server.password.read(),
+        )
         try:
             async with asyncio.timeout(DEADLINE_SECONDS):
-                await aiosmtplib.send(
-                    message,
-                    hostname=server.host,
-                    port=server.port,
-                    use_tls=server.security is Security.TLS,
-                    start_tls=server.security is Security.STARTTLS,
-                    username=server.username,
-                    password=None if server.password is None else server.password.read(),
-                )
+                await client.connect()
+                await client.send_message(message)
         except aiosmtplib.SMTPRecipientsRefused as error:
             raise _refusal(error.recipients[0]) from error
         except aiosmtplib.SMTPDataError as error:
             raise _refusal(error) from error
         except (aiosmtplib.SMTPException, OSError, TimeoutError) as error:
             raise ProviderUnavailable(f"{server.host}:{server.port} did not take the mail: {error!r}") from error
+        else:
+            with suppress(aiosmtplib.SMTPException, OSError):  # the mail is taken, whatever becomes of the goodbye
+                await client.quit(timeout=GOODBYE_SECONDS)
+        finally:
+            client.close()  # `async with` would say goodbye to a server that does not answer, and wait a minute
 
     async def was_sent(self, key: str) -> bool:  # noqa: ARG002
         """Nobody can know."""
