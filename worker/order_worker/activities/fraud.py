@@ -5,7 +5,8 @@ from temporalio import activity
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, ask
 from order_worker.providers.fraud.port import FraudCheck
-from order_workflows.activities import CheckFraud, FraudActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.fraud import CheckFraud, FraudActivities
 
 
 class LedgerFraudChecks(FraudActivities):
@@ -17,7 +18,6 @@ class LedgerFraudChecks(FraudActivities):
 
     @activity.defn(name="check_fraud")
     async def check(self, request: CheckFraud) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,

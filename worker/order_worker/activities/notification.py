@@ -7,7 +7,8 @@ from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, fingerprint
 from order_worker.metrics import Metrics
 from order_worker.providers.notification.port import Mailer
-from order_workflows.activities import Notice, NotificationActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.notification import Notice, NotificationActivities
 
 
 class LedgerNotifications(NotificationActivities):
@@ -20,7 +21,6 @@ class LedgerNotifications(NotificationActivities):
 
     @activity.defn(name="notify_customer")
     async def notify(self, request: Notice) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,

@@ -10,7 +10,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
-from order_workflows.activities import Charge, PaymentActivities, Receipt, Refund, Refunded
+from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
 
 
 class LedgerPayments(PaymentActivities):
@@ -23,7 +23,6 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="charge_payment")
     async def charge(self, request: Charge) -> Receipt:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -64,7 +63,6 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
-        """See the port."""
         operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
 
         async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:

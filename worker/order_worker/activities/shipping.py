@@ -9,7 +9,8 @@ from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
-from order_workflows.activities import CancelShipment, Outcome, Ship, Shipped, ShippingActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
 
 
 class LedgerShipping(ShippingActivities):
@@ -21,7 +22,7 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
-        """See the port. The time of the request is no parameter: a workflow that was reset asks at another time."""
+        """The time of the request is no parameter: a workflow that was reset asks at another time."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -53,7 +54,6 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
         )

@@ -8,7 +8,8 @@ from temporalio import activity
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.warehouse.port import Warehouse
-from order_workflows.activities import Outcome, PackLines, UnpackLines, WarehouseActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 
 
 class LedgerWarehouse(WarehouseActivities):
@@ -20,7 +21,6 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="pack_lines")
     async def pack(self, request: PackLines) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
@@ -46,7 +46,6 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="unpack_lines")
     async def unpack(self, request: UnpackLines) -> Outcome:
-        """See the port."""
         operation = Operation(request.order, request.operation_id, "unpack", {"packing": request.pack_operation_id})
 
         async def call(_: Mapping[str, JsonValue]) -> None:

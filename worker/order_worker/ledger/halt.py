@@ -8,7 +8,8 @@ from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operations import Operation, State, recall, settle
 from order_worker.ledger.orders import change_status, receive
 from order_worker.ledger.tables import operations, orders, reservations
-from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, Outcome
+from order_workflows.activities.effect import EffectKind, Outcome
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder
 
 _CHANGE_LINES = "change_lines"
 _BEGUN = (

@@ -39,7 +39,7 @@ from order_worker.ledger import audit
 from order_worker.ledger.database import Ledger, insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.tables import operations
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 from order_workflows.contract import ResourceIdentity
 
 R = TypeVar("R", bound=Outcome)

@@ -14,7 +14,8 @@ from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operations import Operation, recall, refuse_if_halted, settle
 from order_worker.ledger.tables import orders
-from order_workflows.activities import ChangeLines, CloseOrder, LinesChanged, Outcome, ReceiveOrder, UpdateStatus
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, ReceiveOrder, UpdateStatus
 
 _ENDS = frozenset(status for status in OrderStatus if status.terminal)
 

@@ -13,10 +13,10 @@ from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operations import Operation, prevent, recall, refuse_if_halted, settle
 from order_worker.ledger.supply import plan_if_low
 from order_worker.ledger.tables import operations, reservations, stock
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import (
     CheckAvailability,
     CommitStock,
-    Outcome,
     ReleaseStock,
     Reserved,
     ReserveStock,

@@ -30,7 +30,7 @@ from order_domain.status import OrderStatus
 from order_domain.stock_item import SupplierOrderRecord
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.tables import operations, orders, stock, supplier_orders
-from order_workflows.activities import KeepStock, StockLevel
+from order_workflows.activities.stock_item import KeepStock, StockLevel
 from order_workflows.contract import RunKey
 
 T = TypeVar("T")
