@@ -83,7 +83,7 @@ async def test_a_backorder_that_waits_too_long_expires(shop: Storefront, world: 
     result = await order.result()
 
     assert result.status == OrderStatus.ORDER_EXPIRED
-    assert result.message == "the missing pieces did not come in time"
+    assert result.message == "the missing units did not come in time"
     assert world.untouched
 
 

@@ -130,7 +130,7 @@ async def test_a_cancel_before_the_first_step_touches_nothing(shop: Storefront, 
     await by_update(order)
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
-    assert world.calls == ["notify_customer", "close_order"]
+    assert world.calls == ["halt_order", "notify_customer", "close_order"]
 
 
 async def test_an_order_that_is_placed_with_a_cancellation_can_still_be_told(shop: Storefront) -> None:

@@ -60,14 +60,16 @@ async def test_a_fraud_verdict_is_told_too(shop: Storefront, world: World) -> No
     assert [mail.subject.endswith("was rejected") for mail in world.mails] == [True]
 
 
-async def test_a_technical_failure_is_not_told_to_the_customer(shop: Storefront, world: World) -> None:
+async def test_a_declined_payment_is_told_to_the_customer(shop: Storefront, world: World) -> None:
     world.fail("charge_payment", PaymentDeclined("insufficient funds"))
     order = await shop.place()
 
     with pytest.raises(WorkflowFailureError):
         await order.result()
 
-    assert world.mails == []
+    [mail] = world.mails
+    assert "insufficient funds" in mail.body
+    assert "You have not been charged." in mail.body
 
 
 async def test_a_class_without_mail_tells_nobody_of_the_end(shop: Storefront, world: World) -> None:

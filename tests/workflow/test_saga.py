@@ -200,11 +200,17 @@ async def test_undone_in_parallel_an_order_ends_the_same(shop: Storefront, world
     assert world.untouched
 
 
-async def test_in_parallel_no_undo_waits_for_another(shop: Storefront, world: World) -> None:
+async def test_in_parallel_no_undo_waits_for_another_but_all_wait_for_the_parcels(
+    shop: Storefront, world: World
+) -> None:
     world.fail("update_order_status", LedgerRefused("the books are closed"))
-    holds = [world.hold(undo) for undo in ("cancel_shipment", "refund_payment", "unpack_lines")]
+    parcel = world.hold("cancel_shipment")
+    holds = [world.hold(undo) for undo in ("refund_payment", "unpack_lines")]
     order = await shop.place(policy=every_step(parallel=True))
+    await parcel.reached.wait()
+    assert undos(world) == ["cancel_shipment"]
 
+    parcel.release()
     async with asyncio.timeout(DEADLINE_SECONDS):
         await asyncio.gather(*(hold.reached.wait() for hold in holds))
 

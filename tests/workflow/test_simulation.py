@@ -253,7 +253,7 @@ async def test_undoing_and_closing_are_spared(site: Site) -> None:
 
         assert (await failure(order)).type == "Undeliverable"
 
-    undoing = {"cancel_shipment", "refund_payment", "release_stock", "close_order"}
+    undoing = {"halt_order", "refund_payment", "release_stock", "close_order"}
     assert {name: end for name, _, end in site.attempts.seen if name in undoing} == dict.fromkeys(undoing, "succeeded")
     assert site.world.untouched
 
@@ -267,7 +267,7 @@ async def test_where_simulation_is_not_allowed_the_order_is_invalid_and_nothing_
     assert result.status == OrderStatus.ORDER_INVALID
     assert result.message is not None
     assert result.message.startswith("class flaky asks for simulated faults, which this worker does not allow: ")
-    assert site.world.calls == ["close_order"]
+    assert site.world.calls == ["halt_order", "close_order"]
 
 
 async def test_where_simulation_is_not_allowed_other_orders_are_carried_out(site: Site) -> None:

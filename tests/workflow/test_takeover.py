@@ -279,7 +279,7 @@ async def test_the_lines_in_force_are_shipped(shop: Storefront, world: World) ->
     await order.reaches(OrderStatus.AWAIT_APPROVAL)
     changed = [a_line(line_id="7", sku="PROD-002", quantity=2, unit_price_minor=100)]
     await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=changed))
-    await order.update(contract.UPDATE_APPROVE, Decision(by="ana"))
+    await order.update(contract.UPDATE_APPROVE, Decision(by="ana", total_minor=200))
     await hold.reached.wait()
 
     going_on = await next_run(order)

@@ -38,10 +38,13 @@ def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:
         return Refusal(RefusalType.STALE_DECISION, message)
     if not order.approval_required:
         return Refusal(RefusalType.APPROVAL_NOT_REQUIRED, "this order needs no approval")
-    return _refusal_of_amount(order, decision)
+    return None
 
 
-def _refusal_of_amount(order: OrderRun, decision: Decision) -> Refusal | None:
+def refusal_of_approval(order: OrderRun, decision: Decision) -> Refusal | None:
+    """A Yes is about the amount that its author has seen. A No holds for any amount."""
+    if refusal := refusal_of_decision(order, decision):
+        return refusal
     currency, amount = order.spec.currency, format_amount(order.total_minor, order.spec.currency)
     other_amount = decision.total_minor is not None and decision.total_minor != order.total_minor
     other_currency = decision.currency is not None and decision.currency != currency

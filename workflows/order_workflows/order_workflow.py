@@ -70,7 +70,7 @@ class OrderWorkflow:
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        _raise(acceptance.refusal_of_decision(self._order, decision))
+        _raise(acceptance.refusal_of_approval(self._order, decision))
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
@@ -142,7 +142,8 @@ class OrderWorkflow:
         """The decision in the reference systems' form. A signal cannot be refused: too late, it is logged, no more."""
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
         decision = Decision(by="signal", channel="signal")
-        if _accepts(acceptance.refusal_of_decision(self._order, decision)):
+        refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
+        if _accepts(refusal_of(self._order, decision)):
             self._order.decide(kind, decision)
 
     @workflow.signal(name=contract.SIGNAL_APPROVE)

@@ -6,14 +6,14 @@ from typing import TypeVar
 
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
-from temporalio.workflow import LocalActivityConfig
 
 from order_domain.errors import OutOfStock
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
+from order_domain.retry import StepRetry
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
 from order_domain.status import OrderStatus
-from order_workflows import local_activities, timing
+from order_workflows import local_activities
 from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, ShopDataActivities
 from order_workflows.activities.stock import CheckAvailability, StockActivities
 from order_workflows.activity_failures import reason_of
@@ -59,18 +59,18 @@ async def _check_availability(order: OrderRun) -> None:
 
 
 async def _profile(order: OrderRun) -> str | None:
-    asked = workflow.execute_local_activity_method(
-        ShopDataActivities.profile, FetchProfile(customer_id=order.spec.customer.id), **_optional(order)
+    request = FetchProfile(customer_id=order.spec.customer.id)
+    asked = local_activities.as_class_says(
+        ShopDataActivities.profile, request, _optional(order), failed=order.show_retry
     )
     answer = await _or_none(asked, "profile")
     return answer.tier if answer else None
 
 
 async def _recommendations(order: OrderRun) -> list[str]:
-    asked = workflow.execute_local_activity_method(
-        ShopDataActivities.recommendations,
-        FetchRecommendations(customer_id=order.spec.customer.id, skus=[line.sku for line in order.lines]),
-        **_optional(order),
+    request = FetchRecommendations(customer_id=order.spec.customer.id, skus=[line.sku for line in order.lines])
+    asked = local_activities.as_class_says(
+        ShopDataActivities.recommendations, request, _optional(order), failed=order.show_retry
     )
     answer = await _or_none(asked, "recommendations")
     return answer.names[:MAX_RECOMMENDATIONS] if answer else []
@@ -86,10 +86,10 @@ async def _or_none(asked: Awaitable[T], what: str) -> T | None:
         return None
 
 
-def _optional(order: OrderRun) -> LocalActivityConfig:
+def _optional(order: OrderRun) -> StepRetry:
     retry = order.retry(StepName.ENRICH)
     attempts = min(retry.max_attempts or OPTIONAL_ATTEMPTS, OPTIONAL_ATTEMPTS)
-    return timing.local(retry.model_copy(update={"max_attempts": attempts}))
+    return retry.model_copy(update={"max_attempts": attempts})
 
 
 STEP = Step(
