@@ -5,10 +5,11 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 from temporalio import activity
 
+from order_domain.errors import OperationConflict
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operations import Operation, carry_out, undo
-from order_worker.providers.shipping.port import Carrier, Dispatch
+from order_worker.providers.shipping.port import Carrier, Dispatch, TooLate
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
 
@@ -60,7 +61,10 @@ class LedgerShipping(ShippingActivities):
         )
 
         async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:
-            parcel = await self._carrier.cancel(request.ship_operation_id)
+            try:
+                parcel = await self._carrier.cancel(request.ship_operation_id, tracking_number=None)
+            except TooLate as answer:
+                raise OperationConflict(str(answer)) from answer
             return None if parcel is None else (_shipped(parcel), Outcome())
 
         settled = await undo(
