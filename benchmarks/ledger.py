@@ -59,11 +59,9 @@ class PaymentsInMemory(SimulatedPayments):
         method: str,  # noqa: ARG002
         asked_at: datetime,  # noqa: ARG002
     ) -> ProviderCharge:
-        """See the port."""
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
-        """See the port."""
         return self._charges.get(key)
 
 

@@ -4,6 +4,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.pipeline import StepName
+from order_domain.refusals import RefusalType
 from order_domain.snapshot import MAX_LISTED_ITEMS, ErrorRecord
 from order_workflows import questions, timing
 from order_workflows.activities.order import ChangeLines, OrderActivities
@@ -11,7 +12,7 @@ from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
 from order_workflows.order_run import OrderRun
 
-ENDING = ErrorRecord(type="OrderEnding", message="the order ends and takes no more changes")
+ENDING = ErrorRecord(type=RefusalType.ORDER_ENDING, message="the order ends and takes no more changes")
 
 
 async def apply_wanted(order: OrderRun) -> None:

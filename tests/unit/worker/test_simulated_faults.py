@@ -18,8 +18,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from order_domain.errors import InvalidOrder, LedgerUnavailable, OrderError, PaymentDeclined, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.simulation import FaultType, StepFaults
-from order_worker.activities import simulated_faults
-from order_worker.activities.simulated_faults import FaultSimulation, draw
+from order_worker.interceptors import simulated_faults
+from order_worker.interceptors.simulated_faults import FaultSimulation, draw
 from order_workflows import activities, simulation
 from order_workflows.activities.effect import Effect
 from order_workflows.simulation import HEADER, STEP_OF, SimulatedFaults

@@ -218,7 +218,6 @@ class StripePayments(PaymentProvider):
         currency: str,
         asked_at: datetime,
     ) -> ProviderRefund | None:
-        """See the port."""
         wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency, asked_at)
         async with self._conversation():
             if transaction_id is not None:
@@ -242,7 +241,6 @@ class StripePayments(PaymentProvider):
         return ProviderRefund(refund.id, amount_minor, ProviderCharge(intent.id, taken), pending=pending)
 
     async def refund_state(self, refund_id: str) -> RefundState:
-        """See the port."""
         async with self._conversation():
             try:
                 refund = await self._refunds.retrieve_async(refund_id, None, self._options())
@@ -276,7 +274,6 @@ class StripePayments(PaymentProvider):
             after = page.data[-1].id
 
     async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
-        """See the port."""
         created: RefundListParams = {"created": {"gte": int(at.timestamp())}}
         async for refund in self._list_refunds(created):
             yield RefundEntry(

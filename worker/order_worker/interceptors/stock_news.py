@@ -52,8 +52,7 @@ class StockNews(Interceptor):
         self._reservations: set[str] = set()
         self._wake = asyncio.Event()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Noting(next, self)
 
     def plugin(self) -> SimplePlugin:
@@ -130,7 +129,7 @@ class _Noting(ActivityInboundInterceptor):
         super().__init__(inner)
         self._news = news
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
             return await super().execute_activity(input)
         finally:

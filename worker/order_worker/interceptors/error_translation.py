@@ -38,8 +38,7 @@ class Translation(Interceptor):
     def __init__(self) -> None:
         self._failures = _Failures()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Translating(next, self._failures)
 
 
@@ -78,7 +77,7 @@ class _Translating(ActivityInboundInterceptor):
         super().__init__(inner)
         self._failures = failures
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         attempt = activity.info().attempt
         call = _Call.of(activity.info(), input.args)
         if attempt == 1:
