@@ -14,7 +14,8 @@ from order_domain.errors import OperationCancelled, OperationConflict, PaymentDe
 from order_worker.ledger import tables
 from order_worker.providers.payment import stripe_payments
 from order_worker.providers.payment.port import ProviderCharge, ProviderRefund, RefundState
-from order_worker.providers.payment.stripe_payments import StripePayments, from_stripe, to_stripe
+from order_worker.providers.payment.stripe_amounts import from_stripe, to_stripe
+from order_worker.providers.payment.stripe_payments import StripePayments
 from order_worker.settings import SettingsError
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
