@@ -138,7 +138,7 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
     if Role.ORDERS not in settings.roles:
         return Duties([ShipmentWorkflow], shipment, [ShippingService()])
     orders = LedgerOrders(ledger)
-    stock = LedgerStock(ledger, metrics)
+    stock = LedgerStock(ledger, metrics, providers.payments.refuse_amount)
     shop_data = ShopData(providers.shop)
     fraud = LedgerFraudChecks(ledger, providers.fraud)
     payments = LedgerPayments(ledger, providers.payments, metrics)
