@@ -133,7 +133,7 @@ class Shop:
 
     def __post_init__(self) -> None:
         self.orders = LedgerOrders(self.ledger)
-        self.stock = LedgerStock(self.ledger, self.metrics)
+        self.stock = LedgerStock(self.ledger, self.metrics, self.providers.payments.refuse_amount)
         self.fraud = LedgerFraudChecks(self.ledger, self.providers.fraud)
         self.payments = LedgerPayments(self.ledger, self.providers.payments, self.metrics)
         self.shop_data = ShopData(self.providers.shop)

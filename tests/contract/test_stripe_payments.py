@@ -8,14 +8,22 @@ from pathlib import Path
 
 import pytest
 from fake_stripe import KEY, FakeStripe, serving
-from shop import Shop
+from shop import Shop, a_line
 
-from order_domain.errors import OperationCancelled, OperationConflict, PaymentDeclined, ProviderUnavailable
+from order_domain.errors import (
+    InvalidOrder,
+    OperationCancelled,
+    OperationConflict,
+    PaymentDeclined,
+    ProviderUnavailable,
+)
 from order_worker.ledger import tables
 from order_worker.providers.payment import stripe_payments
 from order_worker.providers.payment.port import ProviderCharge, ProviderRefund, RefundState
-from order_worker.providers.payment.stripe_payments import StripePayments, from_stripe, to_stripe
+from order_worker.providers.payment.stripe_amounts import from_stripe, to_stripe
+from order_worker.providers.payment.stripe_payments import StripePayments
 from order_worker.settings import SettingsError
+from order_workflows.activities.stock import ValidateLines
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
@@ -549,6 +557,16 @@ async def test_the_ledger_refunds_what_stripe_took_without_an_answer(
     await till.payments.refund(buyer.refund())
     [row] = await till.rows(tables.payments)
     assert (row["captured_minor"], row["refunded_minor"], stripe.taken()) == (750, 750, 0)
+
+
+async def test_an_order_of_an_amount_that_stripe_cannot_count_is_invalid_before_anything_is_held(
+    payments: StripePayments, shop: Shop
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    with pytest.raises(InvalidOrder, match=r"5\.124 KWD"):
+        await till.stock.validate(ValidateLines(lines=[a_line("1", 1)], currency="KWD", total_minor=5124))
+    await till.stock.validate(ValidateLines(lines=[a_line("1", 1)], currency="KWD", total_minor=5120))
+    await till.stock.validate(ValidateLines(lines=[a_line("1", 1)]))
 
 
 @pytest.mark.parametrize(

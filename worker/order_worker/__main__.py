@@ -30,9 +30,10 @@ VARIABLES = """environment:
   ORDER_WORKER_ROLES                       orders, shipping or both, with a comma (default: both)
   ORDER_WORKER_TASK_QUEUE                  Temporal task queue (default: orders; with the role shipping alone, shipping)
   ORDER_LEDGER_URL                         sqlite:///<file> or postgresql://<user>@<host>/<database>
-  ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated)
+  ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated); stripe needs a ledger on postgresql
   ORDER_WORKER_MAIL_PROVIDER               simulated or smtp (default: simulated)
-  ORDER_WORKER_PROVIDER_STORE              file of the simulated providers
+  ORDER_WORKER_PROVIDER_STORE              file of the simulated providers (default: order-providers.db; with a
+                                           ledger on postgresql a schema of its database)
   ORDER_WORKER_METRICS_ADDRESS             <host>:<port> of /metrics; empty: none (default: 0.0.0.0:9464)
   ORDER_WORKER_HEALTH_ADDRESS              <host>:<port> of /livez and /readyz; empty: none (default: 0.0.0.0:8081)
   ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS   how long activities may go on after SIGTERM (default: 25)

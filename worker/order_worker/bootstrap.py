@@ -33,19 +33,25 @@ from order_worker.providers import registry
 from order_worker.providers.fraud.port import FraudCheck
 from order_worker.providers.notification.port import Mailer
 from order_worker.providers.payment.port import PaymentProvider
-from order_worker.providers.registry import SIMULATED, Opening, choose
+from order_worker.providers.registry import Opening, choose
 from order_worker.providers.shipping.port import Carrier
 from order_worker.providers.shop_data.port import ShopSystem
 from order_worker.providers.store import ProviderStore
 from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import production_runner
-from order_worker.settings import Role, Settings, SettingsError
+from order_worker.settings import SIMULATED, Role, Settings, SettingsError
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
 from order_workflows.stock_item_workflow import StockItemWorkflow
 
 LOG = logging.getLogger(__name__)
+
+ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier"})
+"""Ports that have no other provider yet."""
+
+USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
+"""Ports of a worker without the role `orders`."""
 
 RECONNECT_CAP_SECONDS = 10.0
 """Longest pause between two attempts to reach Temporal."""
@@ -64,6 +70,8 @@ class Providers:
     supplier: Supplier
     store: ProviderStore | None
     """Of those that are simulated and remember what they did."""
+    simulated: frozenset[str]
+    """Names of the ports with a simulated provider."""
     resources: AsyncExitStack
 
     @classmethod
@@ -72,7 +80,7 @@ class Providers:
         payments = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
         mailer = choose(registry.MAIL, "ORDER_WORKER_MAIL_PROVIDER", settings.mail_provider)
         async with AsyncExitStack() as resources:
-            opening = Opening(environment, settings.provider_store, resources)
+            opening = Opening(environment, settings.provider_store or settings.ledger_url, resources)
             return cls(
                 payments=await payments(opening),
                 fraud=await registry.FRAUD[SIMULATED](opening),
@@ -82,6 +90,12 @@ class Providers:
                 mailer=await mailer(opening),
                 supplier=await registry.SUPPLIER[SIMULATED](opening),
                 store=opening.store,
+                simulated=ALWAYS_SIMULATED
+                | {
+                    port
+                    for port, name in (("payment", settings.payment_provider), ("mail", settings.mail_provider))
+                    if name == SIMULATED
+                },
                 resources=resources.pop_all(),
             )
 
@@ -124,7 +138,7 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
     if Role.ORDERS not in settings.roles:
         return Duties([ShipmentWorkflow], shipment, [ShippingService()])
     orders = LedgerOrders(ledger)
-    stock = LedgerStock(ledger, metrics)
+    stock = LedgerStock(ledger, metrics, providers.payments.refuse_amount)
     shop_data = ShopData(providers.shop)
     fraud = LedgerFraudChecks(ledger, providers.fraud)
     payments = LedgerPayments(ledger, providers.payments, metrics)
@@ -166,6 +180,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     """A worker for the one task queue; not started yet."""
     metrics = Metrics((client.service_client.config.runtime or Runtime.default()).metric_meter)
     known = duties(settings, ledger, providers, metrics)
+    tell_what_is_simulated(settings, providers, metrics)
     return Worker(
         client,
         task_queue=settings.task_queue,
@@ -186,3 +201,11 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         max_concurrent_local_activities=settings.max_concurrent_activities,
         graceful_shutdown_timeout=settings.graceful_shutdown,
     )
+
+
+def tell_what_is_simulated(settings: Settings, providers: Providers, metrics: Metrics) -> None:
+    """In the log and as a metric, of the ports that this worker uses."""
+    used = providers.simulated if Role.ORDERS in settings.roles else providers.simulated & USED_BY_SHIPMENTS
+    LOG.warning("simulated providers, which touch nothing outside: %s", ", ".join(sorted(used)))
+    for port in used:
+        metrics.simulated_provider(port)

@@ -1,10 +1,11 @@
 """Stock in the ledger."""
 
+from collections.abc import Callable
 from functools import partial
 
 from temporalio import activity
 
-from order_domain.errors import PermanentError
+from order_domain.errors import InvalidOrder, PermanentError
 from order_worker.ledger import stock
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
@@ -23,12 +24,19 @@ from order_workflows.activities.stock import (
 class LedgerStock(StockActivities):
     """Each is one transaction."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
+    def __init__(
+        self, ledger: Ledger, metrics: Metrics, refuse_amount: Callable[[int, str], str | None] = lambda _, __: None
+    ) -> None:
         self._ledger = ledger
         self._metrics = metrics
+        self._refuse_amount = refuse_amount
 
     @activity.defn(name="validate_lines")
     async def validate(self, request: ValidateLines) -> Outcome:
+        if request.total_minor is not None and request.currency is not None:
+            reason = self._refuse_amount(request.total_minor, request.currency)
+            if reason is not None:
+                raise InvalidOrder(reason)
         return await self._ledger.transaction(partial(stock.validate, request=request))
 
     @activity.defn(name="check_availability")

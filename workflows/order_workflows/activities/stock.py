@@ -11,9 +11,13 @@ from order_workflows.activities.effect import Effect, Outcome
 
 
 class ValidateLines(Value):
-    """Ask whether the stock ledger knows every article; changes nothing."""
+    """Ask whether the stock ledger knows every article, and whether the payment provider can take the amount; changes
+    nothing."""
 
     lines: list[OrderLine]
+    currency: str | None = None
+    total_minor: int | None = None
+    """What will be charged. None: nothing will be, or an older workflow asks."""
 
 
 class CheckAvailability(Value):
@@ -64,7 +68,7 @@ class StockActivities(ABC):
     @activity.defn(name="validate_lines")
     @abstractmethod
     async def validate(self, request: ValidateLines) -> Outcome:
-        """Raises InvalidOrder naming the lines whose `sku` does not exist."""
+        """Raises InvalidOrder naming the lines whose `sku` does not exist, or saying why the amount cannot be taken."""
 
     @activity.defn(name="check_availability")
     @abstractmethod

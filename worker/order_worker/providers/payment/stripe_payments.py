@@ -41,14 +41,13 @@ import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from fractions import Fraction
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import aiohttp
 import stripe
 
 from order_domain.errors import OperationCancelled, OperationConflict, PaymentDeclined, ProviderUnavailable
-from order_domain.money import MINOR_DIGITS, format_amount
+from order_domain.money import format_amount
 from order_worker.providers.payment.port import (
     ChargeEntry,
     PaymentProvider,
@@ -57,6 +56,7 @@ from order_worker.providers.payment.port import (
     RefundEntry,
     RefundState,
 )
+from order_worker.providers.payment.stripe_amounts import NOT_REPRESENTABLE, from_stripe, refusal, to_stripe
 from order_worker.providers.secret import Secret
 from order_worker.settings import SettingsError
 
@@ -84,7 +84,6 @@ the token it came from."""
 
 NOT_FOUND = 404
 OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
-NOT_REPRESENTABLE = "invalid_charge_amount"
 TOKEN_USED = "token_already_used"  # noqa: S105
 
 REFUND_STATES = {
@@ -95,38 +94,6 @@ REFUND_STATES = {
     "canceled": RefundState.FAILED,
 }
 """A refund that waits for the customer is pending; one that was cancelled gave nothing back."""
-
-SCALE = {"ISK": Fraction(100), "MGA": Fraction(1, 100)}
-"""Stripe's amount per minor unit, where the two differ: it takes krónur in hundredths and ariary whole."""
-REFUSED = frozenset({"UGX"})
-"""Stripe's table of currencies has the Ugandan shilling among those without decimals and among those with two; the
-wrong reading would take a hundred times the price."""
-THREE_DIGITS_STEP = 10
-"""The last digit of an amount with three decimals must be 0."""
-
-
-def refusal(amount_minor: int, currency: str) -> str | None:
-    """Why Stripe cannot count this amount, as a sentence; None if it can. Source: docs.stripe.com/currencies."""
-    amount = amount_minor * SCALE.get(currency, Fraction(1))
-    if currency in REFUSED:
-        return f"Stripe is not used for amounts in {currency}"
-    if MINOR_DIGITS[currency] == 3 and amount % THREE_DIGITS_STEP != 0:
-        return f"Stripe takes {currency} with two decimals only, and {format_amount(amount_minor, currency)} has three"
-    if amount.denominator != 1:
-        return f"Stripe takes whole {currency} only, and {format_amount(amount_minor, currency)} is not"
-    return None
-
-
-def to_stripe(amount_minor: int, currency: str) -> int:
-    """The amount as Stripe counts it. Raises PaymentDeclined where it cannot."""
-    if refusal(amount_minor, currency):
-        raise PaymentDeclined(NOT_REPRESENTABLE)
-    return int(amount_minor * SCALE.get(currency, Fraction(1)))
-
-
-def from_stripe(amount: int, currency: str) -> int:
-    """The inverse; `currency` as Stripe writes it."""
-    return int(amount / SCALE.get(currency.upper(), Fraction(1)))
 
 
 class _Wanted(NamedTuple):
@@ -218,7 +185,6 @@ class StripePayments(PaymentProvider):
         currency: str,
         asked_at: datetime,
     ) -> ProviderRefund | None:
-        """See the port."""
         wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency, asked_at)
         async with self._conversation():
             if transaction_id is not None:
@@ -242,7 +208,6 @@ class StripePayments(PaymentProvider):
         return ProviderRefund(refund.id, amount_minor, ProviderCharge(intent.id, taken), pending=pending)
 
     async def refund_state(self, refund_id: str) -> RefundState:
-        """See the port."""
         async with self._conversation():
             try:
                 refund = await self._refunds.retrieve_async(refund_id, None, self._options())
@@ -276,7 +241,6 @@ class StripePayments(PaymentProvider):
             after = page.data[-1].id
 
     async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
-        """See the port."""
         created: RefundListParams = {"created": {"gte": int(at.timestamp())}}
         async for refund in self._list_refunds(created):
             yield RefundEntry(
