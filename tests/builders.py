@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from temporalio.client import WorkflowExecutionStatus
 
+from order_domain.judgement import judge
 from order_domain.order import Address, OrderLine, OrderSpec
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
@@ -32,13 +33,13 @@ STANDARD_PIPELINE = [
 def an_address(**changes: object) -> Address:
     """In the United States."""
     fields = {"name": "Ana Roe", "line1": "12 Main Street", "city": "Springfield", "postal_code": "12345"}
-    return Address.model_validate({**fields, "country": "US", **changes})
+    return judge(Address, {**fields, "country": "US", **changes})
 
 
 def a_line(**changes: object) -> OrderLine:
     """One piece for 500.00."""
     fields = {"line_id": "1", "sku": "PROD-001", "quantity": 1, "unit_price_minor": 50_000}
-    return OrderLine.model_validate({**fields, **changes})
+    return judge(OrderLine, {**fields, **changes})
 
 
 def an_order_spec(**changes: object) -> OrderSpec:
@@ -50,13 +51,13 @@ def an_order_spec(**changes: object) -> OrderSpec:
         "shipping_address": an_address(),
         "payment": {"method": "tok_visa"},
     }
-    return OrderSpec.model_validate({**fields, **changes})
+    return judge(OrderSpec, {**fields, **changes})
 
 
 def a_policy(**changes: object) -> OrderClassSpec:
     """All steps, approval above 1000.00 USD: the class `standard`."""
     approval = {"mode": "Threshold", "threshold_minor": 100_000, "currency": "USD", "window_seconds": 300}
-    return OrderClassSpec.model_validate({"pipeline": STANDARD_PIPELINE, "approval": approval, **changes})
+    return judge(OrderClassSpec, {"pipeline": STANDARD_PIPELINE, "approval": approval, **changes})
 
 
 def an_order_input(*, uid: str = UID, name: str = NAME, **changes: object) -> OrderInput:
@@ -70,7 +71,7 @@ def an_order_input(*, uid: str = UID, name: str = NAME, **changes: object) -> Or
         "generation": 1,
         "revision": REVISION,
     }
-    return OrderInput.model_validate({**fields, **changes})
+    return judge(OrderInput, {**fields, **changes})
 
 
 def an_order_body(**changes: object) -> dict[str, object]:

@@ -7,11 +7,11 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from order_domain.judgement import field_errors, judge
 from order_domain.order import OrderSpec
 from order_domain.policy import OrderClassSpec
 from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
 from order_operator.conditions import Reason
-from order_operator.field_errors import field_errors
 from order_operator.problem import Problem
 
 logger = logging.getLogger(__name__)
@@ -41,9 +41,9 @@ class OrderClasses:
         name = metadata["name"]
         self.remove(name)
         try:
-            spec = OrderClassSpec.model_validate(body.get("spec") or {})
+            spec = judge(OrderClassSpec, body.get("spec") or {})
         except ValidationError as invalid:
-            self._invalid[name] = field_errors(invalid)
+            self._invalid[name] = "; ".join(field_errors(invalid))
             logger.warning("class %s is invalid: %s", name, self._invalid[name])
             return
         annotations = metadata.get("annotations") or {}

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
+from order_domain.judgement import field_errors, judge
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.api_names import FINALIZER, ORDER_KIND, ORDERS
-from order_operator.field_errors import field_errors
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -58,9 +58,9 @@ class Resource:
 
     def _parse(self, model: type[M]) -> M:
         try:
-            return model.model_validate(self.spec)
+            return judge(model, self.spec)
         except ValidationError as invalid:
-            raise InvalidSpec(field_errors(invalid, under=("spec",))[:1024]) from invalid
+            raise InvalidSpec("; ".join(field_errors(invalid, under="spec"))[:1024]) from invalid
 
     def with_version(self, body: Mapping[str, Any]) -> Self:
         """This resource as the API server answered after one of our own writes."""

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from order_domain.judgement import judge
 from order_domain.pipeline import StepName
 from order_domain.policy import (
     AddressExpiry,
@@ -21,7 +22,7 @@ CLASSES = Path(__file__).resolve().parents[2] / "manifests" / "classes"
 
 
 def the(name: str) -> OrderClassSpec:
-    return OrderClassSpec.model_validate(yaml.safe_load((CLASSES / f"{name}.yaml").read_text())["spec"])
+    return judge(OrderClassSpec, yaml.safe_load((CLASSES / f"{name}.yaml").read_text())["spec"])
 
 
 @pytest.mark.parametrize(

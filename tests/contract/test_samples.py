@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
+from order_domain.judgement import judge
 from order_domain.order import OrderSpec
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
@@ -35,7 +36,7 @@ def fields(value: Any, prefix: str = "") -> set[str]:
 @pytest.mark.parametrize("path", SAMPLES, ids=lambda path: path.stem)
 def test_a_sample_is_a_valid_order_without_unknown_fields(path: Path) -> None:
     document = load(path)
-    spec = OrderSpec.model_validate(document["spec"])
+    spec = judge(OrderSpec, document["spec"])
 
     assert (document["apiVersion"], document["kind"]) == (API_VERSION, ORDER_KIND)
     assert fields(document["spec"]) <= fields(spec.model_dump(mode="json"))
@@ -51,7 +52,7 @@ def test_a_sample_names_a_class_that_ships_and_no_namespace(path: Path) -> None:
 
 def test_the_stock_sample_is_the_worked_example_that_its_comment_tells() -> None:
     document = load(STOCK_SAMPLE)
-    spec = StockItemSpec.model_validate(document["spec"])
+    spec = judge(StockItemSpec, document["spec"])
     left = spec.initial_on_hand - 999
 
     assert (document["apiVersion"], document["kind"]) == (API_VERSION, STOCK_ITEM_KIND)
@@ -64,7 +65,7 @@ def test_the_stock_sample_is_the_worked_example_that_its_comment_tells() -> None
 @pytest.mark.parametrize("path", CLASSES, ids=lambda path: path.stem)
 def test_a_class_is_valid_without_unknown_fields_and_named_as_its_file(path: Path) -> None:
     document = load(path)
-    spec = OrderClassSpec.model_validate(document["spec"])
+    spec = judge(OrderClassSpec, document["spec"])
 
     assert (document["apiVersion"], document["kind"]) == (API_VERSION, ORDER_CLASS_KIND)
     assert fields(document["spec"]) <= fields(spec.model_dump(mode="json"))
@@ -73,27 +74,27 @@ def test_a_class_is_valid_without_unknown_fields_and_named_as_its_file(path: Pat
 
 @pytest.mark.parametrize(("sample", "waits"), [("small", False), ("needs-approval", True)])
 def test_the_samples_of_class_threshold_lie_on_both_sides_of_it(sample: str, waits: bool) -> None:
-    order = OrderSpec.model_validate(load(MANIFESTS / f"samples/{sample}.yaml")["spec"])
-    policy = OrderClassSpec.model_validate(load(MANIFESTS / f"classes/{order.class_name}.yaml")["spec"])
+    order = judge(OrderSpec, load(MANIFESTS / f"samples/{sample}.yaml")["spec"])
+    policy = judge(OrderClassSpec, load(MANIFESTS / f"classes/{order.class_name}.yaml")["spec"])
 
     assert policy.approval.required(order.sum_minor, order.currency) is waits
 
 
 def test_exactly_the_threshold_passes_class_threshold_without_a_person() -> None:
-    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/threshold.yaml")["spec"])
+    policy = judge(OrderClassSpec, load(MANIFESTS / "classes/threshold.yaml")["spec"])
 
     assert not policy.approval.required(100_000, "USD")
     assert policy.approval.required(100_001, "USD")
 
 
 def test_class_threshold_gives_up_after_three_attempts() -> None:
-    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/threshold.yaml")["spec"])
+    policy = judge(OrderClassSpec, load(MANIFESTS / "classes/threshold.yaml")["spec"])
 
     assert policy.retry.of(StepName.CHARGE_PAYMENT).max_attempts == 3
 
 
 def test_class_standard_gives_up_on_the_notification_only() -> None:
-    policy = OrderClassSpec.model_validate(load(MANIFESTS / "classes/standard.yaml")["spec"])
+    policy = judge(OrderClassSpec, load(MANIFESTS / "classes/standard.yaml")["spec"])
 
     limited = {step for step in policy.pipeline if policy.retry.of(step).max_attempts}
 

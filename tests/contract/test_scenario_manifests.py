@@ -12,6 +12,7 @@ from order_devstack import scenario_player
 from order_devstack.errors import DevstackError
 from order_devstack.scenario_player import MANIFESTS, Scenario
 from order_devstack.scenarios import SCENARIOS
+from order_domain.judgement import judge
 from order_domain.order import OrderSpec
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec, ShippingMode
@@ -33,11 +34,11 @@ def objects(scenario: Scenario, kind: str) -> dict[str, dict[str, Any]]:
 
 def simulation(name: str) -> Simulation:
     (spec,) = objects(SCENARIOS[name], ORDER_CLASS_KIND).values()
-    return OrderClassSpec.model_validate(spec).simulation
+    return judge(OrderClassSpec, spec).simulation
 
 
 def preset(name: str) -> OrderClassSpec:
-    return OrderClassSpec.model_validate(yaml.safe_load((ROOT / f"manifests/classes/{name}.yaml").read_text())["spec"])
+    return judge(OrderClassSpec, yaml.safe_load((ROOT / f"manifests/classes/{name}.yaml").read_text())["spec"])
 
 
 def test_every_manifest_has_its_scenario_and_every_scenario_its_manifest() -> None:
@@ -47,7 +48,7 @@ def test_every_manifest_has_its_scenario_and_every_scenario_its_manifest() -> No
 @scenarios
 def test_the_objects_of_a_scenario_are_valid_without_unknown_fields(scenario: Scenario) -> None:
     for item in scenario_player.documents(scenario):
-        spec = MODELS[item["kind"]].model_validate(item["spec"])
+        spec = judge(MODELS[item["kind"]], item["spec"])
 
         assert item["apiVersion"] == API_VERSION
         assert item["metadata"].keys() == {"name"}
@@ -61,7 +62,7 @@ def test_the_catalogue_tells_how_every_order_of_the_manifest_ends(scenario: Scen
     assert set(scenario.endings) == set(orders)
     assert scenario.held_back <= set(orders)
     for name, spec in orders.items():
-        assert scenario.endings[name].captured in {0, OrderSpec.model_validate(spec).sum_minor}
+        assert scenario.endings[name].captured in {0, judge(OrderSpec, spec).sum_minor}
 
 
 @scenarios
@@ -86,7 +87,7 @@ def test_a_scenario_brings_its_own_class_or_follows_one_that_ships(scenario: Sce
 def test_the_class_of_a_scenario_has_the_steps_of_its_system(name: str, like: str) -> None:
     (spec,) = objects(SCENARIOS[name], ORDER_CLASS_KIND).values()
 
-    assert OrderClassSpec.model_validate(spec).pipeline == preset(like).pipeline
+    assert judge(OrderClassSpec, spec).pipeline == preset(like).pipeline
 
 
 @pytest.mark.parametrize("scenario", [s for s in SCENARIOS.values() if s.system == "000"], ids=lambda s: s.name)
@@ -96,7 +97,7 @@ def test_only_those_who_wait_for_an_address_have_a_window_for_it(scenario: Scena
         steps.remove(StepName.ADDRESS_WINDOW)
 
     for spec in objects(scenario, ORDER_CLASS_KIND).values():
-        assert OrderClassSpec.model_validate(spec).pipeline == steps
+        assert judge(OrderClassSpec, spec).pipeline == steps
 
 
 @pytest.mark.parametrize(
@@ -140,7 +141,7 @@ def test_every_step_fails_as_often_as_in_its_system(name: str, asked_for: StepFa
 def test_a_scenario_ships_as_its_name_says(name: str, mode: ShippingMode) -> None:
     (spec,) = objects(SCENARIOS[name], ORDER_CLASS_KIND).values()
 
-    assert OrderClassSpec.model_validate(spec).shipping.mode is mode
+    assert judge(OrderClassSpec, spec).shipping.mode is mode
 
 
 def test_an_unknown_scenario_is_refused_with_the_names_there_are() -> None:

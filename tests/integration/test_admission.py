@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
+from order_domain import judgement
 from order_domain.order import OrderSpec
 from order_domain.pipeline import MAY_REFUSE
 from order_domain.policy import OrderClassSpec
@@ -72,7 +73,7 @@ def judge(request: pytest.FixtureRequest) -> Judge:
         models = {"Order": OrderSpec, "OrderClass": OrderClassSpec, "StockItem": StockItemSpec}
 
         def by_model(kind: str, spec: Spec) -> None:
-            models[kind].model_validate(spec)
+            judgement.judge(models[kind], spec)
 
         return by_model
     api: Stack = request.getfixturevalue("api")

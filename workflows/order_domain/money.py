@@ -5,6 +5,8 @@ from typing import Annotated
 
 from pydantic import AfterValidator, WithJsonSchema
 
+from order_domain.judgement import Judged
+
 _TWO_DIGITS = """
 AED AFN ALL AMD AOA ARS AUD AWG AZN BAM BBD BDT BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CNY COP CRC CUP
 CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES
@@ -32,15 +34,18 @@ def _known(code: str) -> str:
 
 Currency = Annotated[
     str,
-    AfterValidator(_known),
+    Judged(AfterValidator(_known)),
     WithJsonSchema({"type": "string", "enum": sorted(MINOR_DIGITS)}),
 ]
 """An ISO 4217 code from `MINOR_DIGITS`."""
 
 
 def format_amount(minor: int, currency: str) -> str:
-    """`(75000, "USD")` -> `750.00 USD`; the digits are the currency's own (`100 JPY`, `1.500 KWD`)."""
-    digits = MINOR_DIGITS[currency]
+    """`(75000, "USD")` -> `750.00 USD`; the digits are the currency's own (`100 JPY`, `1.500 KWD`). Of a currency
+    that is none of `MINOR_DIGITS` the digits are unknown: `75000 minor units of XYZ`."""
+    digits = MINOR_DIGITS.get(currency)
+    if digits is None:
+        return f"{minor} minor units of {currency}"
     sign = "-" if minor < 0 else ""
     whole, rest = divmod(abs(minor), 10**digits)
     fraction = f".{rest:0{digits}d}" if digits else ""

@@ -1,5 +1,7 @@
 """What a customer orders: the `spec` of an Order resource and the input of its workflow.
 
+Bounds and rules hold where an order is judged, not where it is decoded: `order_domain.judgement`.
+
 The bounds together keep the largest possible spec below 128 KiB of JSON, so that no order can outgrow an etcd object
 or a Temporal payload; tests/unit/domain holds them to it.
 """
@@ -7,10 +9,11 @@ or a Temporal payload; tests/unit/domain holds them to it.
 import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from order_domain.judgement import Judged, rule
 from order_domain.money import MAX_MINOR, Currency
 from order_domain.value import Value
 
@@ -27,20 +30,27 @@ MAX_RETRY = 2_147_483_647
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 Identifier = Annotated[
-    str, StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$")
+    str, Judged(StringConstraints(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$"))
 ]
 """Letters, digits, `-`, `_` and `.`, starting and ending with a letter or digit; at most 63 characters."""
 
-Text = Annotated[str, StringConstraints(max_length=100, pattern=NO_CONTROL_CHARACTERS)]
+Text = Annotated[str, Judged(StringConstraints(max_length=100, pattern=NO_CONTROL_CHARACTERS))]
 """One printable line of at most 100 characters."""
 
-EntryID = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")]
+EntryID = Annotated[str, Judged(StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$"))]
 """Identifies an entry of a list: letters, digits, `-` and `_`, at most 32 characters."""
 
-RequiredText = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_CONTROL_CHARACTERS)]
+RequiredText = Annotated[str, Judged(StringConstraints(min_length=1, max_length=100, pattern=NO_CONTROL_CHARACTERS))]
 
-Reason = Annotated[str, StringConstraints(max_length=256, pattern=NO_CONTROL_CHARACTERS)]
+Reason = Annotated[str, Judged(StringConstraints(max_length=256, pattern=NO_CONTROL_CHARACTERS))]
 """Why a person decided so, in one line of at most 256 characters."""
+
+
+_BETWEEN_AT = r"[^@\s\x00-\x1f\x7f-\x{a0}\x{1680}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{206f}\x{3000}\x{feff}]+"
+"""No control, blank or invisible character, each spelled out: `\\s` of the API server is that of ASCII alone."""
+
+Email = Annotated[str, Judged(StringConstraints(max_length=254, pattern=f"^{_BETWEEN_AT}@{_BETWEEN_AT}$"))]
+"""An address with one `@` and no character that cannot be seen."""
 
 
 class Customer(Value):
@@ -48,7 +58,9 @@ class Customer(Value):
 
     id: Identifier
     """The shop's own identifier of the customer."""
-    email: Annotated[str, StringConstraints(max_length=254, pattern=r"^[^@\s]+@[^@\s]+$")] | None = None
+    email: (
+        Annotated[str, Judged(StringConstraints(max_length=254, pattern=f"^{_BETWEEN_AT}@{_BETWEEN_AT}$"))] | None
+    ) = None
     """Where the confirmation goes; without it none is sent."""
 
 
@@ -59,9 +71,9 @@ class OrderLine(Value):
     """Identifies the line within the order."""
     sku: Identifier
     """The article, as the stock ledger knows it."""
-    quantity: Annotated[int, Field(ge=1, le=1_000_000)]
+    quantity: Annotated[int, Judged(Field(ge=1, le=1_000_000))]
     """Number of pieces."""
-    unit_price_minor: Annotated[int, Field(ge=0, le=1_000_000_000)]
+    unit_price_minor: Annotated[int, Judged(Field(ge=0, le=1_000_000_000))]
     """Price of one piece in minor units of the order's currency (cents for USD)."""
     description: Text | None = None
     """Free text for people."""
@@ -89,18 +101,17 @@ class OrderCharge(Value):
     """Identifies the charge within the order."""
     kind: ChargeKind
     """`Shipping`, `Tax`, `Fee` or `Discount`."""
-    amount_minor: Annotated[int, Field(ge=-MAX_CHARGE_MINOR, le=MAX_CHARGE_MINOR)]
+    amount_minor: Annotated[int, Judged(Field(ge=-MAX_CHARGE_MINOR, le=MAX_CHARGE_MINOR))]
     """Amount in minor units of the order's currency: negative for a discount, zero or more for every other kind."""
     description: Text | None = None
     """Free text for people."""
 
-    @model_validator(mode="after")
-    def _only_a_discount_is_negative(self) -> Self:
+    @rule
+    def _only_a_discount_is_negative(self) -> None:
         if self.kind is ChargeKind.DISCOUNT and self.amount_minor >= 0:
             raise ValueError(f"amountMinor: is {self.amount_minor} but a discount is negative")
         if self.kind is not ChargeKind.DISCOUNT and self.amount_minor < 0:
             raise ValueError(f"amountMinor: is {self.amount_minor} but only a discount is negative")
-        return self
 
 
 class Address(Value):
@@ -114,16 +125,16 @@ class Address(Value):
     """Flat, floor, company."""
     city: RequiredText
     """Town."""
-    postal_code: Annotated[str, StringConstraints(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9 -]+$")]
+    postal_code: Annotated[str, Judged(StringConstraints(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9 -]+$"))]
     """Postal code; letters, digits, spaces and dashes."""
-    country: Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$", min_length=2, max_length=2)]
+    country: Annotated[str, Judged(StringConstraints(pattern=r"^[A-Z]{2}$", min_length=2, max_length=2))]
     """ISO 3166-1 alpha-2 code, for example US."""
 
 
 class Payment(Value):
     """How the customer pays."""
 
-    method: Annotated[str, StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_]+$")]
+    method: Annotated[str, Judged(StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_]+$"))]
     """A payment provider's token, for example `tok_visa`; never card data."""
 
 
@@ -143,7 +154,7 @@ class Approval(Value):
     """Who decided."""
     reason: Reason | None = None
     """Why."""
-    total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    total_minor: Annotated[int, Judged(Field(ge=0, le=MAX_MINOR))] | None = None
     """The total that was decided about, in minor units; if given it must equal the sum of this order's lines and
     charges."""
 
@@ -175,25 +186,25 @@ class OrderSpec(Value):
     customer: Customer
     currency: Currency
     """ISO 4217 code of every amount in this order."""
-    lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
+    lines: Annotated[list[OrderLine], Judged(Field(min_length=1, max_length=MAX_LINES))]
     """What is ordered; keyed by `lineID`. May be edited until the order is approved or charged."""
-    charges: Annotated[list[OrderCharge], Field(max_length=MAX_CHARGES)] = Field(default_factory=list)
+    charges: Annotated[list[OrderCharge], Judged(Field(max_length=MAX_CHARGES))] = Field(default_factory=list)
     """What the order costs beside the goods; keyed by `chargeID`. May be edited as long as the lines may."""
-    total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    total_minor: Annotated[int, Judged(Field(ge=0, le=MAX_MINOR))] | None = None
     """Total in minor units; if given it must equal the sum of quantity x unitPriceMinor over all lines and of
     amountMinor over all charges."""
     shipping_address: Address
     payment: Payment
     approval: Approval | None = None
     cancellation: Cancellation | None = None
-    retry: Annotated[int, Field(ge=0, le=MAX_RETRY)] = 0
+    retry: Annotated[int, Judged(Field(ge=0, le=MAX_RETRY))] = 0
     """Raise it by one to try again at once what waits in ManualReview. Never falls."""
     suspend: bool = False
     """True holds the order before its next step until set to false again."""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
     """`Cancel`: deleting the resource cancels and undoes a running order first. `Orphan`: the workflow goes on."""
 
-    ttl_seconds_after_finished: Annotated[int, Field(ge=0, le=MAX_TTL_SECONDS)] | None = None
+    ttl_seconds_after_finished: Annotated[int, Judged(Field(ge=0, le=MAX_TTL_SECONDS))] | None = None
     """How long the resource is kept once the order has finished, in seconds; default: as the class says."""
 
     @property
@@ -201,22 +212,20 @@ class OrderSpec(Value):
         """The total of all lines and charges in minor units."""
         return sum_minor(self.lines, self.charges)
 
-    @model_validator(mode="after")
-    def _entries_are_distinct(self) -> Self:
+    @rule
+    def _entries_are_distinct(self) -> None:
         _distinct("lines", "lineID", [line.line_id for line in self.lines])
         _distinct("charges", "chargeID", [charge.charge_id for charge in self.charges])
-        return self
 
-    @model_validator(mode="after")
-    def _descriptions_are_short(self) -> Self:
+    @rule
+    def _descriptions_are_short(self) -> None:
         descriptions = [line.description for line in self.lines] + [charge.description for charge in self.charges]
         length = sum(len(description or "") for description in descriptions)
         if length > MAX_DESCRIPTIONS:
             raise ValueError(f"charges: all descriptions together have {length} characters, {MAX_DESCRIPTIONS} at most")
-        return self
 
-    @model_validator(mode="after")
-    def _totals_are_the_sum(self) -> Self:
+    @rule
+    def _totals_are_the_sum(self) -> None:
         lines, total = sum_minor(self.lines), self.sum_minor
         if lines > MAX_MINOR:
             raise ValueError(f"lines: the sum {lines} is beyond the largest amount {MAX_MINOR}")
@@ -230,7 +239,6 @@ class OrderSpec(Value):
             raise ValueError(
                 f"approval.totalMinor: is {self.approval.total_minor} but lines and charges sum to {total}"
             )
-        return self
 
 
 def sum_minor(lines: Sequence[OrderLine], charges: Sequence[OrderCharge] = ()) -> int:

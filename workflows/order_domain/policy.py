@@ -1,10 +1,11 @@
 """OrderClass: the policy that an order follows, copied into its workflow when it starts."""
 
 from enum import StrEnum
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from order_domain.judgement import rule
 from order_domain.money import MAX_MINOR, Currency
 from order_domain.order import MAX_TTL_SECONDS
 from order_domain.pipeline import MAY_REFUSE, StepName, flaw
@@ -46,23 +47,20 @@ class ApprovalPolicy(Value):
     """Approves by itself after so many seconds, with `auto-approver` as the decider: for demonstrations and tests.
     Must be less than `windowSeconds`."""
 
-    @model_validator(mode="after")
-    def _threshold_is_complete(self) -> Self:
+    @rule
+    def _threshold_is_complete(self) -> None:
         if self.mode is ApprovalMode.THRESHOLD and (self.threshold_minor is None or self.currency is None):
             raise ValueError("approval: mode Threshold needs thresholdMinor and currency")
-        return self
 
-    @model_validator(mode="after")
-    def _auto_approval_is_in_time(self) -> Self:
+    @rule
+    def _auto_approval_is_in_time(self) -> None:
         if self.auto_approve_after_seconds is not None and self.auto_approve_after_seconds >= self.window_seconds:
             raise ValueError("approval: autoApproveAfterSeconds must be less than windowSeconds")
-        return self
 
     def required(self, total_minor: int, currency: str) -> bool:
         """Whether an order of this total must be approved by a person."""
         if self.mode is ApprovalMode.THRESHOLD:
-            assert self.threshold_minor is not None
-            return currency != self.currency or total_minor > self.threshold_minor
+            return currency != self.currency or self.threshold_minor is None or total_minor > self.threshold_minor
         return self.mode is ApprovalMode.ALWAYS
 
 
@@ -186,20 +184,19 @@ class OrderClassSpec(Value):
             return StepName.SHIP
         return next(step for step in reversed(self.pipeline) if step is not StepName.NOTIFY)
 
-    @model_validator(mode="after")
-    def _pipeline_is_legal(self) -> Self:
+    @rule
+    def _pipeline_is_legal(self) -> None:
         problem = flaw(self.pipeline)
         if problem is not None:
             raise ValueError(f"pipeline: {problem}")
         if self.approval.mode is not ApprovalMode.NEVER and StepName.APPROVAL not in self.pipeline:
             raise ValueError(f"approval: mode {self.approval.mode} needs the step Approval in the pipeline")
-        return self
 
-    @model_validator(mode="after")
-    def _pivot_is_legal(self) -> Self:
+    @rule
+    def _pivot_is_legal(self) -> None:
         pivot = self.compensation.pivot
         if pivot is None:
-            return self
+            return
         if pivot not in self.pipeline:
             raise ValueError(f"compensation: the pivot {pivot} is not in the pipeline")
         after = self.pipeline[self.pipeline.index(pivot) :]
@@ -208,4 +205,3 @@ class OrderClassSpec(Value):
             late.append(StepName.ADDRESS_WINDOW)
         if late:
             raise ValueError(f"compensation: {late[0]} can end an order and must come before the pivot {pivot}")
-        return self

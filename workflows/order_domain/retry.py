@@ -1,9 +1,10 @@
 """How often and how fast failing steps are tried again."""
 
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from order_domain.judgement import rule
 from order_domain.pipeline import StepName
 from order_domain.value import Value
 
@@ -24,11 +25,10 @@ class StepRetry(Value):
     total_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
     """Longest time for all attempts together, in seconds; without it only `maxAttempts` ends them."""
 
-    @model_validator(mode="after")
-    def _one_attempt_fits(self) -> Self:
+    @rule
+    def _one_attempt_fits(self) -> None:
         if self.total_seconds is not None and self.total_seconds < self.start_to_close_seconds:
             raise ValueError("retry: totalSeconds must be at least startToCloseSeconds")
-        return self
 
 
 class RetryPolicies(Value):

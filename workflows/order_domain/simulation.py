@@ -4,10 +4,11 @@ Only workers that were started with simulation allowed honour them; elsewhere an
 """
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import Field, StringConstraints
 
+from order_domain.judgement import rule
 from order_domain.pipeline import StepName
 from order_domain.value import Value
 
@@ -64,9 +65,8 @@ class Simulation(Value):
         """The faults of `step`."""
         return self.steps.get(step, self.default)
 
-    @model_validator(mode="after")
-    def _only_charges_are_declined(self) -> Self:
+    @rule
+    def _only_charges_are_declined(self) -> None:
         others = [faults for step, faults in self.steps.items() if step is not StepName.CHARGE_PAYMENT]
         if any(faults.decline_code is not None for faults in (self.default, *others)):
             raise ValueError("simulation: declineCode is for the step ChargePayment only")
-        return self

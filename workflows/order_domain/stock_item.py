@@ -1,10 +1,11 @@
 """StockItem: an article whose stock is kept between a minimum and a target."""
 
 from datetime import datetime
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from order_domain.judgement import rule
 from order_domain.order import Identifier
 from order_domain.snapshot import ErrorRecord
 from order_domain.value import Value
@@ -27,11 +28,10 @@ class StockItemSpec(Value):
     """How many free pieces there are after a delivery, if nobody orders meanwhile: the supplier is asked for `target`
     less those that are there."""
 
-    @model_validator(mode="after")
-    def _target_is_enough(self) -> Self:
+    @rule
+    def _target_is_enough(self) -> None:
         if self.target < self.minimum:
             raise ValueError("target must be at least minimum, or every delivery would leave too few")
-        return self
 
 
 class StockSettings(Value):

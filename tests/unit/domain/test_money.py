@@ -1,6 +1,7 @@
 import pytest
-from pydantic import TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from order_domain.judgement import judge
 from order_domain.money import Currency, format_amount
 
 
@@ -21,11 +22,19 @@ def test_an_amount_is_written_with_the_digits_of_its_currency(minor: int, curren
     assert format_amount(minor, currency) == text
 
 
+class Price(BaseModel):
+    currency: Currency
+
+
+def test_the_digits_of_a_currency_that_nobody_knows_are_not_guessed() -> None:
+    assert format_amount(750, "XYZ") == "750 minor units of XYZ"
+
+
 def test_an_unknown_currency_is_refused_with_its_code_and_an_example() -> None:
     with pytest.raises(ValidationError, match="unknown currency 'USDT': use an ISO 4217 code such as USD"):
-        TypeAdapter(Currency).validate_python("USDT")
+        judge(Price, {"currency": "USDT"})
 
 
 def test_a_currency_code_in_small_letters_is_refused() -> None:
     with pytest.raises(ValidationError, match="unknown currency 'usd'"):
-        TypeAdapter(Currency).validate_python("usd")
+        judge(Price, {"currency": "usd"})

@@ -4,6 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from order_domain.judgement import judge
 from order_domain.pipeline import MAY_REFUSE, StepName
 from order_domain.policy import ApprovalMode, ApprovalPolicy, CompensationPolicy
 
@@ -39,13 +40,13 @@ def test_a_class_that_asks_for_approval_needs_the_step(mode: ApprovalMode) -> No
 @pytest.mark.parametrize("missing", [{"currency": "USD"}, {"threshold_minor": 1}, {}])
 def test_a_threshold_needs_an_amount_and_its_currency(missing: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="approval: mode Threshold needs thresholdMinor and currency"):
-        ApprovalPolicy.model_validate({"mode": "Threshold", **missing})
+        judge(ApprovalPolicy, {"mode": "Threshold", **missing})
 
 
 @pytest.mark.parametrize("seconds", [300, 301])
 def test_an_automatic_approval_that_comes_too_late_is_refused(seconds: int) -> None:
     with pytest.raises(ValidationError, match="approval: autoApproveAfterSeconds must be less than windowSeconds"):
-        ApprovalPolicy(window_seconds=300, auto_approve_after_seconds=seconds)
+        judge(ApprovalPolicy, {"window_seconds": 300, "auto_approve_after_seconds": seconds})
 
 
 def test_an_automatic_approval_just_before_the_deadline_is_in_time() -> None:

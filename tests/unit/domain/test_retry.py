@@ -1,6 +1,7 @@
 import pytest
 from pydantic import ValidationError
 
+from order_domain.judgement import judge
 from order_domain.pipeline import StepName
 from order_domain.retry import RetryPolicies, StepRetry
 
@@ -14,7 +15,7 @@ def test_a_step_without_a_policy_of_its_own_has_the_default_one() -> None:
 
 def test_a_total_that_not_even_one_attempt_fits_into_is_refused() -> None:
     with pytest.raises(ValidationError, match="retry: totalSeconds must be at least startToCloseSeconds"):
-        StepRetry(total_seconds=9, start_to_close_seconds=10)
+        judge(StepRetry, {"total_seconds": 9, "start_to_close_seconds": 10})
 
 
 def test_a_total_of_exactly_one_attempt_is_legal() -> None:

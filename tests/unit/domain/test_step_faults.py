@@ -4,6 +4,7 @@ import pytest
 from pydantic import ValidationError
 
 from order_domain import errors
+from order_domain.judgement import judge
 from order_domain.pipeline import StepName
 from order_domain.simulation import FaultType, Simulation, StepFaults
 
@@ -75,7 +76,7 @@ def test_a_charge_can_be_declined() -> None:
 )
 def test_nothing_but_a_charge_can_be_declined(asked: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="declineCode is for the step ChargePayment only"):
-        Simulation.model_validate(asked)
+        judge(Simulation, asked)
 
 
 @pytest.mark.parametrize(
