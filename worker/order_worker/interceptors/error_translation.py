@@ -9,20 +9,8 @@ from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from order_domain import errors
 from order_domain.errors import OrderError, PermanentError
 from order_workflows.activities.effect import Effect, Outcome
-
-ANSWERS = (
-    errors.DuplicateOrder,
-    errors.FraudSuspected,
-    errors.InvalidOrder,
-    errors.OutOfStock,
-    errors.PaymentDeclined,
-    errors.Undeliverable,
-    errors.UnknownSku,
-)
-"""Errors that are a proper answer to the question: no failure in the SDK's metrics, no warning in the log."""
 
 KEPT = 10_000
 """Calls whose last failure is kept for the attempt that succeeds: ten megabytes at most."""
@@ -98,9 +86,7 @@ class _Translating(ActivityInboundInterceptor):
                 {"attempts": attempt},
                 type=type(error).__name__,
                 non_retryable=isinstance(error, PermanentError),
-                category=ApplicationErrorCategory.BENIGN
-                if isinstance(error, ANSWERS)
-                else ApplicationErrorCategory.UNSPECIFIED,
+                category=ApplicationErrorCategory.BENIGN if error.benign else ApplicationErrorCategory.UNSPECIFIED,
             ) from error
         except Exception as error:
             self._failures.keep(call, str(error) or type(error).__name__)
