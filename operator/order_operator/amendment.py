@@ -11,8 +11,9 @@ from temporalio.client import WorkflowUpdateFailedError
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_domain.order import DecisionKind, OrderSpec, digest
+from order_domain.order import Approval, DecisionKind, OrderSpec, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
+from order_domain.status import OrderStatus
 from order_domain.value import Value
 from order_operator.conditions import Reason
 from order_operator.observation import Observation
@@ -24,6 +25,7 @@ from order_workflows.contract import (
     UPDATE_CHANGE_LINES,
     UPDATE_REJECT,
     UPDATE_RESUME,
+    UPDATE_RETRY,
     UPDATE_SUSPEND,
     AddressChange,
     CancelRequest,
@@ -36,6 +38,8 @@ ANSWER_SECONDS = 10.0
 PAUSE_SECONDS = 1.0
 """Before an amendment that could not be sent is tried again."""
 MAX_IN_FLIGHT = 100
+CHANNEL = "kubernetes"
+"""How what the operator sends has come."""
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +52,7 @@ class Group(StrEnum):
     LINES = "lines"
     ADDRESS = "shippingAddress"
     SUSPEND = "suspend"
+    RETRY = "retry"
 
 
 @dataclass(frozen=True)
@@ -59,6 +64,8 @@ class Amendment:
     argument: Value | None
     update_id: str
     """Deterministic, so that the server recognises a repetition."""
+    shown: bool = True
+    """Whether the order shows what it has of it; else its answer is all that there is to see."""
 
 
 @dataclass(frozen=True)
@@ -80,21 +87,39 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
         changes.append(Amendment(group, update, argument, f"{uid}/{group}/{wanted}/{generation}"))
 
     if spec.cancellation is not None and snapshot.compensation is None:
-        request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason)
+        request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=CHANNEL)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
     if other_lines(spec, snapshot):
-        want(Group.LINES, UPDATE_CHANGE_LINES, LinesChange(lines=spec.lines, generation=generation), digest(spec.lines))
+        lines = LinesChange(lines=spec.lines, charges=spec.charges, generation=generation, channel=CHANNEL)
+        want(Group.LINES, UPDATE_CHANGE_LINES, lines, lines_digest(spec.lines, spec.charges))
     if _decides(spec, snapshot) and not _awaits_lines(spec, snapshot):
         assert spec.approval is not None
-        decision = Decision(by=spec.approval.by, reason=spec.approval.reason, generation=generation)
+        decision = _decision(spec, spec.approval, generation)
         approved = spec.approval.decision is DecisionKind.APPROVED
         want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
     if other_address(spec, snapshot):
-        change = AddressChange(address=spec.shipping_address, generation=generation)
+        change = AddressChange(address=spec.shipping_address, generation=generation, channel=CHANNEL)
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
     if spec.suspend != snapshot.suspended:
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
+    if spec.retry and snapshot.status is OrderStatus.MANUAL_REVIEW:
+        retry = f"{uid}/{Group.RETRY}/{spec.retry}"
+        changes.append(Amendment(Group.RETRY, UPDATE_RETRY, None, retry, shown=False))
     return changes
+
+
+def _decision(spec: OrderSpec, approval: Approval, generation: int) -> Decision:
+    seen = approval.total_minor
+    return Decision(
+        by=approval.by,
+        reason=approval.reason,
+        generation=generation,
+        total_minor=seen,
+        currency=spec.currency,
+        # Who states no total may have patched an order without looking at its lines.
+        digest=None if seen is None else lines_digest(spec.lines, spec.charges),
+        channel=CHANNEL,
+    )
 
 
 def other_address(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
@@ -106,8 +131,9 @@ def other_address(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
 
 
 def other_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
-    """Whether the spec asks for other lines than those in force, as far as the workflow has said which those are."""
-    return snapshot.lines_digest is not None and snapshot.lines_digest != digest(spec.lines)
+    """Whether the spec asks for other lines or charges than those in force, as far as the workflow has said which those
+    are."""
+    return snapshot.lines_digest is not None and snapshot.lines_digest != lines_digest(spec.lines, spec.charges)
 
 
 def held_back(spec: OrderSpec, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> list[Refusal]:
@@ -204,6 +230,8 @@ class Amender:
         else:
             logger.info("amendment accepted", extra=log)
             answers.accepted.add(change.update_id)
+            if not change.shown:
+                answers.sent_at.pop(change.update_id, None)
         finally:
             self._in_flight.pop(change.update_id, None)
             self._answered(observation.key.uid)

@@ -15,9 +15,10 @@ import yaml
 from pydantic import BaseModel
 
 from order_domain.money import MAX_MINOR
-from order_domain.order import OrderSpec
+from order_domain.order import MAX_DESCRIPTIONS, ChargeKind, OrderSpec
 from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
 from order_domain.policy import AddressExpiry, OrderClassSpec
+from order_domain.refusals import RefusalType
 from order_domain.stock_item import StockItemSpec
 from order_operator.api_names import (
     DEFAULT_CLASS_ANNOTATION,
@@ -47,7 +48,7 @@ class Rule:
 
     at: str
     """Path of the schema node that is `self`, for example `spec.approval`; empty for the whole resource, `*` for every
-    value of a mapping."""
+    value of a mapping, `[]` for every entry of a list."""
     rule: str
     message: str
     """What is wrong and what to do, for a person."""
@@ -84,13 +85,20 @@ def _fixed(
 ) -> Rule:
     message = f"{field} is fixed {once}"
     if optional:
-        # Added and removed counts as changed too, which a rule on the field itself would not see.
-        same = f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
-        return Rule(at="spec", rule=same, message=message, field=field, reason="FieldValueForbidden")
+        rule = _same(field, optional=True)
+        return Rule(at="spec", rule=rule, message=message, field=field, reason="FieldValueForbidden")
     return Rule(at=f"spec.{field}", rule="self == oldSelf", message=message, reason="FieldValueForbidden")
 
 
-def _frozen(field: str, condition: str, message: str) -> Rule:
+def _same(field: str, *, optional: bool = False) -> str:
+    """CEL for: `field` is as it was."""
+    if not optional:
+        return f"self.{field} == oldSelf.{field}"
+    # Added and removed counts as changed too, which a rule on the field itself would not see.
+    return f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || self.{field} == oldSelf.{field})"
+
+
+def _frozen(field: str, condition: str, message: str, *, optional: bool = False) -> Rule:
     """`spec.<field>` may not change once the status that the operator wrote has a condition `c` of which `condition`
     is true."""
     return Rule(
@@ -98,14 +106,28 @@ def _frozen(field: str, condition: str, message: str) -> Rule:
         # has() all the way: comparing through optionals is estimated at a hundred times the cost budget.
         rule="!has(oldSelf.status) || !has(oldSelf.status.conditions) || "
         f"!oldSelf.status.conditions.exists(c, {condition}) || "
-        f"self.spec.{field} == oldSelf.spec.{field}",
+        f"{_same(f'spec.{field}', optional=optional)}",
         message=message,
         field=f"spec.{field}",
         reason="FieldValueForbidden",
     )
 
 
-_SUM = "self.lines.map(line, line.quantity * line.unitPriceMinor).sum()"
+_OF_LINES = "self.lines.map(line, line.quantity * line.unitPriceMinor).sum()"
+_TOTAL = f"{_OF_LINES} + (has(self.charges) ? self.charges.map(charge, charge.amountMinor).sum() : 0)"
+_DESCRIPTIONS = " + ".join(
+    f"self.{entries}.map(entry, has(entry.description) ? entry.description.size() : 0).sum()"
+    for entries in ("lines", "charges")
+)
+"""Characters; for an order that has charges."""
+_DECISION_NOT_ACCEPTED = (Reason.LINES_NOT_APPLIED, RefusalType.AMOUNT_NOT_STATED, RefusalType.STALE_DECISION)
+"""Reasons of the condition SpecApplied for which the decision in the spec is none yet."""
+
+# A step's condition appears when the step begins: whatever Charged says, money is under way by then.
+_LINES_ARE_FIXED = (
+    f"c.type == '{ConditionType.CHARGED}' || "
+    f"c.type in ['{ConditionType.APPROVED}', '{ConditionType.FINISHED}'] && c.status == 'True'"
+)
 
 ORDER_RULES = (
     _fixed("orderID", optional=True),
@@ -123,22 +145,65 @@ ORDER_RULES = (
     ),
     Rule(
         at="spec",
-        rule=f"!has(self.totalMinor) || self.totalMinor == {_SUM}",
-        message="totalMinor must be the sum of quantity x unitPriceMinor over all lines: correct it or leave it out",
+        rule=f"!has(self.totalMinor) || self.totalMinor == {_TOTAL}",
+        message="totalMinor must be the sum of quantity x unitPriceMinor over all lines and of amountMinor over all "
+        "charges: correct it or leave it out",
         field="totalMinor",
     ),
     Rule(
         at="spec",
-        rule=f"{_SUM} <= {MAX_MINOR}",
+        rule=f"!has(self.approval) || !has(self.approval.totalMinor) || self.approval.totalMinor == {_TOTAL}",
+        message="approval.totalMinor is not the total of this order's lines and charges: look at the order again, "
+        "then decide about its total",
+        field="approval.totalMinor",
+    ),
+    Rule(
+        at="spec",
+        rule=f"{_OF_LINES} <= {MAX_MINOR}",
         message=f"the lines sum to more than {MAX_MINOR} minor units: split the order",
         field="lines",
     ),
+    Rule(
+        at="spec",
+        rule=f"!has(self.charges) || {_TOTAL} <= {MAX_MINOR}",
+        message=f"lines and charges sum to more than {MAX_MINOR} minor units: split the order",
+        field="charges",
+    ),
+    Rule(
+        at="spec",
+        rule=f"!has(self.charges) || {_TOTAL} >= 0",
+        message="discounts are more than lines and other charges together: lower them",
+        field="charges",
+    ),
+    Rule(
+        at="spec.charges.[]",
+        rule=f"self.kind == '{ChargeKind.DISCOUNT}' ? self.amountMinor < 0 : self.amountMinor >= 0",
+        message=f"amountMinor is below zero for kind {ChargeKind.DISCOUNT} and for no other: correct the sign or kind",
+        field="amountMinor",
+    ),
+    Rule(
+        at="spec",
+        rule=f"!has(self.charges) || {_DESCRIPTIONS} <= {MAX_DESCRIPTIONS}",
+        message=f"the descriptions of lines and charges together have more than {MAX_DESCRIPTIONS} characters: "
+        "shorten some",
+        field="charges",
+    ),
+    Rule(
+        at="spec.retry",
+        rule="self >= oldSelf",
+        message="retry never falls: raise it by one for another attempt",
+        reason="FieldValueForbidden",
+    ),
     _frozen(
         "lines",
-        # A step's condition appears when the step begins: whatever Charged says, money is under way by then.
-        f"c.type == '{ConditionType.CHARGED}' || "
-        f"c.type in ['{ConditionType.APPROVED}', '{ConditionType.FINISHED}'] && c.status == 'True'",
+        _LINES_ARE_FIXED,
         "lines are fixed once the order is approved, being charged or finished: cancel it, or create another order",
+    ),
+    _frozen(
+        "charges",
+        _LINES_ARE_FIXED,
+        "charges are fixed once the order is approved, being charged or finished: cancel it, or create another order",
+        optional=True,
     ),
     _frozen(
         "shippingAddress",
@@ -147,11 +212,14 @@ ORDER_RULES = (
     ),
     Rule(
         at="",
-        # One that was never sent, since the lines that it approves were refused, may be taken back.
+        # One that the workflow did not accept may be taken back; one that lacks the amount may be completed.
         rule="!has(oldSelf.spec.approval) || "
-        "(has(self.spec.approval) ? self.spec.approval == oldSelf.spec.approval : "
+        "(has(self.spec.approval) && self.spec.approval == oldSelf.spec.approval) || "
         "has(oldSelf.status) && has(oldSelf.status.conditions) && oldSelf.status.conditions.exists(c, "
-        f"c.type == '{ConditionType.SPEC_APPLIED}' && c.reason == '{Reason.LINES_NOT_APPLIED}'))",
+        f"c.type == '{ConditionType.SPEC_APPLIED}' && (!has(self.spec.approval) "
+        f"? c.reason in {[reason.value for reason in _DECISION_NOT_ACCEPTED]} "
+        f": c.reason == '{RefusalType.AMOUNT_NOT_STATED}' && self.spec.approval.by == oldSelf.spec.approval.by "
+        "&& self.spec.approval.decision == oldSelf.spec.approval.decision))",
         message="the first decision is final: to stop an approved order set spec.cancellation",
         field="spec.approval",
         reason="FieldValueForbidden",
@@ -161,6 +229,14 @@ ORDER_RULES = (
         rule="!has(oldSelf.approval) || !has(self.approval) || self.lines == oldSelf.lines",
         message="lines are fixed once decided about, for the decision was about these: cancel or create another order",
         field="lines",
+        reason="FieldValueForbidden",
+    ),
+    Rule(
+        at="spec",
+        rule=f"!has(oldSelf.approval) || !has(self.approval) || {_same('charges', optional=True)}",
+        message="charges are fixed once decided about, for the decision was about these: "
+        "cancel or create another order",
+        field="charges",
         reason="FieldValueForbidden",
     ),
 )
@@ -301,6 +377,7 @@ def order_crd() -> Schema:
         status=_status_schema(OrderResourceStatus),
     )
     _list_map(schema, "spec.lines", "lineID")
+    _list_map(schema, "spec.charges", "chargeID")
     _list_map(schema, "status.conditions", "type")
     return _definition(
         kind=ORDER_KIND,
@@ -424,7 +501,12 @@ def _definition(
 
 def _node(schema: Schema, path: str) -> Schema:
     for name in path.split(".") if path else ():
-        schema = schema["additionalProperties"] if name == "*" else schema["properties"][name]
+        if name == "*":
+            schema = schema["additionalProperties"]
+        elif name == "[]":
+            schema = schema["items"]
+        else:
+            schema = schema["properties"][name]
     return schema
 
 

@@ -8,6 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.money import MINOR_DIGITS, format_amount
 from order_domain.pipeline import StepName
+from order_domain.refusals import EndType
 from order_domain.snapshot import (
     ApprovalRecord,
     CompensationState,
@@ -53,7 +54,7 @@ def reflect(
     if observation is not None:
         _set_milestones(conditions, snapshot)
         _set_spec_applied(conditions, order, snapshot, phase, refusals, applying=applying)
-    _set_end(conditions, phase)
+    _set_end(conditions, phase, error)
     followed = observation is not None
     status = OrderResourceStatus(
         observed_generation=generation,
@@ -254,12 +255,21 @@ def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
         return False
     decision = spec.approval.decision.value if spec.approval else None
     decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
-    cancelled = spec.cancellation is not None and snapshot.status is OrderStatus.ORDER_COMPLETED
+    completed = snapshot.status is OrderStatus.ORDER_COMPLETED
+    cancelled = spec.cancellation is not None and completed and _kept_after_all(snapshot.last_error) is None
     return decided or cancelled or other_address(spec, snapshot) or other_lines(spec, snapshot)
 
 
-def _set_end(conditions: ConditionSet, phase: Phase) -> None:
-    ended = phase in TERMINAL_PHASES
-    reason = phase if ended else Reason.NOT_FINISHED
-    conditions.set(ConditionType.FINISHED, ended, reason)
-    conditions.set(ConditionType.COMPLETE, phase is Phase.COMPLETED, reason)
+def _set_end(conditions: ConditionSet, phase: Phase, error: ErrorRecord | None) -> None:
+    ended, completed = phase in TERMINAL_PHASES, phase is Phase.COMPLETED
+    kept = _kept_after_all(error) if completed else None
+    reason = kept or (phase if ended else Reason.NOT_FINISHED)
+    message = error.message if error and ended else ""
+    conditions.set(ConditionType.FINISHED, ended, reason, message)
+    conditions.set(ConditionType.COMPLETE, completed, reason, message)
+
+
+def _kept_after_all(error: ErrorRecord | None) -> str | None:
+    """Why an order that was to be undone has completed: parcels that could not be called back are sold."""
+    kept = {EndType.CANCELLED_IN_PART, EndType.ALREADY_SHIPPED}
+    return error.type if error is not None and error.type in kept else None

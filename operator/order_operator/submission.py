@@ -30,10 +30,11 @@ from order_workflows.contract import (
 
 def order_input(order: OrderResource, order_class: OrderClass, cluster: str) -> OrderInput:
     """What the workflow of `order` starts with. Raises InvalidSpec."""
+    spec = order.parse_spec()
     return OrderInput(
         revision=REVISION,
         identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
-        spec=order.parse_spec(),
+        spec=spec.with_lines(spec.lines, spec.charges) if spec.charges else spec,
         class_name=order_class.name,
         class_generation=order_class.generation,
         policy=order_class.spec,

@@ -14,7 +14,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from order_domain.order import digest
+from order_domain.order import lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
 from order_operator.observation import RPC_TIMEOUT, Observation, describe
@@ -92,7 +92,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
 async def _carried(client: Client, observation: Observation) -> OrderInput | None:
     """The order as the run carried it last: what it had started with, and the lines that had come into force since."""
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
-    lines_digest = observation.snapshot.lines_digest if observation.snapshot else None
+    in_force = observation.snapshot.lines_digest if observation.snapshot else None
     wanted: OrderInput | None = None
     try:
         async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
@@ -102,10 +102,10 @@ async def _carried(client: Client, observation: Observation) -> OrderInput | Non
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
             if wanted is not None and request.name == UPDATE_CHANGE_LINES:
                 (change,) = await client.data_converter.decode(request.args.payloads, [LinesChange])
-                if digest(change.lines) == lines_digest:
-                    spec = wanted.spec.model_copy(update={"lines": change.lines})
+                if lines_digest(change.lines, change.charges) == in_force:
+                    spec = wanted.spec.with_lines(change.lines, change.charges)
                     wanted = wanted.model_copy(update={"spec": spec})
-            if wanted is not None and lines_digest in (None, digest(wanted.spec.lines)):
+            if wanted is not None and in_force in (None, lines_digest(wanted.spec.lines, wanted.spec.charges)):
                 return wanted
     except (ValidationError, ValueError, RuntimeError) as unreadable:
         logger.error("not taken over: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from order_domain.judgement import judge
-from order_domain.order import OrderSpec
+from order_domain.order import OrderSpec, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.stock_item import StockItemSpec
@@ -78,6 +78,12 @@ def test_the_samples_of_class_threshold_lie_on_both_sides_of_it(sample: str, wai
     policy = judge(OrderClassSpec, load(MANIFESTS / f"classes/{order.class_name}.yaml")["spec"])
 
     assert policy.approval.required(order.sum_minor, order.currency) is waits
+
+
+def test_the_sample_with_charges_costs_what_its_comment_says() -> None:
+    order = judge(OrderSpec, load(MANIFESTS / "samples/charges.yaml")["spec"])
+
+    assert (sum_minor(order.lines), order.sum_minor) == (5_000, 5_400)
 
 
 def test_exactly_the_threshold_passes_class_threshold_without_a_person() -> None:

@@ -52,6 +52,16 @@ def lines(count: int, **fields: Any) -> list[Spec]:
     return [{"lineID": str(number), **line} for number in range(count)]
 
 
+def charges(description: str = "", **amounts: int) -> list[Spec]:
+    """One of each kind, of these amounts."""
+    about = {"description": description} if description else {}
+    return [{"chargeID": kind, "kind": kind, "amountMinor": amount, **about} for kind, amount in amounts.items()]
+
+
+def many_charges(count: int, **fields: Any) -> list[Spec]:
+    return [{"chargeID": str(number), "kind": "Fee", **fields} for number in range(count)]
+
+
 @pytest.fixture(scope="module")
 def api(servers: Stack) -> Stack:
     """With both charts installed."""
@@ -112,7 +122,35 @@ def judge(request: pytest.FixtureRequest) -> Judge:
         pytest.param({"customer": {"id": "C", "email": "nobody"}}, "email", id="no mail address"),
         pytest.param({"payment": {"method": "4242 4242 4242 4242"}}, "method", id="card data for a token"),
         pytest.param({"deletionPolicy": "Keep"}, "deletionPolicy", id="an unknown deletion policy"),
+        pytest.param(
+            {"customer": {"id": "C", "email": "ana@exa\u3000mple.com"}}, "email", id="a blank in a mail address"
+        ),
+        pytest.param({"customer": {"id": "C", "email": "ana@example.com\0"}}, "email", id="a NUL in a mail address"),
         pytest.param({"approval": {"decision": "Maybe", "by": "bob"}}, "decision", id="an unknown decision"),
+        pytest.param(
+            {"approval": {"decision": "Approved", "by": "bob", "totalMinor": 501}},
+            "approval.totalMinor",
+            id="a decision about another total",
+        ),
+        pytest.param({"charges": charges(Shipping=1)}, "totalMinor", id="a total without the charges"),
+        pytest.param({"charges": charges(Shipping=-1), "totalMinor": 499}, "amountMinor", id="a fee below 0"),
+        pytest.param({"charges": charges(Discount=1), "totalMinor": 501}, "amountMinor", id="a discount above 0"),
+        pytest.param({"charges": charges(Discount=0)}, "amountMinor", id="a discount of nothing"),
+        pytest.param({"charges": charges(Discount=-501), "totalMinor": None}, "charges", id="more discount than lines"),
+        pytest.param({"charges": charges(Tip=1), "totalMinor": 501}, "kind", id="a charge of an unknown kind"),
+        pytest.param({"charges": charges(Tax=1) * 2, "totalMinor": 502}, "charges", id="two charges of one id"),
+        pytest.param({"charges": many_charges(51, amountMinor=0)}, "charges", id="51 charges"),
+        pytest.param(
+            {"charges": many_charges(50, amountMinor=10**15), "totalMinor": None},
+            "charges",
+            id="charges that doubles would round",
+        ),
+        pytest.param(
+            {"lines": lines(200, description="x" * 100), "charges": charges(Tax=1, description="x"), "totalMinor": 201},
+            "charges",
+            id="descriptions of more than 20,000 characters",
+        ),
+        pytest.param({"retry": -1}, "retry", id="fewer retries than none"),
     ],
 )
 def test_a_bad_order_is_refused_by_the_name_of_the_field(judge: Judge, change: Spec, field: str) -> None:
@@ -216,12 +254,36 @@ def test_a_sample_is_accepted(api: Stack, path: Path) -> None:
     create(api, document["spec"], document["kind"])
 
 
-def test_the_largest_legal_order_is_within_the_cost_that_rules_may_have(judge: Judge) -> None:
-    text = "\N{GRINNING FACE}" * 100
-    largest = lines(200, sku="S" * 63, quantity=10**6, unitPriceMinor=10**7, description=text)
-    spec = {**ORDER, "lines": largest, "totalMinor": 200 * 10**13}
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"charges": charges(Shipping=500, Tax=95, Fee=1, Discount=-100), "totalMinor": 996},
+        {"charges": charges(Discount=-500), "totalMinor": 0},
+        {"charges": [], "totalMinor": 500},
+        {
+            "charges": charges(Shipping=500),
+            "totalMinor": None,
+            "approval": {"decision": "Approved", "by": "bob", "totalMinor": 1_000},
+        },
+        {"retry": 7},
+    ],
+    ids=str,
+)
+def test_an_order_with_charges_is_accepted(judge: Judge, change: Spec) -> None:
+    judge("Order", {key: value for key, value in {**ORDER, **change}.items() if value is not None})
 
-    judge("Order", spec)
+
+LARGEST: Spec = {
+    "lines": lines(200, sku="S" * 63, quantity=10**6, unitPriceMinor=10**7, description="\N{GRINNING FACE}" * 100),
+    "charges": many_charges(50, amountMinor=10**13),
+    "totalMinor": 250 * 10**13,
+}
+
+
+def test_the_largest_legal_order_is_within_the_cost_that_rules_may_have(judge: Judge) -> None:
+    decision = {"decision": "Approved", "by": "bob", "totalMinor": LARGEST["totalMinor"]}
+
+    judge("Order", {**ORDER, **LARGEST, "approval": decision})
 
 
 def test_a_name_too_long_for_an_order_number_needs_one_beside_it(api: Stack) -> None:
@@ -285,6 +347,7 @@ def test_what_identifies_an_order_cannot_change(api: Stack, stored: str, change:
 
 
 OTHER_LINES = {"lines": lines(1), "totalMinor": 1}
+OTHER_CHARGES = {"charges": charges(Shipping=1), "totalMinor": 501}
 OTHER_ADDRESS = {"shippingAddress": {"line2": "3rd floor"}}
 
 
@@ -303,6 +366,27 @@ def test_the_lines_of_an_order_that_nobody_has_decided_about_can_be_changed(
     patch(api, stored, {"spec": OTHER_LINES})
 
 
+def test_the_charges_of_an_open_order_can_be_changed(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": OTHER_CHARGES})
+    patch(api, stored, {"spec": {"charges": None, "totalMinor": 500}})
+
+
+def test_charges_cannot_be_taken_away_once_charging_has_begun(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": OTHER_CHARGES})
+    set_condition(api, stored, "Charged", "False")
+
+    with pytest.raises(CommandFailed, match=r"spec\.charges: Forbidden: charges are fixed"):
+        patch(api, stored, {"spec": {"charges": None, "totalMinor": 500}})
+
+
+def test_retry_may_be_raised_and_never_falls(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": {"retry": 2}})
+
+    for fewer in (1, None):
+        with pytest.raises(CommandFailed, match=r"spec\.retry: Forbidden: retry never falls"):
+            patch(api, stored, {"spec": {"retry": fewer}})
+
+
 @pytest.mark.parametrize("status", ["True", "False"])
 def test_the_lines_cannot_be_changed_once_charging_has_begun(api: Stack, stored: str, status: str) -> None:
     set_condition(api, stored, "Charged", status)
@@ -314,12 +398,10 @@ def test_the_lines_cannot_be_changed_once_charging_has_begun(api: Stack, stored:
 def test_comparing_the_lines_of_the_largest_legal_order_is_within_the_cost_that_rules_may_have(
     api: Stack, stored: str
 ) -> None:
-    text = "\N{GRINNING FACE}" * 100
-    largest = lines(200, sku="S" * 63, quantity=10**6, unitPriceMinor=10**7, description=text)
-    patch(api, stored, {"spec": {"lines": largest, "totalMinor": 200 * 10**13}})
+    patch(api, stored, {"spec": LARGEST})
     set_condition(api, stored, "Charged")
 
-    patch(api, stored, {"spec": {"lines": largest[::-1]}})
+    patch(api, stored, {"spec": {name: LARGEST[name][::-1] for name in ("lines", "charges")}})
 
 
 @pytest.mark.parametrize(
@@ -329,6 +411,8 @@ def test_comparing_the_lines_of_the_largest_legal_order_is_within_the_cost_that_
         ("Finished", OTHER_ADDRESS, "shippingAddress"),
         ("Approved", OTHER_LINES, "lines"),
         ("Finished", OTHER_LINES, "lines"),
+        ("Approved", OTHER_CHARGES, "charges"),
+        ("Finished", OTHER_CHARGES, "charges"),
     ],
 )
 def test_what_the_order_has_gone_past_cannot_change(
@@ -374,6 +458,31 @@ def test_lines_cannot_change_behind_the_back_of_somebody_who_decided_about_other
 
     with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines are fixed once decided about"):
         patch(api, stored, {"spec": OTHER_LINES})
+
+
+def test_charges_cannot_change_behind_the_back_of_somebody_who_decided_about_others(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": {**APPROVAL, **OTHER_CHARGES}})
+
+    with pytest.raises(CommandFailed, match=r"spec\.charges: Forbidden: charges are fixed once decided about"):
+        patch(api, stored, {"spec": {"charges": charges(Shipping=2), "totalMinor": 502}})
+
+
+def test_a_decision_that_lacks_the_amount_can_be_completed_by_it_and_by_nothing_else(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": APPROVAL})
+    set_condition(api, stored, "SpecApplied", "False", "AmountNotStated")
+
+    for other in ({"by": "carol"}, {"decision": "Rejected"}):
+        with pytest.raises(CommandFailed, match=r"spec\.approval: Forbidden: the first decision is final"):
+            patch(api, stored, {"spec": {"approval": other}})
+    patch(api, stored, {"spec": {"approval": {"totalMinor": 500}}})
+
+
+@pytest.mark.parametrize("reason", ["AmountNotStated", "StaleDecision"])
+def test_a_decision_that_the_workflow_did_not_accept_can_be_taken_back(api: Stack, stored: str, reason: str) -> None:
+    patch(api, stored, {"spec": APPROVAL})
+    set_condition(api, stored, "SpecApplied", "False", reason)
+
+    patch(api, stored, {"spec": {"approval": None, **OTHER_LINES}})
 
 
 def test_a_decision_about_lines_that_were_refused_can_be_taken_back_with_them(api: Stack, stored: str) -> None:

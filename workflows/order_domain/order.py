@@ -9,7 +9,7 @@ or a Temporal payload; tests/unit/domain holds them to it.
 import hashlib
 from collections.abc import Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
@@ -211,6 +211,15 @@ class OrderSpec(Value):
     def sum_minor(self) -> int:
         """The total of all lines and charges in minor units."""
         return sum_minor(self.lines, self.charges)
+
+    def with_lines(self, lines: Sequence[OrderLine], charges: Sequence[OrderCharge]) -> Self:
+        """The same order for other lines and charges, with its total stated.
+
+        A worker of a release without charges ignores those, and refuses to decode a total that is not the sum of the
+        lines: such an order waits for a newer worker. Charges that add up to nothing change no amount.
+        """
+        total = {"total_minor": sum_minor(lines, charges)}
+        return self.model_copy(update={"lines": list(lines), "charges": list(charges), **total})
 
     @rule
     def _entries_are_distinct(self) -> None:

@@ -16,6 +16,8 @@ class RefusalType(StrEnum):
     INVALID_ADDRESS = "InvalidAddress"
     INVALID_ORDER = InvalidOrder.__name__
     LINES_FIXED = "LinesFixed"
+    AMOUNT_NOT_STATED = "AmountNotStated"
+    COUNTRY_FIXED = "CountryFixed"
 
 
 class EndType(StrEnum):
@@ -28,3 +30,5 @@ class EndType(StrEnum):
     ADDRESS_NOT_CONFIRMED = "AddressNotConfirmed"
     WORKFLOW_TERMINATED = "WorkflowTerminated"
     COMPENSATION_FAILED = "CompensationFailed"
+    CANCELLED_IN_PART = "CancelledInPart"
+    ALREADY_SHIPPED = "AlreadyShipped"

@@ -85,7 +85,7 @@ class ApprovalRecord(Value):
     """The currency of `total_minor`."""
     digest: str | None = None
     """`order_domain.order.lines_digest` of what was decided about, where the decider knew one."""
-    requester: str | None = None
+    requested_by: str | None = None
     """Who ordered, where it is known."""
     via: str | None = None
     """The way that the decision came: `kubernetes`, `temporal`, `signal` or `policy`."""

@@ -10,7 +10,7 @@ from typing import Annotated, NamedTuple
 from pydantic import Field
 from temporalio.common import SearchAttributeKey
 
-from order_domain.order import MAX_LINES, Address, OrderLine, OrderSpec, Reason, RequiredText
+from order_domain.order import MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, RequiredText
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
@@ -65,6 +65,7 @@ UPDATE_CHANGE_LINES = "change_lines"
 UPDATE_CANCEL = "cancel"
 UPDATE_SUSPEND = "suspend"
 UPDATE_RESUME = "resume"
+UPDATE_RETRY = "retry"
 SIGNAL_APPROVE_ORDER = "approve_order"
 SIGNAL_APPROVE = "approve"
 SIGNAL_CANCEL_ORDER = "cancel_order"
@@ -148,6 +149,17 @@ class Decision(Value):
     reason: Reason | None = None
     generation: Annotated[int, Field(ge=0)] = 0
     """metadata.generation that the decider saw; 0 from clients that know no resource."""
+    total_minor: int | None = None
+    """The amount that the decider saw, in minor units of `currency`. Needed once the lines changed while the order
+    waited."""
+    currency: str | None = None
+    digest: str | None = None
+    """`order_domain.order.lines_digest` of what the decider saw."""
+    requester: str | None = None
+    """Who ordered, or edited the order last."""
+    channel: str = "temporal"
+    """How the message came: `kubernetes` from the operator, `temporal` from a client of the workflow, `signal`, or
+    `policy` where no person decided."""
 
 
 class AddressChange(Value):
@@ -157,15 +169,24 @@ class AddressChange(Value):
     generation: Annotated[int, Field(ge=0)] = 0
     """metadata.generation that asks for it; 0 from clients that know no resource, whose address stands until the
     resource asks for another."""
+    by: str | None = None
+    """Who asks for it, as far as known."""
+    channel: str = "temporal"
+    """As in `Decision`."""
 
 
 class LinesChange(Value):
     """Argument of the Update `change_lines`: all lines as they shall be."""
 
     lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
+    charges: list[OrderCharge] = Field(default_factory=list)
     generation: Annotated[int, Field(ge=0)] = 0
     """metadata.generation that asks for them; 0 from clients that know no resource. A decision about an earlier
     generation is refused from then on."""
+    by: str | None = None
+    """Who asks for it, as far as known."""
+    channel: str = "temporal"
+    """As in `Decision`."""
 
 
 class CancelRequest(Value):
@@ -173,6 +194,8 @@ class CancelRequest(Value):
 
     by: str | None = None
     reason: Reason | None = None
+    channel: str = "temporal"
+    """As in `Decision`."""
 
 
 class ShipmentInput(Value):
@@ -190,6 +213,8 @@ class ShipmentInput(Value):
     retry: StepRetry
     simulation: Simulation = Simulation()
     """Of the order's class."""
+    lines_digest: str | None = None
+    """Of the order's lines and charges, as its workflow knows them."""
 
 
 class StockItemInput(Value):

@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 
-from order_domain.order import Approval, Cancellation, OrderSpec, digest
+from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_operator.amendment import Amendment, Group, Refusal, held_back, plan
@@ -13,6 +13,7 @@ ELSEWHERE = an_address(city="Shelbyville")
 APPROVED = {"decision": "Approved", "by": "bob", "reason": "known"}
 REJECTED = {"decision": "Rejected", "by": "bob"}
 MORE = [a_line(), a_line(line_id="2")]
+SHIPPING = [OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)]
 AS_ORDERED = digest([a_line()])
 """Of the lines that `an_order_spec()` has."""
 
@@ -43,7 +44,21 @@ def test_an_approval_is_sent_with_who_why_and_the_generation_seen() -> None:
     change = the_only(an_order_spec(approval=Approval.model_validate(APPROVED)))
 
     assert (change.group, change.update) == (Group.APPROVAL, "approve")
-    assert change.argument == Decision(by="bob", reason="known", generation=2)
+    assert change.argument == Decision(by="bob", reason="known", generation=2, currency="USD", channel="kubernetes")
+
+
+def test_a_decision_about_a_stated_total_says_what_it_is_about() -> None:
+    spec = an_order_spec(charges=SHIPPING, approval={**APPROVED, "total_minor": 50_500})
+
+    assert the_only(spec).argument == Decision(
+        by="bob",
+        reason="known",
+        generation=2,
+        total_minor=50_500,
+        currency="USD",
+        digest=lines_digest([a_line()], SHIPPING),
+        channel="kubernetes",
+    )
 
 
 def test_a_rejection_is_another_update() -> None:
@@ -73,7 +88,7 @@ def test_a_cancellation_is_sent_with_who_and_why() -> None:
     change = the_only(an_order_spec(cancellation=Cancellation(by="ana", reason="late")))
 
     assert (change.group, change.update) == (Group.CANCELLATION, "cancel")
-    assert change.argument == CancelRequest(by="ana", reason="late")
+    assert change.argument == CancelRequest(by="ana", reason="late", channel="kubernetes")
 
 
 @pytest.mark.parametrize("compensation", ["Running", "Done", "Failed"])
@@ -87,7 +102,7 @@ def test_another_address_is_sent() -> None:
     change = the_only(an_order_spec(shipping_address=ELSEWHERE))
 
     assert (change.group, change.update) == (Group.ADDRESS, "change_address")
-    assert change.argument == AddressChange(address=ELSEWHERE, generation=2)
+    assert change.argument == AddressChange(address=ELSEWHERE, generation=2, channel="kubernetes")
 
 
 def test_an_address_that_a_client_set_is_not_taken_back_while_that_of_the_spec_stays_as_it_was() -> None:
@@ -105,7 +120,7 @@ def test_an_address_edited_after_a_client_set_another_is_sent() -> None:
         an_order_spec(shipping_address=third), a_snapshot(shipping_address=ELSEWHERE, address_digest=asked_before)
     )
 
-    assert change.argument == AddressChange(address=third, generation=2)
+    assert change.argument == AddressChange(address=third, generation=2, channel="kubernetes")
 
 
 def test_the_address_in_force_is_not_sent() -> None:
@@ -122,7 +137,28 @@ def test_other_lines_are_sent_with_the_generation_that_asks_for_them() -> None:
     change = the_only(an_order_spec(lines=MORE), a_snapshot(lines_digest=AS_ORDERED))
 
     assert (change.group, change.update) == (Group.LINES, "change_lines")
-    assert change.argument == LinesChange(lines=MORE, generation=2)
+    assert change.argument == LinesChange(lines=MORE, generation=2, channel="kubernetes")
+
+
+def test_charges_are_sent_with_the_lines_that_they_belong_to() -> None:
+    change = the_only(an_order_spec(charges=SHIPPING), a_snapshot(lines_digest=AS_ORDERED))
+
+    assert (change.group, change.update) == (Group.LINES, "change_lines")
+    assert change.argument == LinesChange(lines=[a_line()], charges=SHIPPING, generation=2, channel="kubernetes")
+
+
+def test_the_charges_in_force_are_not_sent() -> None:
+    in_force = a_snapshot(lines_digest=lines_digest([a_line()], SHIPPING))
+
+    assert planned(an_order_spec(charges=SHIPPING), in_force) == []
+
+
+def test_charges_that_were_taken_away_are_sent() -> None:
+    in_force = a_snapshot(lines_digest=lines_digest([a_line()], SHIPPING))
+
+    assert the_only(an_order_spec(), in_force).argument == LinesChange(
+        lines=[a_line()], generation=2, channel="kubernetes"
+    )
 
 
 def test_the_lines_in_force_are_not_sent_in_whatever_order_they_stand() -> None:
@@ -192,6 +228,29 @@ def test_an_order_suspended_as_wanted_is_left_alone(suspended: bool) -> None:
     assert planned(an_order_spec(suspend=suspended), a_snapshot(suspended=suspended)) == []
 
 
+IN_REVIEW = a_snapshot(status=OrderStatus.MANUAL_REVIEW)
+
+
+def test_an_order_in_manual_review_is_tried_again_once_per_number_of_retry() -> None:
+    first, again, second = (
+        planned(an_order_spec(retry=number), IN_REVIEW, generation=generation)
+        for number, generation in [(1, 2), (1, 3), (2, 4)]
+    )
+
+    assert [(change.group, change.update, change.argument) for change in first] == [(Group.RETRY, "retry", None)]
+    assert first[0].update_id == again[0].update_id != second[0].update_id
+    assert not first[0].shown
+
+
+@pytest.mark.parametrize(
+    ("retry", "snapshot"),
+    [(0, IN_REVIEW), (1, a_snapshot()), (1, a_snapshot(status=OrderStatus.COMPENSATE_ORDER))],
+    ids=["never asked for", "under way", "being undone"],
+)
+def test_nothing_is_tried_again_that_does_not_wait_for_it(retry: int, snapshot: OrderSnapshot) -> None:
+    assert planned(an_order_spec(retry=retry), snapshot) == []
+
+
 @pytest.mark.parametrize("status", [status for status in OrderStatus if status.terminal])
 @pytest.mark.parametrize("edit", EDITS)
 def test_an_order_that_has_ended_is_told_nothing(status: OrderStatus, edit: dict[str, Any]) -> None:
@@ -204,7 +263,7 @@ def test_every_group_that_differs_is_told_once() -> None:
 
     groups = [change.group for change in planned(spec, a_snapshot(lines_digest=AS_ORDERED))]
 
-    assert sorted(groups) == sorted(Group)
+    assert sorted(groups) == sorted(set(Group) - {Group.RETRY})
     assert groups[0] is Group.CANCELLATION
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from temporalio.client import WorkflowExecutionStatus
 
+from order_domain.errors import DuplicateOrder
 from order_domain.order import digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, DecisionOutcome, OrderSnapshot, StepState
@@ -350,6 +351,28 @@ def test_an_edit_after_the_end_is_told_as_too_late(edit: dict[str, Any]) -> None
     status = reflected(ended, an_order_resource(spec=_edited(**edit)))
 
     assert said(status, "SpecApplied") == ("False", Reason.ORDER_FINISHED)
+
+
+@pytest.mark.parametrize("end", ["CancelledInPart", "AlreadyShipped"])
+def test_a_cancelled_order_whose_parcels_could_not_all_be_called_back_completes_and_says_so(end: str) -> None:
+    kept = at(OrderStatus.ORDER_COMPLETED, last_error={"type": end, "message": "line 1 was delivered"})
+
+    status = reflected(kept, an_order_resource(spec=_edited(cancellation={"by": "ana"})))
+
+    assert status["phase"] == "Completed"
+    assert said(status, "Complete") == said(status, "Finished") == ("True", end)
+    assert condition(status, "Complete")["message"] == "line 1 was delivered"
+    assert said(status, "SpecApplied") == ("True", Reason.APPLIED)
+
+
+def test_a_duplicate_says_which_order_has_the_number() -> None:
+    message = str(DuplicateOrder("ORDER-1", "shop/first", OrderStatus.ORDER_COMPLETED))
+
+    status = reflected(at(OrderStatus.ORDER_DUPLICATE, last_error={"type": "DuplicateOrder", "message": message}))
+
+    for kind in ("Finished", "Ready"):
+        assert condition(status, kind)["message"] == message
+    assert said(status, "Finished") == ("True", "Duplicate")
 
 
 # Conditions

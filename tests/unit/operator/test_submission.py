@@ -1,0 +1,58 @@
+"""What an order's workflow is started with, also where a worker of an earlier release takes it."""
+
+from typing import Self
+
+import pytest
+from builders import a_line, a_policy, an_order_body, an_order_spec
+from pydantic import ValidationError, model_validator
+
+from order_domain.order import ChargeKind, OrderCharge, OrderLine, OrderSpec
+from order_domain.value import Value
+from order_operator.order_classes import OrderClass
+from order_operator.resource import OrderResource
+from order_operator.submission import order_input
+
+CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
+
+
+class ReleasedSpec(Value):
+    """The fields and the rule of release 38efdd1 that the total of an order depends on."""
+
+    lines: list[OrderLine]
+    total_minor: int | None = None
+
+    @model_validator(mode="after")
+    def _total_is_the_sum(self) -> Self:
+        total = sum(line.quantity * line.unit_price_minor for line in self.lines)
+        if self.total_minor is not None and self.total_minor != total:
+            raise ValueError(f"totalMinor: is {self.total_minor} but the lines sum to {total}")
+        return self
+
+
+def submitted(spec: OrderSpec) -> str:
+    """The spec on the wire."""
+    resource = OrderResource.from_body(an_order_body(spec=spec.model_dump(mode="json", exclude_none=True)))
+    return order_input(resource, CLASS, "test").spec.model_dump_json()
+
+
+def test_an_earlier_worker_refuses_an_order_with_charges_instead_of_ignoring_them() -> None:
+    wire = submitted(an_order_spec(charges=[SHIPPING]))
+
+    with pytest.raises(ValidationError, match="totalMinor: is 50500 but the lines sum to 50000"):
+        ReleasedSpec.model_validate_json(wire)
+
+
+def test_an_earlier_worker_refuses_lines_and_charges_that_came_later_and_a_next_run_starts_with() -> None:
+    edited = an_order_spec(total_minor=50_000).with_lines([a_line(quantity=2)], [SHIPPING])
+
+    assert edited.total_minor == edited.sum_minor == 100_500
+    with pytest.raises(ValidationError, match="totalMinor"):
+        ReleasedSpec.model_validate_json(edited.model_dump_json())
+
+
+@pytest.mark.parametrize("total_minor", [None, 50_000])
+def test_an_earlier_worker_reads_an_order_without_charges(total_minor: int | None) -> None:
+    wire = submitted(an_order_spec(total_minor=total_minor))
+
+    assert ReleasedSpec.model_validate_json(wire).total_minor == total_minor
