@@ -247,7 +247,7 @@ class OrderRun:
                 "at": now,
                 "reason": decision.reason,
                 "generation": decision.generation or None,
-                "requester": decision.requester,
+                "requested_by": decision.requester,
                 "via": decision.channel,
                 "total_minor": decision.total_minor,
                 "currency": decision.currency,
@@ -256,7 +256,7 @@ class OrderRun:
         )
         about = {
             "generation": decision.generation or None,
-            "requester": decision.requester,
+            "requested_by": decision.requester,
             "channel": decision.channel,
         }
         self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
