@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints
+from pydantic import AfterValidator, Field, WithJsonSchema
 
 from order_domain.order import Address
 from order_domain.pipeline import StepName
@@ -39,7 +39,16 @@ class StepState(StrEnum):
     COMPENSATION_FAILED = "CompensationFailed"
 
 
-ShortText = Annotated[str, StringConstraints(max_length=1024)]
+MAX_TEXT = 1024
+"""Characters of a text, as the schema of the status bounds it."""
+
+
+def _cut(text: str) -> str:
+    return text[:MAX_TEXT]
+
+
+ShortText = Annotated[str, AfterValidator(_cut), WithJsonSchema({"maxLength": MAX_TEXT, "type": "string"})]
+"""At most `MAX_TEXT` characters. Text comes from outside: what is longer is cut, and never fails a workflow."""
 
 
 class StepRecord(Value):
@@ -71,11 +80,11 @@ class ApprovalRecord(Value):
     deadline: datetime | None = None
     """Until when; the order expires then."""
     decision: DecisionOutcome | None = None
-    by: str | None = None
+    by: ShortText | None = None
     """Who decided."""
     at: datetime | None = None
     """When."""
-    reason: str | None = None
+    reason: ShortText | None = None
     """Why."""
     generation: int | None = None
     """metadata.generation that was decided about, where the decider knew one."""
@@ -85,7 +94,7 @@ class ApprovalRecord(Value):
     """The currency of `total_minor`."""
     digest: str | None = None
     """`order_domain.order.lines_digest` of what was decided about, where the decider knew one."""
-    requested_by: str | None = None
+    requested_by: ShortText | None = None
     """Who ordered, where it is known."""
     via: str | None = None
     """The way that the decision came: `kubernetes`, `temporal`, `signal` or `policy`."""
@@ -147,15 +156,15 @@ class ShipmentRecord(Value):
 
     line_id: str
     state: ShipmentState
-    tracking_number: str | None = None
-    carrier: str | None = None
+    tracking_number: ShortText | None = None
+    carrier: ShortText | None = None
     estimated_delivery: datetime | None = None
 
 
 class ErrorRecord(Value):
     """The error that decided the order's fate, or the last one seen."""
 
-    type: str
+    type: ShortText
     """A stable name, for example `PaymentDeclined`."""
     message: ShortText
 

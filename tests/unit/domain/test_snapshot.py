@@ -5,7 +5,7 @@ import pytest
 from builders import STANDARD_PIPELINE, a_snapshot, an_address
 from pydantic import ValidationError
 
-from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot, StepRecord, StepState
+from order_domain.snapshot import SNAPSHOT_VERSION, ApprovalRecord, ErrorRecord, OrderSnapshot, StepRecord, StepState
 from order_domain.status import OrderStatus
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -99,6 +99,15 @@ def test_the_longest_address_leaves_room_in_the_memo() -> None:
     )
 
     assert len(json.dumps(snapshot.to_memo()).encode()) < 3 * 1024
+
+
+def test_a_text_from_outside_that_is_too_long_is_cut() -> None:
+    long = "x" * 5_000
+
+    error = ErrorRecord(type="ProviderUnavailable", message=long)
+    approval = ApprovalRecord(by=long, reason=long)
+
+    assert error.message == approval.by == approval.reason == "x" * 1024
 
 
 def test_an_approval_of_a_release_that_knew_no_amount_is_read() -> None:
