@@ -3,6 +3,7 @@
 from temporalio import activity
 
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, ask
 from order_worker.providers.fraud.port import FraudCheck
 from order_workflows.activities.effect import Outcome
@@ -21,7 +22,7 @@ class LedgerFraudChecks(FraudActivities):
         operation = Operation(
             request.order,
             request.operation_id,
-            "check_fraud",
+            OperationKind.CHECK_FRAUD,
             {
                 "customerID": request.customer_id,
                 "currency": request.currency,

@@ -4,6 +4,7 @@ from temporalio import activity
 
 from order_domain.errors import OrderError
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, fingerprint
 from order_worker.metrics import Metrics
 from order_worker.providers.notification.port import Mailer
@@ -24,7 +25,7 @@ class LedgerNotifications(NotificationActivities):
         operation = Operation(
             request.order,
             request.operation_id,
-            "notify",
+            OperationKind.NOTIFY,
             {
                 "orderID": request.order_id,
                 "recipient": fingerprint(request.email),

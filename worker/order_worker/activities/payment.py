@@ -7,6 +7,7 @@ from temporalio import activity
 
 from order_worker.ledger import payments
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
@@ -26,7 +27,7 @@ class LedgerPayments(PaymentActivities):
         operation = Operation(
             request.order,
             request.operation_id,
-            "charge",
+            OperationKind.CHARGE,
             {
                 "amountMinor": request.amount_minor,
                 "currency": request.currency,
@@ -63,7 +64,9 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
-        operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
+        operation = Operation(
+            request.order, request.operation_id, OperationKind.REFUND, {"charge": request.charge_operation_id}
+        )
 
         async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:
             amount_minor, currency = charged["amountMinor"], charged["currency"]

@@ -7,6 +7,7 @@ from temporalio import activity
 
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
 from order_workflows.activities.effect import Outcome
@@ -26,7 +27,7 @@ class LedgerShipping(ShippingActivities):
         operation = Operation(
             request.order,
             request.operation_id,
-            "ship",
+            OperationKind.SHIP,
             {
                 "lineID": request.line.line_id,
                 "sku": request.line.sku,
@@ -55,7 +56,7 @@ class LedgerShipping(ShippingActivities):
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> Outcome:
         operation = Operation(
-            request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
+            request.order, request.operation_id, OperationKind.CANCEL_SHIPMENT, {"shipment": request.ship_operation_id}
         )
 
         async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:
