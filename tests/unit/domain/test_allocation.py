@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 from builders import a_line
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from order_domain.allocation import owed_minor
@@ -43,6 +43,7 @@ def costs_and_order_of_giving_up(draw: st.DrawFn) -> tuple[Cost, list[str]]:
     return cost, draw(st.permutations([line.line_id for line in cost[0]]))
 
 
+@settings(deadline=None)
 @given(costs())
 def test_an_order_that_is_kept_whole_owes_its_total(cost: Cost) -> None:
     lines, charges = cost
@@ -50,11 +51,13 @@ def test_an_order_that_is_kept_whole_owes_its_total(cost: Cost) -> None:
     assert owed_minor(lines, charges, [line.line_id for line in lines]) == sum_minor(lines, charges)
 
 
+@settings(deadline=None)
 @given(costs())
 def test_an_order_of_which_nothing_is_kept_owes_nothing(cost: Cost) -> None:
     assert owed_minor(*cost, []) == 0
 
 
+@settings(deadline=None)
 @given(costs_and_order_of_giving_up())
 def test_giving_up_one_line_after_another_refunds_the_whole_in_parts_of_zero_or_more(
     order: tuple[Cost, list[str]],
@@ -68,6 +71,7 @@ def test_giving_up_one_line_after_another_refunds_the_whole_in_parts_of_zero_or_
     assert sum(refunds) == sum_minor(lines, charges)
 
 
+@settings(deadline=None)
 @given(costs(), st.data())
 def test_what_is_kept_costs_between_nothing_and_the_total(cost: Cost, data: st.DataObject) -> None:
     lines, charges = cost
@@ -76,6 +80,7 @@ def test_what_is_kept_costs_between_nothing_and_the_total(cost: Cost, data: st.D
     assert 0 <= owed_minor(lines, charges, kept) <= sum_minor(lines, charges)
 
 
+@settings(deadline=None)
 @given(costs(), st.data())
 def test_the_order_of_lines_and_charges_does_not_matter(cost: Cost, data: st.DataObject) -> None:
     lines, charges = cost
