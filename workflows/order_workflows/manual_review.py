@@ -44,5 +44,5 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
 async def _continue_in_a_new_run(order: OrderRun) -> None:
     """The next run asks the ledger what is left to do, as one does that takes over."""
     await workflow.wait_condition(workflow.all_handlers_finished)
-    spec = order.spec.model_copy(update={"lines": order.lines, "charges": order.charges})
+    spec = order.spec.with_lines(order.lines, order.charges)
     workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}))

@@ -33,6 +33,8 @@ class LedgerStock(StockActivities):
 
     @activity.defn(name="validate_lines")
     async def validate(self, request: ValidateLines) -> Outcome:
+        if request.flaws:
+            raise InvalidOrder("; ".join(request.flaws))
         if request.total_minor is not None and request.currency is not None:
             reason = self._refuse_amount(request.total_minor, request.currency)
             if reason is not None:

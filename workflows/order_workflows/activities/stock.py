@@ -18,6 +18,8 @@ class ValidateLines(Value):
     currency: str | None = None
     total_minor: int | None = None
     """What will be charged. None: nothing will be, or an older workflow asks."""
+    flaws: list[str] = Field(default_factory=list)
+    """Rules that the order breaks, as sentences with the path of the field. Any makes the order Invalid."""
 
 
 class CheckAvailability(Value):
