@@ -22,7 +22,7 @@ A = TypeVar("A")
 R = TypeVar("R", bound=Outcome)
 
 ATTEMPTS_BEFORE: ContextVar[int] = ContextVar("attempts_before", default=0)
-"""Attempts in earlier rounds of the activity that is being started: Temporal counts each round from 1."""
+"""Attempts in earlier rounds of the local activity that is started next: Temporal counts each round from 1."""
 
 Failed = Callable[[int, ErrorRecord, timedelta], None]
 """Told after each round that failed: attempts so far, the last error, how long until the next attempt."""
@@ -36,11 +36,12 @@ async def as_class_says(
     limit = None if retry.total_seconds is None else workflow.now() + timedelta(seconds=retry.total_seconds)
     attempts = 0
     while True:
-        left = retry.max_attempts - attempts if retry.max_attempts else None
+        in_round = timing.attempts_in_round(retry, attempts)
         try:
-            return await _round(activity, request, timing.local(retry, attempts_left=left), attempts)
+            return await _round(activity, request, timing.local(retry, in_round), attempts)
         except FailureError as failure:
-            attempts += max(attempts_of(failure), 1)
+            # A time-out does not tell its attempt; a round without an answer has used all of its attempts.
+            attempts += attempts_of(failure) or in_round
             pause = timing.between_attempts(retry, attempts)
             used_up = retry.max_attempts and attempts >= retry.max_attempts
             too_late = limit is not None and workflow.now() + pause >= limit
@@ -59,7 +60,7 @@ async def until_done(activity: Callable[[Any, A], Awaitable[R]], request: A, *, 
         except FailureError as failure:
             if is_permanent(failure):
                 raise
-            attempts += max(attempts_of(failure), 1)
+            attempts += attempts_of(failure) or timing.ROUND_ATTEMPTS
             rounds += 1
             pause = timing.ask_ledger_again(rounds)
             failed(attempts, reason_of(failure), pause)
@@ -69,11 +70,8 @@ async def until_done(activity: Callable[[Any, A], Awaitable[R]], request: A, *, 
 async def _round(
     activity: Callable[[Any, A], Awaitable[R]], request: A, config: workflow.LocalActivityConfig, attempts: int
 ) -> R:
-    token = ATTEMPTS_BEFORE.set(attempts)
-    try:
-        answer = await workflow.execute_local_activity_method(activity, request, **config)
-    finally:
-        ATTEMPTS_BEFORE.reset(token)
+    ATTEMPTS_BEFORE.set(attempts)
+    answer = await workflow.execute_local_activity_method(activity, request, **config)
     return answer.model_copy(update={"attempts": attempts + answer.attempts}) if attempts else answer
 
 

@@ -98,6 +98,6 @@ class _Calls(WorkflowOutboundInterceptor):
                 seed=self._simulation.seed,
                 step=step,
                 faults=self._simulation.of(step),
-                attempts_before=ATTEMPTS_BEFORE.get(),
+                attempts_before=ATTEMPTS_BEFORE.get() if isinstance(call, StartLocalActivityInput) else 0,
             )
             call.headers = {**call.headers, HEADER: workflow.payload_converter().to_payload(faults)}

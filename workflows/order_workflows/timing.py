@@ -127,15 +127,25 @@ def remote(retry: StepRetry) -> ActivityConfig:
     )
 
 
-def local(retry: StepRetry, *, attempts_left: int | None = None) -> LocalActivityConfig:
-    """One round of a step whose activity runs inside the workflow task."""
-    one_attempt = timedelta(seconds=retry.start_to_close_seconds)
+def attempts_in_round(retry: StepRetry, attempts: int) -> int:
+    """How many attempts of a local activity come before the next durable timer, after so many: those whose pauses fit
+    into `ROUND_TIME`, as far as the class allows more."""
+    number, waited = 1, timedelta(0)
+    while number < ROUND_ATTEMPTS:
+        waited += between_attempts(retry, number)
+        if waited > ROUND_TIME:
+            break
+        number += 1
+    return min(number, retry.max_attempts - attempts) if retry.max_attempts else number
+
+
+def local(retry: StepRetry, attempts: int) -> LocalActivityConfig:
+    """One round, of so many attempts, of a step whose activity runs inside the workflow task."""
     policy = _policy(retry)
-    policy.maximum_attempts = min(ROUND_ATTEMPTS, attempts_left or ROUND_ATTEMPTS)
+    policy.maximum_attempts = attempts
     return LocalActivityConfig(
-        start_to_close_timeout=one_attempt,
+        start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
         local_retry_threshold=HOLDS_THE_TASK,
-        schedule_to_close_timeout=max(ROUND_TIME, one_attempt),
         retry_policy=policy,
         cancellation_type=_LEARN_THE_OUTCOME,
     )
