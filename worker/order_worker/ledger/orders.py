@@ -164,11 +164,15 @@ def _in_force(request: ReceiveOrder | ChangeLines) -> dict[str, Any]:
 
 def _restate(tx: Connection, order: LockedOrder, request: ReceiveOrder) -> None:
     """Put the lines of a run that begins anew in force. Pieces that are held for other ones are given back: the run is
-    about to reserve. Lines that are charged or sold stay, and what is asked for others is refused with LinesDiffer."""
+    about to reserve. Lines that are charged or sold
+    stay: a step for others is refused with LinesDiffer then. An older workflow tells a total alone, always the same."""
     uid = request.order.uid
     digest = _digest(request)
+    if digest is None:
+        recall(tx, _receiving(request))
+        return
     fixed = order.completed or order.forward_only or payments.charge_of(tx, uid) is not None
-    if digest in (None, order.lines_digest) or fixed:
+    if digest == order.lines_digest or fixed:
         return
     held = stock.held_by(tx, uid)
     wanted = stock.pieces(request.lines)
