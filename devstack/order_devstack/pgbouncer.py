@@ -65,7 +65,7 @@ def pooled(server: PostgreSQL, *, size: int = 2) -> Iterator[PgBouncer]:
     installed, StartFailed if it does not start.
     """
     program = _program()
-    with folder_of_the_server("order-pgbouncer-") as folder:
+    with folder_of_the_server() as folder:
         users, settings, log = (folder / name for name in ("users.txt", "pgbouncer.ini", "log"))
         users.write_text(f'"{SUPERUSER}" ""\n')
         settings.write_text(
