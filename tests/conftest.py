@@ -4,6 +4,7 @@
 import pytest
 from xdist.workermanage import NodeManager
 
+from order_devstack.postgresql import delete_abandoned_folders
 from order_devstack.processes import kill_all_below
 
 STOP_SECONDS = 90
@@ -20,3 +21,4 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):  # one of several processes; the one that started them looks after all
         return
     kill_all_below(config._tmp_path_factory.getbasetemp())  # type: ignore[attr-defined]
+    delete_abandoned_folders()

@@ -61,8 +61,8 @@ def replicated() -> Iterator[ReplicatedPostgreSQL]:
     """
     with (
         installation() as installed,
-        folder_of_the_server("order-primary-") as primary_folder,
-        folder_of_the_server("order-standby-") as standby_folder,
+        folder_of_the_server() as primary_folder,
+        folder_of_the_server() as standby_folder,
         ExitStack() as stack,
     ):
         primary_data, standby_data = installed.folder / "primary", installed.folder / "standby"

@@ -61,11 +61,11 @@ def pooled(server: PostgreSQL, *, size: int = 2) -> Iterator[PgBouncer]:
     killed (then only its folder stays).
 
     It listens like `server` on a socket, on no port. With the defaults of PgBouncer otherwise: a client that sends a
-    start-up parameter it does not know, such as `options`, is refused. Before a database of the server is dropped, its
-    clients have to be gone. Raises DevstackError if PgBouncer is not installed, StartFailed if it does not start.
+    start-up parameter it does not know, such as `options`, is refused. Raises DevstackError if PgBouncer is not
+    installed, StartFailed if it does not start.
     """
     program = _program()
-    with folder_of_the_server("order-pgbouncer-") as folder:
+    with folder_of_the_server() as folder:
         users, settings, log = (folder / name for name in ("users.txt", "pgbouncer.ini", "log"))
         users.write_text(f'"{SUPERUSER}" ""\n')
         settings.write_text(

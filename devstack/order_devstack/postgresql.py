@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+import psutil
 import psycopg
 
 from order_devstack.errors import DevstackError, StartFailed
 
+_FOLDER = "order-database-"
+"""Begins the names of folders; the pid of the process that uses it follows."""
 _DEBIAN = Path("/usr/lib/postgresql")
 SUPERUSER = "order"
 NOT_DURABLE = ("fsync=off", "full_page_writes=off")
@@ -123,21 +126,30 @@ def running(*, durable: bool = True) -> Iterator[PostgreSQL]:
 def installation() -> Iterator[Installation]:
     """The programs with a folder that is deleted at the end. Raises DevstackError if PostgreSQL is not installed."""
     programs = _programs()
-    with folder_of_the_server("order-postgresql-") as folder:
+    with folder_of_the_server() as folder:
         yield Installation(programs, folder)
 
 
 @contextmanager
-def folder_of_the_server(prefix: str) -> Iterator[Path]:
+def folder_of_the_server() -> Iterator[Path]:
     """A folder that the servers' user can enter, which is not so of a caller's; deleted at the end."""
-    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    delete_abandoned_folders()
+    folder = Path(tempfile.mkdtemp(prefix=f"{_FOLDER}{os.getpid()}-"))
     try:
         if os.geteuid() == 0:
             user = _unprivileged()
             os.chown(folder, user.pw_uid, user.pw_gid)
         yield folder
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def delete_abandoned_folders() -> None:
+    """Delete the folders of processes that were killed; their servers have ended with them."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*-*"):
+        owner = folder.name.removeprefix(_FOLDER).partition("-")[0]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def url(socket_folder: Path, database: str) -> str:

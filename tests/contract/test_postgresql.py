@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -54,6 +55,15 @@ def test_a_stopped_server_leaves_nothing_behind() -> None:
     assert not folder.exists()
 
 
+def test_the_folder_of_a_process_that_is_gone_is_deleted_and_that_of_another_is_not() -> None:
+    gone, here = (Path(tempfile.mkdtemp(prefix=f"order-database-{pid}-")) for pid in (2**22 + 1, os.getpid()))
+
+    server_module.delete_abandoned_folders()
+
+    assert (gone.exists(), here.exists()) == (False, True)
+    here.rmdir()
+
+
 def test_the_server_ends_with_the_process_that_started_it() -> None:
     starter = subprocess.Popen(
         [sys.executable, "-c", STARTER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -69,4 +79,4 @@ def test_the_server_ends_with_the_process_that_started_it() -> None:
             os.kill(pid, signal.SIGQUIT)
             pytest.fail("the server outlives its starter")
         time.sleep(0.05)
-    shutil.rmtree(folder)
+    shutil.rmtree(folder, ignore_errors=True)  # another process may be at it
