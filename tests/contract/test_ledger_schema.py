@@ -15,7 +15,8 @@ from sqlalchemy import Engine, text
 from order_devstack.postgresql import PostgreSQL
 from order_domain.errors import LedgerUnavailable
 from order_worker.ledger import schema
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.ledger.tables import metadata
 

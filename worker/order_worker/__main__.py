@@ -16,7 +16,8 @@ from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
 from order_worker.ledger import attempt_log, audit, schema, stock
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings, SettingsError
 
