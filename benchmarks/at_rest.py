@@ -21,6 +21,7 @@ from kubernetes.aio import config
 from measurements import api_writes, peak_rss_mib
 from rich.console import Console
 
+from order_devstack.conditions import wait_until_nothing_is_missing
 from order_devstack.stack import Stack
 
 COMPLETED = {
@@ -41,6 +42,8 @@ COMPLETED = {
     ],
 }
 IDLE_SECONDS = 30
+START_SECONDS = 300.0
+"""Ten times what the start may take: this is where the benchmark gives up."""
 console = Console()
 
 
@@ -79,8 +82,11 @@ def measure(stack: Stack, count: int) -> dict[str, float]:
     """Start the operator on the filled cluster and let it rest."""
     started = time.monotonic()
     stack.start("operator")
-    while known_orders(stack) < count:
-        time.sleep(0.2)
+    wait_until_nothing_is_missing(
+        lambda: "" if (known := known_orders(stack)) >= count else f"{count - known:.0f} orders in the metrics",
+        within_seconds=START_SECONDS,
+        say=console.print,
+    )
     ready = time.monotonic() - started
     pid = stack.pid("operator")
     assert pid is not None

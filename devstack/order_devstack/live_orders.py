@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from order_devstack.conditions import condition
 from order_devstack.stack import Stack
 
 ORDERS = "orders.order-platform.dev"
@@ -70,8 +71,7 @@ def status_of(order: Mapping[str, Any]) -> dict[str, Any]:
 
 def has_condition(order: Mapping[str, Any], kind: str) -> bool:
     """Whether the condition is True."""
-    conditions = status_of(order).get("conditions", [])
-    return any(item["type"] == kind and item["status"] == "True" for item in conditions)
+    return condition(status_of(order), kind).get("status") == "True"
 
 
 def is_finished(order: Mapping[str, Any]) -> bool:

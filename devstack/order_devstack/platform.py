@@ -7,13 +7,14 @@ import hashlib
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from order_devstack import control_plane
-from order_devstack.errors import CommandFailed, DevstackError
+from order_devstack.conditions import wait_for_condition, wait_until_nothing_is_missing
+from order_devstack.errors import DevstackError
 from order_devstack.ports import HOST
 from order_devstack.probes import http_ok
 from order_devstack.processes import Service
@@ -30,7 +31,8 @@ NAMESPACE = "order-platform"
 # the class scenario-demo.
 STOCK = dict.fromkeys(("PROD-001", "PROD-002", "PROD-003", "654300", "654321", "654322"), 100_000)
 _LINES_OF_OUTPUT_SHOWN = 15
-_SERVED_SECONDS = 30.0
+_SERVED_SECONDS = 60.0
+"""It takes one or two; the rest is for a busy machine."""
 
 Run = Callable[..., str]
 """Runs a client program of the stack with the given arguments; returns its output, raises DevstackError."""
@@ -60,31 +62,34 @@ def install_chart(release: str, chart: Path, values: Mapping[str, object], root:
     return True
 
 
-def wait_for_crds(kubectl: Run) -> None:
-    """Until the API server serves every kind that is defined. Raises CommandFailed if it does not in time.
+def wait_for_crds(kubectl: Run, say: Callable[[str], None]) -> None:
+    """Until the API server serves every kind that is defined; `say` is told what is missing while it takes long.
+    Raises DevstackError if it does not in time.
 
     The condition Established does not tell it all: it is remembered, and a server that has just started denies for a
     moment that it knows a kind (404), or answers its first list with 429. An answer alone does not tell either: a kind
     that becomes established is taken away once more.
     """
-    kubectl("wait", "--for=condition=Established", "crd", "--all", f"--timeout={_SERVED_SECONDS:.0f}s")
-    deadline = time.monotonic() + _SERVED_SECONDS
-    for kind in json.loads(kubectl("get", "crd", "--output=json"))["items"]:
+    for kind in wait_for_condition(kubectl, "Established", "crd", within_seconds=_SERVED_SECONDS, say=say):
         spec = kind["spec"]
         stored = next(version["name"] for version in spec["versions"] if version["storage"])
         path = f"/apis/{spec['group']}/{stored}/{spec['names']['plural']}?limit=1"
-        while not _succeeds(kubectl, "get", "--raw", path, last_attempt=time.monotonic() > deadline):
-            time.sleep(0.2)
+        wait_until_nothing_is_missing(partial(_unserved, kubectl, path), within_seconds=_SERVED_SECONDS, say=say)
 
 
 def operator(
-    root: Path, ports: Mapping[str, int], environment: Mapping[str, str], extra: Mapping[str, str], kubectl: Run
+    root: Path,
+    ports: Mapping[str, int],
+    environment: Mapping[str, str],
+    extra: Mapping[str, str],
+    kubectl: Run,
+    say: Callable[[str], None],
 ) -> Service:
     """The operator with the rights of the chart's service account."""
     kubeconfig = root / "operator.kubeconfig"
 
     def prepare() -> None:
-        wait_for_crds(kubectl)
+        wait_for_crds(kubectl, say)
         name = "order-platform-operator"
         # Longer than a stack lives; made anew at every start of the process.
         token = kubectl("create", "token", name, "--namespace", NAMESPACE, "--duration=720h").strip()
@@ -199,14 +204,9 @@ def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> None:
         raise DevstackError(f"`{' '.join(command[2:])}` failed:\n{tail}")
 
 
-def _succeeds(run: Run, *arguments: str, last_attempt: bool) -> bool:
-    try:
-        run(*arguments)
-    except CommandFailed:
-        if last_attempt:
-            raise
-        return False
-    return True
+def _unserved(kubectl: Run, path: str) -> str:
+    """The path if the API server answers it with nothing; an error is raised."""
+    return "" if kubectl("get", "--raw", path) else path
 
 
 def _release_status(release: str, helm: Run) -> str:

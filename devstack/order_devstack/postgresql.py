@@ -8,7 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,8 +19,10 @@ import psycopg
 from order_devstack.errors import DevstackError, StartFailed
 
 _DEBIAN = Path("/usr/lib/postgresql")
-_SUPERUSER = "order"
-_FAST = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+SUPERUSER = "order"
+NOT_DURABLE = ("fsync=off", "full_page_writes=off")
+"""What is committed survives the end of the server, but not that of the machine."""
+_FAST = (*NOT_DURABLE, "synchronous_commit=off")
 _START_SECONDS = 60.0
 """It needs one second; the rest is for a busy machine."""
 _STOP_SECONDS = 30.0
@@ -35,21 +37,67 @@ class PostgreSQL:
 
     def url(self, database: str) -> str:
         """For SQLAlchemy."""
-        return f"postgresql://{_SUPERUSER}@/{database}?host={quote(str(self.socket_folder), safe='')}"
+        return url(self.socket_folder, database)
 
-    def create(self, database: str, *, template: str = "template0") -> None:
-        """A new database, a copy of `template`, to which nobody may be connected."""
-        self._execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"')
+    def create(self, database: str, *, template: str = "template0", icu_locale: str | None = None) -> None:
+        """A new database, a copy of `template`, to which nobody may be connected.
+
+        Text is compared as in the template, by default byte by byte; with `icu_locale`, such as "en-US", by the rules
+        of that language, where "a" < "B" < "c". Only PostgreSQL 15 and newer can do that.
+        """
+        collation = f" LOCALE_PROVIDER icu ICU_LOCALE '{icu_locale}'" if icu_locale else ""
+        self._execute(f'CREATE DATABASE "{database}" TEMPLATE "{template}"{collation}')
 
     def drop(self, database: str) -> None:
         """Ends its connections first."""
         self._execute(f'DROP DATABASE "{database}" WITH (FORCE)')
 
     def _execute(self, statement: str) -> None:
-        with psycopg.connect(
-            host=str(self.socket_folder), user=_SUPERUSER, dbname="postgres", autocommit=True
-        ) as connection:
+        with connected(self.socket_folder) as connection:
             connection.execute(statement.encode())
+
+
+@dataclass(frozen=True)
+class Installation:
+    """The machine's own programs, and one folder for the data of a few servers."""
+
+    programs: Path
+    folder: Path
+
+    def run(self, program: str, *arguments: str) -> None:
+        """Run one of the programs to its end. Raises StartFailed with what it printed."""
+        done = subprocess.run(
+            [*as_server(), str(self.programs / program), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=self.folder,
+        )
+        if done.returncode != 0:
+            raise StartFailed(f"{program} failed:\n{done.stdout}{done.stderr}")
+
+    def initialise(self, data: Path) -> None:
+        """A new data folder, whose databases compare text byte by byte."""
+        settings = ("--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C", f"--username={SUPERUSER}")
+        self.run("initdb", *settings, f"--pgdata={data}")
+
+    def start(self, data: Path, socket_folder: Path, *settings: str) -> "subprocess.Popen[bytes]":
+        """Start a server on a data folder; returns when it answers. Raises StartFailed with its log if it does not."""
+        values = ["listen_addresses=", f"unix_socket_directories={socket_folder}", *settings]
+        options = [option for value in values for option in ("-c", value)]
+        command = [*as_server(), str(self.programs / "postgres"), "-D", str(data), *options]
+        log = self.folder / f"{data.name}.log"
+        with log.open("wb") as output:
+            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, cwd=self.folder)
+        question = [str(self.programs / "pg_isready"), "--quiet", f"--host={socket_folder}"]
+        try:
+            wait_until_answering(
+                "PostgreSQL", process, log, lambda: subprocess.run(question, check=False).returncode == 0
+            )
+        except BaseException:
+            stop(process)
+            raise
+        return process
 
 
 @contextmanager
@@ -61,26 +109,45 @@ def running(*, durable: bool = True) -> Iterator[PostgreSQL]:
     the disk, which makes tests faster. Raises DevstackError if PostgreSQL is not installed, StartFailed if it does not
     start.
     """
-    programs = _programs()
-    # Not in a folder of the caller's: the server's user could not enter it.
-    folder = Path(tempfile.mkdtemp(prefix="order-postgresql-"))
-    data, log = folder / "data", folder / "log"
-    try:
-        as_server = _as_server(folder)
-        initdb = [str(programs / "initdb"), "--no-sync", "--auth=trust", "--encoding=UTF8", "--locale=C"]
-        _run([*as_server, *initdb, f"--username={_SUPERUSER}", f"--pgdata={data}"])
-        settings = ["listen_addresses=", f"unix_socket_directories={folder}", *(() if durable else _FAST)]
-        options = [option for setting in settings for option in ("-c", setting)]
-        command = [*as_server, str(programs / "postgres"), "-D", str(data), *options]
-        with log.open("wb") as output:
-            process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True, cwd=folder)
+    with installation() as installed:
+        data = installed.folder / "data"
+        installed.initialise(data)
+        process = installed.start(data, installed.folder, *(() if durable else _FAST))
         try:
-            _wait_until_answering(process, programs, folder, log)
-            yield PostgreSQL(folder)
+            yield PostgreSQL(installed.folder)
         finally:
-            _stop(process)
+            stop(process)
+
+
+@contextmanager
+def installation() -> Iterator[Installation]:
+    """The programs with a folder that is deleted at the end. Raises DevstackError if PostgreSQL is not installed."""
+    programs = _programs()
+    with folder_of_the_server("order-postgresql-") as folder:
+        yield Installation(programs, folder)
+
+
+@contextmanager
+def folder_of_the_server(prefix: str) -> Iterator[Path]:
+    """A folder that the servers' user can enter, which is not so of a caller's; deleted at the end."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    try:
+        if os.geteuid() == 0:
+            user = _unprivileged()
+            os.chown(folder, user.pw_uid, user.pw_gid)
+        yield folder
     finally:
         shutil.rmtree(folder)
+
+
+def url(socket_folder: Path, database: str) -> str:
+    """For SQLAlchemy."""
+    return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(socket_folder), safe='')}"
+
+
+def connected(socket_folder: Path) -> "psycopg.Connection[tuple[object, ...]]":
+    """An administrator's connection, without transactions."""
+    return psycopg.connect(host=str(socket_folder), user=SUPERUSER, dbname="postgres", autocommit=True)
 
 
 def _programs() -> Path:
@@ -92,19 +159,18 @@ def _programs() -> Path:
     return Path(found).resolve().parent
 
 
-def _as_server(folder: Path) -> list[str]:
-    """The beginning of a command that runs as the server's user and ends with this process. PostgreSQL refuses to run
-    as root."""
+def as_server(death_signal: str = "INT") -> list[str]:
+    """The beginning of a command that runs as the server's user and gets `death_signal` when this process ends.
+    PostgreSQL and PgBouncer refuse to run as root."""
     if os.geteuid() != 0:
-        return ["setpriv", "--pdeathsig=INT"]
+        return ["setpriv", f"--pdeathsig={death_signal}"]
     user = _unprivileged()
-    os.chown(folder, user.pw_uid, user.pw_gid)
     return [
         "setpriv",
         f"--reuid={user.pw_uid}",
         f"--regid={user.pw_gid}",
         "--clear-groups",
-        "--pdeathsig=INT",
+        f"--pdeathsig={death_signal}",
     ]
 
 
@@ -115,23 +181,18 @@ def _unprivileged() -> pwd.struct_passwd:
         return pwd.getpwnam("nobody")
 
 
-def _run(command: Sequence[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
-    if done.returncode != 0:
-        raise StartFailed(f"initdb failed:\n{done.stdout}{done.stderr}")
-
-
-def _wait_until_answering(process: subprocess.Popen[bytes], programs: Path, folder: Path, log: Path) -> None:
+def wait_until_answering(name: str, process: "subprocess.Popen[bytes]", log: Path, answers: Callable[[], bool]) -> None:
+    """Raises StartFailed with the log if the process ends or does not answer in time."""
     deadline = time.monotonic() + _START_SECONDS
-    question = [str(programs / "pg_isready"), "--quiet", f"--host={folder}"]
-    while subprocess.run(question, check=False).returncode != 0:
+    while not answers():
         if process.poll() is not None or time.monotonic() > deadline:
-            raise StartFailed(f"PostgreSQL did not start:\n{log.read_text(errors='replace')}")
+            raise StartFailed(f"{name} did not start:\n{log.read_text(errors='replace')}")
         time.sleep(_POLL_SECONDS)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.send_signal(signal.SIGINT)  # its "fast shutdown": without waiting for clients
+def stop(process: "subprocess.Popen[bytes]", number: int = signal.SIGINT) -> None:
+    """Stop a server, by default by its "fast shutdown", which does not wait for clients. It may have ended already."""
+    process.send_signal(number)
     try:
         process.wait(_STOP_SECONDS)
     except subprocess.TimeoutExpired:

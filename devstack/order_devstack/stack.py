@@ -192,7 +192,7 @@ class Stack:
                 if platform.install_chart(release, chart, chart_values, self.root, self.helm, self.kubectl):
                     self._say(f"{release}: installed")
                     changed = True
-                platform.wait_for_crds(self.kubectl)
+                platform.wait_for_crds(self.kubectl, self._say)
             return changed
 
     # Talking to it
@@ -304,7 +304,7 @@ class Stack:
             case "temporal":
                 return temporal_server.temporal(self._program(name), self.root, known, {**base, **extra}, ui=self._ui)
             case "operator":
-                return platform.operator(self.root, known, base, extra, self.kubectl)
+                return platform.operator(self.root, known, base, extra, self.kubectl, self._say)
             case "worker":
                 return platform.worker(self.root, known, base, extra)
             case "shipping-worker":

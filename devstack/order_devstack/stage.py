@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from order_devstack import live_orders
+from order_devstack.conditions import condition
 from order_devstack.errors import DevstackError
 from order_devstack.live_orders import ORDERS, Screen
 from order_devstack.stack import Stack
@@ -69,10 +70,8 @@ class Stage:
         """Until a condition has this status, and this reason where one is given."""
 
         def holds() -> bool:
-            for item in self.status(order).get("conditions", []):
-                if item["type"] == kind:
-                    return item["status"] == status and reason in (None, item["reason"])
-            return False
+            found = condition(self.status(order), kind)
+            return found.get("status") == status and reason in (None, found["reason"])
 
         self.until(holds, f"{kind} of {order} is {status} {reason or ''}".rstrip())
 

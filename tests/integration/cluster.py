@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
+from order_devstack.conditions import condition
 from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
 
@@ -219,8 +220,3 @@ class Cluster:
         finally:
             store.close()
         return [quantity for (quantity,) in found]
-
-
-def condition(status: dict[str, Any], kind: str) -> dict[str, Any]:
-    """One condition of a status; empty if it is not there."""
-    return next((item for item in status.get("conditions", []) if item["type"] == kind), {})

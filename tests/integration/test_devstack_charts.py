@@ -135,7 +135,7 @@ def test_new_kinds_are_served_after_the_wait_for_them(servers: Stack) -> None:
     port = int(servers.addresses["kube-apiserver"].rsplit(":", 1)[1])
     servers.kubectl("apply", "--filename=-", input=json.dumps(CRD))
     try:
-        wait_for_crds(servers.kubectl)
+        wait_for_crds(servers.kubectl, print)
 
         authority = servers.root / "pki" / "apiserver.crt"
         assert http_ok(port, "/apis/devstack.test/v1/things", ca=authority, token=token)
