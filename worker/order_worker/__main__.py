@@ -117,7 +117,7 @@ def _days(argument: str) -> int:
 def _migrate(settings: Settings) -> int:
     engine = connect(settings.ledger_url)
     try:
-        revision = schema.migrate(engine)
+        revision = schema.migrate(engine, lambda line: sys.stderr.write(f"{line}\n"))
     finally:
         engine.dispose()
     sys.stdout.write(f"the ledger's schema is at {revision}\n")
@@ -136,7 +136,7 @@ async def _ensure_stock(settings: Settings, pieces: dict[str, int]) -> int:
 
 
 async def _verify_audit(settings: Settings) -> int:
-    ledger = await Ledger.open(settings.ledger_url)
+    ledger = await Ledger.open(settings.ledger_url, patient=True)
     try:
         flaws = await ledger.transaction(audit.verify)
     finally:
