@@ -14,7 +14,7 @@ from order_worker.ledger import audit, tables
 from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.locked_order import lock
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 
 WORKERS = 4
 

@@ -22,49 +22,41 @@ from order_domain.errors import (
 from order_domain.order import Address, OrderLine
 from order_domain.snapshot import ItemRecord
 from order_domain.status import OrderStatus
-from order_workflows.activities import (
+from order_workflows.activities.effect import EffectKind, Outcome
+from order_workflows.activities.fraud import CheckFraud, FraudActivities
+from order_workflows.activities.notification import Notice, NotificationActivities
+from order_workflows.activities.order import (
     BegunEffect,
-    CancelShipment,
     ChangeLines,
-    Charge,
-    CheckAvailability,
-    CheckFraud,
     CloseOrder,
-    CommitStock,
-    EffectKind,
-    FetchProfile,
-    FetchRecommendations,
-    FraudActivities,
-    GetItems,
     Halted,
     HaltOrder,
-    Items,
     LinesChanged,
-    Notice,
-    NotificationActivities,
     OrderActivities,
-    Outcome,
-    PackLines,
-    PaymentActivities,
-    Profile,
-    Receipt,
     ReceiveOrder,
+    UpdateStatus,
+)
+from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
+from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
+from order_workflows.activities.shop_data import (
+    FetchProfile,
+    FetchRecommendations,
+    GetItems,
+    Items,
+    Profile,
     Recommendations,
-    Refund,
-    Refunded,
+    ShopDataActivities,
+)
+from order_workflows.activities.stock import (
+    CheckAvailability,
+    CommitStock,
     ReleaseStock,
     Reserved,
     ReserveStock,
-    Ship,
-    Shipped,
-    ShippingActivities,
-    ShopDataActivities,
     StockActivities,
-    UnpackLines,
-    UpdateStatus,
     ValidateLines,
-    WarehouseActivities,
 )
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 
 INITIAL_STOCK = 100
 TIERS = {"CUST-1": "Gold"}

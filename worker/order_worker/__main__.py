@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
-from order_worker.ledger import attempt_log, audit, schema, stock
+from order_worker.ledger import attempts, audit, schema, stock
 from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
@@ -152,7 +152,7 @@ async def _prune_attempts(settings: Settings, age: timedelta) -> int:
     total = 0
     ledger = await Ledger.open(settings.ledger_url)
     try:
-        async for deleted in attempt_log.prune(ledger, before):
+        async for deleted in attempts.prune(ledger, before):
             total += deleted
             if deleted:
                 sys.stdout.write(f"{total} deleted so far\n")

@@ -7,9 +7,11 @@ from temporalio import activity
 
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
-from order_workflows.activities import CancelShipment, Outcome, Ship, Shipped, ShippingActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.shipping import CancelShipment, Ship, Shipped, ShippingActivities
 
 
 class LedgerShipping(ShippingActivities):
@@ -21,11 +23,11 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
-        """See the port. The time of the request is no parameter: a workflow that was reset asks at another time."""
+        """The time of the request is no parameter: a workflow that was reset asks at another time."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "ship",
+            OperationKind.SHIP,
             {
                 "lineID": request.line.line_id,
                 "sku": request.line.sku,
@@ -53,9 +55,8 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="cancel_shipment")
     async def cancel(self, request: CancelShipment) -> Outcome:
-        """See the port."""
         operation = Operation(
-            request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
+            request.order, request.operation_id, OperationKind.CANCEL_SHIPMENT, {"shipment": request.ship_operation_id}
         )
 
         async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:

@@ -1,0 +1,36 @@
+"""Picking and packing, as the workflow wants it."""
+
+from abc import ABC, abstractmethod
+
+from temporalio import activity
+
+from order_domain.order import OrderLine
+from order_workflows.activities.effect import Effect, Outcome
+
+
+class PackLines(Effect):
+    """Pick and pack the pieces of these lines."""
+
+    lines: list[OrderLine]
+
+
+class UnpackLines(Effect):
+    """Take packed lines apart again; `operation_id` is that of the unpacking."""
+
+    pack_operation_id: str
+    """The packing to undo. One that never happened, or only in part, is fine."""
+
+
+class WarehouseActivities(ABC):
+    """Picking and packing."""
+
+    @activity.defn(name="pack_lines")
+    @abstractmethod
+    async def pack(self, request: PackLines) -> Outcome:
+        """Heartbeats after each line; a later attempt goes on with the line after the last one recorded. Raises
+        ProviderUnavailable."""
+
+    @activity.defn(name="unpack_lines")
+    @abstractmethod
+    async def unpack(self, request: UnpackLines) -> Outcome:
+        """Twice unpacks once."""
