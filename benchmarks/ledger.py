@@ -26,7 +26,8 @@ from order_worker.activities.order import LedgerOrders
 from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.stock import LedgerStock
 from order_worker.ledger import audit, schema, stock
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.locked_order import lock
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import ProviderCharge

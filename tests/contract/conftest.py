@@ -12,7 +12,8 @@ from shop import Shop
 from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
 from order_worker.ledger import schema
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.settings import Settings
 
 _databases = count(1)

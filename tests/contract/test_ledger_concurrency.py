@@ -11,7 +11,8 @@ from order_domain.errors import DuplicateOrder, LedgerUnavailable, OrderError, O
 from order_worker import sqlite
 from order_worker.bootstrap import Providers
 from order_worker.ledger import audit, tables
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.locked_order import lock
 from order_workflows.activities.effect import Outcome
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from shop import Shop, a_line
 from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
 
 from order_domain.errors import (
+    LedgerRefused,
     OperationCancelled,
     OperationConflict,
     OperationReversed,
@@ -316,7 +316,7 @@ async def test_a_refund_may_not_name_another_orders_charge(shop: Shop) -> None:
 async def test_the_database_itself_refuses_impossible_amounts(shop: Shop, amounts: dict[str, int]) -> None:
     buyer = await shop.buyer()
     await shop.payments.charge(buyer.charge())
-    with pytest.raises(IntegrityError):
+    with pytest.raises(LedgerRefused):
         await shop.ledger.transaction(lambda tx: tx.execute(update(tables.payments).values(**amounts)).rowcount)
 
 

@@ -7,7 +7,7 @@ from shop import Shop
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from order_domain.errors import OperationConflict, PermanentError
+from order_domain.errors import LedgerRefused, OperationConflict, PermanentError
 from order_domain.status import OrderStatus
 from order_worker.ledger import tables
 from order_worker.ledger.orders import NEXT
@@ -70,7 +70,7 @@ async def test_an_order_that_has_ended_cannot_end_otherwise(shop: Shop) -> None:
 async def test_raw_sql_cannot_reopen_an_order(shop: Shop) -> None:
     buyer = await shop.buyer()
     await shop.orders.close(buyer.close())
-    with pytest.raises(IntegrityError, match="cannot follow the present one"):
+    with pytest.raises(LedgerRefused, match="cannot follow the present one"):
         await shop.ledger.transaction(lambda tx: force(tx, "Order Received"))
     assert await status(shop) == "Order Completed"
 

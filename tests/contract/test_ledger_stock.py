@@ -5,10 +5,10 @@ import asyncio
 import pytest
 from shop import SKU, Shop, a_line
 from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
 
 from order_domain.errors import (
     InvalidOrder,
+    LedgerRefused,
     OperationCancelled,
     OperationConflict,
     OutOfStock,
@@ -160,5 +160,5 @@ async def test_ensuring_stock_leaves_existing_counts_alone(shop: Shop) -> None:
 @pytest.mark.parametrize("change", [{"on_hand": -1, "reserved": 11}, {"on_hand": 11}, {"sold": 1}])
 async def test_the_database_itself_refuses_lost_or_negative_pieces(shop: Shop, change: dict[str, int]) -> None:
     statement = update(tables.stock).where(tables.stock.c.sku == SKU).values(**change)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(LedgerRefused):
         await shop.ledger.transaction(lambda tx: tx.execute(statement).rowcount)

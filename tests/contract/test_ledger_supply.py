@@ -9,14 +9,14 @@ import pytest
 from alembic import command
 from shop import SKU, Shop, a_line
 from sqlalchemy import insert, text, update
-from sqlalchemy.exc import IntegrityError
 
-from order_domain.errors import OutOfStock, PermanentError, ProviderUnavailable
+from order_domain.errors import LedgerRefused, OutOfStock, PermanentError, ProviderUnavailable
 from order_domain.stock_item import SupplierOrderRecord
 from order_worker.activities.stock_item import LedgerStockItems
 from order_worker.bootstrap import Providers
 from order_worker.ledger import schema, supply, tables
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.providers.supplier import simulated
 from order_worker.providers.supplier.port import Confirmation, Supplier
 from order_workflows.activities.stock_item import Article, KeepStock, StockLevel, SupplierOrder
@@ -181,13 +181,13 @@ async def test_a_hundred_reservations_below_the_minimum_open_one_supplier_order(
 async def test_the_database_itself_refuses_a_second_open_order(shop: Shop) -> None:
     row = {"sku": SKU, "quantity": 1, "state": "planned", "created_at": datetime.now(UTC)}
     await shop.insert(tables.supplier_orders, id="a", **row)
-    with pytest.raises(IntegrityError):
+    with pytest.raises(LedgerRefused):
         await shop.insert(tables.supplier_orders, id="b", **row)
 
 
 @pytest.mark.parametrize("change", [{"minimum": 1}, {"target": 1}, {"minimum": 2, "target": 1}])
 async def test_the_database_itself_refuses_rules_that_cannot_be_kept(shop: Shop, change: dict[str, int]) -> None:
-    with pytest.raises(IntegrityError):
+    with pytest.raises(LedgerRefused):
         await shop.ledger.transaction(lambda tx: tx.execute(update(tables.stock).values(**change)).rowcount)
 
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import IntegrityError
 
 from order_worker.ledger import schema
-from order_worker.ledger.database import connect
+from order_worker.ledger.connections import connect
 
 ORDER = (
     "INSERT INTO orders (uid, namespace, name, order_id, customer_id, currency, total_minor, status, last_seq, "

@@ -11,10 +11,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from order_invariants import OPEN, Books, Read, Violation, check, read_books
 from shop_world import CLASSES, CUSTOMERS, LINES, MAX_ORDERS, METHODS, ORDER_NUMBERS, POSTAL_CODES, World
 from sqlalchemy import update
-from sqlalchemy.exc import IntegrityError
 from temporal_stand_in import Call, Run
 
-from order_domain.errors import PermanentError
+from order_domain.errors import LedgerRefused, PermanentError
 from order_worker.ledger import audit, tables
 
 T = TypeVar("T")
@@ -205,7 +204,7 @@ class OrderMachine(RuleBasedStateMachine):
         uid = _pick(self.closed(), pick)
         self.tried.add(uid)
         change = update(tables.orders).where(tables.orders.c.uid == uid).values(status=status)
-        with suppress(IntegrityError):
+        with suppress(LedgerRefused):
             self.bench.ledger.run(lambda tx: tx.execute(change).rowcount)
 
     @invariant()

@@ -16,7 +16,8 @@ from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
 from order_worker.ledger import attempts, audit, installations, schema, stock
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings, SettingsError
 
@@ -132,7 +133,7 @@ def _days(argument: str) -> int:
 def _migrate(settings: Settings) -> int:
     engine = connect(settings.ledger_url)
     try:
-        revision = schema.migrate(engine)
+        revision = schema.migrate(engine, lambda line: sys.stderr.write(f"{line}\n"))
     finally:
         engine.dispose()
     sys.stdout.write(f"the ledger's schema is at {revision}\n")
@@ -161,7 +162,7 @@ async def _assign_cluster(settings: Settings, cluster: str, namespace: str | Non
 
 
 async def _verify_audit(settings: Settings) -> int:
-    ledger = await Ledger.open(settings.ledger_url)
+    ledger = await Ledger.open(settings.ledger_url, patient=True)
     try:
         flaws = await ledger.transaction(audit.verify)
     finally:

@@ -8,6 +8,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import NamedTuple, Self
 
+from psycopg import ProgrammingError
+from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
@@ -160,13 +162,17 @@ def _bug(environment: Mapping[str, str], *, simulation: bool) -> StepName | None
 def _ledger_url(environment: Mapping[str, str], default: str) -> str:
     value = environment.get("ORDER_LEDGER_URL") or default
     wanted = "ORDER_LEDGER_URL must be sqlite:///<file> or postgresql://<user>@<host>/<database>"
+    scheme, separator, _ = value.partition("://")
+    # The value is not repeated, here and below: it may hold a password.
+    if not separator:
+        raise SettingsError(wanted)
     try:
-        url = make_url(value)
-    except ArgumentError:
-        # The value is not repeated, here and below: it may hold a password.
+        # SQLAlchemy reads no list of hosts.
+        database = conninfo_to_dict(value).get("dbname") if scheme == "postgresql" else make_url(value).database
+    except (ArgumentError, ProgrammingError):
         raise SettingsError(wanted) from None
-    if url.drivername not in ("sqlite", "postgresql") or not url.database or url.database == ":memory:":
-        raise SettingsError(f"{wanted}, not {url.drivername}://…")
+    if scheme not in ("sqlite", "postgresql") or not database or database == ":memory:":
+        raise SettingsError(f"{wanted}, not {scheme}://…")
     return value
 
 

@@ -8,11 +8,13 @@ BUSY_MILLISECONDS = 5000
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Readers never wait, writers wait for each other, foreign keys hold; transactions begin where we say so."""
+    """Readers never wait, writers wait for each other, foreign keys hold; transactions begin where we say so. What is
+    committed is on the disk: with less than FULL a power loss takes the last transactions back, intents among them, and
+    a charge whose intent is gone looks as if it had never been. It costs 0.4 ms per transaction on an SSD."""
     connection.isolation_level = None
     connection.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS}")
     _use_write_ahead_log(connection)
-    connection.execute("PRAGMA synchronous=NORMAL")
+    connection.execute("PRAGMA synchronous=FULL")
     connection.execute("PRAGMA foreign_keys=ON")
 
 

@@ -22,3 +22,10 @@ def test_a_new_file_may_be_opened_by_many_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         modes = [pool.submit(journal_mode) for _ in range(8)]
     assert {mode.result() for mode in modes} == {"wal"}
+
+
+def test_what_is_committed_is_on_the_disk(tmp_path: Path) -> None:
+    connection = sqlite3.connect(tmp_path / "new.db")
+    sqlite.prepare(connection)
+    assert connection.execute("PRAGMA synchronous").fetchone() == (2,), "a power loss takes transactions back"
+    connection.close()

@@ -1,72 +1,33 @@
-"""The connection to the ledger's database, and its transactions."""
+"""The ledger's transactions."""
 
 import asyncio
-import sqlite3
+import random
+import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
 
-import psycopg
-from sqlalchemy import Column, Connection, Engine, Table, create_engine, event, text
+from sqlalchemy import Column, Connection, Engine, Table, text
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
-from sqlalchemy.engine import make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.pool import ConnectionPoolEntry
 from sqlalchemy.sql.dml import ReturningInsert
 
 from order_domain.errors import LedgerUnavailable, OrderError
-from order_worker import sqlite
-from order_worker.ledger import schema
+from order_worker.ledger import refusals, schema
+from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_THREADS, connect
 
 T = TypeVar("T")
 
-DRIVERS = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
+PAUSES = (0.01, 0.05, 0.2, 0.5)
+"""Seconds, up to half more, before a transaction that the database gave up for others is tried again."""
 
-POSTGRESQL_CONNECTIONS = 10
-
-CONNECT_SECONDS = 5
-"""How long a PostgreSQL that does not answer holds up a thread; half of what a step waits for the ledger. For a row
-that somebody else has locked the patience is the same as with SQLite."""
-
-
-def connect(url: str) -> Engine:
-    """An engine for `sqlite:///file` or `postgresql://…`; opens nothing yet."""
-    parsed = make_url(url)
-    address = parsed.set(drivername=DRIVERS[parsed.drivername])
-    if parsed.drivername == "sqlite":
-        engine = create_engine(address, pool_size=1, max_overflow=0, connect_args={"check_same_thread": False})
-        event.listen(engine, "connect", _prepare_sqlite)
-        event.listen(engine, "begin", _begin_immediate)
-    else:
-        engine = create_engine(
-            address,
-            pool_size=POSTGRESQL_CONNECTIONS,
-            max_overflow=0,
-            pool_pre_ping=True,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "tcp_user_timeout": 1000 * CONNECT_SECONDS},
-        )
-        event.listen(engine, "connect", _prepare_postgresql)
-    return engine
-
-
-def _prepare_postgresql(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    assert isinstance(connection, psycopg.Connection)
-    connection.execute(f"SET lock_timeout = {sqlite.BUSY_MILLISECONDS}".encode())
-    connection.commit()
-
-
-def _prepare_sqlite(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-    assert isinstance(connection, sqlite3.Connection)
-    sqlite.prepare(connection)
-
-
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once when another process wrote between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+_ALIVE = {
+    "sqlite": text("SELECT 'off' FROM sqlite_schema LIMIT 1"),
+    "postgresql": text("SELECT current_setting('transaction_read_only')"),
+}
 
 
 def insert_unless_present(table: Table, key: Column[str]) -> Mapping[str, ReturningInsert[tuple[str]]]:
@@ -88,14 +49,16 @@ class Ledger:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_CONNECTIONS
+        size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_THREADS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
+        self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-ping")
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        """Raises SchemaMismatch when the database is not at the schema of this code, LedgerUnavailable when it does
-        not answer."""
-        ledger = cls(connect(url))
+    async def open(cls, url: str, *, patient: bool = False) -> Self:
+        """Raises SchemaMismatch when the database's schema does not suit this code, LedgerUnavailable when it does
+        not answer. `patient`: for commands that read the whole of the books; no statement takes too long then."""
+        engine = connect(url)
+        ledger = cls(engine.execution_options(**PATIENT) if patient else engine)
         try:
             await ledger.transaction(schema.check)
         except BaseException:
@@ -105,8 +68,10 @@ class Ledger:
 
     async def transaction(self, work: Callable[[Connection], T | OrderError]) -> T:
         """Run `work` and commit, even if it returns an OrderError, which is raised afterwards: a refusal is worth
-        recording. What it raises rolls back. Raises LedgerUnavailable when the database does not answer; whether it
-        committed is unknown then, so `work` must be safe to repeat.
+        recording. What it raises rolls back. `work` runs again, in a new transaction, after a deadlock.
+
+        Raises LedgerRefused for content that the database does not take; LedgerUnavailable when it does not answer:
+        whether it committed is unknown then, so `work` must be safe to repeat.
         """
         loop = asyncio.get_running_loop()
         result = await loop.run_in_executor(self._threads, partial(self._run, work))
@@ -116,18 +81,55 @@ class Ledger:
 
     def _run(self, work: Callable[[Connection], T | OrderError]) -> T | OrderError:
         try:
+            for pause in PAUSES:
+                begun = False
+                try:
+                    with self._engine.begin() as connection:
+                        begun = True
+                        return work(connection)
+                except DBAPIError as error:
+                    if begun and refusals.sqlstate(error.orig) in refusals.GIVEN_UP_FOR_OTHERS:
+                        time.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - spreads retries, guards nothing
+                    elif begun or not error.connection_invalidated:
+                        raise
+                    # else: the pool's connection was dead before anything began. It has none of them any more.
             with self._engine.begin() as connection:
                 return work(connection)
-        except (IntegrityError, DataError):
-            raise  # the database answered, and refused what our own code asks
-        except (DBAPIError, PoolTimeout) as error:
-            raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
+        except StatementError as error:
+            meaning = refusals.meaning(error)
+            if meaning is None:
+                raise
+            raise meaning from error
+        except PoolTimeout as error:
+            raise LedgerUnavailable("the ledger does not answer: no connection is free") from error
 
     async def ping(self) -> None:
-        """Raises LedgerUnavailable unless the database answers."""
-        await self.transaction(lambda tx: tx.execute(text("SELECT 1")).scalar_one())
+        """Raises LedgerUnavailable unless the database answers and can be written to. It waits for no transaction, so
+        that a busy ledger is not taken for a dead one."""
+        await asyncio.get_running_loop().run_in_executor(self._ping_thread, self._ping)
+
+    def _ping(self) -> None:
+        try:
+            try:
+                answer = self._ask_alive()
+            except DBAPIError as error:
+                if not error.connection_invalidated:
+                    raise
+                answer = self._ask_alive()  # the server of before is gone; is there another?
+        except (DBAPIError, PoolTimeout) as error:
+            raise LedgerUnavailable(f"the ledger does not answer: {type(error).__name__}") from error
+        if answer == "on":
+            raise LedgerUnavailable("the ledger's database is read-only")
+
+    def _ask_alive(self) -> str:
+        with self._engine.connect().execution_options(**BEGINS_NOTHING) as connection:
+            answer = str(connection.execute(_ALIVE[self._engine.dialect.name]).scalar())
+            if answer == "on":
+                connection.invalidate()
+            return answer
 
     async def close(self) -> None:
         """Wait for running transactions, then disconnect."""
         await asyncio.to_thread(self._threads.shutdown)
+        await asyncio.to_thread(self._ping_thread.shutdown)
         self._engine.dispose()
