@@ -61,6 +61,7 @@ async def _reserve(order: OrderRun) -> Reserved:
             operation_id=operation_id,
             lines=order.lines,
             lines_digest=order.lines_digest,
+            backorder=order.input.policy.inventory.on_shortage is ShortagePolicy.BACKORDER,
         ),
         order.retry(StepName.RESERVE_STOCK),
         failed=order.show_retry,

@@ -8,6 +8,7 @@ from alembic import op
 
 revision = "0005"
 down_revision = "0004"
+oldest_code = "0004"
 branch_labels = None
 depends_on = None
 
