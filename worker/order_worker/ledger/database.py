@@ -21,6 +21,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from order_domain.errors import LedgerUnavailable, OrderError
 from order_worker import sqlite
 from order_worker.ledger import schema
+from order_worker.ledger.audit_keys import KeyRing
 
 T = TypeVar("T")
 
@@ -86,16 +87,17 @@ class Ledger:
     thread, since it has one writer anyway and our own queue is fair where its busy-waiting is not.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, audit_keys: KeyRing | None = None) -> None:
+        engine.update_execution_options(audit_keys=audit_keys)
         self._engine = engine
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_CONNECTIONS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
 
     @classmethod
-    async def open(cls, url: str) -> Self:
-        """Raises SchemaMismatch when the database is not at the schema of this code, LedgerUnavailable when it does
-        not answer."""
-        ledger = cls(connect(url))
+    async def open(cls, url: str, audit_keys: KeyRing | None = None) -> Self:
+        """Without `audit_keys` the audit chain goes on without a key. Raises SchemaMismatch when the database is not at
+        the schema of this code, LedgerUnavailable when it does not answer."""
+        ledger = cls(connect(url), audit_keys)
         try:
             await ledger.transaction(schema.check)
         except BaseException:

@@ -20,6 +20,10 @@ class LockedOrder:
     last_seq: int
     last_hash: str
     """The end of the audit chain; `audit.append` moves it on."""
+    last_keyed_seq: int | None = None
+    """The last event that was sealed with a key; below `last_seq`, the end of the chain is not."""
+    audit_salt: str | None = None
+    """Of the commitments in this order's events; None until there is one."""
 
     @property
     def halted(self) -> bool:
@@ -29,7 +33,14 @@ class LockedOrder:
 
 
 _LOCK = (
-    select(orders.c.status, orders.c.total_minor, orders.c.last_seq, orders.c.last_hash)
+    select(
+        orders.c.status,
+        orders.c.total_minor,
+        orders.c.last_seq,
+        orders.c.last_hash,
+        orders.c.last_keyed_seq,
+        orders.c.audit_salt,
+    )
     .where(orders.c.uid == bindparam("order"))
     .with_for_update()
 )
@@ -38,7 +49,7 @@ _LOCK = (
 def lock_if_received(tx: Connection, identity: ResourceIdentity) -> LockedOrder | None:
     """Let no other operation of this order in until the transaction ends; None if the ledger never received it."""
     row = tx.execute(_LOCK, {"order": identity.uid}).one_or_none()
-    return None if row is None else LockedOrder(identity, row.status, row.total_minor, row.last_seq, row.last_hash)
+    return None if row is None else LockedOrder(identity, *row)
 
 
 def lock(tx: Connection, identity: ResourceIdentity) -> LockedOrder:

@@ -181,12 +181,19 @@ def _audit(
     ending: dict[str, Any],
     before: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    data = {"operationID": operation_id, "state": ending["state"], "params": params, **ending["outcome"]}
+    plain, personal = audit.split(params)
+    outcome, told = audit.split(ending["outcome"])
+    data = {"operationID": operation_id, "state": ending["state"], "params": plain, **outcome}
     if ending["error_type"]:
         data["error"] = ending["error_type"]
     if before is not None:
         data["before"] = dict(before)
-    audit.append(tx, order, kind, data)
+    audit.append(tx, order, kind, data, ({"params": personal} if personal else {}) | told)
+
+
+def _audit_intent(tx: Connection, order: LockedOrder, operation: Operation) -> None:
+    intent: dict[str, Any] = {"state": State.INTENT, "outcome": {}, "error_type": None}
+    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), intent)
 
 
 class Settled(NamedTuple, Generic[R]):
@@ -219,6 +226,7 @@ async def carry_out(
         if _intend(tx, operation):
             refuse_if_halted(order, operation)
             intend(tx, order)
+            _audit_intent(tx, order, operation)
             return None
         known = recall(tx, operation)
         return known if known is None or known.error is None else known.error
@@ -300,6 +308,7 @@ async def undo(
             return Settled(nothing, replayed=False)
         if known is None:
             _intend(tx, operation)
+            _audit_intent(tx, order, operation)
         params: dict[str, JsonValue] = tx.execute(_KNOWN, {"operation": target_id}).one().params
         return params
 
