@@ -29,7 +29,9 @@ from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.locked_order import lock
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
-from order_workflows.activities import Charge, CloseOrder, CommitStock, ReceiveOrder, ReserveStock
+from order_workflows.activities.order import CloseOrder, ReceiveOrder
+from order_workflows.activities.payment import Charge
+from order_workflows.activities.stock import CommitStock, ReserveStock
 from order_workflows.contract import ResourceIdentity
 
 SKU = "PROD-001"
@@ -47,11 +49,9 @@ class PaymentsInMemory(PaymentProvider):
         self._charges: dict[str, ProviderCharge] = {}
 
     async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:  # noqa: ARG002
-        """See the port."""
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
-        """See the port."""
         return self._charges.get(key)
 
     async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:

@@ -24,7 +24,7 @@ from typing import NamedTuple
 from order_domain.errors import ProviderUnavailable
 from order_domain.order import Address
 from order_domain.pipeline import StepName
-from order_worker.activities.simulated_faults import draw
+from order_worker.interceptors.simulated_faults import draw
 from order_worker.providers.fraud.simulated import SimulatedFraudCheck
 from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.simulated import SimulatedCarrier

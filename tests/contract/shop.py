@@ -22,24 +22,13 @@ from order_worker.bootstrap import Providers
 from order_worker.ledger import stock, tables
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
-from order_workflows.activities import (
-    CancelShipment,
-    ChangeLines,
-    Charge,
-    CheckFraud,
-    CloseOrder,
-    CommitStock,
-    HaltOrder,
-    Notice,
-    PackLines,
-    ReceiveOrder,
-    Refund,
-    ReleaseStock,
-    ReserveStock,
-    Ship,
-    UnpackLines,
-    UpdateStatus,
-)
+from order_workflows.activities.fraud import CheckFraud
+from order_workflows.activities.notification import Notice
+from order_workflows.activities.order import ChangeLines, CloseOrder, HaltOrder, ReceiveOrder, UpdateStatus
+from order_workflows.activities.payment import Charge, Refund
+from order_workflows.activities.shipping import CancelShipment, Ship
+from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
+from order_workflows.activities.warehouse import PackLines, UnpackLines
 from order_workflows.contract import ResourceIdentity
 
 SKU = "PROD-001"

@@ -1,6 +1,8 @@
 """A worker with all roles knows every activity that workflows may call, under the same name."""
 
 import inspect
+import pkgutil
+from importlib import import_module
 
 import pytest
 from shop import Shop
@@ -8,9 +10,11 @@ from shop import Shop
 from order_worker.bootstrap import Duties, duties
 from order_worker.settings import Role, Settings
 from order_workflows import activities
-from order_workflows.activities import ShippingActivities, WarehouseActivities
+from order_workflows.activities.shipping import ShippingActivities
+from order_workflows.activities.warehouse import WarehouseActivities
 
-PORTS = [kind for kind in vars(activities).values() if inspect.isclass(kind) and inspect.isabstract(kind)]
+MODULES = [import_module(f"{activities.__name__}.{each.name}") for each in pkgutil.iter_modules(activities.__path__)]
+PORTS = [kind for module in MODULES for kind in vars(module).values() if inspect.isabstract(kind)]
 METHODS = [(port, name) for port in PORTS for name in sorted(port.__abstractmethods__)]
 
 on_any_database = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)

@@ -99,7 +99,7 @@ async def test_the_story_of_an_order_is_told(shop: Shop, capsys: pytest.CaptureF
 
 async def test_the_story_names_who_decided_and_about_what(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     buyer = await shop.buyer()
-    decision = {"requester": "bob@example.com", "by": "bob", "channel": "kubernetes", "totalMinor": 750, "digest": "d1"}
+    decision = {"by": "bob@example.com", "requester": "ana@example.com", "channel": "kubernetes", "totalMinor": 750, "digest": "d1"}
     await shop.ledger.transaction(
         lambda tx: audit.append(tx, lock(tx, buyer.identity), "approved", decision, {"reason": "known\x1b[2J customer"})
     )
@@ -119,7 +119,7 @@ async def test_the_story_names_who_decided_and_about_what(shop: Shop, capsys: py
 async def test_no_cell_of_the_csv_is_a_formula(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     buyer = await shop.buyer()
     await shop.ledger.transaction(
-        lambda tx: audit.append(tx, lock(tx, buyer.identity), "cancelled", {"requester": "=HYPERLINK(1)"})
+        lambda tx: audit.append(tx, lock(tx, buyer.identity), "cancelled", {"by": "=HYPERLINK(1)"})
     )
     assert await ran("audit", "shop/order-1", "-o", "csv") == 0
     assert ",'=HYPERLINK(1)," in capsys.readouterr().out

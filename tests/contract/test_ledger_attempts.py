@@ -19,12 +19,13 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from order_domain.errors import LedgerUnavailable, PaymentDeclined
-from order_worker.activities import attempts
-from order_worker.activities.attempts import AttemptLog
+from order_worker.interceptors import attempt_log
+from order_worker.interceptors.attempt_log import AttemptLog
 from order_worker.ledger import tables
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
-from order_workflows.activities import Outcome, ValidateLines
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import ValidateLines
 from order_workflows.contract import workflow_id
 
 STARTED = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -192,11 +193,11 @@ async def test_attempts_are_written_while_the_worker_runs(shop: Shop, log: Attem
 
 
 async def test_a_full_batch_does_not_wait(shop: Shop, log: AttemptLog, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempts, "FLUSH_SECONDS", 600.0)
+    monkeypatch.setattr(attempt_log, "FLUSH_SECONDS", 600.0)
     async with log.writing():
-        for _ in range(attempts.BATCH):
+        for _ in range(attempt_log.BATCH):
             await attempt(log, Outcome())
-        await written(shop, attempts.BATCH)
+        await written(shop, attempt_log.BATCH)
 
 
 async def test_attempts_wait_for_a_ledger_that_is_away(shop: Shop, log: AttemptLog) -> None:
@@ -215,7 +216,7 @@ async def test_attempts_wait_for_a_ledger_that_is_away(shop: Shop, log: AttemptL
 async def test_the_oldest_attempts_go_when_too_many_wait(
     shop: Shop, log: AttemptLog, metrics: CountingMetrics, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attempts, "KEPT", 2)
+    monkeypatch.setattr(attempt_log, "KEPT", 2)
     for number in (1, 2, 3):
         await attempt(log, Outcome(), attempt=number)
     async with log.writing():

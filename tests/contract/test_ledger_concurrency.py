@@ -14,7 +14,7 @@ from order_worker.bootstrap import Providers
 from order_worker.ledger import tables
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.locked_order import lock
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 
 WORKERS = 4
 

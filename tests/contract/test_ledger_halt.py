@@ -8,7 +8,7 @@ from temporalio.testing import ActivityEnvironment
 
 from order_domain.errors import OperationCancelled
 from order_worker.ledger import tables
-from order_workflows.activities import Halted
+from order_workflows.activities.order import Halted
 
 Effect = Callable[[Shop, Buyer], Awaitable[object]]
 

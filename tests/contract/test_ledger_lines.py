@@ -12,7 +12,7 @@ from order_domain.errors import (
     PermanentError,
 )
 from order_worker.ledger import tables
-from order_workflows.activities import ChangeLines, LinesChanged
+from order_workflows.activities.order import ChangeLines, LinesChanged
 
 OTHER = "PROD-002"
 

@@ -16,7 +16,7 @@ from order_domain.errors import (
     Undeliverable,
 )
 from order_worker.ledger import tables
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 
 
 async def test_receiving_an_order_again_is_the_same_order(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from temporalio.testing import ActivityEnvironment
 from order_domain.errors import OperationCancelled, OperationConflict, ProviderUnavailable
 from order_worker.ledger import tables
 from order_worker.providers.warehouse.port import Warehouse
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 
 T = TypeVar("T")
 

@@ -17,7 +17,7 @@ from order_domain.errors import (
 )
 from order_worker.ledger import tables
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
-from order_workflows.activities import Receipt, Refunded
+from order_workflows.activities.payment import Receipt, Refunded
 
 
 class Killed(Exception):

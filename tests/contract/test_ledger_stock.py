@@ -16,7 +16,7 @@ from order_domain.errors import (
     UnknownSku,
 )
 from order_worker.ledger import tables
-from order_workflows.activities import CheckAvailability, ValidateLines
+from order_workflows.activities.stock import CheckAvailability, ValidateLines
 
 
 async def test_reserving_moves_free_pieces(shop: Shop) -> None:

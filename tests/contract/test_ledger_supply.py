@@ -19,7 +19,7 @@ from order_worker.ledger import schema, supply, tables
 from order_worker.ledger.database import Ledger, connect
 from order_worker.providers.supplier import simulated
 from order_worker.providers.supplier.port import Confirmation, Supplier
-from order_workflows.activities import Article, KeepStock, StockLevel, SupplierOrder
+from order_workflows.activities.stock_item import Article, KeepStock, StockLevel, SupplierOrder
 from order_workflows.contract import RunKey
 
 FIRST = SupplierOrder(id=f"{SKU}/1")

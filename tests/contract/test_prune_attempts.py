@@ -7,8 +7,8 @@ import pytest
 from shop import Shop
 
 from order_worker.__main__ import main
-from order_worker.ledger import attempt_log, tables
-from order_worker.ledger.attempt_log import prune
+from order_worker.ledger import attempts, tables
+from order_worker.ledger.attempts import prune
 
 LIMIT = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
 
@@ -62,7 +62,7 @@ async def test_attempts_outside_of_any_order_go_one_by_one(shop: Shop) -> None:
 
 
 async def test_no_transaction_deletes_more_than_a_batch(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_log, "BATCH", 2)
+    monkeypatch.setattr(attempts, "BATCH", 2)
     for number in range(5):
         await attempt(shop, f"old-{number}", age=1)
     assert await pruned(shop) == [2, 2, 1, 0]
@@ -70,7 +70,7 @@ async def test_no_transaction_deletes_more_than_a_batch(shop: Shop, monkeypatch:
 
 
 async def test_an_attempt_that_was_logged_late_goes_as_well(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attempt_log, "BATCH", 1)
+    monkeypatch.setattr(attempts, "BATCH", 1)
     await attempt(shop, "new", age=0)
     await attempt(shop, "late", age=1)
     await pruned(shop)

@@ -2,7 +2,7 @@
 
 from shop import Shop, a_line
 
-from order_workflows.activities import FetchProfile, FetchRecommendations, GetItems
+from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, GetItems
 
 
 async def test_items_are_sorted_by_line(shop: Shop) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from order_domain.refusals import RefusalType
 from order_domain.status import Phase
 from order_operator.conditions import ConditionType, Reason
 
@@ -13,6 +14,8 @@ UNSAID = {Reason.UNKNOWN, Reason.PROGRESSING, Reason.WAITING, Reason.SUSPENDED, 
 """Reasons that repeat the phase or say nothing."""
 
 
-@pytest.mark.parametrize("word", [*Phase, *ConditionType, *(reason for reason in Reason if reason not in UNSAID)])
+@pytest.mark.parametrize(
+    "word", [*Phase, *ConditionType, *RefusalType, *(reason for reason in Reason if reason not in UNSAID)]
+)
 def test_every_word_is_explained(word: StrEnum) -> None:
     assert f"`{word.value}`" in PAGE

@@ -124,7 +124,7 @@ class Run(asyncio.AbstractEventLoop):
 
     def next(self) -> "Run":
         """Somebody terminates this one, and the operator starts another."""
-        abandoned = self.order._published or OrderSnapshot()
+        abandoned = self.order._publisher.last or OrderSnapshot()
         spec = self.input.spec
         if digest(self.order.lines) == abandoned.lines_digest:
             spec = spec.model_copy(update={"lines": self.order.lines})

@@ -18,8 +18,8 @@ from order_worker.ledger import halt, operations, orders, payments, stock
 from order_worker.ledger.operations import Operation
 from order_worker.providers.payment import simulated
 from order_worker.providers.payment.simulated import SimulatedPayments
+from order_workflows import acceptance
 from order_workflows.order_run import OrderRun
-from order_workflows.order_workflow import OrderWorkflow
 
 QUICK = settings(SETTINGS, max_examples=1500, phases=[Phase.generate])
 """Finding is enough; nobody reads the example."""
@@ -162,7 +162,7 @@ def test_the_machine_finds_other_parameters_under_the_same_id(find: Find, monkey
 
 
 def test_the_machine_finds_a_second_decision(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(OrderWorkflow, "_refuse_decision", lambda *_: None)
+    monkeypatch.setattr(acceptance, "refusal_of_decision", lambda *_: None)
     assert find() == "I9"
 
 

@@ -22,49 +22,45 @@ from order_domain.errors import (
 from order_domain.order import Address, OrderLine
 from order_domain.snapshot import ItemRecord
 from order_domain.status import OrderStatus
-from order_workflows.activities import (
+from order_workflows.activities.effect import EffectKind, Outcome
+from order_workflows.activities.fraud import CheckFraud, FraudActivities
+from order_workflows.activities.notification import Notice, NotificationActivities
+from order_workflows.activities.order import (
+    AuditNote,
     BegunEffect,
-    CancelShipment,
     ChangeLines,
-    Charge,
-    CheckAvailability,
-    CheckFraud,
     CloseOrder,
-    CommitStock,
-    EffectKind,
-    FetchProfile,
-    FetchRecommendations,
-    FraudActivities,
-    GetItems,
     Halted,
     HaltOrder,
-    Items,
     LinesChanged,
-    Notice,
-    NotificationActivities,
+    LinesSold,
     OrderActivities,
-    Outcome,
-    PackLines,
-    PaymentActivities,
-    Profile,
-    Receipt,
     ReceiveOrder,
+    RecordNotes,
+    SellLines,
+    UpdateStatus,
+)
+from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
+from order_workflows.activities.shipping import CancelShipment, Ship, ShipmentCancelled, Shipped, ShippingActivities
+from order_workflows.activities.shop_data import (
+    FetchProfile,
+    FetchRecommendations,
+    GetItems,
+    Items,
+    Profile,
     Recommendations,
-    Refund,
-    Refunded,
+    ShopDataActivities,
+)
+from order_workflows.activities.stock import (
+    CheckAvailability,
+    CommitStock,
     ReleaseStock,
     Reserved,
     ReserveStock,
-    Ship,
-    Shipped,
-    ShippingActivities,
-    ShopDataActivities,
     StockActivities,
-    UnpackLines,
-    UpdateStatus,
     ValidateLines,
-    WarehouseActivities,
 )
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 
 INITIAL_STOCK = 100
 TIERS = {"CUST-1": "Gold"}
@@ -136,6 +132,8 @@ class World(
         self.called_back: set[str] = set()
         """Both by the shipment's operation."""
         self.mails: list[Notice] = []
+        self.sold_lines: list[str] = []
+        self.notes: list[AuditNote] = []
         self._undone: set[str] = set()
         self._halted: set[str] = set()
         """Uids."""
@@ -146,10 +144,11 @@ class World(
     @property
     def activities(self) -> list[Callable[..., Any]]:
         """What a worker needs."""
-        orders = [self.receive, self.change_lines, self.update_status, self.close, self.halt, self.check, self.notify]
+        orders = [self.receive, self.change_lines, self.update_status, self.sell_lines, self.close, self.record_notes]
         stock = [self.validate, self.available, self.reserve, self.release, self.commit, self.pack, self.unpack]
         shop_data = [self.items, self.profile, self.recommendations]
-        return [*orders, *stock, *shop_data, self.charge, self.refund, self.ship, self.cancel]
+        money = [self.check, self.charge, self.refund]
+        return [*orders, self.halt, *stock, *shop_data, *money, self.ship, self.cancel, self.notify]
 
     def fail(self, name: str, error: Exception, *, times: int | None = None) -> None:
         """Calls of `name` raise `error`, the first `times` or all."""
@@ -271,6 +270,18 @@ class World(
         self.ends[request.order.uid] = request.status
         return Outcome()
 
+    @activity.defn(name="sell_lines")
+    async def sell_lines(self, request: SellLines) -> LinesSold:
+        await self._called("sell_lines")
+        self.sold_lines = request.line_ids
+        return LinesSold(total_minor=0, owed_minor=0)
+
+    @activity.defn(name="record_notes")
+    async def record_notes(self, request: RecordNotes) -> Outcome:
+        await self._called("record_notes")
+        self.notes += request.notes
+        return Outcome()
+
     @activity.defn(name="halt_order")
     async def halt(self, request: HaltOrder) -> Halted:
         await self._called("halt_order")
@@ -337,7 +348,7 @@ class World(
     @activity.defn(name="commit_stock")
     async def commit(self, request: CommitStock) -> Outcome:
         await self._called("commit_stock")
-        for line in self.reserved.pop(request.reserve_operation_id, []):
+        for line in self.reserved.pop(request.reserve_operation_id or "", []):
             self.sold[line.sku] += line.quantity
         return Outcome()
 
@@ -388,12 +399,12 @@ class World(
         )
 
     @activity.defn(name="cancel_shipment")
-    async def cancel(self, request: CancelShipment) -> Outcome:
+    async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
         await self._called("cancel_shipment")
         self._undone.add(request.ship_operation_id)
         if request.ship_operation_id in self.parcels:
             self.called_back.add(request.ship_operation_id)
-        return Outcome()
+        return ShipmentCancelled()
 
     @activity.defn(name="notify_customer")
     async def notify(self, request: Notice) -> Outcome:

@@ -15,13 +15,13 @@ from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner
 
 from order_domain.errors import OrderError
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
-from order_worker.activities.translation import Translation
+from order_worker.interceptors.error_translation import Translation
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock_item import (
     Article,
     KeepStock,
-    Outcome,
     StockItemActivities,
     StockLevel,
     SupplierOrder,

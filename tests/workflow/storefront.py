@@ -26,7 +26,7 @@ from temporalio.worker import Worker
 from order_domain.order import OrderSpec
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_worker.activities.translation import Translation
+from order_worker.interceptors.error_translation import Translation
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.contract import OrderResult

@@ -14,8 +14,8 @@ from temporalio.worker import Worker
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_worker.activities.order import LedgerOrders
-from order_worker.activities.translation import Translation
 from order_worker.activities.warehouse import LedgerWarehouse
+from order_worker.interceptors.error_translation import Translation
 from order_worker.ledger import schema
 from order_worker.ledger.database import Ledger, connect
 from order_worker.providers.warehouse.port import Warehouse

@@ -28,11 +28,11 @@ from order_domain.policy import OrderClassSpec, ParentClosePolicy, ShippingMode
 from order_domain.retry import StepRetry
 from order_domain.snapshot import ShipmentState
 from order_domain.status import OrderStatus
-from order_worker.activities.translation import Translation
+from order_worker.interceptors.error_translation import Translation
 from order_worker.nexus_shipping import ShippingService
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
-from order_workflows.activities import Shipped
+from order_workflows.activities.shipping import Shipped
 from order_workflows.contract import CancelRequest, ResourceIdentity, ShipmentInput
 from order_workflows.shipment_workflow import ShipmentWorkflow
 

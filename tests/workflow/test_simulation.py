@@ -24,9 +24,9 @@ from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
-from order_worker.activities.simulated_faults import FaultSimulation
-from order_worker.activities.translation import Translation
 from order_worker.bootstrap import Providers, build_worker
+from order_worker.interceptors.error_translation import Translation
+from order_worker.interceptors.simulated_faults import FaultSimulation
 from order_worker.ledger import schema, stock
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.tables import activity_attempts
@@ -193,7 +193,7 @@ async def test_an_attempt_slower_than_its_time_is_given_up_and_tried_again(site:
 async def test_an_attempt_slower_than_the_heartbeat_timeout_lives_on(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("order_worker.activities.simulated_faults.HEARTBEAT_SECONDS", 0.2)
+    monkeypatch.setattr("order_worker.interceptors.simulated_faults.HEARTBEAT_SECONDS", 0.2)
     monkeypatch.setattr("order_workflows.packing.HEARTBEAT_TIMEOUT", timedelta(seconds=1))
     pipeline = [*STANDARD_PIPELINE]
     pipeline.insert(pipeline.index(CHARGE), StepName.PREPARE_SHIPMENT)

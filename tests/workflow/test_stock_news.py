@@ -14,11 +14,13 @@ from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 
 from order_domain.errors import OrderError
-from order_worker.activities import stock_news
-from order_worker.activities.stock_news import StockNews
+from order_worker.interceptors import stock_news
+from order_worker.interceptors.stock_news import StockNews
 from order_worker.ledger import orders, schema, stock, supply
 from order_worker.ledger.database import Ledger, connect
-from order_workflows.activities import CommitStock, KeepStock, ReceiveOrder, ReserveStock, ValidateLines
+from order_workflows.activities.order import ReceiveOrder
+from order_workflows.activities.stock import CommitStock, ReserveStock, ValidateLines
+from order_workflows.activities.stock_item import KeepStock
 from order_workflows.contract import ResourceIdentity
 
 T = TypeVar("T")

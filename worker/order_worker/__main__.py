@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import audit_commands, bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
-from order_worker.ledger import attempt_log, schema, stock
+from order_worker.ledger import attempts, schema, stock
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.schema import SchemaMismatch
@@ -144,7 +144,7 @@ async def _prune_attempts(settings: Settings, age: timedelta) -> int:
     total = 0
     ledger = await Ledger.open(settings.ledger_url)
     try:
-        async for deleted in attempt_log.prune(ledger, before):
+        async for deleted in attempts.prune(ledger, before):
             total += deleted
             if deleted:
                 sys.stdout.write(f"{total} deleted so far\n")

@@ -13,19 +13,19 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.worker import PollerBehaviorAutoscaling, Worker
 
-from order_worker.activities.attempts import AttemptLog
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
 from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.shipping import LedgerShipping
 from order_worker.activities.shop_data import ShopData
-from order_worker.activities.simulated_faults import FaultSimulation
 from order_worker.activities.stock import LedgerStock
 from order_worker.activities.stock_item import LedgerStockItems
-from order_worker.activities.stock_news import StockNews
-from order_worker.activities.translation import Translation
 from order_worker.activities.warehouse import LedgerWarehouse
+from order_worker.interceptors.attempt_log import AttemptLog
+from order_worker.interceptors.error_translation import Translation
+from order_worker.interceptors.simulated_faults import FaultSimulation
+from order_worker.interceptors.stock_news import StockNews
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.nexus_shipping import ShippingService
@@ -134,8 +134,10 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
         orders.receive,
         orders.change_lines,
         orders.update_status,
-        orders.close,
         orders.halt,
+        orders.sell_lines,
+        orders.close,
+        orders.record_notes,
         shop_data.items,
         shop_data.profile,
         shop_data.recommendations,

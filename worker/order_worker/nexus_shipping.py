@@ -5,7 +5,7 @@ from temporalio import nexus
 from temporalio.common import WorkflowIDConflictPolicy
 
 from order_workflows import contract
-from order_workflows.activities import Shipped
+from order_workflows.activities.shipping import Shipped
 from order_workflows.contract import ShipmentInput
 from order_workflows.shipment_workflow import ShipmentWorkflow
 

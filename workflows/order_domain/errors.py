@@ -13,12 +13,25 @@ OrderError
     ├── PaymentDeclined
     ├── Undeliverable
     ├── OperationConflict     the same operation was asked for before with other parameters
-    └── OperationCancelled    the operation was undone before it happened, and so never will
+    ├── OperationCancelled    the operation was undone before it happened, and so never will
+    ├── OperationReversed     the operation happened, and was undone since
+    ├── LinesDiffer           the ledger holds other lines for the order than the request
+    ├── BooksDisagree         ledger, provider and workflow know different figures
+    └── LedgerRefused         the database refuses the content of the request
 """
+
+from typing import ClassVar
+
+from order_domain.status import OrderStatus
 
 
 class OrderError(Exception):
     """Root of all errors with a meaning in the business of orders."""
+
+    benign: ClassVar[bool] = False
+    """Whether it is a proper answer to the question: no failure in the SDK's metrics, no warning in the log."""
+    ends_as: ClassVar[OrderStatus] = OrderStatus.ORDER_FAILED
+    """How an order ends that this error stops."""
 
 
 class TransientError(OrderError):
@@ -40,34 +53,54 @@ class PermanentError(OrderError):
 class InvalidOrder(PermanentError):
     """The order breaks a rule that the schema could not check."""
 
+    benign = True
+    ends_as = OrderStatus.ORDER_INVALID
+
 
 class DuplicateOrder(PermanentError):
-    """Another order of the namespace already has this order number."""
+    """Another order of the namespace has this order number: it is under way, or it kept something."""
 
-    def __init__(self, order_id: str, first: str) -> None:
-        super().__init__(f"order number {order_id} already belongs to {first}")
+    benign = True
+    ends_as = OrderStatus.ORDER_DUPLICATE
+
+    def __init__(self, order_id: str, first: str, status: OrderStatus | None = None) -> None:
+        """`first` is the order that has the number, as `namespace/name`; `status` is where it stands now."""
+        stands = "" if status is None else f", which is {status.phase if status.terminal else 'under way'}"
+        super().__init__(f"order number {order_id} already belongs to {first}{stands}: choose another spec.orderID")
         self.order_id = order_id
         self.first = first
+        self.status = status
 
 
 class FraudSuspected(PermanentError):
     """The fraud check refused the order; the verdict is final."""
 
+    benign = True
+    ends_as = OrderStatus.ORDER_REJECTED
+
 
 class UnknownSku(PermanentError):
     """A line names an article that the stock ledger does not have."""
+
+    benign = True
 
 
 class OutOfStock(PermanentError):
     """Fewer pieces are free than the order needs."""
 
+    benign = True
+
 
 class PaymentDeclined(PermanentError):
     """The payment provider refused; asking again gives the same answer."""
 
+    benign = True
+
 
 class Undeliverable(PermanentError):
     """The carrier does not deliver to this address; or the mail service, but that never ends an order."""
+
+    benign = True
 
 
 class OperationConflict(PermanentError):
@@ -76,3 +109,32 @@ class OperationConflict(PermanentError):
 
 class OperationCancelled(PermanentError):
     """The operation's undo came first; carrying it out now would leave an effect that nobody undoes."""
+
+
+class OperationReversed(PermanentError):
+    """The operation happened and was undone since: its result no longer stands, and it is never repeated as done."""
+
+    benign = True
+
+
+class LinesDiffer(PermanentError):
+    """The ledger holds other lines or charges for this order than the request: it has to be told the right ones."""
+
+    benign = True
+
+
+class BooksDisagree(PermanentError):
+    """An end, a refund or a call-back does not fit what ledger, provider and workflow know. The message has both sides'
+    figures; a person has to look."""
+
+
+class LedgerRefused(PermanentError):
+    """The database refuses the content of the request, for a constraint or for text that it cannot store."""
+
+
+def end_of(error_type: str) -> OrderStatus:
+    """How an order ends that an error of this name stops; `Order Failed` for a name that is none of these."""
+    return _ENDS.get(error_type, OrderError.ends_as)
+
+
+_ENDS = {error.__name__: error.ends_as for error in PermanentError.__subclasses__()}

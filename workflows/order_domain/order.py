@@ -5,6 +5,7 @@ or a Temporal payload; tests/unit/domain holds them to it.
 """
 
 import hashlib
+from collections.abc import Sequence
 from enum import StrEnum
 from typing import Annotated, Self
 
@@ -14,8 +15,15 @@ from order_domain.money import MAX_MINOR, Currency
 from order_domain.value import Value
 
 MAX_LINES = 200
+MAX_CHARGES = 50
+MAX_CHARGE_MINOR = 1_000_000_000_000_000
+"""Largest amount of one charge, in minor units: the price of a million pieces at the highest unit price."""
+MAX_DESCRIPTIONS = 20_000
+"""Characters that the descriptions of all lines and charges have together at most: as many as those of all lines may
+have alone."""
 MAX_TTL_SECONDS = 315_360_000
 """Ten years."""
+MAX_RETRY = 2_147_483_647
 NO_CONTROL_CHARACTERS = r"^[^\x00-\x1f\x7f]*$"
 
 Identifier = Annotated[
@@ -25,6 +33,9 @@ Identifier = Annotated[
 
 Text = Annotated[str, StringConstraints(max_length=100, pattern=NO_CONTROL_CHARACTERS)]
 """One printable line of at most 100 characters."""
+
+EntryID = Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")]
+"""Identifies an entry of a list: letters, digits, `-` and `_`, at most 32 characters."""
 
 RequiredText = Annotated[str, StringConstraints(min_length=1, max_length=100, pattern=NO_CONTROL_CHARACTERS)]
 
@@ -44,7 +55,7 @@ class Customer(Value):
 class OrderLine(Value):
     """One article of the order."""
 
-    line_id: Annotated[str, StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$")]
+    line_id: EntryID
     """Identifies the line within the order."""
     sku: Identifier
     """The article, as the stock ledger knows it."""
@@ -59,6 +70,37 @@ class OrderLine(Value):
     def amount_minor(self) -> int:
         """Price of the whole line in minor units."""
         return self.quantity * self.unit_price_minor
+
+
+class ChargeKind(StrEnum):
+    """What an amount beside the goods is for. The kind decides what becomes of it where an order is kept in part:
+    `order_domain.allocation`."""
+
+    SHIPPING = "Shipping"
+    TAX = "Tax"
+    FEE = "Fee"
+    DISCOUNT = "Discount"
+
+
+class OrderCharge(Value):
+    """An amount of the order that is not for an article: shipping, tax, a fee or a discount."""
+
+    charge_id: EntryID
+    """Identifies the charge within the order."""
+    kind: ChargeKind
+    """`Shipping`, `Tax`, `Fee` or `Discount`."""
+    amount_minor: Annotated[int, Field(ge=-MAX_CHARGE_MINOR, le=MAX_CHARGE_MINOR)]
+    """Amount in minor units of the order's currency: negative for a discount, zero or more for every other kind."""
+    description: Text | None = None
+    """Free text for people."""
+
+    @model_validator(mode="after")
+    def _only_a_discount_is_negative(self) -> Self:
+        if self.kind is ChargeKind.DISCOUNT and self.amount_minor >= 0:
+            raise ValueError(f"amountMinor: is {self.amount_minor} but a discount is negative")
+        if self.kind is not ChargeKind.DISCOUNT and self.amount_minor < 0:
+            raise ValueError(f"amountMinor: is {self.amount_minor} but only a discount is negative")
+        return self
 
 
 class Address(Value):
@@ -101,6 +143,9 @@ class Approval(Value):
     """Who decided."""
     reason: Reason | None = None
     """Why."""
+    total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    """The total that was decided about, in minor units; if given it must equal the sum of this order's lines and
+    charges."""
 
 
 class Cancellation(Value):
@@ -132,12 +177,17 @@ class OrderSpec(Value):
     """ISO 4217 code of every amount in this order."""
     lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
     """What is ordered; keyed by `lineID`. May be edited until the order is approved or charged."""
+    charges: Annotated[list[OrderCharge], Field(max_length=MAX_CHARGES)] = Field(default_factory=list)
+    """What the order costs beside the goods; keyed by `chargeID`. May be edited as long as the lines may."""
     total_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
-    """Total in minor units; if given it must equal the sum of quantity x unitPriceMinor over all lines."""
+    """Total in minor units; if given it must equal the sum of quantity x unitPriceMinor over all lines and of
+    amountMinor over all charges."""
     shipping_address: Address
     payment: Payment
     approval: Approval | None = None
     cancellation: Cancellation | None = None
+    retry: Annotated[int, Field(ge=0, le=MAX_RETRY)] = 0
+    """Raise it by one to try again at once what waits in ManualReview. Never falls."""
     suspend: bool = False
     """True holds the order before its next step until set to false again."""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
@@ -148,31 +198,68 @@ class OrderSpec(Value):
 
     @property
     def sum_minor(self) -> int:
-        """The total of all lines in minor units."""
-        return sum(line.amount_minor for line in self.lines)
+        """The total of all lines and charges in minor units."""
+        return sum_minor(self.lines, self.charges)
 
     @model_validator(mode="after")
-    def _lines_are_distinct(self) -> Self:
-        seen: set[str] = set()
-        for line in self.lines:
-            if line.line_id in seen:
-                raise ValueError(f"lines: duplicate lineID {line.line_id!r}")
-            seen.add(line.line_id)
+    def _entries_are_distinct(self) -> Self:
+        _distinct("lines", "lineID", [line.line_id for line in self.lines])
+        _distinct("charges", "chargeID", [charge.charge_id for charge in self.charges])
         return self
 
     @model_validator(mode="after")
-    def _total_is_the_sum(self) -> Self:
-        if self.sum_minor > MAX_MINOR:
-            raise ValueError(f"lines: the sum {self.sum_minor} is beyond the largest amount {MAX_MINOR}")
-        if self.total_minor is not None and self.total_minor != self.sum_minor:
-            raise ValueError(f"totalMinor: is {self.total_minor} but the lines sum to {self.sum_minor}")
+    def _descriptions_are_short(self) -> Self:
+        descriptions = [line.description for line in self.lines] + [charge.description for charge in self.charges]
+        length = sum(len(description or "") for description in descriptions)
+        if length > MAX_DESCRIPTIONS:
+            raise ValueError(f"charges: all descriptions together have {length} characters, {MAX_DESCRIPTIONS} at most")
+        return self
+
+    @model_validator(mode="after")
+    def _totals_are_the_sum(self) -> Self:
+        lines, total = sum_minor(self.lines), self.sum_minor
+        if lines > MAX_MINOR:
+            raise ValueError(f"lines: the sum {lines} is beyond the largest amount {MAX_MINOR}")
+        if total > MAX_MINOR:
+            raise ValueError(f"charges: the total {total} is beyond the largest amount {MAX_MINOR}")
+        if total < 0:
+            raise ValueError(f"charges: the total is {total}: discounts cannot be more than all else together")
+        if self.total_minor is not None and self.total_minor != total:
+            raise ValueError(f"totalMinor: is {self.total_minor} but lines and charges sum to {total}")
+        if self.approval is not None and self.approval.total_minor not in (None, total):
+            raise ValueError(
+                f"approval.totalMinor: is {self.approval.total_minor} but lines and charges sum to {total}"
+            )
         return self
 
 
-def digest(value: Value | list[OrderLine] | None) -> str:
+def sum_minor(lines: Sequence[OrderLine], charges: Sequence[OrderCharge] = ()) -> int:
+    """What lines and charges cost together, in minor units."""
+    return sum(line.amount_minor for line in lines) + sum(charge.amount_minor for charge in charges)
+
+
+def digest(value: Value | Sequence[OrderLine] | None) -> str:
     """A short stable fingerprint of a part of a spec, whatever the order of its keys or lines."""
     if value is None:
         return "none"
-    parts = sorted(value, key=lambda line: line.line_id) if isinstance(value, list) else [value]
+    return _fingerprint([value]) if isinstance(value, Value) else lines_digest(value, ())
+
+
+def lines_digest(lines: Sequence[OrderLine], charges: Sequence[OrderCharge]) -> str:
+    """A short stable fingerprint of all that an order costs, whatever the order of lines and of charges. Without
+    charges it is the one that releases without charges compute."""
+    in_order = sorted(lines, key=lambda line: line.line_id)
+    return _fingerprint([*in_order, *sorted(charges, key=lambda charge: charge.charge_id)])
+
+
+def _fingerprint(parts: Sequence[Value]) -> str:
     text = "\n".join(part.model_dump_json(exclude_none=True) for part in parts)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _distinct(field: str, key: str, ids: Sequence[str]) -> None:
+    seen: set[str] = set()
+    for entry in ids:
+        if entry in seen:
+            raise ValueError(f"{field}: duplicate {key} {entry!r}")
+        seen.add(entry)

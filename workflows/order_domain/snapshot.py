@@ -79,6 +79,18 @@ class ApprovalRecord(Value):
     """Why."""
     generation: int | None = None
     """metadata.generation that was decided about, where the decider knew one."""
+    total_minor: int | None = None
+    """The total that was decided about, in minor units, where the decider stated one."""
+    currency: str | None = None
+    """The currency of `total_minor`."""
+    digest: str | None = None
+    """`order_domain.order.lines_digest` of what was decided about, where the decider knew one."""
+    requester: str | None = None
+    """Who ordered, where it is known."""
+    via: str | None = None
+    """The way that the decision came: `kubernetes`, `temporal`, `signal` or `policy`."""
+    requires: str | None = None
+    """The verb that a decider needs."""
 
 
 class PendingAction(Value):
@@ -171,9 +183,9 @@ class OrderSnapshot(Value):
     class_name: str | None = None
     class_generation: int = 0
     total_minor: int = 0
-    """Total of the lines in force, in minor units."""
+    """Total of the lines and charges in force, in minor units."""
     lines_digest: str | None = None
-    """`order_domain.order.digest` of the lines in force."""
+    """`order_domain.order.lines_digest` of the lines and charges in force."""
     steps: list[StepRecord] = Field(default_factory=list)
     approval: ApprovalRecord = ApprovalRecord()
     pending_action: PendingAction | None = None

@@ -5,6 +5,7 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain.refusals import EndType
 from order_domain.snapshot import CompensationState, ErrorRecord, StepState
 from order_domain.status import OrderStatus
 from order_workflows.activity_failures import reason_of
@@ -29,7 +30,9 @@ async def compensate(order: OrderRun) -> None:
         if failed:
             order.compensation = CompensationState.FAILED
             names = ", ".join(undo.step for undo in failed)
-            await wait_for_repair(order, ErrorRecord(type="CompensationFailed", message=f"could not undo {names}"))
+            await wait_for_repair(
+                order, ErrorRecord(type=EndType.COMPENSATION_FAILED, message=f"could not undo {names}")
+            )
         open_undos = failed
     order.compensation = CompensationState.DONE
 
@@ -39,7 +42,7 @@ async def _succeeds(order: OrderRun, undo: Undo) -> bool:
         await undo.action()
     except FailureError as failure:
         workflow.logger.error("undo failed", extra={"step": undo.step, "cause": reason_of(failure).type})
-        order.undone(undo.step, StepState.COMPENSATION_FAILED)
+        order.steps.undone(undo.step, StepState.COMPENSATION_FAILED)
         return False
-    order.undone(undo.step, StepState.COMPENSATED)
+    order.steps.undone(undo.step, StepState.COMPENSATED)
     return True

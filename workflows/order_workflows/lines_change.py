@@ -4,15 +4,15 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.pipeline import StepName
+from order_domain.refusals import RefusalType
 from order_domain.snapshot import MAX_LISTED_ITEMS, ErrorRecord
-from order_workflows import timing
-from order_workflows.activities import ChangeLines, OrderActivities
+from order_workflows import questions, timing
+from order_workflows.activities.order import ChangeLines, OrderActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
 from order_workflows.order_run import OrderRun
-from order_workflows.steps import check_fraud, get_items
 
-ENDING = ErrorRecord(type="OrderEnding", message="the order ends and takes no more changes")
+ENDING = ErrorRecord(type=RefusalType.ORDER_ENDING, message="the order ends and takes no more changes")
 
 
 async def apply_wanted(order: OrderRun) -> None:
@@ -47,8 +47,8 @@ async def _apply(order: OrderRun, change: LinesChange) -> None:
     order.lines_revision += 1
     total_minor = sum(line.amount_minor for line in change.lines)
     if order.has_done(StepName.CHECK_FRAUD):
-        await check_fraud.ask(order, total_minor, f"fraud/{order.lines_revision}")
-    items = await get_items.fetch(order, change.lines) if order.items else None
+        await questions.fraud_verdict(order, total_minor, f"fraud/{order.lines_revision}")
+    items = await questions.items_of(order, change.lines) if order.items else None
     request = ChangeLines(
         order=order.input.identity,
         operation_id=order.operation(f"change_lines/{order.lines_revision}"),

@@ -7,14 +7,15 @@ from typing import NamedTuple, TypeVar
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, is_cancelled_exception
 
-from order_domain.money import MAX_MINOR
+from order_domain import errors
 from order_domain.order import Address, DecisionKind, OrderLine, digest
 from order_domain.pipeline import StepName
-from order_domain.policy import AddressMessage
+from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, OrderSnapshot, StepState
 from order_domain.status import OrderStatus
-from order_workflows import contract, lines_change, timing
-from order_workflows.activities import CloseOrder, OrderActivities
+from order_workflows import acceptance, contract, lines_change, timing
+from order_workflows.acceptance import Refusal
+from order_workflows.activities.order import CloseOrder, OrderActivities
 from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.compensation import compensate
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, OrderInput, OrderResult
@@ -64,9 +65,9 @@ STEPS = {
 }
 
 ENDS_BY_ERROR = {
-    "DuplicateOrder": OrderStatus.ORDER_DUPLICATE,
-    "InvalidOrder": OrderStatus.ORDER_INVALID,
-    "FraudSuspected": OrderStatus.ORDER_REJECTED,
+    errors.DuplicateOrder.__name__: OrderStatus.ORDER_DUPLICATE,
+    errors.InvalidOrder.__name__: OrderStatus.ORDER_INVALID,
+    errors.FraudSuspected.__name__: OrderStatus.ORDER_REJECTED,
 }
 """Errors of activities that are an answer of business; every other one fails the order."""
 
@@ -82,7 +83,6 @@ class OrderWorkflow:
     def __init__(self, order: OrderInput) -> None:
         self._order = OrderRun(order)
         self._forward: asyncio.Task[None] | None = None
-        self._ended = False
 
     @workflow.run
     async def run(self, order: OrderInput) -> OrderResult:
@@ -176,7 +176,7 @@ class OrderWorkflow:
 
     async def _close(self, status: OrderStatus) -> None:
         order = self._order
-        self._ended = True
+        order.ended = True
         close = CloseOrder(
             order=order.input.identity,
             operation_id=order.operation("close"),
@@ -201,7 +201,9 @@ class OrderWorkflow:
         request = self._order.cancellation or CancelRequest(reason="the workflow was cancelled")
         by = f" by {request.by}" if request.by else ""
         why = f": {request.reason}" if request.reason else ""
-        return OrderEnded(OrderStatus.ORDER_CANCELLED, ErrorRecord(type="Cancelled", message=f"cancelled{by}{why}"))
+        return OrderEnded(
+            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}")
+        )
 
     @workflow.update(name=contract.UPDATE_APPROVE)
     def approve(self, decision: Decision) -> None:
@@ -215,21 +217,11 @@ class OrderWorkflow:
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        self._refuse_decision(decision.generation)
+        _raise(acceptance.refusal_of_decision(self._order, decision.generation))
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
-        self._refuse_decision(decision.generation)
-
-    def _refuse_decision(self, generation: int = 0) -> None:
-        self._refuse_if_ending()
-        order, approval = self._order, self._order.approval
-        if approval.decision is not None:
-            _refuse("AlreadyDecided", f"{approval.decision.lower()} by {approval.by}; the first decision is final")
-        if order.wanted_lines or 0 < generation < order.lines_generation:
-            _refuse("StaleDecision", "the lines have changed since: look at the order again, then decide")
-        if not order.approval_required:
-            _refuse("ApprovalNotRequired", "this order needs no approval")
+        _raise(acceptance.refusal_of_decision(self._order, decision.generation))
 
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
@@ -240,21 +232,12 @@ class OrderWorkflow:
 
     @change_address.validator
     def _validate_change_address(self, change: AddressChange) -> None:
-        self._refuse_address(change.address)
+        _raise(acceptance.refusal_of_address(self._order, change.address))
 
     def _change_address(self, address: Address) -> None:
         self._order.address = address
         self._order.address_changed = True
         self._order.publish()
-
-    def _refuse_address(self, address: Address) -> None:
-        self._refuse_if_ending()
-        if self._order.shipping_started:
-            _refuse("AlreadyShipped", "the parcel was handed to the carrier with the earlier address")
-        window = self._order.input.policy.address_window
-        checked = window.via is AddressMessage.UPDATE and window.house_number_first
-        if checked and not address.line1[0].isdecimal():
-            _refuse("InvalidAddress", f"line1 must start with the house number, a digit, not {address.line1[0]!r}")
 
     @workflow.update(name=contract.UPDATE_CHANGE_LINES)
     async def change_lines(self, change: LinesChange) -> None:
@@ -263,17 +246,11 @@ class OrderWorkflow:
         self._order.wanted_lines.append(wanted)
         await workflow.wait_condition(lambda: wanted.settled)
         if wanted.refusal is not None:
-            _refuse(wanted.refusal.type, wanted.refusal.message)
+            raise _refused(wanted.refusal.type, wanted.refusal.message)
 
     @change_lines.validator
     def _validate_change_lines(self, change: LinesChange) -> None:
-        self._refuse_if_ending()
-        if self._order.lines_fixed:
-            _refuse("LinesFixed", "the order has been decided about, prepared or charged with the earlier lines")
-        if len({line.line_id for line in change.lines}) != len(change.lines):
-            _refuse("InvalidOrder", "lines: a lineID may occur only once")
-        if sum(line.amount_minor for line in change.lines) > MAX_MINOR:
-            _refuse("InvalidOrder", f"lines: the sum is beyond the largest amount {MAX_MINOR}")
+        _raise(acceptance.refusal_of_lines(self._order, change))
 
     @workflow.update(name=contract.UPDATE_CANCEL)
     def cancel(self, request: CancelRequest) -> None:
@@ -282,12 +259,7 @@ class OrderWorkflow:
 
     @cancel.validator
     def _validate_cancel(self, request: CancelRequest) -> None:
-        self._refuse_cancel()
-
-    def _refuse_cancel(self) -> None:
-        self._refuse_if_ending()
-        if self._order.pivot_passed:
-            _refuse("AlreadyShipped", "the order has shipped and can no longer be cancelled")
+        _raise(acceptance.refusal_of_cancel(self._order))
 
     def _request_cancel(self, request: CancelRequest) -> None:
         if self._order.cancellation is None:
@@ -303,7 +275,7 @@ class OrderWorkflow:
 
     @suspend.validator
     def _validate_suspend(self) -> None:
-        self._refuse_if_ending()
+        _raise(acceptance.refusal_of_any_change(self._order))
 
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
@@ -312,16 +284,11 @@ class OrderWorkflow:
         self._order.under_review = False
         self._order.publish()
 
-    def _refuse_if_ending(self) -> None:
-        order = self._order
-        if self._ended or order.compensation is not None or order.cancellation is not None:
-            _refuse("OrderEnding", f"the order is at '{order.status}' and takes no more changes")
-
     @workflow.signal(name=contract.SIGNAL_APPROVE_ORDER)
     def approve_order(self, approved: bool) -> None:
         """The decision in the reference systems' form. A signal cannot be refused: too late, it is logged, no more."""
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
-        if self._accepts(self._refuse_decision):
+        if _accepts(acceptance.refusal_of_decision(self._order)):
             self._order.decide(kind, Decision(by="signal"))
 
     @workflow.signal(name=contract.SIGNAL_APPROVE)
@@ -332,13 +299,13 @@ class OrderWorkflow:
     @workflow.signal(name=contract.SIGNAL_CANCEL_ORDER)
     def cancel_order(self, request: CancelRequest | None = None) -> None:
         """Cancellation in the reference systems' form."""
-        if self._accepts(self._refuse_cancel):
+        if _accepts(acceptance.refusal_of_cancel(self._order)):
             self._request_cancel(request or CancelRequest(by="signal"))
 
     @workflow.signal(name=contract.SIGNAL_UPDATE_ADDRESS)
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
-        if self._accepts(lambda: self._refuse_address(address)):
+        if _accepts(acceptance.refusal_of_address(self._order, address)):
             self._change_address(address)
 
     @workflow.signal(name=contract.SIGNAL_STOCK_ARRIVED)
@@ -350,15 +317,6 @@ class OrderWorkflow:
     def orphan(self) -> None:
         """The resource is gone on purpose (deletionPolicy Orphan): mark the run so that no sweep cancels it."""
         workflow.upsert_memo({contract.MEMO_ORPHANED: True})
-
-    @staticmethod
-    def _accepts(refuse: Callable[[], None]) -> bool:
-        try:
-            refuse()
-        except ApplicationError as refused:
-            workflow.logger.warning("signal dropped", extra={"reason": refused.type})
-            return False
-        return True
 
     @workflow.query(name=contract.QUERY_STATUS)
     def get_status(self) -> OrderSnapshot:
@@ -381,8 +339,19 @@ class OrderWorkflow:
         return self._order.status is OrderStatus.AWAIT_APPROVAL
 
 
-def _refuse(kind: str, message: str) -> None:
-    raise ApplicationError(message, type=kind, non_retryable=True)
+def _refused(kind: str, message: str) -> ApplicationError:
+    return ApplicationError(message, type=kind, non_retryable=True)
+
+
+def _raise(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise _refused(refusal.type.value, refusal.message)
+
+
+def _accepts(refusal: Refusal | None) -> bool:
+    if refusal is not None:
+        workflow.logger.warning("signal dropped", extra={"reason": refusal.type.value})
+    return refusal is None
 
 
 async def _shielded(work: Awaitable[T]) -> T:

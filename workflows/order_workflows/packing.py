@@ -7,7 +7,8 @@ from temporalio import workflow
 from order_domain.order import OrderLine
 from order_domain.retry import StepRetry
 from order_workflows import timing
-from order_workflows.activities import Outcome, PackLines, UnpackLines, WarehouseActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 from order_workflows.contract import ResourceIdentity
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)

@@ -6,7 +6,7 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError
 
 from order_workflows import contract, packing, timing
-from order_workflows.activities import Ship, Shipped, ShippingActivities
+from order_workflows.activities.shipping import Ship, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import ShipmentInput
 

@@ -4,18 +4,17 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any
 
 from temporalio import workflow
-from temporalio.common import SearchAttributeUpdate
 from temporalio.exceptions import FailureError
 
 from order_domain.snapshot import ErrorRecord
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
 from order_workflows import contract, timing
-from order_workflows.activities import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
+from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
-from order_workflows.contract import ORDER_CLUSTER, ORDER_SEQ, ORDER_UPDATED_AT, StockItemInput
+from order_workflows.contract import StockItemInput
+from order_workflows.publishing import Publisher
 
 
 class Restock:
@@ -90,7 +89,12 @@ class StockItemWorkflow:
         self._looked_at = workflow.now()
         self._looked_with: tuple[StockSettings, bool] | None = None
         self._restock: Restock | None = None
-        self._published = StockSnapshot(seq=item.seq)
+        self._publisher: Publisher[StockSnapshot] = Publisher(
+            item.item.cluster,
+            lambda snapshot: {contract.MEMO_STOCK_SNAPSHOT: snapshot},
+            lambda *_: [],
+            seq=item.seq,
+        )
 
     @workflow.run
     async def run(self, item: StockItemInput) -> None:
@@ -107,7 +111,7 @@ class StockItemWorkflow:
         if nothing_left:
             return
         workflow.continue_as_new(
-            item.model_copy(update={"settings": self._settings, "seq": self._published.seq, "released": self._released})
+            item.model_copy(update={"settings": self._settings, "seq": self._publisher.seq, "released": self._released})
         )
 
     @workflow.signal(name=contract.SIGNAL_STOCK_CHANGED)
@@ -193,10 +197,7 @@ class StockItemWorkflow:
         """Make the present state visible; nothing changed, nothing written."""
         assert self._looked_with is not None
         settings, _ = self._looked_with
-        last = self._published
         snapshot = StockSnapshot(
-            seq=last.seq,
-            updated_at=last.updated_at,
             generation=settings.generation,
             on_hand=level.on_hand,
             reserved=level.reserved,
@@ -204,19 +205,7 @@ class StockItemWorkflow:
             supplier_order=level.supplier_order,
             last_error=self._restock.last_error if self._restock else None,
         )
-        if snapshot == last and last.updated_at is not None:
-            return
-        now = workflow.now()
-        snapshot = snapshot.model_copy(update={"seq": last.seq + 1, "updated_at": now})
-        attributes: list[SearchAttributeUpdate[Any]] = [
-            ORDER_SEQ.value_set(snapshot.seq),
-            ORDER_UPDATED_AT.value_set(now),
-        ]
-        if last.updated_at is None:
-            attributes.append(ORDER_CLUSTER.value_set(self._item.item.cluster))
-        workflow.upsert_search_attributes(attributes)
-        workflow.upsert_memo({contract.MEMO_STOCK_SNAPSHOT: snapshot})
-        self._published = snapshot
+        self._publisher.publish(snapshot)
 
 
 async def _until(holds: Callable[[], bool], timeout: timedelta, summary: str) -> None:

@@ -10,18 +10,19 @@ from functools import partial
 from temporalio import workflow
 
 from order_domain.pipeline import StepName
+from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord
 from order_domain.status import OrderStatus
 from order_workflows import packing, timing
-from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, OrderActivities
+from order_workflows.activities.effect import EffectKind
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, OrderActivities
 from order_workflows.activity_failures import failures_of, raise_first
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.steps import charge_payment, receive_order, reserve_stock, ship_order
 
-TERMINATED = "WorkflowTerminated"
-"""Type of the error that such an order shows."""
-
-UNDOING = ErrorRecord(type=TERMINATED, message="the workflow was terminated, and what it had done is undone")
+UNDOING = ErrorRecord(
+    type=EndType.WORKFLOW_TERMINATED, message="the workflow was terminated, and what it had done is undone"
+)
 
 
 async def take_over(order: OrderRun) -> OrderEnded | None:
@@ -49,11 +50,13 @@ def _end(order: OrderRun, halted: Halted) -> OrderEnded:
     """What the terminated run undid itself is undone once more, which changes nothing but what is known of it here."""
     error = UNDOING
     if halted.ended is not None:
-        error = ErrorRecord(type=TERMINATED, message=halted.message or "the workflow was terminated at its end")
+        error = ErrorRecord(
+            type=EndType.WORKFLOW_TERMINATED, message=halted.message or "the workflow was terminated at its end"
+        )
     steps: dict[StepName, list[BegunEffect]] = {}
     for effect in halted.begun:
         steps.setdefault(_step_of(order, effect), []).append(effect)
-    order.stop_short(steps, error)
+    order.steps.stop_short(steps, error.message, workflow.now())
     for step, effects in steps.items():
         order.on_failure(step, partial(_undo, order, effects))
     return OrderEnded(OrderStatus(halted.ended or OrderStatus.ORDER_CANCELLED), error)

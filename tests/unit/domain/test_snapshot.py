@@ -99,3 +99,11 @@ def test_the_longest_address_leaves_room_in_the_memo() -> None:
     )
 
     assert len(json.dumps(snapshot.to_memo()).encode()) < 3 * 1024
+
+
+def test_an_approval_of_a_release_that_knew_no_amount_is_read() -> None:
+    earlier = {"approval": {"required": True, "decision": "Approved", "by": "bob", "generation": 2}}
+
+    approval = OrderSnapshot.model_validate(earlier).approval
+
+    assert (approval.by, approval.total_minor, approval.digest, approval.via) == ("bob", None, None, None)

@@ -37,7 +37,7 @@ def test_a_valid_spec_is_read() -> None:
             {"lines": [{"lineID": "1", "sku": "A", "quantity": 0, "unitPriceMinor": 1}]},
             r"spec.lines.0.quantity: Input should be greater than or equal to 1",
         ),
-        ({"totalMinor": 1}, "spec: Value error, totalMinor: is 1 but the lines sum to 50000"),
+        ({"totalMinor": 1}, "spec: Value error, totalMinor: is 1 but lines and charges sum to 50000"),
         ({"shippingAddress": None}, "spec.shippingAddress: "),
     ],
 )

@@ -1,8 +1,10 @@
 """Which attempts a simulated fault hits, and with what."""
 
 import asyncio
+import pkgutil
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import pytest
@@ -16,10 +18,10 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 from order_domain.errors import InvalidOrder, LedgerUnavailable, OrderError, PaymentDeclined, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.simulation import FaultType, StepFaults
-from order_worker.activities import simulated_faults
-from order_worker.activities.simulated_faults import FaultSimulation, draw
+from order_worker.interceptors import simulated_faults
+from order_worker.interceptors.simulated_faults import FaultSimulation, draw
 from order_workflows import activities, simulation
-from order_workflows.activities import Effect
+from order_workflows.activities.effect import Effect
 from order_workflows.simulation import HEADER, STEP_OF, SimulatedFaults
 
 DRAWS = 10_000
@@ -216,7 +218,10 @@ async def test_a_slow_attempt_tells_what_earlier_ones_had_recorded() -> None:
 
 
 def test_every_name_in_the_table_is_an_activity_and_no_undoing_commit_or_close_is_among_them() -> None:
-    ports = [port for port in vars(activities).values() if isinstance(port, type)]
+    modules = [
+        import_module(f"{activities.__name__}.{each.name}") for each in pkgutil.iter_modules(activities.__path__)
+    ]
+    ports = [port for module in modules for port in vars(module).values() if isinstance(port, type)]
     definitions = [
         getattr(method, "__temporal_activity_definition", None) for port in ports for method in vars(port).values()
     ]

@@ -14,9 +14,10 @@ from temporalio.testing import ActivityEnvironment
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput
 
 from order_domain.errors import OperationConflict, OrderError, PaymentDeclined, ProviderUnavailable
-from order_worker.activities import translation
-from order_worker.activities.translation import Translation
-from order_workflows.activities import Outcome, ReleaseStock
+from order_worker.interceptors import error_translation
+from order_worker.interceptors.error_translation import Translation
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import ReleaseStock
 from order_workflows.contract import ResourceIdentity
 
 
@@ -165,7 +166,7 @@ async def test_a_failure_is_told_in_no_more_than_a_kilobyte() -> None:
 
 
 async def test_the_oldest_failure_is_forgotten_when_there_are_too_many(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(translation, "KEPT", 2)
+    monkeypatch.setattr(error_translation, "KEPT", 2)
     worker = Translation()
     runs = ("run-1", "run-2", "run-3")
     for name in runs:

@@ -3,9 +3,11 @@
 from temporalio import activity
 
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, ask
 from order_worker.providers.fraud.port import FraudCheck
-from order_workflows.activities import CheckFraud, FraudActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.fraud import CheckFraud, FraudActivities
 
 
 class LedgerFraudChecks(FraudActivities):
@@ -17,11 +19,10 @@ class LedgerFraudChecks(FraudActivities):
 
     @activity.defn(name="check_fraud")
     async def check(self, request: CheckFraud) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "check_fraud",
+            OperationKind.CHECK_FRAUD,
             {
                 "customerID": request.customer_id,
                 "currency": request.currency,

@@ -4,10 +4,12 @@ from temporalio import activity
 
 from order_domain.errors import OrderError
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, fingerprint
 from order_worker.metrics import Metrics
 from order_worker.providers.notification.port import Mailer
-from order_workflows.activities import Notice, NotificationActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.notification import Notice, NotificationActivities
 
 
 class LedgerNotifications(NotificationActivities):
@@ -20,11 +22,10 @@ class LedgerNotifications(NotificationActivities):
 
     @activity.defn(name="notify_customer")
     async def notify(self, request: Notice) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "notify",
+            OperationKind.NOTIFY,
             {
                 "orderID": request.order_id,
                 "recipient": fingerprint(request.email),

@@ -4,17 +4,21 @@ from functools import partial
 
 from temporalio import activity
 
-from order_worker.ledger import halt, orders
+from order_domain.errors import PermanentError
+from order_worker.ledger import halt, notes, orders
 from order_worker.ledger.database import Ledger
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.order import (
     ChangeLines,
     CloseOrder,
     Halted,
     HaltOrder,
     LinesChanged,
+    LinesSold,
     OrderActivities,
-    Outcome,
     ReceiveOrder,
+    RecordNotes,
+    SellLines,
     UpdateStatus,
 )
 
@@ -27,25 +31,28 @@ class LedgerOrders(OrderActivities):
 
     @activity.defn(name="receive_order")
     async def receive(self, request: ReceiveOrder) -> Outcome:
-        """See the port."""
         return await self._ledger.transaction(partial(orders.receive, request=request))
 
     @activity.defn(name="change_lines")
     async def change_lines(self, request: ChangeLines) -> LinesChanged:
-        """See the port."""
         return await self._ledger.transaction(partial(orders.change_lines, request=request))
 
     @activity.defn(name="update_order_status")
     async def update_status(self, request: UpdateStatus) -> Outcome:
-        """See the port."""
         return await self._ledger.transaction(partial(orders.update_status, request=request))
-
-    @activity.defn(name="close_order")
-    async def close(self, request: CloseOrder) -> Outcome:
-        """See the port."""
-        return await self._ledger.transaction(partial(orders.close, request=request))
 
     @activity.defn(name="halt_order")
     async def halt(self, request: HaltOrder) -> Halted:
-        """See the port."""
         return await self._ledger.transaction(partial(halt.halt, request=request))
+
+    @activity.defn(name="sell_lines")
+    async def sell_lines(self, request: SellLines) -> LinesSold:
+        raise PermanentError(f"order {request.order.uid} cannot be sold in part by this worker")
+
+    @activity.defn(name="close_order")
+    async def close(self, request: CloseOrder) -> Outcome:
+        return await self._ledger.transaction(partial(orders.close, request=request))
+
+    @activity.defn(name="record_notes")
+    async def record_notes(self, request: RecordNotes) -> Outcome:
+        return await self._ledger.transaction(partial(notes.record, request=request))

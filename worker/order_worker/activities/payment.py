@@ -7,10 +7,11 @@ from temporalio import activity
 
 from order_worker.ledger import payments
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
-from order_workflows.activities import Charge, PaymentActivities, Receipt, Refund, Refunded
+from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
 
 
 class LedgerPayments(PaymentActivities):
@@ -23,11 +24,10 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="charge_payment")
     async def charge(self, request: Charge) -> Receipt:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "charge",
+            OperationKind.CHARGE,
             {
                 "amountMinor": request.amount_minor,
                 "currency": request.currency,
@@ -64,8 +64,9 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
-        """See the port."""
-        operation = Operation(request.order, request.operation_id, "refund", {"charge": request.charge_operation_id})
+        operation = Operation(
+            request.order, request.operation_id, OperationKind.REFUND, {"charge": request.charge_operation_id}
+        )
 
         async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:
             amount_minor, currency = charged["amountMinor"], charged["currency"]

@@ -7,9 +7,10 @@ from temporalio import activity
 
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch
-from order_workflows.activities import CancelShipment, Outcome, Ship, Shipped, ShippingActivities
+from order_workflows.activities.shipping import CancelShipment, Ship, ShipmentCancelled, Shipped, ShippingActivities
 
 
 class LedgerShipping(ShippingActivities):
@@ -21,11 +22,11 @@ class LedgerShipping(ShippingActivities):
 
     @activity.defn(name="ship_line")
     async def ship(self, request: Ship) -> Shipped:
-        """See the port. The time of the request is no parameter: a workflow that was reset asks at another time."""
+        """The time of the request is no parameter: a workflow that was reset asks at another time."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "ship",
+            OperationKind.SHIP,
             {
                 "lineID": request.line.line_id,
                 "sku": request.line.sku,
@@ -52,22 +53,21 @@ class LedgerShipping(ShippingActivities):
         return settled.outcome
 
     @activity.defn(name="cancel_shipment")
-    async def cancel(self, request: CancelShipment) -> Outcome:
-        """See the port."""
+    async def cancel(self, request: CancelShipment) -> ShipmentCancelled:
         operation = Operation(
-            request.order, request.operation_id, "cancel_shipment", {"shipment": request.ship_operation_id}
+            request.order, request.operation_id, OperationKind.CANCEL_SHIPMENT, {"shipment": request.ship_operation_id}
         )
 
-        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, Outcome] | None:
+        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, ShipmentCancelled] | None:
             parcel = await self._carrier.cancel(request.ship_operation_id)
-            return None if parcel is None else (_shipped(parcel), Outcome())
+            return None if parcel is None else (_shipped(parcel), ShipmentCancelled())
 
         settled = await undo(
             self._ledger,
             operation,
-            Outcome,
+            ShipmentCancelled,
             target_id=request.ship_operation_id,
-            nothing=Outcome(),
+            nothing=ShipmentCancelled(),
             call=call,
         )
         return settled.outcome

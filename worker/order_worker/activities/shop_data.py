@@ -4,7 +4,7 @@ from temporalio import activity
 
 from order_domain.snapshot import ItemRecord
 from order_worker.providers.shop_data.port import ShopSystem
-from order_workflows.activities import (
+from order_workflows.activities.shop_data import (
     FetchProfile,
     FetchRecommendations,
     GetItems,
@@ -23,7 +23,7 @@ class ShopData(ShopDataActivities):
 
     @activity.defn(name="get_items")
     async def items(self, request: GetItems) -> Items:
-        """See the port. What the order itself calls a line goes before the catalogue."""
+        """What the order itself calls a line goes before the catalogue."""
         names = await self._shop.describe([line.sku for line in request.lines])
         records = [
             ItemRecord(
@@ -38,10 +38,8 @@ class ShopData(ShopDataActivities):
 
     @activity.defn(name="fetch_customer_profile")
     async def profile(self, request: FetchProfile) -> Profile:
-        """See the port."""
         return Profile(tier=await self._shop.tier(request.customer_id))
 
     @activity.defn(name="fetch_recommendations")
     async def recommendations(self, request: FetchRecommendations) -> Recommendations:
-        """See the port."""
         return Recommendations(names=await self._shop.recommendations(request.customer_id, request.skus))

@@ -8,10 +8,10 @@ from order_domain.errors import PermanentError
 from order_worker.ledger import stock
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import (
     CheckAvailability,
     CommitStock,
-    Outcome,
     ReleaseStock,
     Reserved,
     ReserveStock,
@@ -29,17 +29,14 @@ class LedgerStock(StockActivities):
 
     @activity.defn(name="validate_lines")
     async def validate(self, request: ValidateLines) -> Outcome:
-        """See the port."""
         return await self._ledger.transaction(partial(stock.validate, request=request))
 
     @activity.defn(name="check_availability")
     async def available(self, request: CheckAvailability) -> Outcome:
-        """See the port."""
         return await self._ledger.transaction(partial(stock.available, request=request))
 
     @activity.defn(name="reserve_stock")
     async def reserve(self, request: ReserveStock) -> Reserved:
-        """See the port."""
         try:
             reserved = await self._ledger.transaction(partial(stock.reserve, request=request))
         except PermanentError:
@@ -50,14 +47,12 @@ class LedgerStock(StockActivities):
 
     @activity.defn(name="release_stock")
     async def release(self, request: ReleaseStock) -> Outcome:
-        """See the port."""
         outcome = await self._ledger.transaction(partial(stock.release, request=request))
         self._metrics.reservation("released")
         return outcome
 
     @activity.defn(name="commit_stock")
     async def commit(self, request: CommitStock) -> Outcome:
-        """See the port."""
         outcome = await self._ledger.transaction(partial(stock.commit, request=request))
         self._metrics.reservation("committed")
         return outcome

@@ -10,10 +10,10 @@ from order_worker.ledger import supply
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.providers.supplier.port import Supplier
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock_item import (
     Article,
     KeepStock,
-    Outcome,
     StockItemActivities,
     StockLevel,
     SupplierOrder,
@@ -32,12 +32,11 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="keep_stock")
     async def keep(self, request: KeepStock) -> StockLevel:
-        """See the port."""
         return await self._ledger.transaction(partial(supply.keep, request=request))
 
     @activity.defn(name="order_supplies")
     async def order(self, request: SupplierOrder) -> Supplies:
-        """See the port. The plan in the ledger is the intent: whoever died after the call calls again under the same
+        """The plan in the ledger is the intent: whoever died after the call calls again under the same
         key, and gets the first answer."""
         order = await self._ledger.transaction(partial(supply.open_order, supplier_order=request.id))
         if order.state is supply.State.PLANNED:
@@ -59,7 +58,6 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="receive_supplies")
     async def receive(self, request: SupplierOrder) -> Supplies:
-        """See the port."""
         order = await self._ledger.transaction(partial(supply.open_order, supplier_order=request.id))
         if order.state is supply.State.DELIVERED:
             return _supplies(order)
@@ -76,7 +74,7 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="wake_backorders")
     async def wake(self, request: Article) -> Outcome:
-        """See the port. An order that is told in vain, or twice, asks the ledger again and waits on."""
+        """An order that is told in vain, or twice, asks the ledger again and waits on."""
         client = activity.client()
         for key in await self._ledger.transaction(partial(supply.waiting, sku=request.sku)):
             try:
@@ -88,7 +86,6 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="release_article")
     async def let_go(self, request: Article) -> StockLevel:
-        """See the port."""
         return await self._ledger.transaction(partial(supply.let_go, sku=request.sku))
 
 

@@ -6,9 +6,11 @@ from pydantic import JsonValue
 from temporalio import activity
 
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, undo
 from order_worker.providers.warehouse.port import Warehouse
-from order_workflows.activities import Outcome, PackLines, UnpackLines, WarehouseActivities
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 
 
 class LedgerWarehouse(WarehouseActivities):
@@ -20,11 +22,10 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="pack_lines")
     async def pack(self, request: PackLines) -> Outcome:
-        """See the port."""
         operation = Operation(
             request.order,
             request.operation_id,
-            "pack",
+            OperationKind.PACK,
             {"lines": [{"lineID": line.line_id, "sku": line.sku, "quantity": line.quantity} for line in request.lines]},
         )
 
@@ -46,8 +47,9 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="unpack_lines")
     async def unpack(self, request: UnpackLines) -> Outcome:
-        """See the port."""
-        operation = Operation(request.order, request.operation_id, "unpack", {"packing": request.pack_operation_id})
+        operation = Operation(
+            request.order, request.operation_id, OperationKind.UNPACK, {"packing": request.pack_operation_id}
+        )
 
         async def call(_: Mapping[str, JsonValue]) -> None:
             # Says that there was nothing to reverse: a packing that is still open in the ledger came to nothing, how

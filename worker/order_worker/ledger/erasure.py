@@ -72,13 +72,14 @@ def _redact_events(tx: Connection, events: Sequence[Row[Any]]) -> dict[str, str]
 
 def _redact_operations(tx: Connection, uid: str) -> None:
     for row in tx.execute(select(operations).where(operations.c.order_uid == uid)).all():
-        params = row.params and _without_customer(row.params)
-        outcome = row.outcome and _without_customer(row.outcome)
-        if (params, outcome) != (row.params, row.outcome):
-            # The hash of parameters is not salted, and a customer's id is easily guessed. The order has ended: nothing
-            # compares it any more.
-            changes = {"params": params, "outcome": outcome, "params_hash": None}
-            tx.execute(update(operations).where(operations.c.operation_id == row.operation_id).values(**changes))
+        # The hash of parameters is not salted, and a customer's id is easily guessed. The order has ended: nothing
+        # compares it any more.
+        changes = {
+            "params": row.params and _without_customer(row.params),
+            "outcome": row.outcome and _without_customer(row.outcome),
+            "params_hash": None,
+        }
+        tx.execute(update(operations).where(operations.c.operation_id == row.operation_id).values(**changes))
 
 
 def _without_customer(content: Mapping[str, Any]) -> dict[str, Any]:

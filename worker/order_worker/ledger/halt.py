@@ -5,17 +5,18 @@ from sqlalchemy import Connection, bindparam, select
 from order_domain.errors import DuplicateOrder, OrderError
 from order_domain.status import OrderStatus
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, State, recall, settle
 from order_worker.ledger.orders import change_status, receive
 from order_worker.ledger.tables import operations, orders, reservations
-from order_workflows.activities import BegunEffect, EffectKind, Halted, HaltOrder, Outcome
+from order_workflows.activities.effect import EffectKind, Outcome
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder
 
-_CHANGE_LINES = "change_lines"
 _BEGUN = (
     select(operations.c.operation_id, operations.c.kind, operations.c.params)
     .where(
         operations.c.order_uid == bindparam("order"),
-        operations.c.kind.in_([*EffectKind, _CHANGE_LINES]),
+        operations.c.kind.in_([*EffectKind, OperationKind.CHANGE_LINES]),
         operations.c.state != State.REFUSED.value,
     )
     .order_by(operations.c.created_at, operations.c.operation_id)
@@ -50,7 +51,7 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
 
 
 def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> None:
-    operation = Operation(request.order, request.operation_id, "halt", {})
+    operation = Operation(request.order, request.operation_id, OperationKind.HALT, {})
     if recall(tx, operation) is None:
         change_status(tx, order, OrderStatus.COMPENSATE_ORDER)
         settle(tx, order, operation, None, Outcome())
@@ -59,11 +60,11 @@ def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> None:
 def _begun(tx: Connection, order_uid: str) -> list[BegunEffect]:
     return [
         BegunEffect(
-            kind=EffectKind.RESERVE if row.kind == _CHANGE_LINES else EffectKind(row.kind),
+            kind=EffectKind.RESERVE if row.kind == OperationKind.CHANGE_LINES else EffectKind(row.kind),
             operation_id=row.operation_id,
             line_id=row.params.get("lineID"),
         )
         for row in tx.execute(_BEGUN, {"order": order_uid})
         # Where pieces are held, a change of lines holds others instead.
-        if row.kind != _CHANGE_LINES or row.params["replaces"] is not None
+        if row.kind != OperationKind.CHANGE_LINES or row.params["replaces"] is not None
     ]

@@ -38,8 +38,9 @@ from order_domain.errors import OperationCancelled, OperationConflict, OrderErro
 from order_worker.ledger import audit
 from order_worker.ledger.database import Ledger, insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.tables import operations
-from order_workflows.activities import Outcome
+from order_workflows.activities.effect import Outcome
 from order_workflows.contract import ResourceIdentity
 
 R = TypeVar("R", bound=Outcome)
@@ -60,7 +61,7 @@ class Operation:
 
     order: ResourceIdentity
     operation_id: str
-    kind: str
+    kind: OperationKind
     params: Mapping[str, JsonValue]
     """All that makes this operation another one if it differs. Stored: personal data only as `fingerprint`."""
 
@@ -158,8 +159,8 @@ def _intend(tx: Connection, operation: Operation) -> bool:
 
 def refuse_if_halted(order: LockedOrder, operation: Operation) -> None:
     """For an operation that would begin now. Raises OperationCancelled if its order is halted or has ended: whoever
-    undoes it, or undid it, knows nothing of this operation. A mail is no effect that anybody would undo."""
-    if order.halted and operation.kind != "notify":
+    undoes it, or undid it, knows nothing of this operation."""
+    if order.halted and not operation.kind.may_begin_after_halt:
         raise _cancelled(operation.operation_id)
 
 
@@ -175,7 +176,7 @@ def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outc
 def _audit(
     tx: Connection,
     order: LockedOrder,
-    kind: str,
+    kind: OperationKind,
     operation_id: str,
     params: dict[str, Any],
     ending: dict[str, Any],
@@ -349,9 +350,9 @@ def prevent(tx: Connection, order: LockedOrder, target_id: str) -> bool:
             "error_type": OperationCancelled.__name__,
             "finished_at": now,
         }
-        opening = {"operation_id": target_id, "order_uid": uid, "kind": "prevented", "created_at": now}
+        opening = {"operation_id": target_id, "order_uid": uid, "kind": OperationKind.PREVENTED, "created_at": now}
         tx.execute(_ADD, {**opening, **ending})
-        _audit(tx, order, "prevented", target_id, {}, ending)
+        _audit(tx, order, OperationKind.PREVENTED, target_id, {}, ending)
         return True
     if target.order_uid != uid:
         raise OperationConflict(f"operation {target_id} belongs to order {target.order_uid}")
@@ -366,5 +367,5 @@ def _close_target(tx: Connection, order: LockedOrder, target_id: str, outcome: O
     """Close an intent whose attempt never reported, with what the provider's undo said about it."""
     row = tx.execute(_KNOWN, {"operation": target_id}).one()
     if row.state == State.INTENT:
-        target = Operation(order.identity, target_id, row.kind, row.params)
+        target = Operation(order.identity, target_id, OperationKind(row.kind), row.params)
         settle(tx, order, target, Known(State.INTENT, {}, None), outcome)

@@ -12,9 +12,11 @@ from order_domain.status import OrderStatus
 from order_worker.ledger import audit, payments, stock
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, recall, refuse_if_halted, settle
 from order_worker.ledger.tables import orders
-from order_workflows.activities import ChangeLines, CloseOrder, LinesChanged, Outcome, ReceiveOrder, UpdateStatus
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, ReceiveOrder, UpdateStatus
 
 _ENDS = frozenset(status for status in OrderStatus if status.terminal)
 
@@ -38,7 +40,7 @@ def receive(tx: Connection, request: ReceiveOrder) -> Outcome | OrderError:
     operation = Operation(
         request.order,
         request.operation_id,
-        "receive",
+        OperationKind.RECEIVE,
         {
             "orderID": request.order_id,
             "customerID": request.customer_id,
@@ -87,7 +89,7 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
     operation = Operation(
         request.order,
         request.operation_id,
-        "change_lines",
+        OperationKind.CHANGE_LINES,
         {
             "pieces": dict(wanted),
             "lines": digest(request.lines),
@@ -125,7 +127,7 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
 
 def update_status(tx: Connection, request: UpdateStatus) -> Outcome | OrderError:
     """Record how far the order is. Raises PermanentError for a status that cannot follow the present one."""
-    operation = Operation(request.order, request.operation_id, "update_status", {"status": request.status})
+    operation = Operation(request.order, request.operation_id, OperationKind.UPDATE_STATUS, {"status": request.status})
     order = lock(tx, request.order)
     if recall(tx, operation) is None:
         change_status(tx, order, request.status)
@@ -139,7 +141,7 @@ def close(tx: Connection, request: CloseOrder) -> Outcome | OrderError:
     operation = Operation(
         request.order,
         request.operation_id,
-        "close",
+        OperationKind.CLOSE,
         {"status": request.status, "message": request.message},
     )
     order = lock_if_received(tx, request.order)

@@ -6,7 +6,7 @@ from order_domain.errors import OperationConflict, PermanentError
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import payments
-from order_workflows.activities import Charge, Receipt, Refunded
+from order_workflows.activities.payment import Charge, Receipt, Refunded
 
 _CHARGE = select(payments.c.charge_operation_id).where(payments.c.order_uid == bindparam("order"))
 _INTEND = insert_unless_present(payments, payments.c.order_uid)

@@ -10,13 +10,14 @@ from sqlalchemy import Connection, Row, Select, bindparam, insert, select, updat
 from order_domain.errors import InvalidOrder, OperationConflict, OrderError, OutOfStock, PermanentError, UnknownSku
 from order_domain.order import OrderLine
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, prevent, recall, refuse_if_halted, settle
 from order_worker.ledger.supply import plan_if_low
 from order_worker.ledger.tables import operations, reservations, stock
-from order_workflows.activities import (
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.stock import (
     CheckAvailability,
     CommitStock,
-    Outcome,
     ReleaseStock,
     Reserved,
     ReserveStock,
@@ -66,7 +67,7 @@ def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderErro
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     """Hold all lines or none. A refusal is final for this operation id, even if pieces come in later."""
     wanted = pieces(request.lines)
-    operation = Operation(request.order, request.operation_id, "reserve", {"pieces": dict(wanted)})
+    operation = Operation(request.order, request.operation_id, OperationKind.RESERVE, {"pieces": dict(wanted)})
     order = lock(tx, request.order)
     known = recall(tx, operation)
     if known is not None:
@@ -89,7 +90,9 @@ def release(tx: Connection, request: ReleaseStock) -> Outcome | OrderError:
     order = lock_if_received(tx, request.order)
     if order is None:
         return Outcome()
-    operation = Operation(request.order, request.operation_id, "release", {"reservation": request.reserve_operation_id})
+    operation = Operation(
+        request.order, request.operation_id, OperationKind.RELEASE, {"reservation": request.reserve_operation_id}
+    )
     if recall(tx, operation) is None:
         if not prevent(tx, order, request.reserve_operation_id):
             reservation = _read(tx, order, request.reserve_operation_id)
@@ -100,13 +103,16 @@ def release(tx: Connection, request: ReleaseStock) -> Outcome | OrderError:
 
 def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     """Turn held pieces into sold ones. Raises PermanentError for pieces that are not held."""
-    operation = Operation(request.order, request.operation_id, "commit", {"reservation": request.reserve_operation_id})
+    operation = Operation(
+        request.order, request.operation_id, OperationKind.COMMIT, {"reservation": request.reserve_operation_id}
+    )
     order = lock(tx, request.order)
     if recall(tx, operation) is None:
         refuse_if_halted(order, operation)
-        sold = held(tx, order, request.reserve_operation_id, or_already="committed")
-        _end(tx, request.reserve_operation_id, sold, "committed")
-        _move(tx, sold, reserved=-1, sold=1)
+        if request.reserve_operation_id is not None:
+            sold = held(tx, order, request.reserve_operation_id, or_already="committed")
+            _end(tx, request.reserve_operation_id, sold, "committed")
+            _move(tx, sold, reserved=-1, sold=1)
         settle(tx, order, operation, None, Outcome())
     return Outcome()
 

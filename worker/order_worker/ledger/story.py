@@ -52,6 +52,8 @@ def _entry(event: Row[Any], currency: str) -> Entry:
     told = {**params, **event.data, **{key: value for key, value in private.items() if key != "params"}}
     amount = next((told[key] for key in _AMOUNTS if isinstance(told.get(key), int)), None)
     details = [f"{key} {told[key]}" for key in _DETAILS if isinstance(told.get(key), str)]
+    if told.get("requester"):
+        details.append(f"asked for by {told['requester']}")
     details += [f'"{told[key]}"' for key in ("reason", "message") if told.get(key)]
     if told.get("error"):
         details.insert(0, told["error"])
@@ -59,7 +61,7 @@ def _entry(event: Row[Any], currency: str) -> Entry:
         uid=event.order_uid,
         seq=event.seq,
         at=event.at,
-        who=told.get("requester") or told.get("by") or WORKFLOW,
+        who=told.get("by") or WORKFLOW,
         channel=told.get("channel") or "ledger",
         what=event.kind,
         state=event.data.get("state", "done"),

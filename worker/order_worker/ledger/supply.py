@@ -29,8 +29,9 @@ from order_domain.errors import OutOfStock, PermanentError
 from order_domain.status import OrderStatus
 from order_domain.stock_item import SupplierOrderRecord
 from order_worker.ledger.database import insert_unless_present
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.tables import operations, orders, stock, supplier_orders
-from order_workflows.activities import KeepStock, StockLevel
+from order_workflows.activities.stock_item import KeepStock, StockLevel
 from order_workflows.contract import RunKey
 
 T = TypeVar("T")
@@ -85,7 +86,10 @@ _LOW = select(stock.c.sku, (stock.c.target - stock.c.on_hand).label("missing"), 
 _PLAN = insert(supplier_orders)
 
 _FREE = select(stock.c.sku, stock.c.on_hand).where(stock.c.sku.in_(bindparam("skus", expanding=True)))
-_RESERVATION = (operations.c.order_uid == orders.c.uid, operations.c.kind == literal("reserve", literal_execute=True))
+_RESERVATION = (
+    operations.c.order_uid == orders.c.uid,
+    operations.c.kind == literal(OperationKind.RESERVE.value, literal_execute=True),
+)
 # These values stand in the statement itself: only then do the databases use their partial indexes.
 _SHORTAGE = (*_RESERVATION, operations.c.error_type == literal(OutOfStock.__name__, literal_execute=True))
 _OPEN_ORDER = orders.c.status == literal(OrderStatus.ORDER_RECEIVED.value, literal_execute=True)

@@ -5,6 +5,7 @@ from datetime import timedelta
 from temporalio import workflow
 
 from order_domain.policy import AddressExpiry
+from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows.order_run import OrderEnded, OrderRun
@@ -27,5 +28,5 @@ async def run(order: OrderRun) -> None:
         await workflow.wait_condition(lambda: order.address_changed, timeout=window, timeout_summary="address window")
     except TimeoutError:
         if policy.on_expiry is AddressExpiry.FAIL and not order.address_changed:
-            error = ErrorRecord(type="AddressNotConfirmed", message=f"no address within {window}")
+            error = ErrorRecord(type=EndType.ADDRESS_NOT_CONFIRMED, message=f"no address within {window}")
             raise OrderEnded(OrderStatus.ORDER_FAILED, error) from None

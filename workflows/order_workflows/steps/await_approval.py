@@ -7,6 +7,7 @@ from temporalio import workflow
 from order_domain.money import format_amount
 from order_domain.order import DecisionKind
 from order_domain.policy import ApprovalExpiry
+from order_domain.refusals import EndType
 from order_domain.snapshot import DecisionOutcome, ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import lines_change
@@ -25,10 +26,10 @@ async def run(order: OrderRun) -> None:
         await _wait(order)
     if order.approval.decision is DecisionOutcome.REJECTED:
         reason = f": {order.approval.reason}" if order.approval.reason else ""
-        error = ErrorRecord(type="Rejected", message=f"rejected by {order.approval.by}{reason}")
+        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}")
         raise OrderEnded(OrderStatus.ORDER_REJECTED, error)
     if order.approval.decision is DecisionOutcome.EXPIRED:
-        error = ErrorRecord(type="ApprovalExpired", message=f"no decision within {order.approval_window}")
+        error = ErrorRecord(type=EndType.APPROVAL_EXPIRED, message=f"no decision within {order.approval_window}")
         raise OrderEnded(OrderStatus.ORDER_EXPIRED, error)
     if not order.approval_required:
         order.skip()

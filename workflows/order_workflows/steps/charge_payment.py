@@ -5,7 +5,7 @@ from temporalio import workflow
 from order_domain.pipeline import StepName
 from order_domain.snapshot import PaymentRecord
 from order_workflows import timing
-from order_workflows.activities import Charge, PaymentActivities, Refund
+from order_workflows.activities.payment import Charge, PaymentActivities, Refund
 from order_workflows.order_run import OrderRun
 
 

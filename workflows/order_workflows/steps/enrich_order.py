@@ -8,17 +8,13 @@ from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 from temporalio.workflow import LocalActivityConfig
 
+from order_domain.errors import OutOfStock
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
 from order_domain.snapshot import MAX_RECOMMENDATIONS, EnrichmentRecord
 from order_workflows import timing
-from order_workflows.activities import (
-    CheckAvailability,
-    FetchProfile,
-    FetchRecommendations,
-    ShopDataActivities,
-    StockActivities,
-)
+from order_workflows.activities.shop_data import FetchProfile, FetchRecommendations, ShopDataActivities
+from order_workflows.activities.stock import CheckAvailability, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderRun
 
@@ -52,7 +48,7 @@ async def _check_availability(order: OrderRun) -> None:
         )
     except FailureError as failure:
         waits = order.input.policy.inventory.on_shortage is ShortagePolicy.BACKORDER
-        if not waits or reason_of(failure).type != "OutOfStock":
+        if not waits or reason_of(failure).type != OutOfStock.__name__:
             raise
         workflow.logger.info("short of stock, to be waited for when it is reserved")
         return

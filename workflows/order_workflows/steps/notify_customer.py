@@ -7,7 +7,8 @@ from order_domain.money import format_amount
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import timing
-from order_workflows.activities import Notice, NotificationActivities, Outcome
+from order_workflows.activities.effect import Outcome
+from order_workflows.activities.notification import Notice, NotificationActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderRun
 

@@ -4,7 +4,7 @@ from temporalio import workflow
 
 from order_domain.pipeline import StepName
 from order_workflows import timing
-from order_workflows.activities import OrderActivities, ReceiveOrder
+from order_workflows.activities.order import OrderActivities, ReceiveOrder
 from order_workflows.order_run import OrderRun
 
 

@@ -5,12 +5,14 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain.errors import OutOfStock
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
+from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import lines_change, timing
-from order_workflows.activities import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
+from order_workflows.activities.stock import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.order_run import OrderEnded, OrderRun
 
@@ -27,7 +29,7 @@ async def run(order: OrderRun) -> None:
         try:
             reserved = await _reserve(order)
         except FailureError as failure:
-            if inventory.on_shortage is ShortagePolicy.FAIL or reason_of(failure).type != "OutOfStock":
+            if inventory.on_shortage is ShortagePolicy.FAIL or reason_of(failure).type != OutOfStock.__name__:
                 raise
         else:
             order.attempted(reserved)
@@ -52,7 +54,7 @@ async def _await_stock(order: OrderRun, deadline: datetime) -> None:
     """Until pieces came in, the lines changed or it is time to look again. Raises OrderEnded at the deadline."""
     left = deadline - workflow.now()
     if left <= timedelta(0):
-        error = ErrorRecord(type="BackorderExpired", message="the missing pieces did not come in time")
+        error = ErrorRecord(type=EndType.BACKORDER_EXPIRED, message="the missing pieces did not come in time")
         raise OrderEnded(OrderStatus.ORDER_EXPIRED, error)
     order.waiting(
         OrderStatus.AWAIT_STOCK,

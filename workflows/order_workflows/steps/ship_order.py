@@ -10,7 +10,7 @@ from order_domain.pipeline import StepName
 from order_domain.policy import ParentClosePolicy, ShippingMode
 from order_domain.snapshot import ShipmentRecord, ShipmentState
 from order_workflows import contract, packing, timing
-from order_workflows.activities import CancelShipment, Shipped, ShippingActivities
+from order_workflows.activities.shipping import CancelShipment, Shipped, ShippingActivities
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun

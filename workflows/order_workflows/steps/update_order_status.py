@@ -5,7 +5,7 @@ from temporalio import workflow
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import timing
-from order_workflows.activities import OrderActivities, UpdateStatus
+from order_workflows.activities.order import OrderActivities, UpdateStatus
 from order_workflows.order_run import OrderRun
 
 

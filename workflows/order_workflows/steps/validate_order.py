@@ -4,7 +4,7 @@ from temporalio import workflow
 
 from order_domain.pipeline import StepName
 from order_workflows import timing
-from order_workflows.activities import StockActivities, ValidateLines
+from order_workflows.activities.stock import StockActivities, ValidateLines
 from order_workflows.order_run import OrderRun
 
 

@@ -25,7 +25,7 @@ from order_domain import errors
 from order_domain.errors import InvalidOrder, OrderError, PaymentDeclined, ProviderUnavailable
 from order_domain.pipeline import StepName
 from order_domain.simulation import FaultType
-from order_workflows.activities import Effect
+from order_workflows.activities.effect import Effect
 from order_workflows.simulation import HEADER, SimulatedFaults, workflow_interceptor
 
 HEARTBEAT_SECONDS = 5.0
@@ -50,15 +50,13 @@ class FaultSimulation(Interceptor):
         self._allowed = allowed
         self._bug = bug
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Failing(next) if self._allowed else _Refusing(next)
 
     def workflow_interceptor_class(
         self,
-        input: WorkflowInterceptorClassInput,  # noqa: A002, ARG002
+        input: WorkflowInterceptorClassInput,  # noqa: ARG002
     ) -> type[WorkflowInboundInterceptor]:
-        """Wraps every workflow of the worker."""
         return workflow_interceptor(self._bug)
 
     def plugin(self) -> SimplePlugin:
@@ -67,7 +65,7 @@ class FaultSimulation(Interceptor):
         return SimplePlugin("simulated-faults", interceptors=[self])
 
 
-def _asked_for(input: ExecuteActivityInput) -> SimulatedFaults | None:  # noqa: A002
+def _asked_for(input: ExecuteActivityInput) -> SimulatedFaults | None:
     payload = input.headers.get(HEADER)
     return None if payload is None else activity.payload_converter().from_payload(payload, SimulatedFaults)
 
@@ -76,7 +74,7 @@ class _Refusing(ActivityInboundInterceptor):
     """An order of such a class ends before anything happened to it. One that another worker has let in goes on without
     faults: to refuse it half-way would be a fault that nobody asked for."""
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         asked = _asked_for(input)
         if asked is not None and asked.step is StepName.RECEIVE:
             raise InvalidOrder(
@@ -87,7 +85,7 @@ class _Refusing(ActivityInboundInterceptor):
 
 
 class _Failing(ActivityInboundInterceptor):
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         asked = _asked_for(input)
         if asked is not None:
             await _strike(asked, input.args)

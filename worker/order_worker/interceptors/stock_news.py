@@ -20,7 +20,8 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 from order_domain.errors import LedgerUnavailable
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import reservations, stock
-from order_workflows.activities import ChangeLines, CommitStock, ReleaseStock, ReserveStock
+from order_workflows.activities.order import ChangeLines
+from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
 from order_workflows.contract import SIGNAL_STOCK_CHANGED, stock_workflow_id
 
 LOG = logging.getLogger(__name__)
@@ -51,8 +52,7 @@ class StockNews(Interceptor):
         self._reservations: set[str] = set()
         self._wake = asyncio.Event()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Noting(next, self)
 
     def plugin(self) -> SimplePlugin:
@@ -114,8 +114,8 @@ def _moved_by(request: object) -> Iterable[str]:
             return [request.operation_id]
         case ChangeLines(replaces=str(replaced)):
             return [request.operation_id, replaced]
-        case ReleaseStock() | CommitStock():
-            return [request.reserve_operation_id]
+        case ReleaseStock(reserve_operation_id=moved) | CommitStock(reserve_operation_id=str(moved)):
+            return [moved]
     return []
 
 
@@ -129,7 +129,7 @@ class _Noting(ActivityInboundInterceptor):
         super().__init__(inner)
         self._news = news
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         try:
             return await super().execute_activity(input)
         finally:

@@ -11,7 +11,7 @@ from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, 
 
 from order_domain import errors
 from order_domain.errors import OrderError, PermanentError
-from order_workflows.activities import Effect, Outcome
+from order_workflows.activities.effect import Effect, Outcome
 
 ANSWERS = (
     errors.DuplicateOrder,
@@ -38,8 +38,7 @@ class Translation(Interceptor):
     def __init__(self) -> None:
         self._failures = _Failures()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Translating(next, self._failures)
 
 
@@ -78,7 +77,7 @@ class _Translating(ActivityInboundInterceptor):
         super().__init__(inner)
         self._failures = failures
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         attempt = activity.info().attempt
         call = _Call.of(activity.info(), input.args)
         if attempt == 1:

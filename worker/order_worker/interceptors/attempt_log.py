@@ -27,7 +27,7 @@ from order_domain.errors import LedgerUnavailable
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import activity_attempts
 from order_worker.metrics import Metrics
-from order_workflows.activities import Effect
+from order_workflows.activities.effect import Effect
 from order_workflows.contract import parse_workflow_id
 
 LOG = logging.getLogger(__name__)
@@ -54,8 +54,7 @@ class AttemptLog(Interceptor):
         self._rows: deque[dict[str, Any]] = deque()
         self._wake = asyncio.Event()
 
-    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:  # noqa: A002
-        """Wraps every activity of the worker."""
+    def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
         return _Logging(next, self)
 
     def plugin(self) -> SimplePlugin:
@@ -145,7 +144,7 @@ class _Logging(ActivityInboundInterceptor):
         super().__init__(inner)
         self._log = log
 
-    async def execute_activity(self, input: ExecuteActivityInput) -> Any:  # noqa: A002
+    async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         started_at, clock = datetime.now(UTC), time.perf_counter()
         status, error_type = "completed", None
         try:

@@ -1,0 +1,32 @@
+"""The kinds of operations. Each is stored with its operation and in the audit trail, and never changes."""
+
+from enum import StrEnum
+
+
+class OperationKind(StrEnum):
+    """What an operation does. Those that `order_workflows` undoes after a termination are its `EffectKind` as well."""
+
+    RECEIVE = "receive"
+    CHANGE_LINES = "change_lines"
+    UPDATE_STATUS = "update_status"
+    CLOSE = "close"
+    HALT = "halt"
+    CHECK_FRAUD = "check_fraud"
+    RESERVE = "reserve"
+    RELEASE = "release"
+    COMMIT = "commit"
+    PACK = "pack"
+    UNPACK = "unpack"
+    CHARGE = "charge"
+    REFUND = "refund"
+    SHIP = "ship"
+    CANCEL_SHIPMENT = "cancel_shipment"
+    NOTIFY = "notify"
+    PREVENTED = "prevented"
+    """The tombstone of an operation that was undone before it began. Its own kind is not known then."""
+
+    @property
+    def may_begin_after_halt(self) -> bool:
+        """Whether an operation of this kind may begin although its order is halted or has ended: a mail is never
+        undone."""
+        return self is OperationKind.NOTIFY

@@ -1,0 +1,252 @@
+"""The ledger's record of the order itself, as the workflow wants it."""
+
+from abc import ABC, abstractmethod
+from datetime import datetime
+from enum import StrEnum
+
+from pydantic import Field
+from temporalio import activity
+
+from order_domain.order import OrderCharge, OrderLine
+from order_domain.status import OrderStatus
+from order_domain.value import Value
+from order_workflows.activities.effect import Effect, EffectKind, Outcome
+
+
+class ReceiveOrder(Effect):
+    """Make the order known to the ledger."""
+
+    order_id: str
+    customer_id: str
+    currency: str
+    total_minor: int
+    lines: list[OrderLine] = Field(default_factory=list)
+    """The lines in force. Empty from an older workflow: the ledger then knows the total alone."""
+    charges: list[OrderCharge] = Field(default_factory=list)
+    """The charges in force."""
+    charged: bool | None = None
+    """Whether the pipeline takes money: the order owes its total then, and 0 otherwise. None from an older workflow:
+    what the order owes is unknown."""
+
+
+class ChangeLines(Effect):
+    """Let the order have other lines: in one step its total and, where units are held, the reservation."""
+
+    lines: list[OrderLine]
+    total_minor: int
+    """Of the new lines and charges."""
+    charges: list[OrderCharge] = Field(default_factory=list)
+    """The new charges."""
+    replaces: str | None = None
+    """Operation id of the reservation in force, as the workflow knows it; None where it knows of none. The ledger
+    replaces what the order really holds. The units of the new lines are then held under this request's own
+    `operation_id`, and the earlier ones are given back."""
+
+
+class LinesChanged(Outcome):
+    """The new lines are in force."""
+
+    reservation_id: str | None = None
+    """Of the units that are held now."""
+
+
+class UpdateStatus(Effect):
+    """Write the order's status back to the shop's books."""
+
+    status: str
+    """An `OrderStatus` value."""
+
+
+class CloseOrder(Effect):
+    """Record how the order ended."""
+
+    status: str
+    """An `OrderStatus` value."""
+    error_type: str | None = None
+    """Why it did not complete, or completed in part only."""
+    message: str | None = None
+    received: bool = False
+    """The run knows that the ledger had received the order. A ledger without its row has lost it then."""
+
+
+class NoteKind(StrEnum):
+    """What a person or a policy did about an order."""
+
+    APPROVED = "approved"
+    REJECTED = "rejected"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+    ADDRESS_CHANGED = "address_changed"
+    LINES_CHANGED = "lines_changed"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    RETRIED = "retried"
+
+
+class AuditNote(Value):
+    """One act of a person or a policy, for the audit trail."""
+
+    note_id: str
+    """An operation id of its own, `<uid>/note/<n>`: the note is recorded once."""
+    kind: NoteKind
+    by: str | None = None
+    """Who did it."""
+    requester: str | None = None
+    """Who had ordered, or had edited the order last."""
+    channel: str | None = None
+    """How it came: `kubernetes`, `temporal`, `signal` or `policy`."""
+    reason: str | None = None
+    generation: int | None = None
+    """metadata.generation that the person saw."""
+    total_minor: int | None = None
+    """The amount that it was about."""
+    currency: str | None = None
+    digest: str | None = None
+    """Of the lines and charges, or of the address, that it was about."""
+    at: datetime
+    """Workflow time."""
+
+
+class RecordNotes(Effect):
+    """Add notes to the order's audit trail; `operation_id` only names the request."""
+
+    notes: list[AuditNote]
+
+
+class KnownEffects(Value):
+    """What a run knows of its effects, for the ledger to compare."""
+
+    received: bool = False
+    """The ledger had received the order."""
+    transaction_id: str | None = None
+    """Of the charge."""
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    reservation_id: str | None = None
+    shipped_lines: list[str] = Field(default_factory=list)
+    """Line ids whose parcels the carrier took."""
+
+
+class HaltOrder(Effect):
+    """Let nothing of the order begin any more that would have to be undone, whoever still tries."""
+
+    received: ReceiveOrder
+    """As the order was, or still may be, made known: one that the ledger has not heard of is halted as well."""
+    pivot_passed: bool
+    """The order has gone too far to be undone, as far as its workflow has said so."""
+    status: str = OrderStatus.ORDER_CANCELLED.value
+    """The end that this run wants, an `OrderStatus` value."""
+    error_type: str = "WorkflowTerminated"
+    message: str | None = None
+    known: KnownEffects = KnownEffects()
+    notes: list[AuditNote] = Field(default_factory=list)
+    """Recorded in the same transaction."""
+
+
+class BegunEffect(Value):
+    """Something that was asked for, and not refused."""
+
+    kind: EffectKind
+    operation_id: str
+    line_id: str | None = None
+    """Of a shipment."""
+    state: str = "done"
+    """`intent`: whether it happened is not known yet. `done`: it happened."""
+    reversed: bool = False
+    """It was undone."""
+    sold: bool = False
+    """A shipment that the carrier does not call back any more."""
+
+
+class OrderBooks(Value):
+    """What the ledger holds of the order's money and stock."""
+
+    owed_minor: int | None = None
+    """What the customer has to pay in the end if the order completes now. None: an older workflow did not say."""
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    transaction_id: str | None = None
+    """Of the charge."""
+    refund_id: str | None = None
+    """Of the last refund."""
+    currency: str | None = None
+    held: bool = False
+    """Units are held."""
+    sold_lines: list[str] = Field(default_factory=list)
+    """Line ids whose parcels the carrier does not call back any more."""
+
+
+class Halted(Outcome):
+    """What the ledger knows of an order that is to end, and how it is to end."""
+
+    ended: str | None = None
+    """The end on record, an `OrderStatus` value other than that of a completed order: all is undone."""
+    status: str = OrderStatus.ORDER_CANCELLED.value
+    """The end to give the order: what the first halt wanted, or the end on record."""
+    error_type: str = "WorkflowTerminated"
+    """Why it ends so."""
+    message: str | None = None
+    """The same as a sentence."""
+    pivot_passed: bool = False
+    """The order has gone too far to be undone, or is completed; it is not halted, and goes on forward only."""
+    begun: list[BegunEffect] = Field(default_factory=list)
+    """In the order in which they began."""
+    books: OrderBooks = OrderBooks()
+
+
+class SellLines(Effect):
+    """Let the order be for these lines alone: their parcels cannot be called back."""
+
+    line_ids: list[str]
+
+
+class LinesSold(Outcome):
+    """The order is for the sold lines alone."""
+
+    total_minor: int
+    """Of the sold lines and their share of the charges."""
+    owed_minor: int
+    """What the customer pays for them in the end."""
+
+
+class OrderActivities(ABC):
+    """The ledger's record of the order itself."""
+
+    @activity.defn(name="receive_order")
+    @abstractmethod
+    async def receive(self, request: ReceiveOrder) -> Outcome:
+        """Insert the order; for one that is there already, put the lines, charges and total in force that the request
+        names. Raises DuplicateOrder if the number belongs to another order, OperationCancelled if this order is halted
+        or has ended other than Completed, PermanentError if its lines cannot be changed any more."""
+
+    @activity.defn(name="change_lines")
+    @abstractmethod
+    async def change_lines(self, request: ChangeLines) -> LinesChanged:
+        """All or nothing. Raises InvalidOrder naming unknown articles, or OutOfStock; both are final, and everything
+        stays as it was."""
+
+    @activity.defn(name="update_order_status")
+    @abstractmethod
+    async def update_status(self, request: UpdateStatus) -> Outcome:
+        """Raises PermanentError for a status that cannot follow the present one."""
+
+    @activity.defn(name="halt_order")
+    @abstractmethod
+    async def halt(self, request: HaltOrder) -> Halted:
+        """From now on the order's effects are refused with OperationCancelled, also those that happened already.
+        Raises BooksDisagree where the run knows of an effect that the ledger does not have."""
+
+    @activity.defn(name="sell_lines")
+    @abstractmethod
+    async def sell_lines(self, request: SellLines) -> LinesSold:
+        """For a halted order. Raises BooksDisagree if units of other lines are still held."""
+
+    @activity.defn(name="close_order")
+    @abstractmethod
+    async def close(self, request: CloseOrder) -> Outcome:
+        """Record the final status. Raises BooksDisagree, with the figures, for an end that does not fit the books."""
+
+    @activity.defn(name="record_notes")
+    @abstractmethod
+    async def record_notes(self, request: RecordNotes) -> Outcome:
+        """Each note becomes one event of the audit trail, once."""
