@@ -11,6 +11,7 @@ import asyncio
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from pathlib import Path
 
 from measurements import quantile
@@ -28,7 +29,8 @@ from order_worker.ledger import audit, schema, stock
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.locked_order import lock
 from order_worker.metrics import Metrics
-from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
+from order_worker.providers.payment.port import ProviderCharge
+from order_worker.providers.payment.simulated import SimulatedPayments
 from order_workflows.activities.order import CloseOrder, ReceiveOrder
 from order_workflows.activities.payment import Charge
 from order_workflows.activities.stock import CommitStock, ReserveStock
@@ -42,21 +44,30 @@ WARM_UP = 20
 Action = Callable[[int], Awaitable[object]]
 
 
-class PaymentsInMemory(PaymentProvider):
+class PaymentsInMemory(SimulatedPayments):
     """Takes no time, so that only the ledger is measured."""
 
     def __init__(self) -> None:
         self._charges: dict[str, ProviderCharge] = {}
 
+<<<<<<< HEAD
     async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:  # noqa: ARG002
+=======
+    async def charge(
+        self,
+        key: str,
+        *,
+        amount_minor: int,
+        currency: str,  # noqa: ARG002
+        method: str,  # noqa: ARG002
+        asked_at: datetime,  # noqa: ARG002
+    ) -> ProviderCharge:
+        """See the port."""
+>>>>>>> providers
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
         return self._charges.get(key)
-
-    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
-        """Not measured."""
-        raise NotImplementedError
 
 
 def an_identity(number: int) -> ResourceIdentity:

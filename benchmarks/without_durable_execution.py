@@ -124,7 +124,9 @@ class Shop:
             case StepName.RESERVE_STOCK:
                 self._write("INSERT INTO reservations VALUES (?, 'held')", request)
             case StepName.CHARGE_PAYMENT:
-                await self._payments.charge(request, amount_minor=PRICE_MINOR, currency="USD", method="tok_visa")
+                await self._payments.charge(
+                    request, amount_minor=PRICE_MINOR, currency="USD", method="tok_visa", asked_at=datetime.now(UTC)
+                )
             case StepName.SHIP:
                 now = datetime.now(UTC)
                 await self._carrier.dispatch(request, sku="PROD-001", quantity=1, address=ADDRESS, requested_at=now)
@@ -138,10 +140,17 @@ class Shop:
             case StepName.RESERVE_STOCK:
                 self._write("UPDATE reservations SET state = 'released' WHERE request = ?", request)
             case StepName.CHARGE_PAYMENT:
-                key = f"{request}/refund"
-                await self._payments.refund(key, charge_key=request, amount_minor=PRICE_MINOR, currency="USD")
+                await self._payments.refund(
+                    f"{request}/refund",
+                    charge_key=request,
+                    transaction_id=None,
+                    charged_minor=PRICE_MINOR,
+                    amount_minor=PRICE_MINOR,
+                    currency="USD",
+                    asked_at=datetime.now(UTC),
+                )
             case StepName.SHIP:
-                await self._carrier.cancel(request)
+                await self._carrier.cancel(request, tracking_number=None)
 
     def is_complete(self, number: str) -> bool:
         """By the books."""

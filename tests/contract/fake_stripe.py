@@ -1,8 +1,8 @@
-"""Stripe as far as payments need it, from its documentation: PaymentIntents with their state machine, refunds, search,
-idempotency keys, and ways to fail.
+"""Stripe as far as payments need it, from its documentation: PaymentIntents with their state machine, refunds and what
+becomes of them, lists, search, idempotency keys, tokens that can be used once, and ways to fail.
 
-Sources: docs.stripe.com/api/payment_intents, /api/refunds, /api/idempotent_requests, /api/errors, /error-low-level,
-/search, /testing.
+Sources: docs.stripe.com/api/payment_intents, /api/refunds, /api/idempotent_requests, /api/pagination, /api/errors,
+/error-codes, /error-low-level, /search, /refunds, /testing.
 """
 
 import asyncio
@@ -44,6 +44,8 @@ class Fault:
     action: str
     status: int | None = None
     """Answered instead of doing anything."""
+    after: bool = False
+    """The `status` is answered after everything is done."""
     lost: bool = False
     """Everything is done, and the connection is cut."""
     silent: bool = False
@@ -65,6 +67,11 @@ class FakeStripe:
         self.faults: list[Fault] = []
         self.requests: list[str] = []
         self.confirmations = 0
+        self.page = 100
+        """Most entries of one page of a list."""
+        self.used_tokens: set[str] = set()
+        """A token that begins with `tok_once` can be used once."""
+        self.refunds_begin = "succeeded"
         self.search_lags = False
         self.searchable: set[str] = set()
         self.after_charge: Callable[[dict[str, Any]], None] = lambda _: None
@@ -80,10 +87,16 @@ class FakeStripe:
         self.answers.clear()
         self.searchable.update(self.intents)
 
+    def forget(self) -> None:
+        """As if it were another account."""
+        for memory in (self.intents, self.methods, self.refunds, self.answers):
+            memory.clear()
+        self.searchable.clear()
+
     def taken(self) -> int:
         """Money in the account."""
         received = sum(intent["amount_received"] for intent in self.intents.values())
-        return received - sum(refund["amount"] for refund in self.refunds.values())
+        return received - sum(refund["amount"] for refund in self.refunds.values() if _is_live(refund))
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         """Any request."""
@@ -105,25 +118,40 @@ class FakeStripe:
         return web.json_response(body, status=status, headers=headers)
 
     def _route(self, request: web.Request) -> tuple[str, Callable[..., dict[str, Any]]]:
-        path = request.path.removeprefix("/v1/").split("/")
-        match request.method, path:
-            case "POST", ["payment_intents"]:
+        kind, *path = request.path.removeprefix("/v1/").split("/")
+        routes = {"payment_intents": self._route_intent, "refunds": self._route_refund}
+        return routes[kind](request.method, path)
+
+    def _route_intent(self, method: str, path: list[str]) -> tuple[str, Callable[..., dict[str, Any]]]:
+        match method, path:
+            case "POST", []:
                 return "create", self._create
-            case "GET", ["payment_intents", "search"]:
+            case "GET", ["search"]:
                 return "search", self._search
-            case "GET", ["payment_intents", intent]:
-                return "look", lambda params: self._shown(self.intents[intent], params)
-            case "POST", ["payment_intents", intent]:
-                return "update", lambda params: self._update(self.intents[intent], params)
-            case "POST", ["payment_intents", intent, "confirm"]:
-                return "confirm", lambda params: self._confirm(self.intents[intent], params)
-            case "POST", ["payment_intents", intent, "cancel"]:
-                return "cancel", lambda params: self._cancel(self.intents[intent], params)
-            case "POST", ["refunds"]:
+            case "GET", []:
+                return "list", self._list_intents
+            case "GET", [intent]:
+                return "look", lambda params: self._shown(self._intent(intent), params)
+            case "POST", [intent]:
+                return "update", lambda params: self._update(self._intent(intent), params)
+            case "POST", [intent, "confirm"]:
+                return "confirm", lambda params: self._confirm(self._intent(intent), params)
+            case "POST", [intent, "cancel"]:
+                return "cancel", lambda params: self._cancel(self._intent(intent), params)
+        raise AssertionError(f"no such request: {method} {path}")
+
+    def _route_refund(self, method: str, path: list[str]) -> tuple[str, Callable[..., dict[str, Any]]]:
+        match method, path:
+            case "POST", []:
                 return "refund", self._refund
-            case "GET", ["refunds"]:
-                return "refunds", self._refunds
-        raise AssertionError(f"no such request: {request.method} {request.path}")
+            case "GET", []:
+                return "refunds", self._list_refunds
+            case "GET", [refund]:
+                return "look at refund", lambda _: _among(self.refunds, refund)
+        raise AssertionError(f"no such request: {method} {path}")
+
+    def _intent(self, name: str) -> dict[str, Any]:
+        return _among(self.intents, name)
 
     def _keep(
         self, request: web.Request, params: dict[str, Any], act: Callable[[], tuple[int, dict[str, Any]]]
@@ -149,12 +177,16 @@ class FakeStripe:
     ) -> tuple[int, dict[str, Any]]:
         if request.headers["Authorization"].removeprefix("Bearer ") not in self.keys:
             return 401, Refusal(401).body
-        if fault is not None and fault.status is not None:
-            return fault.status, Refusal(fault.status, type="api_error").body
+        failure = fault.status if fault is not None else None
+        if failure is not None and fault is not None and not fault.after:
+            return failure, Refusal(failure, type="api_error").body
         try:
-            return 200, json.loads(json.dumps(act(params)))
+            answer = act(params)
         except Refusal as refusal:
             return refusal.status, refusal.body
+        if failure is not None:
+            return failure, Refusal(failure, type="api_error").body
+        return 200, json.loads(json.dumps(answer))
 
     def _create(self, params: dict[str, Any]) -> dict[str, Any]:
         amount = int(params["amount"])
@@ -204,6 +236,10 @@ class FakeStripe:
         if "bogus" in token:
             param = "payment_method_data[card][token]" if data else "payment_method"
             raise Refusal(400, code="resource_missing", param=param)
+        if token in self.used_tokens:
+            raise Refusal(400, code="token_already_used", param="payment_method_data[card][token]")
+        if token.startswith("tok_once"):
+            self.used_tokens.add(token)
         self.confirmations += 1
         decline = DECLINES.get(token)
         if decline is not None:
@@ -214,7 +250,7 @@ class FakeStripe:
             "object": "payment_method",
             "metadata": data["metadata"] if data else {},
         }
-        self.methods[method["id"]] = method
+        self.methods.setdefault(method["id"], method)
         intent.update(status="succeeded", amount_received=intent["amount"], payment_method=method["id"])
         self.after_charge(intent)
         return self._shown(intent, params)
@@ -232,28 +268,65 @@ class FakeStripe:
         expanded = "payment_method" in params.get("expand", {}).values()
         return {**intent, "payment_method": self.methods.get(intent["payment_method"])} if expanded else {**intent}
 
+    def _list_intents(self, params: dict[str, Any]) -> dict[str, Any]:
+        assert params["expand"] == {"0": "data.latest_charge"}
+        listed = self._page([*self.intents.values()], params, "/v1/payment_intents")
+        for intent in listed["data"]:
+            refunded = sum(refund["amount"] for refund in self._of(intent) if _is_live(refund))
+            charge = {"id": f"ch_of_{intent['id']}", "object": "charge", "amount_refunded": refunded}
+            intent["latest_charge"] = charge if intent["amount_received"] else None
+        return listed
+
+    def _page(self, entries: list[dict[str, Any]], params: dict[str, Any], url: str) -> dict[str, Any]:
+        """The newest first."""
+        since = int(params.get("created", {}).get("gte", 0))
+        wanted = [entry for entry in reversed(entries) if entry["created"] >= since]
+        if "starting_after" in params:
+            names = [entry["id"] for entry in wanted]
+            wanted = wanted[names.index(params["starting_after"]) + 1 :]
+        size = min(self.page, int(params["limit"]))
+        data = [dict(entry) for entry in wanted[:size]]
+        return {"object": "list", "data": data, "has_more": len(wanted) > size, "url": url}
+
     def _refund(self, params: dict[str, Any]) -> dict[str, Any]:
-        intent = self.intents[params["payment_intent"]]
-        given = sum(refund["amount"] for refund in self._of(intent))
-        if given >= intent["amount_received"]:
+        intent = self._intent(params["payment_intent"])
+        left = intent["amount_received"] - sum(refund["amount"] for refund in self._of(intent) if _is_live(refund))
+        amount = int(params.get("amount", left))
+        if left == 0:
             raise Refusal(400, code="charge_already_refunded")
+        if amount > left:
+            raise Refusal(400, message="Refund amount is greater than unrefunded amount on charge", param="amount")
         refund = {
             "id": f"re_{len(self.refunds) + 1}",
             "object": "refund",
             "payment_intent": intent["id"],
-            "amount": int(params.get("amount", intent["amount_received"] - given)),
-            "status": "succeeded",
+            "charge": f"ch_of_{intent['id']}",
+            "amount": amount,
+            "currency": intent["currency"],
+            "metadata": params.get("metadata", {}),
+            "status": self.refunds_begin,
             "created": next(self._clock),
         }
         self.refunds[refund["id"]] = refund
         return refund
 
-    def _refunds(self, params: dict[str, Any]) -> dict[str, Any]:
-        data = self._of(self.intents[params["payment_intent"]])
-        return {"object": "list", "data": data, "has_more": False, "url": "/v1/refunds"}
+    def _list_refunds(self, params: dict[str, Any]) -> dict[str, Any]:
+        of = params.get("payment_intent")
+        refunds = [refund for refund in self.refunds.values() if of in (None, refund["payment_intent"])]
+        return self._page(refunds, params, "/v1/refunds")
 
     def _of(self, intent: dict[str, Any]) -> list[dict[str, Any]]:
         return [refund for refund in self.refunds.values() if refund["payment_intent"] == intent["id"]]
+
+
+def _is_live(refund: dict[str, Any]) -> bool:
+    return refund["status"] not in ("failed", "canceled")
+
+
+def _among(known: dict[str, dict[str, Any]], name: str) -> dict[str, Any]:
+    if name not in known:
+        raise Refusal(404, code="resource_missing", param="id", message=f"No such object: {name}")
+    return known[name]
 
 
 def _nested(items: list[tuple[str, Any]]) -> dict[str, Any]:

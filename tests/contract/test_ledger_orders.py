@@ -125,7 +125,8 @@ async def test_a_parcel_that_was_called_back_before_its_dispatch_was_recorded_is
         answers_get_lost.setattr(carrier, "dispatch", unanswered)
         with pytest.raises(ProviderUnavailable):
             await shop.shipping.ship(buyer.ship())
-    await carrier.cancel("uid-1/ship/1")  # by an undo that has not reported yet, while the dispatch is tried again
+    # By an undo that has not reported yet, while the dispatch is tried again.
+    await carrier.cancel("uid-1/ship/1", tracking_number=None)
     with pytest.raises(OperationCancelled):
         await shop.shipping.ship(buyer.ship())
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import dataclasses
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -40,8 +40,8 @@ class Interruptible(Warehouse):
         if line_id in self.after:
             raise self.after.pop(line_id)
 
-    async def unpack(self, key: str) -> None:
-        await self.inner.unpack(key)
+    async def unpack(self, key: str, keep: Collection[str] = ()) -> None:
+        await self.inner.unpack(key, keep)
 
 
 @pytest.fixture

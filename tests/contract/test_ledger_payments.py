@@ -2,6 +2,8 @@
 
 import asyncio
 from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from shop import Shop, a_line
@@ -17,14 +19,17 @@ from order_domain.errors import (
 )
 from order_worker.ledger import tables
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
+from order_worker.providers.payment.simulated import SimulatedPayments
 from order_workflows.activities.payment import Receipt, Refunded
+
+NOW = datetime.now(UTC)
 
 
 class Killed(Exception):
     """The worker died here."""
 
 
-class Interruptible(PaymentProvider):
+class Interruptible(SimulatedPayments):
     """Another provider, with a place to stop before and after each effect."""
 
     def __init__(self, inner: PaymentProvider) -> None:
@@ -36,10 +41,10 @@ class Interruptible(PaymentProvider):
         self.waiting = asyncio.Event()
         self.to_undo: tuple[str, int, str] | None = None
 
-    async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:
+    async def charge(self, key: str, **request: Any) -> ProviderCharge:
         self.calls.append("charge")
         await self._stop(self.before)
-        charge = await self.inner.charge(key, amount_minor=amount_minor, currency=currency, method=method)
+        charge = await self.inner.charge(key, **request)
         await self._stop(self.after)
         return charge
 
@@ -47,10 +52,10 @@ class Interruptible(PaymentProvider):
         self.calls.append("find")
         return await self.inner.find_charge(key)
 
-    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
+    async def refund(self, key: str, **request: Any) -> ProviderRefund | None:
         self.calls.append("refund")
-        self.to_undo = (charge_key, amount_minor, currency)
-        refund = await self.inner.refund(key, charge_key=charge_key, amount_minor=amount_minor, currency=currency)
+        self.to_undo = (request["charge_key"], request["charged_minor"], request["currency"])
+        refund = await self.inner.refund(key, **request)
         await self._stop(self.after)
         return refund
 
@@ -274,7 +279,7 @@ async def test_a_stalled_attempt_cannot_charge_after_the_refund_looked(till: Sho
 
 async def test_an_attempt_that_reports_after_the_refund_changes_nothing(till: Shop, provider: Interruptible) -> None:
     buyer = await till.buyer()
-    await provider.inner.charge("uid-1/charge", amount_minor=750, currency="USD", method="tok_visa")
+    await provider.inner.charge("uid-1/charge", amount_minor=750, currency="USD", method="tok_visa", asked_at=NOW)
     provider.gate = asyncio.Event()
     late = asyncio.create_task(till.payments.charge(buyer.charge()))
     await provider.waiting.wait()
@@ -286,12 +291,15 @@ async def test_an_attempt_that_reports_after_the_refund_changes_nothing(till: Sh
     assert await till.rows(tables.audit_events) == settled
 
 
-async def test_a_conflict_at_the_provider_stays_open_so_that_the_refund_still_looks(shop: Shop) -> None:
+async def test_another_amount_at_the_provider_stays_open_and_the_refund_names_both(shop: Shop) -> None:
     buyer = await shop.buyer()
-    await shop.providers.payments.charge("uid-1/charge", amount_minor=700, currency="USD", method="tok_visa")
+    provider = shop.providers.payments
+    await provider.charge("uid-1/charge", amount_minor=700, currency="USD", method="tok_visa", asked_at=NOW)
     with pytest.raises(OperationConflict):
         await shop.payments.charge(buyer.charge())
-    assert (await shop.payments.refund(buyer.refund())).refunded_minor == 700
+    with pytest.raises(OperationConflict, match=r"7\.50 USD.*7\.00 USD"):
+        await shop.payments.refund(buyer.refund())
+    assert await captured_and_refunded(shop) == (700, 0)
 
 
 async def test_a_refund_may_not_name_another_orders_charge(shop: Shop) -> None:

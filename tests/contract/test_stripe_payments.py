@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from fake_stripe import KEY, FakeStripe, serving
 from shop import Shop
 
-from order_domain.errors import OperationCancelled, PaymentDeclined, ProviderUnavailable
+from order_domain.errors import OperationCancelled, OperationConflict, PaymentDeclined, ProviderUnavailable
 from order_worker.ledger import tables
 from order_worker.providers.payment import stripe_payments
-from order_worker.providers.payment.port import ProviderCharge, ProviderRefund
+from order_worker.providers.payment.port import ProviderCharge, ProviderRefund, RefundState
 from order_worker.providers.payment.stripe_payments import StripePayments, from_stripe, to_stripe
 from order_worker.settings import SettingsError
+
+LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -38,12 +41,40 @@ async def payments(address: str) -> AsyncIterator[StripePayments]:
     await opened.close()
 
 
-async def charge(payments: StripePayments, *, method: str = "tok_visa", amount_minor: int = 750) -> ProviderCharge:
-    return await payments.charge("uid/charge", amount_minor=amount_minor, currency="USD", method=method)
+def now() -> datetime:
+    return datetime.now(UTC)
 
 
-async def refund(payments: StripePayments, *, amount_minor: int = 750) -> ProviderRefund | None:
-    return await payments.refund("uid/refund", charge_key="uid/charge", amount_minor=amount_minor, currency="USD")
+def yesterday() -> datetime:
+    return now() - timedelta(days=1)
+
+
+async def charge(
+    payments: StripePayments, *, method: str = "tok_visa", amount_minor: int = 750, asked_at: datetime | None = None
+) -> ProviderCharge:
+    return await payments.charge(
+        "uid/charge", amount_minor=amount_minor, currency="USD", method=method, asked_at=asked_at or now()
+    )
+
+
+async def refund(
+    payments: StripePayments,
+    *,
+    key: str = "uid/refund",
+    amount_minor: int = 750,
+    charged_minor: int = 750,
+    transaction_id: str | None = None,
+    asked_at: datetime | None = None,
+) -> ProviderRefund | None:
+    return await payments.refund(
+        key,
+        charge_key="uid/charge",
+        transaction_id=transaction_id,
+        charged_minor=charged_minor,
+        amount_minor=amount_minor,
+        currency="USD",
+        asked_at=asked_at or now(),
+    )
 
 
 async def test_a_payment_method_may_be_an_id(stripe: FakeStripe, payments: StripePayments) -> None:
@@ -65,7 +96,7 @@ async def test_a_charge_whose_answer_never_comes_is_charged_once(
     assert (stripe.taken(), len(stripe.intents)) == (750, 1)
 
 
-@pytest.mark.parametrize("action", ["search", "create", "confirm"])
+@pytest.mark.parametrize("action", ["create", "confirm"])
 @pytest.mark.parametrize("status", [409, 429, 500, 503])
 async def test_a_fault_of_stripe_is_no_decline(
     stripe: FakeStripe, payments: StripePayments, action: str, status: int
@@ -75,12 +106,11 @@ async def test_a_fault_of_stripe_is_no_decline(
         await charge(payments)
 
 
-@pytest.mark.parametrize("action", ["search", "confirm"])
 @pytest.mark.parametrize("status", [409, 429, 500, 503])
 async def test_a_charge_goes_through_after_a_fault_of_stripe(
-    stripe: FakeStripe, payments: StripePayments, action: str, status: int
+    stripe: FakeStripe, payments: StripePayments, status: int
 ) -> None:
-    stripe.fail(action, status=status)
+    stripe.fail("confirm", status=status)
     with pytest.raises(ProviderUnavailable):
         await charge(payments)
     await charge(payments)
@@ -88,10 +118,27 @@ async def test_a_charge_goes_through_after_a_fault_of_stripe(
 
 
 async def test_nothing_is_tried_twice_in_one_call(stripe: FakeStripe, payments: StripePayments) -> None:
-    stripe.fail("search", status=500)
+    stripe.fail("create", status=500)
     with pytest.raises(ProviderUnavailable):
         await charge(payments)
-    assert stripe.requests == ["search"]
+    assert stripe.requests == ["create"]
+
+
+async def test_a_charge_that_was_just_asked_for_is_not_searched(stripe: FakeStripe, payments: StripePayments) -> None:
+    await charge(payments)
+    assert stripe.requests == ["create", "confirm"]
+
+
+async def test_an_intent_whose_creation_ended_in_an_internal_error_is_found_later(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("create", status=500, after=True)
+    for _ in range(2):
+        with pytest.raises(ProviderUnavailable):
+            await charge(payments)
+    stripe.searchable.update(stripe.intents)
+    await charge(payments)
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
 
 
 async def test_a_server_that_is_not_there_is_unavailable() -> None:
@@ -104,8 +151,16 @@ async def test_a_server_that_is_not_there_is_unavailable() -> None:
 async def test_a_charge_of_yesterday_is_not_charged_again(stripe: FakeStripe, payments: StripePayments) -> None:
     first = await charge(payments)
     stripe.a_day_later()
-    assert await charge(payments) == first
+    assert await charge(payments, asked_at=yesterday()) == first
     assert stripe.taken() == 750
+
+
+async def test_a_charge_of_yesterday_that_is_not_found_is_not_made_now(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    with pytest.raises(OperationConflict, match="uid/charge was first asked for at"):
+        await charge(payments, asked_at=yesterday())
+    assert stripe.intents == {}
 
 
 async def test_a_charge_of_yesterday_is_found(stripe: FakeStripe, payments: StripePayments) -> None:
@@ -121,13 +176,13 @@ async def test_of_two_intents_of_one_key_the_older_counts(stripe: FakeStripe, pa
         {"amount": 750, "currency": "usd", "metadata": metadata, "allowed_payment_method_types": {"0": "card"}}
     )
     stripe.a_day_later()
-    assert await charge(payments) == first
+    assert await charge(payments, asked_at=yesterday()) == first
     assert stripe.taken() == 750
 
 
 async def test_a_key_with_quotes_is_found(stripe: FakeStripe, payments: StripePayments) -> None:
     key = 'a"b\\c'
-    first = await payments.charge(key, amount_minor=750, currency="USD", method="tok_visa")
+    first = await payments.charge(key, amount_minor=750, currency="USD", method="tok_visa", asked_at=now())
     stripe.a_day_later()
     assert await payments.find_charge(key) == first
 
@@ -154,7 +209,7 @@ async def test_a_void_key_stays_void(stripe: FakeStripe, payments: StripePayment
     if later:
         stripe.a_day_later()
     with pytest.raises(OperationCancelled):
-        await charge(payments)
+        await charge(payments, asked_at=yesterday() if later else now())
     assert stripe.taken() == 0
 
 
@@ -202,7 +257,7 @@ async def test_a_decline_is_for_ever(stripe: FakeStripe, payments: StripePayment
     if later:
         stripe.a_day_later()
     with pytest.raises(PaymentDeclined, match="insufficient_funds"):
-        await charge(payments, method="tok_visa")
+        await charge(payments, method="tok_visa", asked_at=yesterday() if later else now())
     assert (stripe.taken(), stripe.confirmations) == (0, 1)
 
 
@@ -240,7 +295,7 @@ async def test_an_amount_that_stripe_does_not_take_is_declined(payments: StripeP
 
 
 async def test_an_amount_that_stripe_does_not_take_leaves_nothing_to_refund(payments: StripePayments) -> None:
-    assert await refund(payments, amount_minor=1) is None
+    assert await refund(payments, amount_minor=1, charged_minor=1) is None
 
 
 async def test_a_refund_whose_answer_is_lost_is_made_once(stripe: FakeStripe, payments: StripePayments) -> None:
@@ -265,19 +320,189 @@ async def test_two_refunds_at_once_give_back_once(stripe: FakeStripe, payments: 
     assert stripe.taken() == 0
 
 
+async def test_two_partial_refunds_of_one_key_at_once_give_back_once(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    made = await charge(payments)
+    go_on = asyncio.Event()
+    refunding = stripe.fail("refund", go_on=go_on)
+    first = asyncio.create_task(refund(payments, amount_minor=200, transaction_id=made.transaction_id))
+    await refunding.arrived.wait()
+    second = await refund(payments, amount_minor=200, transaction_id=made.transaction_id)
+    go_on.set()
+    assert await first == second
+    assert stripe.taken() == 550
+
+
+@pytest.mark.parametrize("after", [False, True])
+async def test_a_refund_that_ended_in_an_internal_error_is_made_once(
+    stripe: FakeStripe, payments: StripePayments, after: bool
+) -> None:
+    await charge(payments)
+    stripe.fail("refund", status=500, after=after)
+    with pytest.raises(ProviderUnavailable):
+        await refund(payments, amount_minor=200)
+    await refund(payments, amount_minor=200)
+    assert stripe.taken() == 550
+
+
 async def test_what_was_refunded_by_hand_is_not_given_back_twice(stripe: FakeStripe, payments: StripePayments) -> None:
     made = await charge(payments)
-    stripe._refund({"payment_intent": made.transaction_id, "amount": "200"})
+    by_hand = stripe._refund({"payment_intent": made.transaction_id, "amount": "200"})
+    with pytest.raises(OperationConflict, match=f"given back before as {by_hand['id']}"):
+        await refund(payments)
+    assert stripe.taken() == 550
+
+
+async def test_a_refund_by_hand_counts_once_it_carries_the_key(stripe: FakeStripe, payments: StripePayments) -> None:
+    made = await charge(payments)
+    by_hand = stripe._refund({"payment_intent": made.transaction_id})
+    by_hand["metadata"] = {"operation_id": "uid/refund"}
     refunded = await refund(payments)
     assert refunded is not None
-    assert (refunded.amount_minor, stripe.taken()) == (750, 0)
+    assert (refunded.refund_id, stripe.taken()) == (by_hand["id"], 0)
 
 
-async def test_a_refund_that_fails_is_not_taken_for_one(stripe: FakeStripe, payments: StripePayments) -> None:
-    made = await charge(payments)
-    stripe._refund({"payment_intent": made.transaction_id})["status"] = "failed"
-    with pytest.raises(ProviderUnavailable, match="did not succeed"):
+@pytest.mark.parametrize("status", ["failed", "canceled"])
+async def test_a_refund_that_failed_is_named_and_not_taken_for_one(
+    stripe: FakeStripe, payments: StripePayments, status: str
+) -> None:
+    await charge(payments)
+    first = await refund(payments)
+    assert first is not None
+    stripe.refunds[first.refund_id].update(status=status, failure_reason="expired_or_canceled_card")
+    with pytest.raises(OperationConflict, match=rf"{first.refund_id}, and is {status} now: expired_or_canceled_card"):
         await refund(payments)
+    assert await payments.refund_state(first.refund_id) is RefundState.FAILED
+
+
+async def test_after_a_refund_that_failed_another_key_gives_the_money_back(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    await charge(payments)
+    first = await refund(payments)
+    assert first is not None
+    stripe.refunds[first.refund_id].update(status="failed", failure_reason="unknown")
+    assert await refund(payments, key="uid/refund/2") is not None
+    assert stripe.taken() == 0
+
+
+@pytest.mark.parametrize("status", ["pending", "requires_action"])
+async def test_a_refund_that_is_pending_says_so_until_it_ends(
+    stripe: FakeStripe, payments: StripePayments, status: str
+) -> None:
+    await charge(payments)
+    stripe.refunds_begin = status
+    refunded = await refund(payments)
+    assert refunded is not None
+    assert refunded.pending
+    assert await payments.refund_state(refunded.refund_id) is RefundState.PENDING
+    [entry] = [entry async for entry in payments.charges_since(LONG_AGO)]
+    assert entry.pending_refunds == (refunded.refund_id,)
+    stripe.refunds[refunded.refund_id]["status"] = "succeeded"
+    assert await payments.refund_state(refunded.refund_id) is RefundState.SUCCEEDED
+    again = await refund(payments)
+    assert again is not None
+    assert not again.pending
+
+
+async def test_what_others_charged_on_the_account_is_listed_without_a_key(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    made = await charge(payments)
+    stripe.intents[made.transaction_id]["metadata"] = {}
+    assert [entry.key async for entry in payments.charges_since(LONG_AGO)] == [None]
+
+
+async def test_a_charge_whose_answer_was_lost_yesterday_is_found_and_refunded(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("confirm", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    stripe.a_day_later()
+    assert await refund(payments, asked_at=yesterday()) is not None
+    assert stripe.taken() == 0
+
+
+async def test_an_empty_search_after_a_day_proves_nothing(stripe: FakeStripe, payments: StripePayments) -> None:
+    stripe.fail("confirm", lost=True)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    stripe.forget()
+    with pytest.raises(OperationConflict, match="uid/charge was first asked for at"):
+        await refund(payments, asked_at=yesterday())
+    assert stripe.intents == {}
+
+
+async def test_a_known_transaction_is_looked_up_and_never_searched(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    made = await charge(payments)
+    stripe.requests.clear()
+    await refund(payments, transaction_id=made.transaction_id, asked_at=yesterday())
+    assert stripe.requests == ["look", "refunds", "refund"]
+
+
+async def test_the_transaction_of_another_account_is_a_conflict_that_names_the_key(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    made = await charge(payments)
+    async with serving(FakeStripe()) as other:
+        elsewhere = StripePayments.from_environment({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": other})
+        with pytest.raises(OperationConflict, match=rf"7\.50 USD as {made.transaction_id}.*STRIPE_API_KEY"):
+            await refund(elsewhere, transaction_id=made.transaction_id)
+        await elsewhere.close()
+    assert stripe.taken() == 750
+
+
+async def test_a_transaction_that_took_nothing_is_a_conflict(stripe: FakeStripe, payments: StripePayments) -> None:
+    assert await refund(payments) is None
+    [void] = stripe.intents
+    with pytest.raises(OperationConflict, match="took nothing, it is canceled"):
+        await refund(payments, transaction_id=void)
+
+
+async def test_a_token_that_an_unanswered_confirmation_used_up_is_no_decline(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("confirm", status=500, after=True)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments, method="tok_once")
+    await charge(payments, method="tok_once")
+    assert (stripe.taken(), stripe.confirmations) == (750, 1)
+
+
+async def test_a_token_that_an_earlier_attempt_used_up_for_nothing_is_no_decline(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("confirm", status=500)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments, method="tok_once")
+    stripe.used_tokens.add("tok_once")
+    with pytest.raises(ProviderUnavailable, match="used up"):
+        await charge(payments, method="tok_once")
+    assert await refund(payments) is None
+
+
+async def test_a_token_that_was_used_up_while_it_was_confirmed_goes_on_with_its_method(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("confirm", status=500)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments, method="tok_once")
+    stripe.used_tokens.add("tok_once")
+    stripe.methods["pm_1"] = {"id": "pm_1", "object": "payment_method", "metadata": {"method": "tok_once"}}
+    [intent] = stripe.intents.values()
+    intent.update(status="requires_confirmation", payment_method="pm_1")
+    await charge(payments, method="tok_once")
+    assert stripe.taken() == 750
+
+
+async def test_a_token_that_somebody_used_before_is_declined(stripe: FakeStripe, payments: StripePayments) -> None:
+    stripe.used_tokens.add("tok_once")
+    with pytest.raises(PaymentDeclined, match="token_already_used"):
+        await charge(payments, method="tok_once")
 
 
 async def test_a_refused_key_is_named_and_nothing_is_known_to_have_failed(address: str) -> None:
@@ -342,7 +567,28 @@ def test_amounts_are_what_stripe_counts(minor: int, currency: str, amount: int) 
     assert from_stripe(amount, currency.lower()) == minor
 
 
-@pytest.mark.parametrize(("minor", "currency"), [(550, "MGA"), (5124, "KWD"), (500, "UGX")])
+UNCOUNTABLE = [(550, "MGA"), (5124, "KWD"), (1001, "BHD"), (500, "UGX")]
+
+
+@pytest.mark.parametrize(("minor", "currency"), UNCOUNTABLE)
+async def test_an_amount_that_stripe_cannot_count_is_known_without_asking(
+    payments: StripePayments, stripe: FakeStripe, minor: int, currency: str
+) -> None:
+    sentence = payments.refuse_amount(minor, currency)
+    assert sentence is not None
+    assert sentence.startswith("Stripe ")
+    assert currency in sentence
+    assert stripe.requests == []
+
+
+@pytest.mark.parametrize(("minor", "currency"), [(750, "USD"), (5120, "KWD"), (500, "MGA"), (5, "ISK")])
+async def test_an_amount_that_stripe_can_count_is_not_refused(
+    payments: StripePayments, minor: int, currency: str
+) -> None:
+    assert payments.refuse_amount(minor, currency) is None
+
+
+@pytest.mark.parametrize(("minor", "currency"), UNCOUNTABLE)
 def test_an_amount_that_stripe_cannot_count_is_declined(minor: int, currency: str) -> None:
     with pytest.raises(PaymentDeclined, match="invalid_charge_amount"):
         to_stripe(minor, currency)

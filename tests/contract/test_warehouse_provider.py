@@ -69,3 +69,23 @@ async def test_unpacking_leaves_other_keys_alone(warehouse: Warehouse, shop: Sho
     await warehouse.unpack("key")
     await pack(warehouse, key="other")
     assert await packed(shop) == [("other", "1", 2)]
+
+
+async def still_packed(shop: Shop) -> list[str]:
+    return [row["line_id"] for row in await shop.provider_log("packed_lines") if row["unpacked_at"] is None]
+
+
+async def test_a_line_that_is_kept_stays_packed_until_a_later_unpacking(warehouse: Warehouse, shop: Shop) -> None:
+    for line_id in ("1", "2", "3"):
+        await pack(warehouse, line_id=line_id)
+    await warehouse.unpack("key", {"2", "3"})
+    assert await still_packed(shop) == ["2", "3"]
+    await warehouse.unpack("key", {"3"})
+    assert await still_packed(shop) == ["3"]
+
+
+async def test_while_a_line_is_kept_no_other_is_packed(warehouse: Warehouse) -> None:
+    await pack(warehouse, line_id="1")
+    await warehouse.unpack("key", {"1"})
+    with pytest.raises(OperationCancelled):
+        await pack(warehouse, line_id="2")

@@ -87,9 +87,9 @@ def test_the_machine_finds_a_missing_status_trigger(find: Find) -> None:
 def test_the_machine_finds_a_second_refund(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     refund = simulated._refund
 
-    def again(key: str, charge_key: str, tx: Any) -> Any:
-        tx.execute("UPDATE refunds SET amount_minor = 2 * amount_minor WHERE charge_key = ?", (charge_key,))
-        return refund(key, charge_key, tx)
+    def again(wanted: Any, tx: Any) -> Any:
+        tx.execute("UPDATE refunds SET amount_minor = 2 * amount_minor WHERE charge_key = ?", (wanted.charge_key,))
+        return refund(wanted, tx)
 
     monkeypatch.setattr(simulated, "_refund", again)
     assert find(ledger=REFUNDS_UNCHECKED) == "I1"
@@ -149,8 +149,8 @@ def test_the_machine_finds_a_charge_that_its_refund_did_not_make_void(
 ) -> None:
     refund = simulated._refund
 
-    def only_what_was_taken(key: str, charge_key: str, tx: Any) -> Any:
-        return None if simulated._row(charge_key, tx) is None else refund(key, charge_key, tx)
+    def only_what_was_taken(wanted: Any, tx: Any) -> Any:
+        return None if simulated._row(wanted.charge_key, tx) is None else refund(wanted, tx)
 
     monkeypatch.setattr(simulated, "_refund", only_what_was_taken)
     assert find() in ("I1", "I2")

@@ -1,6 +1,7 @@
 """Packing on a real server with the real activity, whose worker goes away in the middle."""
 
 import asyncio
+from collections.abc import Collection
 from pathlib import Path
 from uuid import uuid4
 
@@ -41,7 +42,7 @@ class SlowWarehouse(Warehouse):
             self.reached.set()
             await self.gate.wait()
 
-    async def unpack(self, key: str) -> None:
+    async def unpack(self, key: str, keep: Collection[str] = ()) -> None:
         raise NotImplementedError
 
 

@@ -1,6 +1,8 @@
 """Money: taken at most once, given back at most once, and never taken after it was given back."""
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
+from functools import partial
 
 from pydantic import JsonValue
 from temporalio import activity
@@ -8,7 +10,7 @@ from temporalio import activity
 from order_worker.ledger import payments
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, carry_out, fingerprint, undo
+from order_worker.ledger.operations import Operation, asked_at, carry_out, fingerprint, undo
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
 from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
@@ -35,7 +37,11 @@ class LedgerPayments(PaymentActivities):
             },
         )
 
+        first_asked_at = datetime.now(UTC)
+
         async def find() -> Receipt | None:
+            nonlocal first_asked_at
+            first_asked_at = await self._ledger.transaction(partial(asked_at, operation_id=request.operation_id))
             charge = await self._provider.find_charge(request.operation_id)
             return None if charge is None else _receipt(charge)
 
@@ -46,6 +52,7 @@ class LedgerPayments(PaymentActivities):
                     amount_minor=request.amount_minor,
                     currency=request.currency,
                     method=request.method,
+                    asked_at=first_asked_at,
                 )
             return _receipt(charge)
 
@@ -72,12 +79,16 @@ class LedgerPayments(PaymentActivities):
             amount_minor, currency = charged["amountMinor"], charged["currency"]
             assert isinstance(amount_minor, int)
             assert isinstance(currency, str)
+            charged_at = await self._ledger.transaction(partial(asked_at, operation_id=request.charge_operation_id))
             with self._metrics.payment_duration("refund"):
                 refund = await self._provider.refund(
                     request.operation_id,
                     charge_key=request.charge_operation_id,
+                    transaction_id=None,
+                    charged_minor=amount_minor,
                     amount_minor=amount_minor,
                     currency=currency,
+                    asked_at=charged_at,
                 )
             if refund is None:
                 return None

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from pydantic import JsonValue
 from temporalio import activity
 
+from order_domain.errors import OperationConflict
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, carry_out, undo
-from order_worker.providers.shipping.port import Carrier, Dispatch
+from order_worker.providers.shipping.port import Carrier, Dispatch, TooLate
 from order_workflows.activities.shipping import CancelShipment, Ship, ShipmentCancelled, Shipped, ShippingActivities
 
 
@@ -59,7 +60,10 @@ class LedgerShipping(ShippingActivities):
         )
 
         async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, ShipmentCancelled] | None:
-            parcel = await self._carrier.cancel(request.ship_operation_id)
+            try:
+                parcel = await self._carrier.cancel(request.ship_operation_id, tracking_number=None)
+            except TooLate as answer:
+                raise OperationConflict(str(answer)) from answer
             return None if parcel is None else (_shipped(parcel), ShipmentCancelled())
 
         settled = await undo(

@@ -86,6 +86,7 @@ def fingerprint(text: str) -> str:
 
 
 _KNOWN = select(operations).where(operations.c.operation_id == bindparam("operation"))
+_CREATED_AT = select(operations.c.created_at).where(operations.c.operation_id == bindparam("operation"))
 _ADD = insert(operations)
 _ADD_NEW = insert_unless_present(operations, operations.c.operation_id)
 _END = update(operations).where(operations.c.operation_id == bindparam("operation"))
@@ -102,6 +103,12 @@ def recall(tx: Connection, operation: Operation) -> Known | None:
     if row.order_uid != operation.order.uid or not (outrun or row.params_hash == operation.params_hash):
         raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
     return Known(State(row.state), row.outcome or {}, _error(row.error_type, row.outcome))
+
+
+def asked_at(tx: Connection, operation_id: str) -> datetime:
+    """When a known operation was first asked for."""
+    moment: datetime = tx.execute(_CREATED_AT, {"operation": operation_id}).scalar_one()
+    return moment
 
 
 def _error(name: str | None, outcome: dict[str, Any] | None) -> OrderError | None:

@@ -26,13 +26,15 @@ CREATE TABLE IF NOT EXISTS charges (
     CHECK (state = 'void' OR (amount_minor IS NOT NULL AND currency IS NOT NULL AND method IS NOT NULL))
 ) STRICT;
 CREATE TABLE IF NOT EXISTS refunds (
-    charge_key TEXT PRIMARY KEY REFERENCES charges (key),
-    key TEXT NOT NULL, amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, refund_id TEXT NOT NULL UNIQUE,
+    key TEXT PRIMARY KEY,
+    charge_key TEXT NOT NULL REFERENCES charges (key),
+    amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, refund_id TEXT NOT NULL UNIQUE,
     at TEXT NOT NULL
 ) STRICT;
+CREATE INDEX IF NOT EXISTS refunds_of_charge ON refunds (charge_key);
 CREATE TABLE IF NOT EXISTS packed_lines (
     key TEXT NOT NULL, line_id TEXT NOT NULL, sku TEXT NOT NULL, quantity INTEGER NOT NULL,
-    at TEXT NOT NULL,
+    at TEXT NOT NULL, unpacked_at TEXT,
     PRIMARY KEY (key, line_id)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS unpackings (
@@ -43,7 +45,7 @@ CREATE TABLE IF NOT EXISTS shipments (
     key TEXT PRIMARY KEY,
     state TEXT NOT NULL CHECK (state IN ('dispatched', 'cancelled', 'void')),
     sku TEXT, quantity INTEGER, address TEXT, tracking_number TEXT UNIQUE, estimated_delivery TEXT,
-    at TEXT NOT NULL, cancelled_at TEXT
+    at TEXT NOT NULL, cancelled_at TEXT, delivered_at TEXT
 ) STRICT;
 CREATE TABLE IF NOT EXISTS supplier_orders (
     key TEXT PRIMARY KEY,
@@ -56,6 +58,22 @@ CREATE TABLE IF NOT EXISTS mails (
     at TEXT NOT NULL
 ) STRICT;
 """
+
+ONE_REFUND_PER_CHARGE = """
+ALTER TABLE refunds RENAME TO refunds_before;
+CREATE TABLE refunds (
+    key TEXT PRIMARY KEY,
+    charge_key TEXT NOT NULL REFERENCES charges (key),
+    amount_minor INTEGER NOT NULL, currency TEXT NOT NULL, refund_id TEXT NOT NULL UNIQUE,
+    at TEXT NOT NULL
+) STRICT;
+INSERT INTO refunds SELECT key, charge_key, amount_minor, currency, refund_id, at FROM refunds_before;
+DROP TABLE refunds_before
+"""
+"""How a file of the time when a charge had at most one refund becomes one of today."""
+
+ADDED = {"packed_lines": "unpacked_at", "shipments": "delivered_at"}
+"""Columns of texts that such a file does not have."""
 
 
 class ProviderStore:
@@ -101,8 +119,28 @@ def _connect(path: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(path)
     connection.row_factory = sqlite3.Row
     sqlite.prepare(connection)
+    _bring_up_to_date(connection)
     connection.executescript(SCHEMA)
     return connection
+
+
+def _bring_up_to_date(connection: sqlite3.Connection) -> None:
+    """A file that an earlier release made; another process may be about to do the same."""
+    connection.execute("BEGIN IMMEDIATE")
+    if "charge_key" in _columns(connection, "refunds", "AND pk > 0"):
+        for statement in ONE_REFUND_PER_CHARGE.split(";"):
+            connection.execute(statement)
+    for table, column in ADDED.items():
+        columns = _columns(connection, table)
+        if columns and column not in columns:
+            connection.execute(f"ALTER TABLE {table} ADD COLUMN {column} TEXT")
+    connection.execute("COMMIT")
+
+
+def _columns(connection: sqlite3.Connection, table: str, which: str = "") -> list[str]:
+    """None of a table that does not exist."""
+    query = f"SELECT name FROM pragma_table_info(?) WHERE true {which}"  # noqa: S608 - constants above
+    return [row["name"] for row in connection.execute(query, (table,))]
 
 
 def now() -> str:

@@ -6,56 +6,95 @@
 **One fate for ever.** A charge is one PaymentIntent: created, which takes nothing, and then confirmed, which takes the
 money. Whether a key ends with money or void is decided by Stripe's own state machine, where `confirm` and `cancel` of
 one PaymentIntent exclude each other: of a charge and a refund at the same moment the first wins, and the other learns
-of it. A refund that finds no PaymentIntent creates it, with the very request that the charge would have sent, and
-cancels it. After a decline the PaymentIntent is cancelled too, since another confirmation could succeed.
+of it. A refund that does not know of a PaymentIntent creates it, with the very request that the charge would have sent,
+and cancels it. After a decline the PaymentIntent is cancelled too, since another confirmation could succeed.
 
 **One PaymentIntent per key.** The create request carries the key as its idempotency key, which Stripe keeps for at
-least 24 hours, and as metadata, which its search finds after less than a minute, or an hour during outages. Searched
-first and created then, a key finds its PaymentIntent at any age: by search if it is old, by the idempotency key if it
-is young. The deadline of a call keeps search and create together. Should there be two nevertheless, the older counts.
+least 24 hours, and as metadata, which its search finds after less than a minute, or an hour during outages. A key that
+was first asked for in the last 23 hours is simply created: Stripe repeats its first answer. An older one is searched,
+and never created: an empty search does not prove that the key took no money, so that a person has to look. Should there
+be two PaymentIntents of one key nevertheless, the older counts.
 
-**Only the create request has an idempotency key of ours.** Stripe repeats the answer to a known key for a day, also
-where that was an internal error; under a fixed key a confirmation, a cancellation or a refund could not be tried again
-after such an answer. They need none: a second confirmation or cancellation is refused by the PaymentIntent's state, a
-second refund by the amount that is left.
+**A known PaymentIntent is looked up, never searched.** An account that does not know it is another account, or has
+forgotten it: that is no proof that nothing was taken.
+
+**One refund per key.** A refund carries its key as metadata; the list of the PaymentIntent's refunds, which is current,
+tells whether it was made. Two attempts at the same moment are told apart by the idempotency key.
+
+**No other request has an idempotency key.** Stripe repeats the answer to a known key for a day, also where that was an
+internal error; under a fixed key a confirmation or a cancellation could not be tried again after such an answer. They
+need none: a second one is refused by the PaymentIntent's state. A refund whose key has such an answer goes on to the
+next key: an answer that is repeated is the end of its request, and the list shows what that has done.
+
+**The account must stay the same while a charge has no answer.** A PaymentIntent that the ledger does not know yet is
+sought in the account of today's key. Before a key of another account is put in, no charge may be under way.
 
 Nothing is repeated in here: the library's own retries are off, because the workflow retries, visibly and by the policy
 of the class.
 
-Sources: docs.stripe.com/api/idempotent_requests, /error-low-level, /search, /payments/paymentintents/lifecycle and
-/currencies.
+Sources: docs.stripe.com/api/idempotent_requests, /error-low-level, /error-codes, /search, /refunds, /currencies and
+/payments/paymentintents/lifecycle.
 """
 
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
 import aiohttp
 import stripe
 
 from order_domain.errors import OperationCancelled, OperationConflict, PaymentDeclined, ProviderUnavailable
-from order_domain.money import MINOR_DIGITS
-from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
+from order_domain.money import MINOR_DIGITS, format_amount
+from order_worker.providers.payment.port import (
+    ChargeEntry,
+    PaymentProvider,
+    ProviderCharge,
+    ProviderRefund,
+    RefundEntry,
+    RefundState,
+)
 from order_worker.providers.secret import Secret
 from order_worker.settings import SettingsError
 
 if TYPE_CHECKING:
     from stripe import RequestOptions
-    from stripe.params import PaymentIntentConfirmParams
+    from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams, RefundListParams
 
 DEADLINE_SECONDS = 9.0
 """For all requests of one call: below the 10 s that a step has by default, so that the worker says what was wrong."""
 
+KEYS_ARE_KNOWN = timedelta(hours=23)
+"""For how long the idempotency key of a create request is relied on: Stripe keeps it for at least 24 hours."""
+
+REFUND_KEYS = 5
+"""How many idempotency keys one call tries for a refund; each one but the last has an internal error for its answer."""
+
+PAGE = 100
+"""Entries of a list per request: Stripe's most."""
+
 OPERATION = "operation_id"
 DECLINED = "decline_code"
 METHOD = "method"
-"""Metadata: of the PaymentIntent the key and, once it is declined, why; of a payment method the token it came from."""
+"""Metadata: of a PaymentIntent or a refund the key; of a PaymentIntent, once it is declined, why; of a payment method
+the token it came from."""
 
+NOT_FOUND = 404
 OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
 NOT_REPRESENTABLE = "invalid_charge_amount"
+TOKEN_USED = "token_already_used"  # noqa: S105
+
+REFUND_STATES = {
+    "succeeded": RefundState.SUCCEEDED,
+    "pending": RefundState.PENDING,
+    "requires_action": RefundState.PENDING,
+    "failed": RefundState.FAILED,
+    "canceled": RefundState.FAILED,
+}
+"""A refund that waits for the customer is pending; one that was cancelled gave nothing back."""
 
 SCALE = {"ISK": Fraction(100), "MGA": Fraction(1, 100)}
 """Stripe's amount per minor unit, where the two differ: it takes krónur in hundredths and ariary whole."""
@@ -66,18 +105,44 @@ THREE_DIGITS_STEP = 10
 """The last digit of an amount with three decimals must be 0."""
 
 
-def to_stripe(amount_minor: int, currency: str) -> int:
-    """The amount as Stripe counts it. Raises PaymentDeclined where it cannot. Source: docs.stripe.com/currencies."""
+def refusal(amount_minor: int, currency: str) -> str | None:
+    """Why Stripe cannot count this amount, as a sentence; None if it can. Source: docs.stripe.com/currencies."""
     amount = amount_minor * SCALE.get(currency, Fraction(1))
-    rounded = MINOR_DIGITS[currency] == 3 and amount % THREE_DIGITS_STEP != 0
-    if currency in REFUSED or amount.denominator != 1 or rounded:
+    if currency in REFUSED:
+        return f"Stripe is not used for amounts in {currency}"
+    if MINOR_DIGITS[currency] == 3 and amount % THREE_DIGITS_STEP != 0:
+        return f"Stripe takes {currency} with two decimals only, and {format_amount(amount_minor, currency)} has three"
+    if amount.denominator != 1:
+        return f"Stripe takes whole {currency} only, and {format_amount(amount_minor, currency)} is not"
+    return None
+
+
+def to_stripe(amount_minor: int, currency: str) -> int:
+    """The amount as Stripe counts it. Raises PaymentDeclined where it cannot."""
+    if refusal(amount_minor, currency):
         raise PaymentDeclined(NOT_REPRESENTABLE)
-    return int(amount)
+    return int(amount_minor * SCALE.get(currency, Fraction(1)))
 
 
 def from_stripe(amount: int, currency: str) -> int:
     """The inverse; `currency` as Stripe writes it."""
     return int(amount / SCALE.get(currency.upper(), Fraction(1)))
+
+
+class _Wanted(NamedTuple):
+    """A refund that is asked for."""
+
+    key: str
+    charge_key: str
+    transaction_id: str | None
+    charged_minor: int
+    amount_minor: int
+    currency: str
+    asked_at: datetime
+
+    def amount(self, amount_minor: int) -> str:
+        """For a message."""
+        return format_amount(amount_minor, self.currency)
 
 
 class StripePayments(PaymentProvider):
@@ -113,15 +178,21 @@ class StripePayments(PaymentProvider):
         """Close the connections."""
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
-    async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:
+    def refuse_amount(self, amount_minor: int, currency: str) -> str | None:
+        """See the port. The least amount depends on the account: Stripe alone knows it."""
+        return refusal(amount_minor, currency)
+
+    async def charge(
+        self, key: str, *, amount_minor: int, currency: str, method: str, asked_at: datetime
+    ) -> ProviderCharge:
         """Declined with `authentication_required` where the bank wants the customer to confirm (3-D Secure): nobody is
         there to do it."""
         amount = to_stripe(amount_minor, currency)
         async with self._conversation():
-            intent = await self._obtain(key, amount, currency)
+            intent, is_new = await self._obtain(key, amount, currency, asked_at)
             charge = await self._fate(intent)
             if charge is None:
-                intent = await self._confirm(intent, method)
+                intent = await self._confirm(intent, method, first=is_new)
                 charge = await self._fate(intent)
             if charge is None:
                 raise ProviderUnavailable(f"{intent.id} is {intent.status} after it was confirmed")
@@ -136,26 +207,156 @@ class StripePayments(PaymentProvider):
             intent = await self._find(key)
             return None if intent is None else await self._fate(intent)
 
-    async def refund(self, key: str, *, charge_key: str, amount_minor: int, currency: str) -> ProviderRefund | None:
-        """Gives back whatever is left of the charge, should somebody have refunded a part by hand."""
-        try:
-            amount = to_stripe(amount_minor, currency)
-            async with self._conversation():
-                intent = await self._obtain(charge_key, amount, currency)
-                charge = await self._fate(intent)
-                if charge is None:
-                    intent = await self._close(intent)
-                    charge = await self._fate(intent)
-                if charge is None:
-                    raise ProviderUnavailable(f"{intent.id} is {intent.status} after it was cancelled")
-                return await self._give_back(key, intent, charge)
-        except (PaymentDeclined, OperationCancelled):
-            return None
+    async def refund(
+        self,
+        key: str,
+        *,
+        charge_key: str,
+        transaction_id: str | None,
+        charged_minor: int,
+        amount_minor: int,
+        currency: str,
+        asked_at: datetime,
+    ) -> ProviderRefund | None:
+        """See the port."""
+        wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency, asked_at)
+        async with self._conversation():
+            if transaction_id is not None:
+                intent = await self._known(transaction_id, wanted)
+            else:
+                try:
+                    intent = await self._captured_or_void(wanted)
+                except (PaymentDeclined, OperationCancelled):
+                    return None
+            taken = from_stripe(intent.amount_received, intent.currency)
+            if (taken, intent.currency) != (charged_minor, currency.lower()):
+                raise OperationConflict(
+                    f"the platform knows charge {charge_key} with {wanted.amount(charged_minor)}; Stripe took "
+                    f"{format_amount(taken, intent.currency.upper())} as {intent.id}"
+                )
+            unable = refusal(amount_minor, currency)
+            if unable:
+                raise OperationConflict(f"refund {key} of {intent.id} cannot be made: {unable}")
+            refund = await self._give_back(intent, wanted)
+        pending = REFUND_STATES[refund.status or "pending"] is RefundState.PENDING
+        return ProviderRefund(refund.id, amount_minor, ProviderCharge(intent.id, taken), pending=pending)
 
-    async def _obtain(self, key: str, amount: int, currency: str) -> stripe.PaymentIntent:
-        intent = await self._find(key) or await self._create(key, amount, currency)
+    async def refund_state(self, refund_id: str) -> RefundState:
+        """See the port."""
+        async with self._conversation():
+            try:
+                refund = await self._refunds.retrieve_async(refund_id, None, self._options())
+            except stripe.InvalidRequestError as error:
+                if error.http_status != NOT_FOUND:
+                    raise
+                raise OperationConflict(
+                    f"the Stripe account of {self._key.name} knows no refund {refund_id}"
+                ) from error
+        return REFUND_STATES[refund.status or "pending"]
+
+    async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
+        """PaymentIntents made by others on the same account are among them. Each that has refunds costs one request
+        more."""
+        after: str | None = None
+        while True:
+            params: PaymentIntentListParams = {
+                "created": {"gte": int(at.timestamp())},
+                "limit": PAGE,
+                "expand": ["data.latest_charge"],
+            }
+            if after is not None:
+                params["starting_after"] = after
+            async with self._conversation():
+                page = await self._intents.list_async(params, self._options())
+            for intent in page.data:
+                if intent.amount_received:
+                    yield await self._entry(intent)
+            if not page.has_more:
+                return
+            after = page.data[-1].id
+
+    async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
+        """See the port."""
+        created: RefundListParams = {"created": {"gte": int(at.timestamp())}}
+        async for refund in self._list_refunds(created):
+            yield RefundEntry(
+                key=_key(refund),
+                refund_id=refund.id,
+                transaction_id=_id(refund.payment_intent) or _id(refund.charge) or "",
+                amount_minor=from_stripe(refund.amount, refund.currency),
+                currency=refund.currency.upper(),
+                state=REFUND_STATES[refund.status or "pending"],
+                at=datetime.fromtimestamp(refund.created, UTC),
+            )
+
+    async def _entry(self, intent: stripe.PaymentIntent) -> ChargeEntry:
+        charge = intent.latest_charge
+        refunds: list[stripe.Refund] = []
+        if not isinstance(charge, stripe.Charge) or charge.amount_refunded:
+            async with self._conversation():
+                refunds = await self._refunds_of(intent)
+        live = [refund for refund in refunds if REFUND_STATES[refund.status or "pending"] is not RefundState.FAILED]
+        return ChargeEntry(
+            key=_key(intent),
+            transaction_id=intent.id,
+            captured_minor=from_stripe(intent.amount_received, intent.currency),
+            refunded_minor=from_stripe(sum(refund.amount for refund in live), intent.currency),
+            currency=intent.currency.upper(),
+            pending_refunds=tuple(
+                refund.id for refund in live if REFUND_STATES[refund.status or "pending"] is RefundState.PENDING
+            ),
+            at=datetime.fromtimestamp(intent.created, UTC),
+        )
+
+    async def _obtain(
+        self, key: str, amount: int, currency: str, asked_at: datetime
+    ) -> tuple[stripe.PaymentIntent, bool]:
+        """The one PaymentIntent of a key, and whether it was made now."""
+        is_new = False
+        if datetime.now(UTC) - asked_at < KEYS_ARE_KNOWN:
+            intent, is_new = await self._create(key, amount, currency)
+        else:
+            found = await self._find(key)
+            if found is None:
+                raise OperationConflict(
+                    f"charge {key} was first asked for at {asked_at:%Y-%m-%d %H:%M} UTC, and its end is not known to "
+                    f"the platform; the search of the Stripe account of {self._key.name} does not find it, which "
+                    f"proves nothing after {KEYS_ARE_KNOWN // timedelta(hours=1)} h"
+                )
+            intent = found
         if (intent.amount, intent.currency) != (amount, currency.lower()):
             raise OperationConflict(f"charge {key} was asked for before with another amount")
+        return intent, is_new
+
+    async def _known(self, transaction_id: str, wanted: _Wanted) -> stripe.PaymentIntent:
+        """The PaymentIntent that the charge was, by what the platform knows. Raises OperationConflict."""
+        claim = (
+            f"the platform took {wanted.amount(wanted.charged_minor)} as {transaction_id} for {wanted.charge_key}; "
+            f"the Stripe account of {self._key.name}"
+        )
+        try:
+            intent = await self._look(transaction_id)
+        except stripe.InvalidRequestError as error:
+            if error.http_status != NOT_FOUND:
+                raise
+            raise OperationConflict(f"{claim} knows no such PaymentIntent: is the key another account's?") from error
+        if _key(intent) != wanted.charge_key:
+            raise OperationConflict(f"{claim} has it for {_key(intent) or 'something else'}")
+        if intent.status != "succeeded":
+            raise OperationConflict(f"{claim} took nothing, it is {intent.status}")
+        return intent
+
+    async def _captured_or_void(self, wanted: _Wanted) -> stripe.PaymentIntent:
+        """The PaymentIntent of the charge, if that took money. Raises PaymentDeclined or OperationCancelled if it did
+        not and never will, OperationConflict where neither is certain."""
+        amount = to_stripe(wanted.charged_minor, wanted.currency)
+        intent, _ = await self._obtain(wanted.charge_key, amount, wanted.currency, wanted.asked_at)
+        charge = await self._fate(intent)
+        if charge is None:
+            intent = await self._close(intent)
+            charge = await self._fate(intent)
+        if charge is None:
+            raise ProviderUnavailable(f"{intent.id} is {intent.status} after it was cancelled")
         return intent
 
     async def _find(self, key: str) -> stripe.PaymentIntent | None:
@@ -167,7 +368,7 @@ class StripePayments(PaymentProvider):
         # The search may show an earlier state.
         return None if oldest is None else await self._look(oldest.id)
 
-    async def _create(self, key: str, amount: int, currency: str) -> stripe.PaymentIntent:
+    async def _create(self, key: str, amount: int, currency: str) -> tuple[stripe.PaymentIntent, bool]:
         # Only what charge and refund know alike: with anything else in it the request would be another one under the
         # same idempotency key.
         try:
@@ -185,13 +386,18 @@ class StripePayments(PaymentProvider):
             if error.param in ("amount", "currency"):
                 raise PaymentDeclined(error.code or NOT_REPRESENTABLE) from error
             raise
-        answer = intent.last_response
-        if answer is not None and answer.headers.get("idempotent-replayed") == "true":
+        except stripe.APIError as error:
+            # For a day there is no other answer to this key. What that request has made only the search can tell.
+            intent_made = await self._find(key) if _is_repeated(error) else None
+            if intent_made is None:
+                raise
+            return intent_made, False
+        if _is_repeated(intent):
             # What Stripe repeats is the state at the time of the first answer.
-            return await self._look(intent.id)
-        return intent
+            return await self._look(intent.id), False
+        return intent, True
 
-    async def _confirm(self, intent: stripe.PaymentIntent, method: str) -> stripe.PaymentIntent:
+    async def _confirm(self, intent: stripe.PaymentIntent, method: str, *, first: bool) -> stripe.PaymentIntent:
         params: PaymentIntentConfirmParams = {"error_on_requires_action": True, "expand": ["payment_method"]}
         if method.startswith("tok_"):
             # The library's types know the cards of today's API only by their ids; tokens are of the older kind.
@@ -205,8 +411,22 @@ class StripePayments(PaymentProvider):
             return await self._close(intent, declined=_code(error.error) or "card_declined")
         except stripe.InvalidRequestError as error:
             if (error.param or "").startswith("payment_method"):
-                return await self._close(intent, declined=error.code or "invalid_payment_method")
+                return await self._judge_method(intent, error, first=first)
             return await self._moved_on(intent, error)
+
+    async def _judge_method(
+        self, intent: stripe.PaymentIntent, refusal: stripe.InvalidRequestError, *, first: bool
+    ) -> stripe.PaymentIntent:
+        """Closes the intent as declined, unless an earlier attempt without an answer used up the customer's token: that
+        may have been paid, or have left its method behind. Where it has left nothing, the card was not declined."""
+        now = await self._look(intent.id)
+        if now.status not in OPEN:
+            return now
+        if refusal.code == TOKEN_USED and not first and _decline(now) is None:
+            if not isinstance(now.payment_method, stripe.PaymentMethod):
+                raise ProviderUnavailable(f"an attempt without an answer used up the token of {intent.id}") from refusal
+            return await self._confirm(now, now.payment_method.id, first=True)
+        return await self._close(now, declined=refusal.code or "invalid_payment_method")
 
     async def _close(self, intent: stripe.PaymentIntent, *, declined: str | None = None) -> stripe.PaymentIntent:
         """Cancel it, unless somebody was faster. The reason of a decline is written first: an attempt that dies in
@@ -244,26 +464,84 @@ class StripePayments(PaymentProvider):
             return None
         raise ProviderUnavailable(f"{intent.id} is still {intent.status}")
 
-    async def _give_back(self, key: str, intent: stripe.PaymentIntent, charge: ProviderCharge) -> ProviderRefund:
-        refunds = await self._refunds_of(intent)
-        if sum(refund.amount for refund in refunds) < intent.amount_received:
+    async def _give_back(self, intent: stripe.PaymentIntent, wanted: _Wanted) -> stripe.Refund:
+        for number in range(REFUND_KEYS):
+            refund = await self._made(intent, wanted)
+            if refund is not None:
+                return refund
             try:
-                await self._refunds.create_async(
-                    {"payment_intent": intent.id, "metadata": {OPERATION: key}}, self._options()
+                refund = await self._refunds.create_async(
+                    {
+                        "payment_intent": intent.id,
+                        "amount": to_stripe(wanted.amount_minor, wanted.currency),
+                        "metadata": {OPERATION: wanted.key},
+                    },
+                    self._options(idempotency_key=f"{wanted.key}/{number}"),
                 )
-            except stripe.InvalidRequestError as error:
-                if error.code != "charge_already_refunded":
+            except stripe.InvalidRequestError:
+                # Another refund may have been faster, of this key or of the rest of the money.
+                refund = await self._made(intent, wanted)
+                if refund is None:
                     raise
-            refunds = await self._refunds_of(intent)
-        given = sum(refund.amount for refund in refunds)
-        if given < intent.amount_received:
-            raise ProviderUnavailable(f"the refund of {intent.id} did not succeed")
-        first = min(refunds, key=lambda refund: refund.created)
-        return ProviderRefund(first.id, from_stripe(given, intent.currency), charge)
+                return refund
+            except stripe.APIError as error:
+                if not _is_repeated(error):
+                    raise
+            else:
+                if _is_repeated(refund):
+                    refund = await self._refunds.retrieve_async(refund.id, None, self._options())
+                return self._not_failed(refund, intent, wanted)
+        raise ProviderUnavailable(f"Stripe answers refund {wanted.key} with internal errors of before")
+
+    async def _made(self, intent: stripe.PaymentIntent, wanted: _Wanted) -> stripe.Refund | None:
+        """The refund of this key; None if there is none and enough is left for it."""
+        refunds = await self._refunds_of(intent)
+        amount = to_stripe(wanted.amount_minor, wanted.currency)
+        mine = next((refund for refund in refunds if _key(refund) == wanted.key), None)
+        if mine is not None:
+            if mine.amount != amount:
+                raise OperationConflict(
+                    f"refund {wanted.key} of {wanted.amount(wanted.amount_minor)} was made before with "
+                    f"{wanted.amount(from_stripe(mine.amount, mine.currency))}, as {mine.id}"
+                )
+            return self._not_failed(mine, intent, wanted)
+        live = [refund for refund in refunds if REFUND_STATES[refund.status or "pending"] is not RefundState.FAILED]
+        given = sum(refund.amount for refund in live)
+        if given + amount > intent.amount_received:
+            raise OperationConflict(
+                f"refund {wanted.key} of {wanted.amount(wanted.amount_minor)} is more than what is left of "
+                f"{intent.id}: {wanted.amount(wanted.charged_minor)} taken, "
+                f"{wanted.amount(from_stripe(given, intent.currency))} given back before as "
+                f"{', '.join(refund.id for refund in live)}. If one of these was made by hand in its place, write "
+                f"{OPERATION}={wanted.key} into that refund's metadata"
+            )
+        return None
+
+    def _not_failed(self, refund: stripe.Refund, intent: stripe.PaymentIntent, wanted: _Wanted) -> stripe.Refund:
+        if REFUND_STATES[refund.status or "pending"] is RefundState.FAILED:
+            raise OperationConflict(
+                f"refund {wanted.key} of {wanted.amount(wanted.amount_minor)} of {intent.id} was accepted as "
+                f"{refund.id}, and is {refund.status} now: {refund.failure_reason or 'no reason is given'}"
+            )
+        return refund
 
     async def _refunds_of(self, intent: stripe.PaymentIntent) -> list[stripe.Refund]:
-        listed = await self._refunds.list_async({"payment_intent": intent.id, "limit": 100}, self._options())
-        return [refund for refund in listed.data if refund.status not in ("failed", "canceled")]
+        """All, the failed ones too."""
+        return [refund async for refund in self._list_refunds({"payment_intent": intent.id})]
+
+    async def _list_refunds(self, of: "RefundListParams") -> AsyncIterator[stripe.Refund]:
+        after: str | None = None
+        while True:
+            params: RefundListParams = {**of, "limit": PAGE}
+            if after is not None:
+                params["starting_after"] = after
+            async with self._conversation():
+                page = await self._refunds.list_async(params, self._options())
+            for refund in page.data:
+                yield refund
+            if not page.has_more:
+                return
+            after = page.data[-1].id
 
     async def _look(self, intent_id: str) -> stripe.PaymentIntent:
         return await self._intents.retrieve_async(intent_id, {"expand": ["payment_method"]}, self._options())
@@ -287,6 +565,22 @@ class StripePayments(PaymentProvider):
             raise ProviderUnavailable(f"Stripe cannot be reached: {error.__cause__ or error!r}") from error
         except (stripe.RateLimitError, stripe.APIError) as error:
             raise ProviderUnavailable(f"Stripe answered {error.http_status}: {error}") from error
+
+
+def _is_repeated(answer: stripe.StripeObject | stripe.StripeError) -> bool:
+    """Stripe gives the answer of an earlier request with the same idempotency key."""
+    source = answer if isinstance(answer, stripe.StripeError) else answer.last_response
+    headers: Mapping[str, str] = (source.headers if source is not None else None) or {}
+    return headers.get("idempotent-replayed") == "true"
+
+
+def _key(made: stripe.PaymentIntent | stripe.Refund) -> str | None:
+    """Of what this platform has made."""
+    return str(made.metadata[OPERATION]) if made.metadata is not None and OPERATION in made.metadata else None
+
+
+def _id(reference: str | stripe.PaymentIntent | stripe.Charge | None) -> str | None:
+    return reference if reference is None or isinstance(reference, str) else reference.id
 
 
 def _decline(intent: stripe.PaymentIntent) -> str | None:

@@ -16,6 +16,15 @@ class Dispatch:
     estimated_delivery: datetime
 
 
+class TooLate(Exception):
+    """The parcel cannot be called back: it is delivered, or so far on its way that it will be."""
+
+    def __init__(self, parcel: Dispatch) -> None:
+        super().__init__(f"parcel {parcel.tracking_number} of {parcel.carrier} cannot be called back any more")
+        self.parcel = parcel
+        """In case that the dispatch never reported."""
+
+
 class Carrier(ABC):
     """Every method may raise ProviderUnavailable: what it did is unknown then, and the same call may be repeated.
 
@@ -38,6 +47,11 @@ class Carrier(ABC):
         """What became of a key; None if the company has never seen it. Raises OperationCancelled like `dispatch`."""
 
     @abstractmethod
-    async def cancel(self, key: str) -> Dispatch | None:
+    async def cancel(self, key: str, *, tracking_number: str | None) -> Dispatch | None:
         """Call back the parcel that `dispatch` took under this key, at most once. None if there was none; there never
-        will be one then: in the same step, a key that the company has not seen is made void."""
+        will be one then: in the same step, a key that the company has not seen is made void.
+
+        `tracking_number`: of the parcel, where the caller knows it. Raises OperationConflict, which names what each
+        side knows, if the company has no parcel of this key then, or another one. Raises TooLate, now and for ever, if
+        the parcel cannot be called back.
+        """

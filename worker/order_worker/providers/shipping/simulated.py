@@ -1,4 +1,8 @@
-"""A carrier that remembers its parcels, delivers in three days, and nowhere with the postal code 00000."""
+"""A carrier that remembers its parcels and delivers in three days, save for two postal codes:
+
+00000   it does not deliver there
+99999   it delivers at once: the parcel cannot be called back
+"""
 
 import hashlib
 import sqlite3
@@ -7,11 +11,12 @@ from functools import partial
 
 from order_domain.errors import OperationCancelled, OperationConflict, Undeliverable
 from order_domain.order import Address, digest
-from order_worker.providers.shipping.port import Carrier, Dispatch
+from order_worker.providers.shipping.port import Carrier, Dispatch, TooLate
 from order_worker.providers.store import ProviderStore, now
 
 NAME = "Simulated Parcel"
 UNDELIVERABLE_POSTAL_CODE = "00000"
+DELIVERED_AT_ONCE_POSTAL_CODE = "99999"
 DELIVERY_TIME = timedelta(days=3)
 
 
@@ -28,7 +33,8 @@ class SimulatedCarrier(Carrier):
         if address.postal_code == UNDELIVERABLE_POSTAL_CODE:
             raise Undeliverable(f"no delivery to postal code {address.postal_code}")
         params = (sku, quantity, digest(address))
-        row = await self._store.transaction(partial(_dispatch, key, params, requested_at))
+        at_once = address.postal_code == DELIVERED_AT_ONCE_POSTAL_CODE
+        row = await self._store.transaction(partial(_dispatch, key, params, requested_at, at_once))
         if row["state"] != "void" and (row["sku"], row["quantity"], row["address"]) != params:
             raise OperationConflict(f"shipment {key} was asked for before with other parameters")
         return _fate(row)
@@ -38,10 +44,14 @@ class SimulatedCarrier(Carrier):
         row = await self._store.transaction(partial(_row, key))
         return None if row is None else _fate(row)
 
-    async def cancel(self, key: str) -> Dispatch | None:
+    async def cancel(self, key: str, *, tracking_number: str | None) -> Dispatch | None:
         """Looks and acts in one transaction, so that no parcel can come between."""
-        row = await self._store.transaction(partial(_cancel, key))
-        return None if row["state"] == "void" else _parcel(row)
+        row = await self._store.transaction(partial(_cancel, key, tracking_number))
+        if row["state"] == "void":
+            return None
+        if row["delivered_at"] is not None:
+            raise TooLate(_parcel(row))
+        return _parcel(row)
 
 
 def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
@@ -49,23 +59,40 @@ def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
     return row
 
 
-def _dispatch(key: str, params: tuple[str, int, str], requested_at: datetime, tx: sqlite3.Connection) -> sqlite3.Row:
+def _dispatch(
+    key: str, params: tuple[str, int, str], requested_at: datetime, at_once: bool, tx: sqlite3.Connection
+) -> sqlite3.Row:
+    taken_at = now()
     tx.execute(
-        "INSERT INTO shipments (key, state, sku, quantity, address, tracking_number, estimated_delivery, at)"
-        " VALUES (?, 'dispatched', ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
-        (key, *params, _tracking_number(key), (requested_at + DELIVERY_TIME).isoformat(), now()),
+        "INSERT INTO shipments (key, state, sku, quantity, address, tracking_number, estimated_delivery, at,"
+        " delivered_at) VALUES (?, 'dispatched', ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
+        (
+            key,
+            *params,
+            _tracking_number(key),
+            (requested_at if at_once else requested_at + DELIVERY_TIME).isoformat(),
+            taken_at,
+            taken_at if at_once else None,
+        ),
     )
     row = _row(key, tx)
     assert row is not None
     return row
 
 
-def _cancel(key: str, tx: sqlite3.Connection) -> sqlite3.Row:
+def _cancel(key: str, tracking_number: str | None, tx: sqlite3.Connection) -> sqlite3.Row:
+    known = _row(key, tx)
+    if tracking_number is not None and (known is None or known["tracking_number"] != tracking_number):
+        raise OperationConflict(
+            f"the platform handed over {tracking_number} for shipment {key}; the carrier knows "
+            + (f"{known['tracking_number'] or 'no parcel'} for it" if known else "no shipment of that key")
+        )
     tx.execute(
         "INSERT INTO shipments (key, state, at) VALUES (?, 'void', ?) ON CONFLICT (key) DO NOTHING", (key, now())
     )
     tx.execute(
-        "UPDATE shipments SET state = 'cancelled', cancelled_at = ? WHERE key = ? AND state = 'dispatched'",
+        "UPDATE shipments SET state = 'cancelled', cancelled_at = ?"
+        " WHERE key = ? AND state = 'dispatched' AND delivered_at IS NULL",
         (now(), key),
     )
     row = _row(key, tx)

@@ -1,6 +1,7 @@
 """What the platform asks of a warehouse that picks and packs."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 
 
 class Warehouse(ABC):
@@ -18,6 +19,7 @@ class Warehouse(ABC):
         """
 
     @abstractmethod
-    async def unpack(self, key: str) -> None:
-        """Put back whatever is packed under this key, each line at most once. Nothing will be packed under it then,
-        not even if the warehouse has not seen the key before."""
+    async def unpack(self, key: str, keep: Collection[str] = ()) -> None:
+        """Put back what is packed under this key, each line at most once, save for the lines `keep`: their parcels are
+        not back, or sold. A later call may keep fewer. Nothing will be packed under the key any more, not even if the
+        warehouse has not seen it before."""

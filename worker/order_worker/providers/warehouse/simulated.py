@@ -1,6 +1,7 @@
 """A warehouse that remembers what it packed and never runs out: the pieces themselves are the stock ledger's."""
 
 import sqlite3
+from collections.abc import Collection
 from functools import partial
 
 from order_domain.errors import OperationCancelled, OperationConflict
@@ -22,9 +23,9 @@ class SimulatedWarehouse(Warehouse):
         if (row["sku"], row["quantity"]) != (sku, quantity):
             raise OperationConflict(f"line {line_id} of packing {key} was asked for before with other parameters")
 
-    async def unpack(self, key: str) -> None:
+    async def unpack(self, key: str, keep: Collection[str] = ()) -> None:
         """In one transaction, so that no line can come between."""
-        await self._store.transaction(partial(_unpack, key))
+        await self._store.transaction(partial(_unpack, key, frozenset(keep)))
 
 
 def _pack(key: str, line_id: str, sku: str, quantity: int, tx: sqlite3.Connection) -> sqlite3.Row | None:
@@ -39,5 +40,10 @@ def _pack(key: str, line_id: str, sku: str, quantity: int, tx: sqlite3.Connectio
     return row
 
 
-def _unpack(key: str, tx: sqlite3.Connection) -> None:
+def _unpack(key: str, keep: frozenset[str], tx: sqlite3.Connection) -> None:
     tx.execute("INSERT INTO unpackings (key, at) VALUES (?, ?) ON CONFLICT (key) DO NOTHING", (key, now()))
+    packed = tx.execute("SELECT line_id FROM packed_lines WHERE key = ? AND unpacked_at IS NULL", (key,)).fetchall()
+    tx.executemany(
+        "UPDATE packed_lines SET unpacked_at = ? WHERE key = ? AND line_id = ?",
+        [(now(), key, row["line_id"]) for row in packed if row["line_id"] not in keep],
+    )
