@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -20,7 +21,6 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    UniqueConstraint,
     text,
 )
 from sqlalchemy.types import TypeDecorator
@@ -63,7 +63,8 @@ orders = Table(
     Column("uid", String(64), primary_key=True),
     Column("namespace", String(63), nullable=False),
     Column("name", String(253), nullable=False),
-    Column("order_id", String(63), nullable=False),
+    # Null once the order gave its number back, or was halted before it had one.
+    Column("order_id", String(63)),
     Column("customer_id", String(63), nullable=False),
     Column("currency", String(3), nullable=False),
     Column("total_minor", BigInteger, nullable=False),
@@ -77,8 +78,31 @@ orders = Table(
     Column("audit_salt", String(32)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
-    UniqueConstraint("namespace", "order_id"),
+    # Which installation the order belongs to; null where it is not known. Such an order holds its number for all.
+    Column("cluster", String(63)),
+    Column("former_order_id", String(63)),
+    # What is in force: lineID, sku, quantity, unitPriceMinor; chargeID, kind, amountMinor. All four are null for an
+    # order whose workflow never told.
+    Column("lines", JSON(none_as_null=True)),
+    Column("charges", JSON(none_as_null=True)),
+    Column("lines_digest", String(16)),
+    Column("owed_minor", BigInteger),
+    # True once the order is past its pivot.
+    Column("forward_only", Boolean),
+    CheckConstraint("owed_minor >= 0", name="owed"),
 )
+
+Index("uq_orders_number", orders.c.namespace, orders.c.order_id, orders.c.cluster, unique=True)
+_UNASSIGNED = text("cluster IS NULL")
+Index(
+    "uq_orders_number_unassigned",
+    orders.c.namespace,
+    orders.c.order_id,
+    unique=True,
+    sqlite_where=_UNASSIGNED,
+    postgresql_where=_UNASSIGNED,
+)
+"""A trigger besides skips an insert where one of two holders of a number has no cluster."""
 
 _OPEN = text("status = 'Order Received'")
 Index("ix_orders_open", orders.c.uid, sqlite_where=_OPEN, postgresql_where=_OPEN)
@@ -97,6 +121,8 @@ operations = Table(
     Column("error_type", String(64)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("finished_at", UtcDateTime),
+    # The operation that took this one's effect back.
+    Column("reversed_by", String(200)),
     CheckConstraint("state IN ('intent', 'done', 'refused')", name="state"),
     CheckConstraint("(state = 'intent') = (finished_at IS NULL)", name="finished"),
 )
