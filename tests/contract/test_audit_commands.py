@@ -99,7 +99,13 @@ async def test_the_story_of_an_order_is_told(shop: Shop, capsys: pytest.CaptureF
 
 async def test_the_story_names_who_decided_and_about_what(shop: Shop, capsys: pytest.CaptureFixture[str]) -> None:
     buyer = await shop.buyer()
-    decision = {"by": "bob@example.com", "requester": "ana@example.com", "channel": "kubernetes", "totalMinor": 750, "digest": "d1"}
+    decision = {
+        "by": "bob@example.com",
+        "requester": "ana@example.com",
+        "channel": "kubernetes",
+        "totalMinor": 750,
+        "digest": "d1",
+    }
     await shop.ledger.transaction(
         lambda tx: audit.append(tx, lock(tx, buyer.identity), "approved", decision, {"reason": "known\x1b[2J customer"})
     )

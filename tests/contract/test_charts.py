@@ -204,6 +204,7 @@ def test_the_embedded_ledger_lies_on_a_writable_volume(render: Render) -> None:
         assert str(variables["ORDER_WORKER_PROVIDER_STORE"]).startswith(f"{mount['mountPath']}/")
 
 
+STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}
 SHARED_LEDGER = {"ledger": {"existingSecret": {"name": "ledger"}}}
 
 
@@ -215,6 +216,61 @@ def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
         [ledger] = [item for item in container["env"] if item["name"] == "ORDER_LEDGER_URL"]
         assert ledger["valueFrom"] == {"secretKeyRef": {"name": "ledger", "key": "url"}}
         assert "value" not in ledger
+
+
+@pytest.mark.parametrize(
+    "ledger", [SHARED_LEDGER["ledger"], {"url": "postgresql://orders@db/orders"}], ids=["secret", "url"]
+)
+def test_with_a_ledger_outside_the_simulated_providers_keep_their_books_beside_it(
+    render: Render, ledger: Mapping[str, Any]
+) -> None:
+    spec = pod(only(render("order-platform", {"ledger": ledger}), "Deployment", "order-platform-worker-orders"))
+    for container in (*spec["initContainers"], *spec["containers"]):
+        variables = {name: value for name, value in environment(container).items() if value is not None}
+        # As the kubelet does, from the Secret.
+        variables.setdefault("ORDER_LEDGER_URL", "postgresql://orders@db/orders")
+        assert WorkerSettings.from_environment(variables).provider_store is None
+
+
+@pytest.mark.parametrize("ledger", [SHARED_LEDGER["ledger"], {"url": "postgresql://orders@db/orders"}])
+def test_a_provider_that_moves_money_is_installed_with_a_ledger_outside(
+    render: Render, ledger: Mapping[str, Any]
+) -> None:
+    manifests = render("order-platform", {"worker": STRIPE, "ledger": ledger})
+
+    [container] = pod(only(manifests, "Deployment", "order-platform-worker-orders"))["containers"]
+    assert environment(container)["ORDER_WORKER_PAYMENT_PROVIDER"] == "stripe"
+
+
+def test_a_provider_that_moves_money_is_refused_with_a_ledger_in_a_pod(render: Render) -> None:
+    with pytest.raises(RenderingFailed, match=r"stripe, which moves money.*set ledger\.existingSecret\.name to"):
+        render("order-platform", {"worker": STRIPE})
+
+
+def notes(helm: Path, *arguments: str) -> str:
+    """What Helm says after an installation."""
+    chart = CHARTS / "order-platform"
+    command = [helm, "install", "order-platform", chart, "--dry-run=client", "--namespace", "shop-system", *arguments]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("NOTES:")[1]
+    return " ".join(text.split())
+
+
+def test_the_notes_say_that_no_money_is_taken(helm: Path) -> None:
+    said = notes(helm)
+
+    assert "simulated and touch nothing outside: payment, mail, fraud check" in said
+    assert "NO MONEY IS TAKEN" in said
+
+
+def test_the_notes_of_a_provider_that_moves_money_name_what_is_simulated_still(helm: Path) -> None:
+    said = notes(
+        helm,
+        *("--set", "worker.payment.provider=stripe", "--set", "worker.payment.stripe.existingSecret.name=stripe"),
+        *("--set", "ledger.existingSecret.name=ledger"),
+    )
+
+    assert "NO MONEY IS TAKEN" not in said
+    assert "simulated and touch nothing outside: mail, fraud check, shop system, warehouse, carrier" in said
 
 
 def pruning(manifests: list[Manifest]) -> Manifest:
@@ -290,7 +346,6 @@ def test_a_worker_without_roles_has_all(render: Render) -> None:
     assert WorkerSettings.from_environment(variables).roles == set(Role)
 
 
-STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}
 SMTP = {
     "mail": {
         "provider": "smtp",
@@ -330,7 +385,11 @@ def test_simulated_faults_can_be_allowed(render: Render) -> None:
 def test_a_providers_secret_is_a_file_that_is_replaced_when_it_is_rotated(
     render: Render, values: Mapping[str, Any], variable: str, secret: tuple[str, str]
 ) -> None:
-    spec = pod(only(render("order-platform", {"worker": values}), "Deployment", "order-platform-worker-orders"))
+    spec = pod(
+        only(
+            render("order-platform", {**SHARED_LEDGER, "worker": values}), "Deployment", "order-platform-worker-orders"
+        )
+    )
     [container] = spec["containers"]
     file = str(environment(container)[variable])
     [mount] = [item for item in container["volumeMounts"] if file.startswith(f"{item['mountPath']}/")]
@@ -357,16 +416,18 @@ def test_the_mail_server_comes_through_the_chart(render: Render, tmp_path: Path)
 
 @pytest.mark.parametrize("values", [STRIPE, SMTP], ids=["stripe", "smtp"])
 def test_a_worker_reads_every_variable_of_its_providers(render: Render, values: Mapping[str, Any]) -> None:
-    [container] = pod(only(render("order-platform", {"worker": values}), "Deployment", "order-platform-worker-orders"))[
-        "containers"
-    ]
+    [container] = pod(
+        only(
+            render("order-platform", {**SHARED_LEDGER, "worker": values}), "Deployment", "order-platform-worker-orders"
+        )
+    )["containers"]
 
     assert environment(container).keys() <= worker_variables() | TEMPORAL_VARIABLES
 
 
 def test_a_worker_for_shipments_gets_no_secret_of_a_provider(render: Render) -> None:
     workers = [{"name": "shipping", "taskQueue": "shipping", "roles": ["shipping"]}]
-    manifests = render("order-platform", {"worker": {**STRIPE, **SMTP}, "workers": workers})
+    manifests = render("order-platform", {**SHARED_LEDGER, "worker": {**STRIPE, **SMTP}, "workers": workers})
     spec = pod(only(manifests, "Deployment", "order-platform-worker-shipping"))
 
     assert [volume["name"] for volume in spec["volumes"]] == ["data"]
@@ -397,7 +458,10 @@ def test_a_digest_pins_the_image(render: Render) -> None:
         ({"ledger": {"attempts": {"keepDays": -1}}}, "/ledger/attempts/keepDays"),
         ({"ledger": {"attempts": {"schedule": "daily"}}}, "/ledger/attempts/schedule"),
         ({"worker": {"payment": {"provider": "paypal"}}}, "/worker/payment/provider"),
-        ({"worker": {"payment": {"provider": "stripe"}}}, "worker.payment.stripe.existingSecret.name"),
+        (
+            {**SHARED_LEDGER, "worker": {"payment": {"provider": "stripe"}}},
+            "worker.payment.stripe.existingSecret.name",
+        ),
         ({"worker": {"mail": {"provider": "smtp"}}}, "worker.mail.smtp.host"),
         ({"worker": {"mail": {"provider": "smtp", "smtp": {"host": "a", "from": "b@c", "username": "d"}}}}, "together"),
     ],

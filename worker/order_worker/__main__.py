@@ -34,9 +34,10 @@ VARIABLES = """environment:
   ORDER_LEDGER_AUDIT_KEY                   lines of <key id>: <base64 of 32 bytes or more>, the current key first; or
                                            ORDER_LEDGER_AUDIT_KEY_FILE, a file that holds them. None: no seal with a key
   ORDER_LEDGER_AUDIT_KEY_FILE              read anew when it has changed
-  ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated)
+  ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated); stripe needs a ledger on postgresql
   ORDER_WORKER_MAIL_PROVIDER               simulated or smtp (default: simulated)
-  ORDER_WORKER_PROVIDER_STORE              file of the simulated providers
+  ORDER_WORKER_PROVIDER_STORE              file of the simulated providers (default: order-providers.db; with a
+                                           ledger on postgresql a schema of its database)
   ORDER_WORKER_METRICS_ADDRESS             <host>:<port> of /metrics; empty: none (default: 0.0.0.0:9464)
   ORDER_WORKER_HEALTH_ADDRESS              <host>:<port> of /livez and /readyz; empty: none (default: 0.0.0.0:8081)
   ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS   how long activities may go on after SIGTERM (default: 25)

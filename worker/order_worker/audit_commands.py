@@ -4,18 +4,21 @@ import argparse
 import asyncio
 import csv
 import json
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
-from order_domain.errors import LedgerUnavailable
+from order_domain.errors import LedgerUnavailable, ProviderUnavailable
 from order_domain.money import format_amount
+from order_worker.bootstrap import payment_provider
 from order_worker.ledger import anchors, erasure, story
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger
+from order_worker.ledger.reconciliation import Reconciliation, Summary
 from order_worker.ledger.snapshot import snapshot
 from order_worker.ledger.story import Entry
 from order_worker.ledger.verification import Flaw, Verification
@@ -47,10 +50,26 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     tell = commands.add_parser("audit", help="tell what happened to an order, by whom and about which amount")
     tell.add_argument("order", type=_name, metavar="NAMESPACE/NAME")
     tell.add_argument("-o", "--output", choices=("table", "json", "csv"), default="table")
+    compare = commands.add_parser(
+        "reconcile",
+        help="compare the ledger's payments with the payment provider's books, in both directions, and follow refunds "
+        "to their end; moves no money; exit 1 if anything differs, 2 if it could not be compared",
+    )
+    compare.add_argument(
+        "--since",
+        type=moment,
+        metavar="MOMENT",
+        help=f"default: {REFUNDS_MAY_FAIL.days} days ago, while refunds may fail",
+    )
+    compare.add_argument("-o", "--output", choices=("text", "json"), default="text")
     forget = commands.add_parser(
         "erase-customer", help="take a customer's data out of all orders that have ended; exit 1 if some are under way"
     )
     forget.add_argument("customer_id", metavar="CUSTOMER_ID")
+
+
+REFUNDS_MAY_FAIL = timedelta(days=35)
+"""A bank may send a refund back up to a month later."""
 
 
 def moment(argument: str) -> datetime:
@@ -78,7 +97,7 @@ def run(parsed: argparse.Namespace, settings: Settings, environment: Mapping[str
     keys = KeyRing.from_environment(environment)
     try:
         return _COMMANDS[parsed.command](parsed, settings, keys)
-    except (LedgerUnavailable, anchors.AnchorUnreadable, OSError) as error:
+    except (LedgerUnavailable, ProviderUnavailable, anchors.AnchorUnreadable, OSError) as error:
         cause = f": {error.__cause__}" if error.__cause__ else ""
         sys.stderr.write(f"order-worker: {error}{cause}\n")
         return UNCHECKED
@@ -223,10 +242,36 @@ def _erase(parsed: argparse.Namespace, settings: Settings, keys: KeyRing | None)
     return 0 if all(result.done for result in results) else FLAWED
 
 
+def _reconcile(parsed: argparse.Namespace, settings: Settings, keys: KeyRing | None) -> int:
+    since = parsed.since or datetime.now(UTC) - REFUNDS_MAY_FAIL
+
+    async def compare() -> tuple[int, Summary]:
+        found = 0
+        ledger = await Ledger.open(settings.ledger_url, keys)
+        try:
+            async with payment_provider(settings, os.environ) as provider:
+                reconciliation = Reconciliation(ledger, provider, since)
+                async for flaw in reconciliation.flaws():
+                    found += 1
+                    _tell_flaw(flaw, parsed.output)
+                return found, reconciliation.summary()
+        finally:
+            await ledger.close()
+
+    found, summary = asyncio.run(compare())
+    if parsed.output == "json":
+        sys.stdout.write(f"{json.dumps({'flaws': found, **summary._asdict()})}\n")
+    else:
+        counted = ", ".join(f"{count} {what}" for what, count in summary._asdict().items())
+        sys.stdout.write(f"{found or 'no'} differences between ledger and provider ({counted})\n")
+    return FLAWED if found else 0
+
+
 _PRINTERS = {"table": _table, "json": _json, "csv": _csv}
 _COMMANDS = {
     "verify-audit": _verify,
     "audit-heads": _write_heads,
     "audit": _story,
     "erase-customer": _erase,
+    "reconcile": _reconcile,
 }

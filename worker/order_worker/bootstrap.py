@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -28,24 +28,31 @@ from order_worker.interceptors.simulated_faults import FaultSimulation
 from order_worker.interceptors.stock_news import StockNews
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
+from order_worker.money_watch import MoneyWatch
 from order_worker.nexus_shipping import ShippingService
 from order_worker.providers import registry
 from order_worker.providers.fraud.port import FraudCheck
 from order_worker.providers.notification.port import Mailer
 from order_worker.providers.payment.port import PaymentProvider
-from order_worker.providers.registry import SIMULATED, Opening, choose
+from order_worker.providers.registry import Opening, choose
 from order_worker.providers.shipping.port import Carrier
 from order_worker.providers.shop_data.port import ShopSystem
 from order_worker.providers.store import ProviderStore
 from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import production_runner
-from order_worker.settings import Role, Settings, SettingsError
+from order_worker.settings import SIMULATED, Role, Settings, SettingsError
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
 from order_workflows.stock_item_workflow import StockItemWorkflow
 
 LOG = logging.getLogger(__name__)
+
+ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier"})
+"""Ports that have no other provider yet."""
+
+USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
+"""Ports of a worker without the role `orders`."""
 
 RECONNECT_CAP_SECONDS = 10.0
 """Longest pause between two attempts to reach Temporal."""
@@ -64,6 +71,8 @@ class Providers:
     supplier: Supplier
     store: ProviderStore | None
     """Of those that are simulated and remember what they did."""
+    simulated: frozenset[str]
+    """Names of the ports with a simulated provider."""
     resources: AsyncExitStack
 
     @classmethod
@@ -72,7 +81,7 @@ class Providers:
         payments = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
         mailer = choose(registry.MAIL, "ORDER_WORKER_MAIL_PROVIDER", settings.mail_provider)
         async with AsyncExitStack() as resources:
-            opening = Opening(environment, settings.provider_store, resources)
+            opening = Opening(environment, settings.provider_store or settings.ledger_url, resources)
             return cls(
                 payments=await payments(opening),
                 fraud=await registry.FRAUD[SIMULATED](opening),
@@ -82,12 +91,26 @@ class Providers:
                 mailer=await mailer(opening),
                 supplier=await registry.SUPPLIER[SIMULATED](opening),
                 store=opening.store,
+                simulated=ALWAYS_SIMULATED
+                | {
+                    port
+                    for port, name in (("payment", settings.payment_provider), ("mail", settings.mail_provider))
+                    if name == SIMULATED
+                },
                 resources=resources.pop_all(),
             )
 
     async def close(self) -> None:
         """After the last activity."""
         await self.resources.aclose()
+
+
+@asynccontextmanager
+async def payment_provider(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[PaymentProvider]:
+    """That one alone. Raises SettingsError."""
+    chosen = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
+    async with AsyncExitStack() as resources:
+        yield await chosen(Opening(environment, settings.provider_store or settings.ledger_url, resources))
 
 
 async def connect(runtime: Runtime) -> Client:
@@ -167,6 +190,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     """A worker for the one task queue; not started yet."""
     metrics = Metrics((client.service_client.config.runtime or Runtime.default()).metric_meter)
     known = duties(settings, ledger, providers, metrics)
+    tell_what_is_simulated(settings, providers, metrics)
     return Worker(
         client,
         task_queue=settings.task_queue,
@@ -177,6 +201,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         plugins=[
             StockNews(ledger, client).plugin(),
             AttemptLog(ledger, metrics, client.identity).plugin(),
+            *([MoneyWatch(ledger, metrics).plugin()] if Role.ORDERS in settings.roles else []),
             FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
         ],
         workflow_runner=production_runner(),
@@ -187,3 +212,11 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         max_concurrent_local_activities=settings.max_concurrent_activities,
         graceful_shutdown_timeout=settings.graceful_shutdown,
     )
+
+
+def tell_what_is_simulated(settings: Settings, providers: Providers, metrics: Metrics) -> None:
+    """In the log and as a metric, of the ports that this worker uses."""
+    used = providers.simulated if Role.ORDERS in settings.roles else providers.simulated & USED_BY_SHIPMENTS
+    LOG.warning("simulated providers, which touch nothing outside: %s", ", ".join(sorted(used)))
+    for port in used:
+        metrics.simulated_provider(port)

@@ -92,6 +92,10 @@ class Metrics:
             "Attempts of activities that the ledger's log misses, by reason: overflow, refused or shutdown.",
         )
 
+        self._simulated = meter.create_gauge(
+            "orders_simulated_providers", "1 for each port behind which a simulated provider touches nothing outside."
+        )
+
     @contextmanager
     def payment_request(self, operation: str) -> Iterator[PaymentRequest]:
         """Counts the operation by how the block ends."""
@@ -146,3 +150,7 @@ class Metrics:
     def attempt_not_logged(self, reason: str) -> None:
         """One attempt is missing in the log of attempts."""
         self._unlogged_attempts.add(1, {"reason": reason})
+
+    def simulated_provider(self, port: str) -> None:
+        """This worker's provider of the port is simulated."""
+        self._simulated.set(1, {"port": port})

@@ -32,6 +32,9 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
+SIMULATED = "simulated"
+"""Name of the provider of every port that touches nothing outside."""
+
 METRICS = Address("0.0.0.0", 9464)  # noqa: S104
 """The port of OpenTelemetry's Prometheus exporters."""
 
@@ -60,11 +63,13 @@ class Settings:
     ledger_url: str = "sqlite:///order-ledger.db"
     """`sqlite:///relative/path`, `sqlite:////absolute/path` or `postgresql://user@host/database`. May hold a password:
     not for logs."""
-    payment_provider: str = "simulated"
-    """Name in `order_worker.providers.registry`, as is the next."""
-    mail_provider: str = "simulated"
-    provider_store: Path = Path("order-providers.db")
-    """The simulated providers' own SQLite file."""
+    payment_provider: str = SIMULATED
+    """Name in `order_worker.providers.registry`, as is the next. Another one than the simulated needs a ledger on
+    PostgreSQL."""
+    mail_provider: str = SIMULATED
+    provider_store: Path | None = Path("order-providers.db")
+    """The simulated providers' own SQLite file. None, the default with a ledger on PostgreSQL: a schema of their own in
+    its database, so that they remember for as long as the ledger does."""
     metrics_address: Address | None = METRICS
     """None, from an empty value: no endpoint."""
     health_address: Address | None = HEALTH
@@ -83,13 +88,22 @@ class Settings:
         roles = _roles(environment, default.roles)
         task_queue = default.task_queue if Role.ORDERS in roles else ShippingPolicy().task_queue
         simulation = _allowed(environment, "ORDER_WORKER_SIMULATION", default.simulation)
+        ledger_url = _ledger_url(environment, default.ledger_url)
+        in_one_file = make_url(ledger_url).drivername == "sqlite"
+        payment_provider = environment.get("ORDER_WORKER_PAYMENT_PROVIDER") or default.payment_provider
+        if Role.ORDERS in roles and payment_provider != SIMULATED and in_one_file:
+            raise SettingsError(
+                f"ORDER_WORKER_PAYMENT_PROVIDER={payment_provider} moves money, and ORDER_LEDGER_URL is a SQLite file: "
+                "with it the memory of what was charged is lost; set ORDER_LEDGER_URL to postgresql://…"
+            )
+        provider_store = environment.get("ORDER_WORKER_PROVIDER_STORE")
         return cls(
             roles=roles,
             task_queue=environment.get("ORDER_WORKER_TASK_QUEUE") or task_queue,
-            ledger_url=_ledger_url(environment, default.ledger_url),
-            payment_provider=environment.get("ORDER_WORKER_PAYMENT_PROVIDER") or default.payment_provider,
+            ledger_url=ledger_url,
+            payment_provider=payment_provider,
             mail_provider=environment.get("ORDER_WORKER_MAIL_PROVIDER") or default.mail_provider,
-            provider_store=Path(environment.get("ORDER_WORKER_PROVIDER_STORE") or default.provider_store),
+            provider_store=Path(provider_store) if provider_store else default.provider_store if in_one_file else None,
             metrics_address=_address(environment, "ORDER_WORKER_METRICS_ADDRESS", default.metrics_address),
             health_address=_address(environment, "ORDER_WORKER_HEALTH_ADDRESS", default.health_address),
             graceful_shutdown=timedelta(

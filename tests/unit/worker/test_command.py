@@ -37,7 +37,7 @@ def test_a_wrong_role_is_refused_with_the_right_ones(
 @pytest.mark.parametrize(
     ("variable", "provider", "missing"),
     [
-        ("ORDER_WORKER_PAYMENT_PROVIDER", "stripe", "STRIPE_API_KEY"),
+        ("ORDER_WORKER_PAYMENT_PROVIDER", "stripe", "ORDER_LEDGER_URL"),
         ("ORDER_WORKER_MAIL_PROVIDER", "smtp", "SMTP_HOST"),
         ("ORDER_WORKER_MAIL_PROVIDER", "pigeon", "ORDER_WORKER_MAIL_PROVIDER"),
     ],

@@ -4,14 +4,17 @@ import subprocess
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from temporalio.common import MetricMeter
 
-from order_worker.bootstrap import Providers
+from order_worker.bootstrap import Providers, tell_what_is_simulated
+from order_worker.metrics import Metrics
 from order_worker.providers import registry
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.providers.registry import Opening
-from order_worker.settings import Settings, SettingsError
+from order_worker.settings import Role, Settings, SettingsError
 
 
 @pytest.mark.parametrize(
@@ -55,3 +58,46 @@ async def test_the_store_of_the_simulated_providers_is_opened_once_and_only_if_o
 def test_a_worker_that_does_not_use_stripe_does_not_import_it() -> None:
     code = "import order_worker.__main__, sys; sys.exit('stripe' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+SIMULATED = {"payment", "mail", "fraud", "shop", "warehouse", "carrier", "supplier"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "variables", "simulated"),
+    [
+        ({}, {}, SIMULATED),
+        ({"payment_provider": "stripe"}, {"STRIPE_API_KEY": "sk_test"}, SIMULATED - {"payment"}),
+        ({"mail_provider": "smtp"}, {"SMTP_HOST": "mail", "SMTP_FROM": "a@example.com"}, SIMULATED - {"mail"}),
+        ({"roles": frozenset({Role.SHIPPING})}, {}, {"warehouse", "carrier"}),
+    ],
+)
+async def test_a_worker_says_what_is_simulated_in_its_log_and_metrics(
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    settings: dict[str, Any],
+    variables: dict[str, str],
+    simulated: set[str],
+) -> None:
+    chosen = Settings(provider_store=tmp_path / "providers.db", **settings)
+    providers = await Providers.open(chosen, variables)
+    metrics = RecordedMetrics()
+    tell_what_is_simulated(chosen, providers, metrics)
+    await providers.close()
+    [line] = [record for record in caplog.records if record.name == "order_worker.bootstrap"]
+    assert (line.levelname, line.message) == (
+        "WARNING",
+        f"simulated providers, which touch nothing outside: {', '.join(sorted(simulated))}",
+    )
+    assert metrics.ports == simulated
+
+
+class RecordedMetrics(Metrics):
+    """Remembers the ports."""
+
+    def __init__(self) -> None:
+        super().__init__(MetricMeter.noop)
+        self.ports: set[str] = set()
+
+    def simulated_provider(self, port: str) -> None:
+        self.ports.add(port)

@@ -1,6 +1,7 @@
 """Settings come from the environment, or say which variable is wrong."""
 
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ def test_every_variable_is_read() -> None:
         {
             "ORDER_WORKER_ROLES": "orders",
             "ORDER_WORKER_TASK_QUEUE": "special",
-            "ORDER_LEDGER_URL": "sqlite:////var/lib/orders.db",
+            "ORDER_LEDGER_URL": "postgresql://orders@db/orders",
             "ORDER_WORKER_PAYMENT_PROVIDER": "stripe",
             "ORDER_WORKER_MAIL_PROVIDER": "smtp",
             "ORDER_WORKER_PROVIDER_STORE": "/var/lib/providers.db",
@@ -32,7 +33,7 @@ def test_every_variable_is_read() -> None:
     )
     assert settings.roles == {Role.ORDERS}
     assert settings.task_queue == "special"
-    assert settings.ledger_url == "sqlite:////var/lib/orders.db"
+    assert settings.ledger_url == "postgresql://orders@db/orders"
     assert (settings.payment_provider, settings.mail_provider) == ("stripe", "smtp")
     assert str(settings.provider_store) == "/var/lib/providers.db"
     assert settings.metrics_address == Address("127.0.0.1", 1)
@@ -41,6 +42,33 @@ def test_every_variable_is_read() -> None:
     assert settings.max_concurrent_activities == 4
     assert settings.simulation
     assert settings.simulate_bug is StepName.CHARGE_PAYMENT
+
+
+STRIPE = {"ORDER_WORKER_PAYMENT_PROVIDER": "stripe"}
+
+
+@pytest.mark.parametrize("ledger", [{}, {"ORDER_LEDGER_URL": "sqlite:////var/lib/orders.db"}])
+def test_a_provider_that_moves_money_is_refused_with_a_ledger_in_one_file(ledger: dict[str, str]) -> None:
+    with pytest.raises(SettingsError, match=r"ORDER_WORKER_PAYMENT_PROVIDER=stripe moves money.*ORDER_LEDGER_URL"):
+        Settings.from_environment({**STRIPE, **ledger})
+
+
+def test_a_worker_for_shipments_moves_no_money() -> None:
+    assert Settings.from_environment({**STRIPE, "ORDER_WORKER_ROLES": "shipping"}).payment_provider == "stripe"
+
+
+@pytest.mark.parametrize(
+    ("variables", "store"),
+    [
+        ({}, "order-providers.db"),
+        ({"ORDER_LEDGER_URL": "postgresql://orders@db/orders"}, None),
+        ({"ORDER_LEDGER_URL": "postgresql://orders@db/orders", "ORDER_WORKER_PROVIDER_STORE": "a.db"}, "a.db"),
+    ],
+)
+def test_the_simulated_providers_keep_their_books_where_the_ledger_is(
+    variables: dict[str, str], store: str | None
+) -> None:
+    assert Settings.from_environment(variables).provider_store == (store and Path(store))
 
 
 @pytest.mark.parametrize(

@@ -67,6 +67,8 @@ class LedgerPayments(PaymentActivities):
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )
             request_result.replayed = settled.replayed
+        if not settled.replayed:
+            self._metrics.captured(settled.outcome.captured_minor, request.currency)
         return settled.outcome
 
     @activity.defn(name="refund_payment")
@@ -75,7 +77,10 @@ class LedgerPayments(PaymentActivities):
             request.order, request.operation_id, OperationKind.REFUND, {"charge": request.charge_operation_id}
         )
 
+        currency: JsonValue = None
+
         async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:
+            nonlocal currency
             amount_minor, currency = charged["amountMinor"], charged["currency"]
             assert isinstance(amount_minor, int)
             assert isinstance(currency, str)
@@ -106,6 +111,8 @@ class LedgerPayments(PaymentActivities):
                 book=lambda tx, receipt, refunded: payments.book_refund(tx, request.order.uid, receipt, refunded),
             )
             request_result.replayed = settled.replayed
+        if not settled.replayed and isinstance(currency, str):
+            self._metrics.refunded(settled.outcome.refunded_minor, currency)
         return settled.outcome
 
 

@@ -90,6 +90,8 @@ class Ledger:
     def __init__(self, engine: Engine, audit_keys: KeyRing | None = None) -> None:
         engine.update_execution_options(audit_keys=audit_keys)
         self._engine = engine
+        self.audit_keyed = audit_keys is not None
+        """Whether new events of the audit trail are sealed with a key."""
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_CONNECTIONS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
 

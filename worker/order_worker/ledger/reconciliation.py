@@ -78,8 +78,9 @@ class Reconciliation:
                 what = f"the ledger took {amount} as {row.transaction_id}, the provider has no such charge"
                 yield Flaw(_order(row), what)
         for row in await self._ledger.transaction(partial(_booked_refunds, since=self._since, until=self._until)):
-            if row.operation_id not in self._refunds and (flaw := await self._refund_of_ledger(row)):
-                yield flaw
+            if row.operation_id not in self._refunds:
+                for flaw in await self._refund_of_ledger(row):
+                    yield flaw
         for row in await self._ledger.transaction(_not_given_back):
             left = format_amount(row.captured_minor - row.refunded_minor, row.currency)
             yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back")
@@ -113,20 +114,20 @@ class Reconciliation:
                 flaws.append(Flaw(_order(row), f"the provider gave back {amount}, the ledger has it as {row.state}"))
         return flaws
 
-    async def _refund_of_ledger(self, row: Row[Any]) -> Flaw | None:
+    async def _refund_of_ledger(self, row: Row[Any]) -> list[Flaw]:
         """A refund that the provider did not list: it may be older there than it is here."""
         refund_id, minor = row.outcome.get("refundID"), row.outcome.get("refundedMinor", 0)
         if refund_id is None or not minor:
-            return None
+            return []
         try:
             state = await self._provider.refund_state(refund_id)
         except OperationConflict:
             amount = format_amount(minor, row.currency)
-            return Flaw(_order(row), f"the ledger gave back {amount} as {refund_id}, the provider has no such refund")
+            return [Flaw(_order(row), f"the ledger gave back {amount} as {refund_id}, the provider has no such refund")]
         if state is RefundState.FAILED:
-            return next(iter(await self._reopen(row, refund_id, minor)), None)
+            return await self._reopen(row, refund_id, minor)
         self._pending += state is RefundState.PENDING
-        return None
+        return []
 
     async def _reopen(self, row: Row[Any], refund_id: str, amount_minor: int) -> list[Flaw]:
         reopened = await self._ledger.transaction(partial(reopen, row=row, refund_id=refund_id, minor=amount_minor))

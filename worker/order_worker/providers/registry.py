@@ -16,6 +16,7 @@ from order_worker.providers.notification.simulated import SimulatedMailer
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.providers.payment.port import PaymentProvider
 from order_worker.providers.payment.simulated import SimulatedPayments
+from order_worker.providers.postgresql_store import PostgreSQLProviderStore
 from order_worker.providers.shipping.port import Carrier
 from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.shop_data.port import ShopSystem
@@ -25,7 +26,7 @@ from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.supplier.simulated import SimulatedSupplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.providers.warehouse.simulated import SimulatedWarehouse
-from order_worker.settings import SettingsError
+from order_worker.settings import SIMULATED, SettingsError
 
 P = TypeVar("P")
 
@@ -33,19 +34,23 @@ P = TypeVar("P")
 class Opening:
     """What a provider is made of."""
 
-    def __init__(self, environment: Mapping[str, str], store_file: Path, resources: AsyncExitStack) -> None:
+    def __init__(self, environment: Mapping[str, str], books: Path | str, resources: AsyncExitStack) -> None:
         self.environment = environment
         """The worker's variables."""
         self.resources = resources
         """Takes what has to be closed after the last activity."""
         self.store: ProviderStore | None = None
         """Of the simulated providers; None unless there is one that remembers."""
-        self._store_file = store_file
+        self._books = books
+        """Of the simulated providers: a file, or the URL of a PostgreSQL database."""
 
     async def open_store(self) -> ProviderStore:
         """The same for all who ask."""
         if self.store is None:
-            self.store = await ProviderStore.open(self._store_file)
+            if isinstance(self._books, Path):
+                self.store = await ProviderStore.open(self._books)
+            else:
+                self.store = await PostgreSQLProviderStore.open_url(self._books)
             self.resources.push_async_callback(self.store.close)
         return self.store
 
@@ -80,8 +85,6 @@ async def _stripe(opening: Opening) -> PaymentProvider:
 async def _smtp(opening: Opening) -> Mailer:
     return SMTPMailer.from_environment(opening.environment)
 
-
-SIMULATED = "simulated"
 
 PAYMENT: Mapping[str, Factory[PaymentProvider]] = {SIMULATED: _remembering(SimulatedPayments), "stripe": _stripe}
 MAIL: Mapping[str, Factory[Mailer]] = {SIMULATED: _remembering(SimulatedMailer), "smtp": _smtp}

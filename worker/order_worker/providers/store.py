@@ -1,21 +1,48 @@
 """Where the simulated providers keep what they did, so that tests and operators can audit them.
 
-It is the providers' side of the story: nothing here is shared with the ledger, and nothing reads it to decide about an
-order. Several worker processes may use one file.
+It is the providers' side of the story: nothing reads it to decide about an order. It must live as long as the ledger:
+an order cannot be undone by a provider that has forgotten it. So it is a file beside a ledger on SQLite, which several
+worker processes may use, and a schema of its own in the database of a ledger on PostgreSQL (`postgresql_store.py`),
+where workers come and go.
 """
 
 import asyncio
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar
 
 from order_domain.errors import ProviderUnavailable
 from order_worker import sqlite
 
 T = TypeVar("T")
+
+
+class Row(Protocol):
+    """One row, by the names of its columns."""
+
+    def __getitem__(self, column: str, /) -> Any:
+        """Raises KeyError or IndexError for an unknown one."""
+
+
+class Found(Protocol):
+    """What a statement has found."""
+
+    def fetchone(self) -> Any:
+        """The next row, a `Row`; None after the last."""
+
+    def fetchall(self) -> list[Any]:
+        """All rows."""
+
+
+class Transaction(Protocol):
+    """A transaction, during which nobody else writes."""
+
+    def execute(self, statement: str, values: Sequence[Any] = ..., /) -> Found:
+        """One statement; each `?` stands for one of the values."""
+
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS charges (
@@ -90,12 +117,12 @@ class ProviderStore:
         connection = await asyncio.get_running_loop().run_in_executor(thread, _connect, path)
         return cls(connection, thread)
 
-    async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def transaction(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` as one transaction; what it raises rolls back. Raises ProviderUnavailable when the file stays
         locked."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, work)
 
-    def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    def _run(self, work: Callable[[Transaction], T]) -> T:
         connection = self._connection
         try:
             connection.execute("BEGIN IMMEDIATE")

@@ -1,11 +1,10 @@
 """A mail service that keeps every mail and delivers none."""
 
-import sqlite3
 from functools import partial
 
 from order_domain.errors import OperationConflict
 from order_worker.providers.notification.port import Mailer
-from order_worker.providers.store import ProviderStore, now
+from order_worker.providers.store import ProviderStore, Row, Transaction, now
 
 
 class SimulatedMailer(Mailer):
@@ -25,12 +24,12 @@ class SimulatedMailer(Mailer):
         return await self._store.transaction(partial(_row, key)) is not None
 
 
-def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = tx.execute("SELECT * FROM mails WHERE key = ?", (key,)).fetchone()
+def _row(key: str, tx: Transaction) -> Row | None:
+    row: Row | None = tx.execute("SELECT * FROM mails WHERE key = ?", (key,)).fetchone()
     return row
 
 
-def _send(key: str, recipient: str, subject: str, body: str, tx: sqlite3.Connection) -> sqlite3.Row:
+def _send(key: str, recipient: str, subject: str, body: str, tx: Transaction) -> Row:
     tx.execute(
         "INSERT INTO mails (key, recipient, subject, body, at) VALUES (?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING",
         (key, recipient, subject, body, now()),

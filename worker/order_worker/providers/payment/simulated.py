@@ -10,7 +10,6 @@ Source of the names: https://docs.stripe.com/testing.
 """
 
 import hashlib
-import sqlite3
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from functools import partial
@@ -26,7 +25,7 @@ from order_worker.providers.payment.port import (
     RefundEntry,
     RefundState,
 )
-from order_worker.providers.store import ProviderStore, now
+from order_worker.providers.store import ProviderStore, Row, Transaction, now
 
 DECLINES = {
     "tok_chargeDeclined": "card_declined",
@@ -128,7 +127,8 @@ class _Wanted(NamedTuple):
 
 _CHARGES_SINCE = """
 SELECT key, transaction_id, amount_minor, currency, at,
-       (SELECT coalesce(sum(refunds.amount_minor), 0) FROM refunds WHERE charge_key = charges.key) AS refunded_minor
+       (SELECT CAST(coalesce(sum(refunds.amount_minor), 0) AS BIGINT) FROM refunds WHERE charge_key = charges.key)
+       AS refunded_minor
 FROM charges WHERE state = 'captured' AND at >= ?
 """
 _REFUNDS_SINCE = """
@@ -137,7 +137,7 @@ WHERE refunds.at >= ?
 """
 
 
-def _rows(query: str, value: str, tx: sqlite3.Connection) -> list[sqlite3.Row]:
+def _rows(query: str, value: str, tx: Transaction) -> list[Row]:
     return tx.execute(query, (value,)).fetchall()
 
 
@@ -146,12 +146,12 @@ def _written(at: datetime) -> str:
     return at.astimezone(UTC).isoformat()
 
 
-def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = tx.execute("SELECT * FROM charges WHERE key = ?", (key,)).fetchone()
+def _row(key: str, tx: Transaction) -> Row | None:
+    row: Row | None = tx.execute("SELECT * FROM charges WHERE key = ?", (key,)).fetchone()
     return row
 
 
-def _charge(key: str, amount_minor: int, currency: str, method: str, tx: sqlite3.Connection) -> sqlite3.Row:
+def _charge(key: str, amount_minor: int, currency: str, method: str, tx: Transaction) -> Row:
     declined = DECLINES.get(method)
     tx.execute(
         "INSERT INTO charges (key, state, amount_minor, currency, method, transaction_id, decline_code, at)"
@@ -172,7 +172,7 @@ def _charge(key: str, amount_minor: int, currency: str, method: str, tx: sqlite3
     return row
 
 
-def _fate(row: sqlite3.Row) -> ProviderCharge:
+def _fate(row: Row) -> ProviderCharge:
     if row["state"] == "void":
         raise OperationCancelled(f"charge {row['key']} was made void before it happened")
     if row["state"] == "declined":
@@ -180,7 +180,7 @@ def _fate(row: sqlite3.Row) -> ProviderCharge:
     return ProviderCharge(row["transaction_id"], row["amount_minor"])
 
 
-def _refund(wanted: _Wanted, tx: sqlite3.Connection) -> ProviderRefund | None:
+def _refund(wanted: _Wanted, tx: Transaction) -> ProviderRefund | None:
     charge = _row(wanted.charge_key, tx)
     if wanted.transaction_id is not None and (charge is None or charge["transaction_id"] != wanted.transaction_id):
         raise OperationConflict(
@@ -205,10 +205,10 @@ def _refund(wanted: _Wanted, tx: sqlite3.Connection) -> ProviderRefund | None:
     return ProviderRefund(known["refund_id"], known["amount_minor"], _fate(charge))
 
 
-def _give_back(wanted: _Wanted, tx: sqlite3.Connection) -> sqlite3.Row:
+def _give_back(wanted: _Wanted, tx: Transaction) -> Row:
     """Raises OperationConflict where less is left."""
-    query = "SELECT coalesce(sum(amount_minor), 0) FROM refunds WHERE charge_key = ?"
-    given = int(tx.execute(query, (wanted.charge_key,)).fetchone()[0])
+    query = "SELECT CAST(coalesce(sum(amount_minor), 0) AS BIGINT) AS given FROM refunds WHERE charge_key = ?"
+    given: int = tx.execute(query, (wanted.charge_key,)).fetchone()["given"]
     if given + wanted.amount_minor > wanted.charged_minor:
         raise OperationConflict(
             f"refund {wanted.key} of {format_amount(wanted.amount_minor, wanted.currency)} is more than what is left "
@@ -226,7 +226,7 @@ def _give_back(wanted: _Wanted, tx: sqlite3.Connection) -> sqlite3.Row:
             now(),
         ),
     )
-    made: sqlite3.Row = tx.execute("SELECT * FROM refunds WHERE key = ?", (wanted.key,)).fetchone()
+    made: Row = tx.execute("SELECT * FROM refunds WHERE key = ?", (wanted.key,)).fetchone()
     return made
 
 

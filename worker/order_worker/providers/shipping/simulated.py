@@ -5,14 +5,13 @@
 """
 
 import hashlib
-import sqlite3
 from datetime import datetime, timedelta
 from functools import partial
 
 from order_domain.errors import OperationCancelled, OperationConflict, Undeliverable
 from order_domain.order import Address, digest
 from order_worker.providers.shipping.port import Carrier, Dispatch, TooLate
-from order_worker.providers.store import ProviderStore, now
+from order_worker.providers.store import ProviderStore, Row, Transaction, now
 
 NAME = "Simulated Parcel"
 UNDELIVERABLE_POSTAL_CODE = "00000"
@@ -54,14 +53,12 @@ class SimulatedCarrier(Carrier):
         return _parcel(row)
 
 
-def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = tx.execute("SELECT * FROM shipments WHERE key = ?", (key,)).fetchone()
+def _row(key: str, tx: Transaction) -> Row | None:
+    row: Row | None = tx.execute("SELECT * FROM shipments WHERE key = ?", (key,)).fetchone()
     return row
 
 
-def _dispatch(
-    key: str, params: tuple[str, int, str], requested_at: datetime, at_once: bool, tx: sqlite3.Connection
-) -> sqlite3.Row:
+def _dispatch(key: str, params: tuple[str, int, str], requested_at: datetime, at_once: bool, tx: Transaction) -> Row:
     taken_at = now()
     tx.execute(
         "INSERT INTO shipments (key, state, sku, quantity, address, tracking_number, estimated_delivery, at,"
@@ -80,7 +77,7 @@ def _dispatch(
     return row
 
 
-def _cancel(key: str, tracking_number: str | None, tx: sqlite3.Connection) -> sqlite3.Row:
+def _cancel(key: str, tracking_number: str | None, tx: Transaction) -> Row:
     known = _row(key, tx)
     if tracking_number is not None and (known is None or known["tracking_number"] != tracking_number):
         raise OperationConflict(
@@ -100,13 +97,13 @@ def _cancel(key: str, tracking_number: str | None, tx: sqlite3.Connection) -> sq
     return row
 
 
-def _fate(row: sqlite3.Row) -> Dispatch:
+def _fate(row: Row) -> Dispatch:
     if row["state"] != "dispatched":
         raise OperationCancelled(f"shipment {row['key']} was cancelled")
     return _parcel(row)
 
 
-def _parcel(row: sqlite3.Row) -> Dispatch:
+def _parcel(row: Row) -> Dispatch:
     return Dispatch(row["tracking_number"], NAME, datetime.fromisoformat(row["estimated_delivery"]))
 
 

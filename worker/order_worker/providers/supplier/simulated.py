@@ -1,12 +1,11 @@
 """A supplier that remembers its orders and delivers each, whole, two seconds later."""
 
 import hashlib
-import sqlite3
 from datetime import UTC, datetime, timedelta
 from functools import partial
 
 from order_domain.errors import OperationConflict
-from order_worker.providers.store import ProviderStore, now
+from order_worker.providers.store import ProviderStore, Row, Transaction, now
 from order_worker.providers.supplier.port import Confirmation, Supplier
 
 DELIVERY_TIME = timedelta(seconds=2)
@@ -31,12 +30,12 @@ class SimulatedSupplier(Supplier):
         return row is not None and datetime.fromisoformat(row["expected_at"]) <= datetime.now(UTC)
 
 
-def _row(key: str, tx: sqlite3.Connection) -> sqlite3.Row | None:
-    row: sqlite3.Row | None = tx.execute("SELECT * FROM supplier_orders WHERE key = ?", (key,)).fetchone()
+def _row(key: str, tx: Transaction) -> Row | None:
+    row: Row | None = tx.execute("SELECT * FROM supplier_orders WHERE key = ?", (key,)).fetchone()
     return row
 
 
-def _order(key: str, sku: str, quantity: int, tx: sqlite3.Connection) -> sqlite3.Row:
+def _order(key: str, sku: str, quantity: int, tx: Transaction) -> Row:
     expected_at = datetime.now(UTC) + DELIVERY_TIME
     tx.execute(
         "INSERT INTO supplier_orders (key, sku, quantity, reference, expected_at, at) VALUES (?, ?, ?, ?, ?, ?)"

@@ -1,11 +1,10 @@
 """A warehouse that remembers what it packed and never runs out: the pieces themselves are the stock ledger's."""
 
-import sqlite3
 from collections.abc import Collection
 from functools import partial
 
 from order_domain.errors import OperationCancelled, OperationConflict
-from order_worker.providers.store import ProviderStore, now
+from order_worker.providers.store import ProviderStore, Row, Transaction, now
 from order_worker.providers.warehouse.port import Warehouse
 
 
@@ -28,7 +27,7 @@ class SimulatedWarehouse(Warehouse):
         await self._store.transaction(partial(_unpack, key, frozenset(keep)))
 
 
-def _pack(key: str, line_id: str, sku: str, quantity: int, tx: sqlite3.Connection) -> sqlite3.Row | None:
+def _pack(key: str, line_id: str, sku: str, quantity: int, tx: Transaction) -> Row | None:
     if tx.execute("SELECT 1 FROM unpackings WHERE key = ?", (key,)).fetchone():
         return None
     tx.execute(
@@ -36,14 +35,15 @@ def _pack(key: str, line_id: str, sku: str, quantity: int, tx: sqlite3.Connectio
         " ON CONFLICT (key, line_id) DO NOTHING",
         (key, line_id, sku, quantity, now()),
     )
-    row: sqlite3.Row = tx.execute("SELECT * FROM packed_lines WHERE key = ? AND line_id = ?", (key, line_id)).fetchone()
+    row: Row = tx.execute("SELECT * FROM packed_lines WHERE key = ? AND line_id = ?", (key, line_id)).fetchone()
     return row
 
 
-def _unpack(key: str, keep: frozenset[str], tx: sqlite3.Connection) -> None:
+def _unpack(key: str, keep: frozenset[str], tx: Transaction) -> None:
     tx.execute("INSERT INTO unpackings (key, at) VALUES (?, ?) ON CONFLICT (key) DO NOTHING", (key, now()))
     packed = tx.execute("SELECT line_id FROM packed_lines WHERE key = ? AND unpacked_at IS NULL", (key,)).fetchall()
-    tx.executemany(
-        "UPDATE packed_lines SET unpacked_at = ? WHERE key = ? AND line_id = ?",
-        [(now(), key, row["line_id"]) for row in packed if row["line_id"] not in keep],
-    )
+    for row in packed:
+        if row["line_id"] not in keep:
+            tx.execute(
+                "UPDATE packed_lines SET unpacked_at = ? WHERE key = ? AND line_id = ?", (now(), key, row["line_id"])
+            )
