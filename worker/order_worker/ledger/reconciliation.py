@@ -72,6 +72,13 @@ class Reconciliation:
         async for charges in _batches(self._provider.charges_since(self._since - MARGIN)):
             for flaw in await self._charges_of_provider(charges):
                 yield flaw
+        async for flaw in self._unknown_to_provider():
+            yield flaw
+        for row in await self._ledger.transaction(_not_given_back):
+            left = format_amount(row.captured_minor - row.refunded_minor, row.currency)
+            yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back")
+
+    async def _unknown_to_provider(self) -> AsyncIterator[Flaw]:
         for row in await self._ledger.transaction(partial(_booked_charges, since=self._since, until=self._until)):
             if row.charge_operation_id not in self._charges:
                 amount = format_amount(row.captured_minor, row.currency)
@@ -81,9 +88,6 @@ class Reconciliation:
             if row.operation_id not in self._refunds:
                 for flaw in await self._refund_of_ledger(row):
                     yield flaw
-        for row in await self._ledger.transaction(_not_given_back):
-            left = format_amount(row.captured_minor - row.refunded_minor, row.currency)
-            yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back")
 
     async def _charges_of_provider(self, entries: Sequence[ChargeEntry]) -> list[Flaw]:
         keyed = {entry.key: entry for entry in entries if entry.key is not None}
