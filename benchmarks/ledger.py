@@ -50,9 +50,6 @@ class PaymentsInMemory(SimulatedPayments):
     def __init__(self) -> None:
         self._charges: dict[str, ProviderCharge] = {}
 
-<<<<<<< HEAD
-    async def charge(self, key: str, *, amount_minor: int, currency: str, method: str) -> ProviderCharge:  # noqa: ARG002
-=======
     async def charge(
         self,
         key: str,
@@ -62,8 +59,6 @@ class PaymentsInMemory(SimulatedPayments):
         method: str,  # noqa: ARG002
         asked_at: datetime,  # noqa: ARG002
     ) -> ProviderCharge:
-        """See the port."""
->>>>>>> providers
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
