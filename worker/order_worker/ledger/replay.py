@@ -9,12 +9,8 @@ from order_domain.status import OrderStatus
 HELD, RELEASED, COMMITTED = "held", "released", "committed"
 
 
-@dataclass
-class Reservation:
-    """Pieces by SKU that one operation took out of stock."""
-
-    pieces: dict[str, int]
-    state: str = HELD
+Reservation = dict[str, tuple[int, str]]
+"""Quantity and state by SKU, of the pieces that one operation took out of stock."""
 
 
 @dataclass
@@ -50,24 +46,44 @@ class Replay:
         self.status = OrderStatus.COMPENSATE_ORDER
 
     def _reserve(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> None:
-        self.reservations[data["operationID"]] = Reservation(dict(params["pieces"]))
+        self._end_all(RELEASED)
+        self.reservations[data["operationID"]] = {sku: (count, HELD) for sku, count in params["pieces"].items()}
 
     def _change_lines(self, params: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         self.total_minor = params["totalMinor"]
-        if params.get("replaces") is not None:
-            self._end(params["replaces"], RELEASED)
+        if data.get("reservationID") is not None:
             self._reserve(params, data)
+        elif "pieces" in (data.get("before") or {}) and self._held() != params["pieces"]:
+            self._end_all(RELEASED)
+
+    def _sell_lines(self, _: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        self.total_minor = data["totalMinor"]
+        self._end_all(COMMITTED)
 
     def _release(self, params: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-        self._end(params["reservation"], RELEASED)
+        reservation = self.reservations.get(params["reservation"], {})
+        for sku, (count, state) in reservation.items():
+            kept = (params.get("kept") or {}).get(sku, 0)
+            if state == HELD:
+                reservation[sku] = (kept, HELD) if kept else (count, RELEASED)
 
-    def _commit(self, params: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-        self._end(params["reservation"], COMMITTED)
+    def _commit(self, _: Mapping[str, Any], __: Mapping[str, Any]) -> None:
+        self._end_all(COMMITTED)
 
-    def _end(self, operation_id: str, state: str) -> None:
-        reservation = self.reservations.get(operation_id)
-        if reservation is not None and reservation.state == HELD:
-            reservation.state = state
+    def _end_all(self, state: str) -> None:
+        """An order holds pieces under one operation at a time."""
+        for reservation in self.reservations.values():
+            for sku, (count, before) in reservation.items():
+                if before == HELD:
+                    reservation[sku] = count, state
+
+    def _held(self) -> dict[str, int]:
+        return {
+            sku: count
+            for reservation in self.reservations.values()
+            for sku, (count, state) in reservation.items()
+            if state == HELD
+        }
 
     def _charge(self, _: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         self.captured_minor = data["capturedMinor"]
@@ -84,9 +100,7 @@ class Replay:
     def _nothing(self, _: Mapping[str, Any], __: Mapping[str, Any]) -> None:
         pass
 
-    def flaws(
-        self, order: Any, payment: Any | None, reservations: Mapping[str, Mapping[str, tuple[int, str]]]
-    ) -> Iterator[str]:
+    def flaws(self, order: Any, payment: Any | None, reservations: Mapping[str, Reservation]) -> Iterator[str]:
         """A sentence for each difference from the rows. `reservations`: quantity and state by SKU, by operation."""
         if not self.known:
             return
@@ -95,9 +109,8 @@ class Replay:
         yield from _differs("captured amount", 0 if payment is None else payment.captured_minor, self.captured_minor)
         yield from _differs("refunded amount", 0 if payment is None else payment.refunded_minor, self.refunded_minor)
         for operation_id in sorted(reservations.keys() | self.reservations.keys()):
-            wanted = self.reservations.get(operation_id)
-            pieces = {} if wanted is None else {sku: (n, wanted.state) for sku, n in wanted.pieces.items()}
-            yield from _differs(f"reservation {operation_id}", dict(reservations.get(operation_id, {})), pieces)
+            held, told = reservations.get(operation_id, {}), self.reservations.get(operation_id, {})
+            yield from _differs(f"reservation {operation_id}", dict(held), told)
 
 
 def _differs(what: str, held: object, told: object) -> Iterator[str]:
@@ -112,6 +125,7 @@ _STEPS = {
     "close": Replay._update_status,
     "halt": Replay._halt,
     "reserve": Replay._reserve,
+    "sell_lines": Replay._sell_lines,
     "release": Replay._release,
     "commit": Replay._commit,
     "charge": Replay._charge,

@@ -32,7 +32,7 @@ class Entry:
     data: dict[str, Any]
 
 
-_AMOUNTS = ("capturedMinor", "refundedMinor", "amountMinor", "totalMinor")
+_AMOUNTS = ("refundedMinor", "capturedMinor", "amountMinor", "totalMinor")
 _DIGESTS = ("digest", "linesDigest", "lines", "address")
 _DETAILS = ("orderID", "transactionID", "refundID", "trackingNumber", "reservationID", "lineID", "sku", "status")
 
