@@ -108,9 +108,8 @@ def attempts(stack: Stack, uid: str) -> Counter[str]:
 
 def audited(stack: Stack, uid: str) -> list[str]:
     """What the ledger did for an order, in order, without what it only intended."""
-    query = (
-        "SELECT kind FROM audit_events WHERE order_uid = ? AND json_extract(data, '$.state') IS NOT 'intent' ORDER BY seq"
-    )
+    effects = "json_extract(data, '$.state') IS NOT 'intent'"
+    query = f"SELECT kind FROM audit_events WHERE order_uid = ? AND {effects} ORDER BY seq"  # noqa: S608
     return [kind for (kind,) in rows(stack, "ledger.db", query, uid)]
 
 
