@@ -1,6 +1,7 @@
 """A shop for tests: a migrated ledger, providers that remember what they did, and requests to both."""
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Table, insert, select
 from temporalio.common import MetricMeter
 
-from order_domain.order import Address, OrderLine
+from order_domain.order import Address, OrderCharge, OrderLine, sum_minor
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
@@ -24,7 +25,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_workflows.activities.fraud import CheckFraud
 from order_workflows.activities.notification import Notice
-from order_workflows.activities.order import ChangeLines, CloseOrder, HaltOrder, ReceiveOrder, UpdateStatus
+from order_workflows.activities.order import ChangeLines, CloseOrder, HaltOrder, ReceiveOrder, SellLines, UpdateStatus
 from order_workflows.activities.payment import Charge, Refund
 from order_workflows.activities.shipping import CancelShipment, Ship
 from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
@@ -51,31 +52,47 @@ class Buyer:
     def _effect(self, step: str) -> dict[str, Any]:
         return {"order": self.identity, "operation_id": f"{self.uid}/{step}"}
 
-    def receive(self, *, total_minor: int = 750) -> ReceiveOrder:
+    def receive(
+        self,
+        *lines: OrderLine,
+        total_minor: int = 750,
+        charges: Sequence[OrderCharge] = (),
+        charged: bool | None = None,
+    ) -> ReceiveOrder:
+        """With lines, as the newest workflows do; without, as older ones."""
         return ReceiveOrder(
             **self._effect("receive"),
             order_id=self.order_id,
             customer_id="CUST-1",
             currency="USD",
-            total_minor=total_minor,
+            total_minor=sum_minor(lines, charges) if lines else total_minor,
+            lines=list(lines),
+            charges=list(charges),
+            charged=charged,
         )
 
     def update_status(self, status: str = "Update Order Status") -> UpdateStatus:
         return UpdateStatus(**self._effect("status"), status=status)
 
-    def close(self, status: str = "Order Completed") -> CloseOrder:
-        return CloseOrder(**self._effect("close"), status=status)
+    def close(self, status: str = "Order Completed", **fields: Any) -> CloseOrder:
+        return CloseOrder(**self._effect("close"), status=status, **fields)
 
-    def halt(self, *, pivot_passed: bool = False) -> HaltOrder:
-        return HaltOrder(**self._effect("halt"), received=self.receive(), pivot_passed=pivot_passed)
+    def halt(self, *, pivot_passed: bool = False, **fields: Any) -> HaltOrder:
+        return HaltOrder(**self._effect("halt"), received=self.receive(), pivot_passed=pivot_passed, **fields)
+
+    def sell_lines(self, *line_ids: str) -> SellLines:
+        return SellLines(**self._effect("sell"), line_ids=list(line_ids))
 
     def fraud_check(self, customer_id: str = "CUST-1") -> CheckFraud:
         return CheckFraud(
             **self._effect("fraud"), customer_id=customer_id, currency="USD", total_minor=750, country="US"
         )
 
-    def reserve(self, quantity: int = 2, *, sku: str = SKU) -> ReserveStock:
-        return ReserveStock(**self._effect("reserve"), lines=[a_line("1", quantity, sku=sku)])
+    def reserve(self, quantity: int = 2, *, sku: str = SKU, step: str = "reserve", **fields: Any) -> ReserveStock:
+        return ReserveStock(**self._effect(step), lines=[a_line("1", quantity, sku=sku)], **fields)
+
+    def reserve_lines(self, *lines: OrderLine, step: str = "reserve", **fields: Any) -> ReserveStock:
+        return ReserveStock(**self._effect(step), lines=list(lines), **fields)
 
     def change_lines(self, *lines: OrderLine, step: str = "lines/2", replaces: str | None = "reserve") -> ChangeLines:
         return ChangeLines(
@@ -85,9 +102,14 @@ class Buyer:
             replaces=replaces and f"{self.uid}/{replaces}",
         )
 
-    def release(self, reservation: str = "reserve") -> ReleaseStock:
+    def release(self, reservation: str = "reserve", *, step: str | None = None, **kept: int) -> ReleaseStock:
+        """The underscore of an article's name stands for a dash."""
         suffix = "" if reservation == "reserve" else f"/{reservation}"
-        return ReleaseStock(**self._effect(f"release{suffix}"), reserve_operation_id=f"{self.uid}/{reservation}")
+        return ReleaseStock(
+            **self._effect(step or f"release{suffix}"),
+            reserve_operation_id=f"{self.uid}/{reservation}",
+            kept={sku.replace("_", "-"): count for sku, count in kept.items()},
+        )
 
     def commit(self, reservation: str = "reserve") -> CommitStock:
         return CommitStock(**self._effect("commit"), reserve_operation_id=f"{self.uid}/{reservation}")
@@ -95,8 +117,8 @@ class Buyer:
     def charge(self, *, amount_minor: int = 750, method: str = "tok_visa", step: str = "charge") -> Charge:
         return Charge(**self._effect(step), amount_minor=amount_minor, currency="USD", method=method)
 
-    def refund(self) -> Refund:
-        return Refund(**self._effect("refund"), charge_operation_id=f"{self.uid}/charge", reason="Cancelled")
+    def refund(self, *, step: str = "refund", **fields: Any) -> Refund:
+        return Refund(**self._effect(step), charge_operation_id=f"{self.uid}/charge", reason="Cancelled", **fields)
 
     def pack(self, *quantities: int) -> PackLines:
         lines = [a_line(str(number), quantity) for number, quantity in enumerate(quantities, start=1)]
@@ -105,13 +127,17 @@ class Buyer:
     def unpack(self) -> UnpackLines:
         return UnpackLines(**self._effect("unpack"), pack_operation_id=f"{self.uid}/pack")
 
-    def ship(self, *, quantity: int = 2, postal_code: str = "12345") -> Ship:
+    def ship(
+        self, *, quantity: int = 2, postal_code: str = "12345", line: OrderLine | None = None, **fields: Any
+    ) -> Ship:
         address = ADDRESS.model_copy(update={"postal_code": postal_code})
-        line = a_line("1", quantity)
-        return Ship(**self._effect("ship/1"), line=line, address=address, requested_at=REQUESTED_AT)
+        shipped = line or a_line("1", quantity)
+        effect = self._effect(f"ship/{shipped.line_id}")
+        return Ship(**effect, line=shipped, address=address, requested_at=REQUESTED_AT, **fields)
 
-    def cancel_shipment(self) -> CancelShipment:
-        return CancelShipment(**self._effect("ship/1/cancel"), ship_operation_id=f"{self.uid}/ship/1")
+    def cancel_shipment(self, line_id: str = "1", **fields: Any) -> CancelShipment:
+        effect = self._effect(f"ship/{line_id}/cancel")
+        return CancelShipment(**effect, ship_operation_id=f"{self.uid}/ship/{line_id}", **fields)
 
     def notice(self, *, body: str = "On its way.") -> Notice:
         return Notice(

@@ -22,8 +22,16 @@ from order_worker.providers.supplier.port import Confirmation, Supplier
 from order_workflows.activities.stock_item import Article, KeepStock, StockLevel, SupplierOrder
 from order_workflows.contract import RunKey
 
-FIRST = SupplierOrder(id=f"{SKU}/1")
-SECOND = SupplierOrder(id=f"{SKU}/2")
+FIRST = SupplierOrder(id=f"{SKU}/1/0")
+SECOND = SupplierOrder(id=f"{SKU}/2/0")
+
+
+@pytest.fixture(autouse=True)
+def _known_ids(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The part of an id that is random is 0."""
+    monkeypatch.setattr(supply.secrets, "token_hex", lambda _: "0")
+
+
 ARTICLE = Article(sku=SKU)
 
 
@@ -87,8 +95,8 @@ async def test_a_thousand_less_999_are_filled_up_to_ten_thousand(shop: Shop, del
     level = await shop.stock_items.keep(kept)
     assert level.supplier_order is not None
     assert (level.on_hand, level.supplier_order.quantity) == (1, 9999)
-    await shop.stock_items.order(SupplierOrder(id="KEPT/1"))
-    await shop.stock_items.receive(SupplierOrder(id="KEPT/1"))
+    await shop.stock_items.order(SupplierOrder(id="KEPT/1/0"))
+    await shop.stock_items.receive(SupplierOrder(id="KEPT/1/0"))
     level = await shop.stock_items.keep(kept)
     assert (level.on_hand, level.reserved, level.supplier_order) == (10_000, 999, None)
 
@@ -113,19 +121,19 @@ async def test_keeping_an_article_that_is_there_leaves_its_counts_alone(shop: Sh
 
 async def test_keeping_too_few_pieces_orders_what_is_missing(shop: Shop) -> None:
     level = await shop.stock_items.keep(rules(minimum=11, target=15))
-    assert level.supplier_order == SupplierOrderRecord(id="PROD-001/1", quantity=5)
+    assert level.supplier_order == SupplierOrderRecord(id="PROD-001/1/0", quantity=5)
 
 
 async def test_keeping_again_orders_nothing_more(shop: Shop) -> None:
     for _ in range(2):
         await shop.stock_items.keep(rules(minimum=11, target=15))
-    assert await supplier_orders(shop) == [("PROD-001/1", 5, "planned")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 5, "planned")]
 
 
 async def test_another_minimum_is_kept_from_then_on(shop: Shop) -> None:
     await shop.stock_items.keep(rules())
     await shop.stock_items.keep(rules(minimum=11, target=12))
-    assert await supplier_orders(shop) == [("PROD-001/1", 2, "planned")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 2, "planned")]
 
 
 async def test_a_reservation_that_leaves_the_minimum_orders_nothing(shop: Shop) -> None:
@@ -137,7 +145,7 @@ async def test_a_reservation_that_leaves_the_minimum_orders_nothing(shop: Shop) 
 async def test_a_reservation_that_leaves_fewer_orders_what_is_missing(shop: Shop) -> None:
     await shop.stock_items.keep(rules())
     await reserve(shop, 1, 3)
-    assert await supplier_orders(shop) == [("PROD-001/1", 3, "planned")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 3, "planned")]
 
 
 async def test_other_lines_that_leave_fewer_order_what_is_missing(shop: Shop) -> None:
@@ -145,7 +153,7 @@ async def test_other_lines_that_leave_fewer_order_what_is_missing(shop: Shop) ->
     buyer = await shop.buyer()
     await shop.stock.reserve(buyer.reserve(2))
     await shop.orders.change_lines(buyer.change_lines(a_line("1", 4)))
-    assert await supplier_orders(shop) == [("PROD-001/1", 4, "planned")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 4, "planned")]
 
 
 async def test_other_lines_that_leave_enough_order_nothing(shop: Shop) -> None:
@@ -167,7 +175,7 @@ async def test_a_hundred_reservations_below_the_minimum_open_one_supplier_order(
     await asyncio.gather(
         *(shops[number % len(shops)].stock.reserve(buyer.reserve(1, sku="KEPT")) for number, buyer in enumerate(buyers))
     )
-    assert await supplier_orders(shop) == [("KEPT/1", 101, "planned")]
+    assert await supplier_orders(shop) == [("KEPT/1/0", 101, "planned")]
 
 
 async def test_the_database_itself_refuses_a_second_open_order(shop: Shop) -> None:
@@ -189,7 +197,7 @@ async def test_a_planned_order_is_placed_once(shop: Shop) -> None:
     assert first == second
     assert first.expected_at is not None
     [placed] = await shop.provider_log("supplier_orders")
-    assert (placed["key"], placed["sku"], placed["quantity"]) == ("PROD-001/1", SKU, 5)
+    assert (placed["key"], placed["sku"], placed["quantity"]) == ("PROD-001/1/0", SKU, 5)
 
 
 class AnswerLost(Supplier):
@@ -217,7 +225,7 @@ async def test_an_order_whose_answer_was_lost_is_asked_for_again_and_placed_once
         await items.order(FIRST)
     await items.order(FIRST)
     assert len(await shop.provider_log("supplier_orders")) == 1
-    assert await supplier_orders(shop) == [("PROD-001/1", 5, "placed")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 5, "placed")]
 
 
 async def test_a_placed_order_shows_when_it_is_expected(shop: Shop) -> None:
@@ -273,13 +281,13 @@ async def test_the_next_order_is_planned_when_the_delivery_leaves_too_few(shop: 
     await reserve(shop, 2, 6)
     await shop.stock_items.order(FIRST)
     await shop.stock_items.receive(FIRST)
-    assert await supplier_orders(shop) == [("PROD-001/1", 3, "delivered"), ("PROD-001/2", 6, "planned")]
+    assert await supplier_orders(shop) == [("PROD-001/1/0", 3, "delivered"), ("PROD-001/2/0", 6, "planned")]
     assert (await restocked(shop, SECOND)).on_hand == 10
 
 
 @pytest.mark.parametrize("activity", ["order", "receive"])
 async def test_a_supplier_order_that_nobody_planned_is_refused(shop: Shop, activity: str) -> None:
-    with pytest.raises(PermanentError, match="PROD-001/1"):
+    with pytest.raises(PermanentError, match="PROD-001/1/0"):
         await getattr(shop.stock_items, activity)(FIRST)
 
 

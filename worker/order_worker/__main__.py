@@ -15,7 +15,7 @@ from temporalio.worker import Worker
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_worker import audit_commands, bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
-from order_worker.ledger import attempts, schema, stock
+from order_worker.ledger import attempts, installations, schema, stock
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger, connect
 from order_worker.ledger.schema import SchemaMismatch
@@ -69,6 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _migrate(settings)
         if parsed.command == "ensure-stock":
             return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
+        if parsed.command == "assign-cluster":
+            return asyncio.run(_assign_cluster(settings, parsed.cluster, parsed.namespace))
         audited = audit_commands.run(parsed, settings, os.environ)
         if audited is not None:
             return audited
@@ -97,6 +99,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     ensure.add_argument("pieces", nargs="+", type=_pieces, metavar="SKU=PIECES")
     audit_commands.add_to(commands)
+    assign = commands.add_parser(
+        "assign-cluster",
+        help="let the orders that an earlier release received belong to one installation, and exit: until then each of "
+        "them holds its order number for all installations; may run while workers do, and may be repeated",
+    )
+    assign.add_argument("cluster", type=_cluster, help="the operator's Helm value `cluster`, or the uid of kube-system")
+    assign.add_argument("--namespace", help="only the orders of this namespace (default: all)")
     prune = commands.add_parser(
         "prune-attempts",
         help="delete from the log of attempts those of orders that made none for so many days, and exit; may run while "
@@ -111,6 +120,12 @@ def _pieces(argument: str) -> tuple[str, int]:
     if not sku or not pieces.isdecimal():
         raise argparse.ArgumentTypeError(f"must be <sku>=<whole number>, not {argument!r}")
     return sku, int(pieces)
+
+
+def _cluster(argument: str) -> str:
+    if argument in installations.UNKNOWN or len(argument) > 63:
+        raise argparse.ArgumentTypeError(f"must name one installation in at most 63 characters, not {argument!r}")
+    return argument
 
 
 def _days(argument: str) -> int:
@@ -137,6 +152,16 @@ async def _ensure_stock(settings: Settings, pieces: dict[str, int]) -> int:
         await ledger.close()
     for sku, is_new in added.items():
         sys.stdout.write(f"{sku}: {f'added with {pieces[sku]}' if is_new else 'exists, left alone'}\n")
+    return 0
+
+
+async def _assign_cluster(settings: Settings, cluster: str, namespace: str | None) -> int:
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        total = await installations.assign(ledger, cluster, namespace)
+    finally:
+        await ledger.close()
+    sys.stdout.write(f"{total or 'no'} orders assigned to {cluster}\n")
     return 0
 
 

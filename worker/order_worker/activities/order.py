@@ -4,8 +4,7 @@ from functools import partial
 
 from temporalio import activity
 
-from order_domain.errors import PermanentError
-from order_worker.ledger import halt, notes, orders
+from order_worker.ledger import halt, notes, orders, partial_sale
 from order_worker.ledger.database import Ledger
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import (
@@ -47,7 +46,7 @@ class LedgerOrders(OrderActivities):
 
     @activity.defn(name="sell_lines")
     async def sell_lines(self, request: SellLines) -> LinesSold:
-        raise PermanentError(f"order {request.order.uid} cannot be sold in part by this worker")
+        return await self._ledger.transaction(partial(partial_sale.sell_lines, request=request))
 
     @activity.defn(name="close_order")
     async def close(self, request: CloseOrder) -> Outcome:

@@ -1,16 +1,15 @@
 """Money: taken at most once, given back at most once, and never taken after it was given back."""
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
 
-from pydantic import JsonValue
 from temporalio import activity
 
 from order_worker.ledger import payments
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, asked_at, carry_out, fingerprint, undo
+from order_worker.ledger.operations import Operation, asked_at, carry_out, fingerprint
+from order_worker.ledger.refunds import Given, Wanted, give_back
 from order_worker.metrics import Metrics
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
 from order_workflows.activities.payment import Charge, PaymentActivities, Receipt, Refund, Refunded
@@ -35,6 +34,7 @@ class LedgerPayments(PaymentActivities):
                 "currency": request.currency,
                 "method": fingerprint(request.method),
             },
+            lines_digest=request.lines_digest,
         )
 
         first_asked_at = datetime.now(UTC)
@@ -73,45 +73,27 @@ class LedgerPayments(PaymentActivities):
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
-        operation = Operation(
-            request.order, request.operation_id, OperationKind.REFUND, {"charge": request.charge_operation_id}
-        )
+        currency: str | None = None
 
-        currency: JsonValue = None
-
-        async def call(charged: Mapping[str, JsonValue]) -> tuple[Receipt, Refunded] | None:
+        async def ask(wanted: Wanted) -> Given | None:
             nonlocal currency
-            amount_minor, currency = charged["amountMinor"], charged["currency"]
-            assert isinstance(amount_minor, int)
-            assert isinstance(currency, str)
-            charged_at = await self._ledger.transaction(partial(asked_at, operation_id=request.charge_operation_id))
+            currency = wanted.currency
             with self._metrics.payment_duration("refund"):
                 refund = await self._provider.refund(
-                    request.operation_id,
-                    charge_key=request.charge_operation_id,
-                    transaction_id=None,
-                    charged_minor=amount_minor,
-                    amount_minor=amount_minor,
-                    currency=currency,
-                    asked_at=charged_at,
+                    wanted.operation.operation_id,
+                    charge_key=wanted.charge_operation_id,
+                    transaction_id=wanted.transaction_id,
+                    charged_minor=wanted.charged_minor,
+                    amount_minor=wanted.amount_minor,
+                    currency=wanted.currency,
+                    asked_at=wanted.asked_at,
                 )
-            if refund is None:
-                return None
-            refunded = Refunded(refund_id=refund.refund_id, refunded_minor=refund.amount_minor)
-            return _receipt(refund.charge), refunded
+            return None if refund is None else Given(refund.refund_id, _receipt(refund.charge))
 
         with self._metrics.payment_request("refund") as request_result:
-            settled = await undo(
-                self._ledger,
-                operation,
-                Refunded,
-                target_id=request.charge_operation_id,
-                nothing=Refunded(),
-                call=call,
-                book=lambda tx, receipt, refunded: payments.book_refund(tx, request.order.uid, receipt, refunded),
-            )
+            settled = await give_back(self._ledger, request, ask)
             request_result.replayed = settled.replayed
-        if not settled.replayed and isinstance(currency, str):
+        if not settled.replayed and currency is not None:
             self._metrics.refunded(settled.outcome.refunded_minor, currency)
         return settled.outcome
 

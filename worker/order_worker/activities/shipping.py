@@ -1,15 +1,12 @@
 """Parcels: each handed over at most once, and none after it was called back."""
 
-from collections.abc import Mapping
-
-from pydantic import JsonValue
 from temporalio import activity
 
-from order_domain.errors import OperationConflict
 from order_domain.order import digest
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, carry_out, undo
+from order_worker.ledger.operations import Operation, carry_out
+from order_worker.ledger.undoing import Reversal, Target, undo
 from order_worker.providers.shipping.port import Carrier, Dispatch, TooLate
 from order_workflows.activities.shipping import CancelShipment, Ship, ShipmentCancelled, Shipped, ShippingActivities
 
@@ -34,6 +31,7 @@ class LedgerShipping(ShippingActivities):
                 "quantity": request.line.quantity,
                 "address": digest(request.address),
             },
+            lines_digest=request.lines_digest,
         )
 
         async def find() -> Shipped | None:
@@ -59,20 +57,21 @@ class LedgerShipping(ShippingActivities):
             request.order, request.operation_id, OperationKind.CANCEL_SHIPMENT, {"shipment": request.ship_operation_id}
         )
 
-        async def call(_: Mapping[str, JsonValue]) -> tuple[Shipped, ShipmentCancelled] | None:
+        async def call(target: Target) -> Reversal[ShipmentCancelled] | None:
+            known = target.outcome.get("trackingNumber") or request.tracking_number
             try:
-                parcel = await self._carrier.cancel(request.ship_operation_id, tracking_number=None)
+                parcel = await self._carrier.cancel(request.ship_operation_id, tracking_number=known)
             except TooLate as answer:
-                raise OperationConflict(str(answer)) from answer
-            return None if parcel is None else (_shipped(parcel), ShipmentCancelled())
+                return Reversal(ShipmentCancelled(too_late=True), target=_shipped(answer.parcel), whole=False)
+            return None if parcel is None else Reversal(ShipmentCancelled(), target=_shipped(parcel))
 
         settled = await undo(
             self._ledger,
             operation,
-            ShipmentCancelled,
-            target_id=request.ship_operation_id,
-            nothing=ShipmentCancelled(),
-            call=call,
+            request.ship_operation_id,
+            ShipmentCancelled(),
+            call,
+            evidence=request.tracking_number and f"the workflow knows of parcel {request.tracking_number}",
         )
         return settled.outcome
 

@@ -1,13 +1,12 @@
 """Picking and packing: each line at most once, and none after the packing was undone."""
 
-from collections.abc import Mapping
-
 from pydantic import JsonValue
 from temporalio import activity
 
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, carry_out, undo
+from order_worker.ledger.operations import Operation, carry_out
+from order_worker.ledger.undoing import Reversal, Target, undo
 from order_worker.providers.warehouse.port import Warehouse
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
@@ -27,6 +26,7 @@ class LedgerWarehouse(WarehouseActivities):
             request.operation_id,
             OperationKind.PACK,
             {"lines": [{"lineID": line.line_id, "sku": line.sku, "quantity": line.quantity} for line in request.lines]},
+            lines_digest=request.lines_digest,
         )
 
         async def find() -> Outcome | None:
@@ -47,18 +47,17 @@ class LedgerWarehouse(WarehouseActivities):
 
     @activity.defn(name="unpack_lines")
     async def unpack(self, request: UnpackLines) -> Outcome:
-        operation = Operation(
-            request.order, request.operation_id, OperationKind.UNPACK, {"packing": request.pack_operation_id}
-        )
+        params: dict[str, JsonValue] = {"packing": request.pack_operation_id}
+        if request.kept_lines:
+            params["kept"] = [*sorted(request.kept_lines)]
+        operation = Operation(request.order, request.operation_id, OperationKind.UNPACK, params)
 
-        async def call(_: Mapping[str, JsonValue]) -> None:
-            # Says that there was nothing to reverse: a packing that is still open in the ledger came to nothing, how
-            # many lines it may have had.
-            await self._warehouse.unpack(request.pack_operation_id)
+        async def call(_: Target) -> Reversal[Outcome]:
+            # A packing that is still open in the ledger came to nothing, how many lines it may have had.
+            await self._warehouse.unpack(request.pack_operation_id, keep=request.kept_lines)
+            return Reversal(Outcome(), whole=not request.kept_lines)
 
-        settled = await undo(
-            self._ledger, operation, Outcome, target_id=request.pack_operation_id, nothing=Outcome(), call=call
-        )
+        settled = await undo(self._ledger, operation, request.pack_operation_id, Outcome(), call)
         return settled.outcome
 
 

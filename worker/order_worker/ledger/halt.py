@@ -1,19 +1,31 @@
-"""Halting an order whose workflow is gone: what it had begun can be undone then without more beginning meanwhile."""
+"""Halting an order that is to end: nothing of it goes forward any more, and what it had begun can be undone."""
 
-from sqlalchemy import Connection, bindparam, select
+from collections.abc import Sequence
+from typing import Any
 
-from order_domain.errors import DuplicateOrder, OrderError
+from sqlalchemy import Connection, Row, bindparam, exists, select
+
+from order_domain.errors import BooksDisagree, OrderError
 from order_domain.status import OrderStatus
+from order_worker.ledger import books, notes, stock
+from order_worker.ledger.books import Books, Shipment
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, State, recall, settle
-from order_worker.ledger.orders import change_status, receive
+from order_worker.ledger.operations import Operation, State, settle
+from order_worker.ledger.orders import change_status, duplicate, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, Halted, HaltOrder
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, OrderBooks
 
 _BEGUN = (
-    select(operations.c.operation_id, operations.c.kind, operations.c.params)
+    select(
+        operations.c.operation_id,
+        operations.c.kind,
+        operations.c.params,
+        operations.c.state,
+        operations.c.reversed_by,
+        exists().where(reservations.c.operation_id == operations.c.operation_id).label("reserves"),
+    )
     .where(
         operations.c.order_uid == bindparam("order"),
         operations.c.kind.in_([*EffectKind, OperationKind.CHANGE_LINES]),
@@ -27,44 +39,147 @@ _SOLD = (
     .where(operations.c.order_uid == bindparam("order"), reservations.c.state == "committed")
     .limit(1)
 )
+_END = select(operations.c.params, operations.c.outcome).where(
+    operations.c.order_uid == bindparam("order"),
+    operations.c.kind == bindparam("kind"),
+    operations.c.state == State.DONE.value,
+)
 _MESSAGE = select(orders.c.message).where(orders.c.uid == bindparam("order"))
+
+
+class WantedEnd(Outcome):
+    """How the first halt of an order wanted it to end. It counts for all later ones."""
+
+    status: str = OrderStatus.ORDER_CANCELLED.value
+    error_type: str = "WorkflowTerminated"
+    message: str | None = None
 
 
 def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
     """Tell what is begun, and let nothing more begin, unless the order has ended or has gone too far to be undone. May
-    be repeated, and then knows better what is begun."""
+    be repeated, and then knows better what is begun. Gives BooksDisagree where the run knows of more than the ledger;
+    the order is halted all the same."""
+    uid = request.order.uid
     order = lock_if_received(tx, request.order)
     if order is None:
-        refusal = receive(tx, request.received)
-        if isinstance(refusal, DuplicateOrder):
-            return Halted(ended=OrderStatus.ORDER_DUPLICATE, message=str(refusal))
+        if request.known != type(request.known)():
+            raise BooksDisagree(f"the workflow knows {_known(request)}, but the ledger never received order {uid}")
+        taken = duplicate(tx, request.received) if request.status == OrderStatus.ORDER_DUPLICATE else None
+        if taken is not None:
+            return Halted(
+                ended=OrderStatus.ORDER_DUPLICATE,
+                status=request.status,
+                error_type=type(taken).__name__,
+                message=str(taken),
+            )
+        insert(tx, request.received, with_number=False)
         order = lock(tx, request.order)
-    status, begun = OrderStatus(order.status), _begun(tx, request.order.uid)
-    if status.terminal and status is not OrderStatus.ORDER_COMPLETED:
-        message = tx.execute(_MESSAGE, {"order": request.order.uid}).scalar_one()
-        return Halted(ended=status, message=message, begun=begun)
-    sold = tx.execute(_SOLD, {"order": request.order.uid}).one_or_none() is not None
-    pivot_passed = request.pivot_passed or sold or status is OrderStatus.ORDER_COMPLETED
-    if not pivot_passed:
-        _halt(tx, order, request)
-    return Halted(pivot_passed=pivot_passed, begun=begun)
+    notes.add(tx, order, request.notes)
+    status = OrderStatus(order.status)
+    ended = status.terminal and not order.completed
+    forward = not ended and status is not OrderStatus.COMPENSATE_ORDER and _forward_only(tx, order, request)
+    if ended:
+        end = _end_on_record(tx, order)
+    else:
+        end = WantedEnd(status=OrderStatus.ORDER_COMPLETED) if forward else _halt(tx, order, request)
+    begun, kept = _begun(tx, uid), books.read(tx, uid)
+    shipments = books.shipments(tx, uid)
+    flaws = _unknown_here(request, kept, begun)
+    if flaws:
+        return BooksDisagree(f"order {uid}: {'; '.join(flaws)}")
+    return Halted(
+        ended=status if ended else None,
+        status=end.status,
+        error_type=end.error_type,
+        message=end.message,
+        pivot_passed=forward,
+        begun=[_effect(row, shipments) for row in begun],
+        books=_order_books(order, kept, shipments),
+    )
 
 
-def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> None:
-    operation = Operation(request.order, request.operation_id, OperationKind.HALT, {})
-    if recall(tx, operation) is None:
-        change_status(tx, order, OrderStatus.COMPENSATE_ORDER)
-        settle(tx, order, operation, None, Outcome())
+def _forward_only(tx: Connection, order: LockedOrder, request: HaltOrder) -> bool:
+    if request.pivot_passed or order.forward_only or order.completed:
+        return True
+    return tx.execute(_SOLD, {"order": order.identity.uid}).one_or_none() is not None
 
 
-def _begun(tx: Connection, order_uid: str) -> list[BegunEffect]:
-    return [
-        BegunEffect(
-            kind=EffectKind.RESERVE if row.kind == OperationKind.CHANGE_LINES else EffectKind(row.kind),
-            operation_id=row.operation_id,
-            line_id=row.params.get("lineID"),
+def _halt(tx: Connection, order: LockedOrder, request: HaltOrder) -> WantedEnd:
+    first = tx.execute(_END, {"order": order.identity.uid, "kind": OperationKind.HALT}).first()
+    wanted = WantedEnd(status=request.status, error_type=request.error_type, message=storable(request.message))
+    if first is not None:
+        # A release that recorded no end knew of one cause only: an earlier run's workflow was terminated.
+        return WantedEnd.model_validate(first.outcome) if "status" in first.outcome else wanted
+    change_status(tx, order, OrderStatus.COMPENSATE_ORDER)
+    order.status = OrderStatus.COMPENSATE_ORDER
+    settle(tx, order, Operation(request.order, request.operation_id, OperationKind.HALT, {}), None, wanted)
+    return wanted
+
+
+def _end_on_record(tx: Connection, order: LockedOrder) -> WantedEnd:
+    uid = order.identity.uid
+    message = tx.execute(_MESSAGE, {"order": uid}).scalar_one()
+    closing = tx.execute(_END, {"order": uid, "kind": OperationKind.CLOSE}).first()
+    error_type = closing.params.get("errorType") if closing is not None else None
+    default = WantedEnd()
+    return WantedEnd(status=order.status, error_type=error_type or default.error_type, message=message)
+
+
+def _begun(tx: Connection, order_uid: str) -> Sequence[Row[Any]]:
+    rows = tx.execute(_BEGUN, {"order": order_uid}).all()
+    # Where pieces are held, a change of lines holds others instead.
+    return [row for row in rows if row.kind != OperationKind.CHANGE_LINES or row.reserves]
+
+
+def _effect(row: Row[Any], shipments: Sequence[Shipment]) -> BegunEffect:
+    return BegunEffect(
+        kind=EffectKind.RESERVE if row.kind == OperationKind.CHANGE_LINES else EffectKind(row.kind),
+        operation_id=row.operation_id,
+        line_id=row.params.get("lineID"),
+        state=row.state,
+        reversed=row.reversed_by is not None,
+        sold=any(shipment.sold for shipment in shipments if shipment.operation_id == row.operation_id),
+    )
+
+
+def _order_books(order: LockedOrder, kept: Books, shipments: Sequence[Shipment]) -> OrderBooks:
+    return OrderBooks(
+        owed_minor=order.owed_minor,
+        captured_minor=kept.captured_minor,
+        refunded_minor=kept.refunded_minor,
+        transaction_id=kept.transaction_id,
+        refund_id=kept.refund_id,
+        currency=order.currency,
+        held=kept.held,
+        sold_lines=[shipment.line_id for shipment in shipments if shipment.sold],
+    )
+
+
+def _known(request: HaltOrder) -> str:
+    return ", ".join(f"{name} {value}" for name, value in request.known.model_dump(exclude_defaults=True).items())
+
+
+def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
+    """What the run knows and the ledger does not."""
+    known, flaws = request.known, []
+    money = (known.captured_minor, known.transaction_id)
+    knows_money = known.captured_minor > 0 or known.transaction_id is not None
+    if knows_money and not kept.charge_open and money != (kept.captured_minor, kept.transaction_id):
+        flaws.append(
+            f"the workflow knows of {known.captured_minor} captured as {known.transaction_id}, the ledger of "
+            f"{kept.captured_minor} as {kept.transaction_id}"
         )
-        for row in tx.execute(_BEGUN, {"order": order_uid})
-        # Where pieces are held, a change of lines holds others instead.
-        if row.kind != OperationKind.CHANGE_LINES or row.params["replaces"] is not None
-    ]
+    if known.refunded_minor > kept.refunded_minor:
+        flaws.append(f"the workflow knows of {known.refunded_minor} refunded, the ledger of {kept.refunded_minor}")
+    reserved = {
+        stock.reservation_id(row.operation_id)
+        for row in begun
+        if row.kind in (OperationKind.RESERVE, OperationKind.CHANGE_LINES)
+    }
+    if known.reservation_id is not None and known.reservation_id not in reserved:
+        flaws.append(f"the workflow knows of reservation {known.reservation_id}, the ledger does not")
+    shipped = {row.params.get("lineID") for row in begun if row.kind == OperationKind.SHIP}
+    lost = [line_id for line_id in known.shipped_lines if line_id not in shipped]
+    if lost:
+        flaws.append(f"the workflow knows of parcels of lines {', '.join(lost)}, the ledger does not")
+    return flaws

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, select
 
 from order_domain.errors import PermanentError
 from order_domain.status import OrderStatus
@@ -16,28 +16,44 @@ class LockedOrder:
 
     identity: ResourceIdentity
     status: str
+    currency: str
     total_minor: int
     last_seq: int
     last_hash: str
     """The end of the audit chain; `audit.append` moves it on."""
+    owed_minor: int | None = None
+    """What the customer pays in the end if the order completes now; None: its workflow never told."""
+    lines_digest: str | None = None
+    """Of the lines and charges in force; None: its workflow never told."""
+    forward_only: bool = False
+    """It is past its pivot."""
     last_keyed_seq: int | None = None
     """The last event that was sealed with a key; below `last_seq`, the end of the chain is not."""
     audit_salt: str | None = None
     """Of the commitments in this order's events; None until there is one."""
 
     @property
-    def halted(self) -> bool:
-        """Whether nothing goes forward any more: it is being undone by another run of its workflow, or has ended."""
+    def undone(self) -> bool:
+        """Whether it is halted and is being undone, or has ended other than completed."""
         status = OrderStatus(self.status)
-        return status is OrderStatus.COMPENSATE_ORDER or status.terminal
+        return status is OrderStatus.COMPENSATE_ORDER or (status.terminal and not self.completed)
+
+    @property
+    def completed(self) -> bool:
+        """Whether it has ended as it should, in whole or in part."""
+        return self.status == OrderStatus.ORDER_COMPLETED
 
 
 _LOCK = (
     select(
         orders.c.status,
+        orders.c.currency,
         orders.c.total_minor,
         orders.c.last_seq,
         orders.c.last_hash,
+        orders.c.owed_minor,
+        orders.c.lines_digest,
+        func.coalesce(orders.c.forward_only, False).label("forward_only"),
         orders.c.last_keyed_seq,
         orders.c.audit_salt,
     )
@@ -49,7 +65,7 @@ _LOCK = (
 def lock_if_received(tx: Connection, identity: ResourceIdentity) -> LockedOrder | None:
     """Let no other operation of this order in until the transaction ends; None if the ledger never received it."""
     row = tx.execute(_LOCK, {"order": identity.uid}).one_or_none()
-    return None if row is None else LockedOrder(identity, *row)
+    return None if row is None else LockedOrder(identity, **row._asdict())
 
 
 def lock(tx: Connection, identity: ResourceIdentity) -> LockedOrder:

@@ -7,14 +7,14 @@ from sqlalchemy import Connection, bindparam, insert, select
 
 from order_worker.ledger import audit
 from order_worker.ledger.locked_order import LockedOrder, lock
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import State
 from order_worker.ledger.tables import operations
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import AuditNote, RecordNotes
 
-_KIND = "note"
 _RECORDED = select(operations.c.operation_id, operations.c.params_hash).where(
-    operations.c.order_uid == bindparam("order"), operations.c.kind == _KIND
+    operations.c.order_uid == bindparam("order"), operations.c.kind == OperationKind.NOTE.value
 )
 _ADD = insert(operations)
 
@@ -37,9 +37,9 @@ def add(tx: Connection, order: LockedOrder, notes: Sequence[AuditNote]) -> None:
         if operation_id in recorded:
             continue
         recorded[operation_id] = content
-        row = {"operation_id": operation_id, "order_uid": order.identity.uid, "kind": _KIND, "params_hash": content}
+        row = {"operation_id": operation_id, "order_uid": order.identity.uid, "kind": OperationKind.NOTE}
         ended = {"state": State.DONE, "outcome": {}, "created_at": note.at, "finished_at": note.at}
-        tx.execute(_ADD, {**row, **ended, "params": {"kind": note.kind}})
+        tx.execute(_ADD, {**row, **ended, "params_hash": content, "params": {"kind": note.kind}})
         data = note.model_dump(mode="json", exclude={"note_id", "kind"}, exclude_none=True)
         plain, private = audit.split(data)
         if note.kind == "address_changed" and "digest" in plain:

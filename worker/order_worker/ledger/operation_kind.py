@@ -11,6 +11,8 @@ class OperationKind(StrEnum):
     UPDATE_STATUS = "update_status"
     CLOSE = "close"
     HALT = "halt"
+    SELL_LINES = "sell_lines"
+    NOTE = "note"
     CHECK_FRAUD = "check_fraud"
     RESERVE = "reserve"
     RELEASE = "release"

@@ -12,19 +12,21 @@ An effect outside (`carry_out`) commits the intent first, then calls, then write
     died after the outcome     the next attempt returns what is written
     answer lost, or unknown    the intent stays open: unknown is never "failed"
 
-Undoing (`undo`) has to win against an attempt that is still somewhere under way. Where the operation has no row yet,
-the undo writes one, refused with OperationCancelled, and "no intent, no call" does the rest. Where the intent is open,
-only the provider can tell: its undo either reverses the effect or makes sure that the key never has one (a void), and
-it decides between the two in one step of its own. A late attempt is then refused by the provider, or finds its effect
-recorded and reversed.
+Undoing (`undoing.py`) has to win against an attempt that is still somewhere under way. Where the operation has no row
+yet, the undo writes one, refused with OperationCancelled, and "no intent, no call" does the rest. Where the intent is
+open, only the provider can tell: its undo either reverses the effect or makes sure that the key never has one (a void),
+and it decides between the two in one step of its own. A late attempt is then refused by the provider, or finds its
+effect recorded and reversed.
 
-An order that is halted (`halt.py`) or has ended begins no operation any more, as if each had been prevented.
+What was undone says so: its row names the operation that reversed it (`reversed_by`), and asked for again it raises
+OperationReversed. An order that is halted (`halt.py`), or has ended other than completed, refuses every operation that
+goes forward, also one that happened before. An order that has completed begins no new one.
 """
 
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import cached_property
@@ -34,17 +36,23 @@ from pydantic import JsonValue
 from sqlalchemy import Connection, bindparam, insert, select, update
 
 from order_domain import errors
-from order_domain.errors import OperationCancelled, OperationConflict, OrderError, PermanentError
+from order_domain.errors import (
+    LinesDiffer,
+    OperationCancelled,
+    OperationConflict,
+    OperationReversed,
+    OrderError,
+    PermanentError,
+)
 from order_worker.ledger import audit
 from order_worker.ledger.database import Ledger, insert_unless_present
-from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
+from order_worker.ledger.locked_order import LockedOrder, lock
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.tables import operations
 from order_workflows.activities.effect import Outcome
 from order_workflows.contract import ResourceIdentity
 
 R = TypeVar("R", bound=Outcome)
-O = TypeVar("O", bound=Outcome)  # noqa: E741
 
 
 class State(StrEnum):
@@ -62,12 +70,24 @@ class Operation:
     order: ResourceIdentity
     operation_id: str
     kind: OperationKind
-    params: Mapping[str, JsonValue]
-    """All that makes this operation another one if it differs. Stored: personal data only as `fingerprint`."""
+    params: Mapping[str, JsonValue] | None
+    """All that makes this operation another one if it differs. Stored: personal data only as `fingerprint`. None: what
+    it would have asked for is not known."""
+    remarks: Mapping[str, JsonValue] = field(default_factory=dict)
+    """Stored among the params, but the operation stays the same one if they differ."""
+    lines_digest: str | None = None
+    """Of the order's lines and charges as its workflow knows them; None: the workflow does not say."""
+
+    @property
+    def stored_params(self) -> dict[str, JsonValue] | None:
+        """With the remarks."""
+        return None if self.params is None else {**self.params, **self.remarks}
 
     @cached_property
-    def params_hash(self) -> str:
+    def params_hash(self) -> str | None:
         """Tells a repeated operation from a different one under the same id."""
+        if self.params is None:
+            return None
         return hashlib.sha256(json.dumps([self.kind, self.params], sort_keys=True).encode()).hexdigest()
 
 
@@ -94,11 +114,13 @@ _END_INTENT = _END.where(operations.c.state == State.INTENT.value)
 
 
 def recall(tx: Connection, operation: Operation) -> Known | None:
-    """What is known of `operation`, whose order must be locked. Raises OperationConflict for other parameters under the
-    same id."""
+    """What is known of `operation`, whose order must be locked. Raises OperationReversed if it was undone since,
+    OperationConflict for other parameters under the same id."""
     row = tx.execute(_KNOWN, {"operation": operation.operation_id}).one_or_none()
     if row is None:
         return None
+    if row.reversed_by is not None and row.order_uid == operation.order.uid:
+        raise OperationReversed(f"operation {operation.operation_id} was reversed by {row.reversed_by}")
     outrun = row.params_hash is None
     if row.order_uid != operation.order.uid or not (outrun or row.params_hash == operation.params_hash):
         raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
@@ -134,7 +156,7 @@ def settle(
         tx.execute(_ADD, {**_opening(operation, ending["finished_at"]), **ending})
     else:
         tx.execute(_END, {"operation": operation.operation_id, **ending})
-    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), ending, before)
+    _audit(tx, order, operation, ending, before)
 
 
 def _ending(outcome: Outcome | OrderError) -> dict[str, Any]:
@@ -153,22 +175,35 @@ def _opening(operation: Operation, now: datetime) -> dict[str, Any]:
         "order_uid": operation.order.uid,
         "kind": operation.kind,
         "params_hash": operation.params_hash,
-        "params": dict(operation.params),
+        "params": operation.stored_params,
         "created_at": now,
     }
 
 
-def _intend(tx: Connection, operation: Operation) -> bool:
+def open_intent(tx: Connection, operation: Operation) -> bool:
     """Open the operation; False if it is known already."""
     row = {**_opening(operation, datetime.now(UTC)), "state": State.INTENT}
     return tx.execute(_ADD_NEW[tx.dialect.name], row).one_or_none() is not None
 
 
-def refuse_if_halted(order: LockedOrder, operation: Operation) -> None:
-    """For an operation that would begin now. Raises OperationCancelled if its order is halted or has ended: whoever
-    undoes it, or undid it, knows nothing of this operation."""
-    if order.halted and not operation.kind.may_begin_after_halt:
-        raise _cancelled(operation.operation_id)
+def refuse_if_undone(order: LockedOrder, operation: Operation) -> None:
+    """For an operation that goes forward, known or not. Raises OperationCancelled if its order is halted or has ended
+    other than completed, LinesDiffer if its workflow knows other lines than the ledger."""
+    if order.undone and not operation.kind.may_begin_after_halt:
+        raise OperationCancelled(
+            f"operation {operation.operation_id} is refused: order {order.identity.uid} is at {order.status}"
+        )
+    if None not in (operation.lines_digest, order.lines_digest) and operation.lines_digest != order.lines_digest:
+        raise LinesDiffer(
+            f"operation {operation.operation_id} is for lines {operation.lines_digest}, the ledger has "
+            f"{order.lines_digest} in force for order {order.identity.uid}"
+        )
+
+
+def refuse_if_completed(order: LockedOrder, operation: Operation) -> None:
+    """For an operation that would begin now. Raises OperationCancelled if its order has ended."""
+    if order.completed and not operation.kind.may_begin_after_halt:
+        raise OperationCancelled(f"operation {operation.operation_id} comes after the end of its order")
 
 
 def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError) -> bool:
@@ -176,32 +211,30 @@ def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outc
     ending = _ending(outcome)
     if tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending}).rowcount == 0:
         return False
-    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), ending)
+    _audit(tx, order, operation, ending)
     return True
 
 
 def _audit(
     tx: Connection,
     order: LockedOrder,
-    kind: OperationKind,
-    operation_id: str,
-    params: dict[str, Any],
+    operation: Operation,
     ending: dict[str, Any],
     before: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    plain, personal = audit.split(params)
+    plain, personal = audit.split(operation.stored_params or {})
     outcome, told = audit.split(ending["outcome"])
-    data = {"operationID": operation_id, "state": ending["state"], "params": plain, **outcome}
+    data = {"operationID": operation.operation_id, "state": ending["state"], "params": plain, **outcome}
     if ending["error_type"]:
         data["error"] = ending["error_type"]
     if before is not None:
         data["before"] = dict(before)
-    audit.append(tx, order, kind, data, ({"params": personal} if personal else {}) | told)
+    audit.append(tx, order, operation.kind, data, ({"params": personal} if personal else {}) | told)
 
 
-def _audit_intent(tx: Connection, order: LockedOrder, operation: Operation) -> None:
-    intent: dict[str, Any] = {"state": State.INTENT, "outcome": {}, "error_type": None}
-    _audit(tx, order, operation.kind, operation.operation_id, dict(operation.params), intent)
+def audit_intent(tx: Connection, order: LockedOrder, operation: Operation) -> None:
+    """One event, in the transaction of the intent."""
+    _audit(tx, order, operation, {"state": State.INTENT, "outcome": {}, "error_type": None})
 
 
 class Settled(NamedTuple, Generic[R]):
@@ -231,10 +264,11 @@ async def carry_out(
 
     def begin(tx: Connection) -> Known | OrderError | None:
         order = lock(tx, operation.order)
-        if _intend(tx, operation):
-            refuse_if_halted(order, operation)
+        refuse_if_undone(order, operation)
+        if open_intent(tx, operation):
+            refuse_if_completed(order, operation)
             intend(tx, order)
-            _audit_intent(tx, order, operation)
+            audit_intent(tx, order, operation)
             return None
         known = recall(tx, operation)
         return known if known is None or known.error is None else known.error
@@ -279,100 +313,12 @@ async def ask(ledger: Ledger, operation: Operation, outcome_type: type[R], call:
 
     def write(tx: Connection) -> R | OrderError:
         order = lock(tx, operation.order)
+        refuse_if_undone(order, operation)
         known = recall(tx, operation)
         if known is not None:
             return known.error or outcome_type.model_validate(known.outcome)
+        refuse_if_completed(order, operation)
         settle(tx, order, operation, None, answer)
         return answer
 
     return await ledger.transaction(write)
-
-
-async def undo(
-    ledger: Ledger,
-    operation: Operation,
-    outcome_type: type[R],
-    *,
-    target_id: str,
-    nothing: R,
-    call: Callable[[Mapping[str, JsonValue]], Awaitable[tuple[O, R] | None]],
-    book: Callable[[Connection, O, R], None] = lambda _, __, ___: None,
-) -> Settled[R]:
-    """Make sure that the operation `target_id` outside has no effect, now and later.
-
-    `call` gets the params of the target, has the provider reverse or void it and gives the outcome of the reversed
-    operation and of the reversal, or None if there was nothing to reverse. `nothing` is the outcome in that case.
-    """
-
-    def begin(tx: Connection) -> Settled[R] | dict[str, JsonValue]:
-        order = lock_if_received(tx, operation.order)
-        if order is None:
-            return Settled(nothing, replayed=False)
-        known = recall(tx, operation)
-        if known is not None and known.state is State.DONE:
-            return Settled(outcome_type.model_validate(known.outcome), replayed=True)
-        if prevent(tx, order, target_id):
-            settle(tx, order, operation, known, nothing)
-            return Settled(nothing, replayed=False)
-        if known is None:
-            _intend(tx, operation)
-            _audit_intent(tx, order, operation)
-        params: dict[str, JsonValue] = tx.execute(_KNOWN, {"operation": target_id}).one().params
-        return params
-
-    begun: Settled[R] | dict[str, JsonValue] = await ledger.transaction(begin)
-    if isinstance(begun, Settled):
-        return begun
-
-    reversed_now = await call(begun)
-
-    def finish(tx: Connection) -> R:
-        order = lock(tx, operation.order)
-        latest = recall(tx, operation)
-        if latest is not None and latest.state is State.DONE:
-            return outcome_type.model_validate(latest.outcome)
-        if reversed_now is None:
-            _close_target(tx, order, target_id, _cancelled(target_id))
-            settle(tx, order, operation, latest, nothing)
-            return nothing
-        target, outcome = reversed_now
-        _close_target(tx, order, target_id, target)
-        settle(tx, order, operation, latest, outcome)
-        book(tx, target, outcome)
-        return outcome
-
-    return Settled(await ledger.transaction(finish), replayed=False)
-
-
-def prevent(tx: Connection, order: LockedOrder, target_id: str) -> bool:
-    """True if the operation has no effect and, from now on, never can: it was refused, or it was not begun and is
-    refused hereby. False if it is done or under way. Raises OperationConflict if it belongs to another order."""
-    uid = order.identity.uid
-    target = tx.execute(_KNOWN, {"operation": target_id}).one_or_none()
-    if target is None:
-        now = datetime.now(UTC)
-        ending = {
-            "state": State.REFUSED,
-            "outcome": {"message": str(_cancelled(target_id))},
-            "error_type": OperationCancelled.__name__,
-            "finished_at": now,
-        }
-        opening = {"operation_id": target_id, "order_uid": uid, "kind": OperationKind.PREVENTED, "created_at": now}
-        tx.execute(_ADD, {**opening, **ending})
-        _audit(tx, order, OperationKind.PREVENTED, target_id, {}, ending)
-        return True
-    if target.order_uid != uid:
-        raise OperationConflict(f"operation {target_id} belongs to order {target.order_uid}")
-    return bool(target.state == State.REFUSED)
-
-
-def _cancelled(target_id: str) -> OperationCancelled:
-    return OperationCancelled(f"operation {target_id} was undone before it happened")
-
-
-def _close_target(tx: Connection, order: LockedOrder, target_id: str, outcome: Outcome | OrderError) -> None:
-    """Close an intent whose attempt never reported, with what the provider's undo said about it."""
-    row = tx.execute(_KNOWN, {"operation": target_id}).one()
-    if row.state == State.INTENT:
-        target = Operation(order.identity, target_id, OperationKind(row.kind), row.params)
-        settle(tx, order, target, Known(State.INTENT, {}, None), outcome)

@@ -4,17 +4,31 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, bindparam, func, or_, select, update
 
-from order_domain.errors import DuplicateOrder, OrderError, PermanentError
-from order_domain.order import digest
+from order_domain.errors import (
+    BooksDisagree,
+    DuplicateOrder,
+    OperationConflict,
+    OperationReversed,
+    OrderError,
+    PermanentError,
+)
+from order_domain.order import lines_digest
 from order_domain.status import OrderStatus
-from order_worker.ledger import audit, payments, stock
+from order_worker.ledger import audit, books, installations, payments, stock
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, recall, refuse_if_halted, settle
-from order_worker.ledger.tables import orders
+from order_worker.ledger.operations import (
+    Operation,
+    recall,
+    refuse_if_completed,
+    refuse_if_undone,
+    settle,
+)
+from order_worker.ledger.tables import operations, orders
+from order_worker.ledger.undoing import mark_reversed
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, ReceiveOrder, UpdateStatus
 
@@ -28,107 +42,225 @@ NEXT: dict[str, frozenset[str]] = {
 """Where an order may go from each status; an end is final. A trigger of the database holds the same."""
 
 _ADD = insert_unless_present(orders, orders.c.uid)
-_FIRST = select(orders.c.namespace, orders.c.name).where(
-    orders.c.namespace == bindparam("order_namespace"), orders.c.order_id == bindparam("number")
+_HOLDER = (
+    select(orders.c.namespace, orders.c.name, orders.c.status)
+    .where(
+        orders.c.namespace == bindparam("order_namespace"),
+        orders.c.order_id == bindparam("number"),
+        or_(
+            orders.c.cluster.is_(None),
+            orders.c.cluster == bindparam("installation", type_=orders.c.cluster.type),
+            bindparam("installation", type_=orders.c.cluster.type).is_(None),
+        ),
+    )
+    .limit(1)
+)
+_RECEIVED = select(orders.c.order_id, orders.c.former_order_id, orders.c.customer_id).where(
+    orders.c.uid == bindparam("order")
 )
 _CHANGE = update(orders).where(orders.c.uid == bindparam("order"))
+_GIVE_NUMBER_BACK = _CHANGE.values(
+    former_order_id=func.coalesce(orders.c.former_order_id, orders.c.order_id), order_id=None
+)
 
 
 def receive(tx: Connection, request: ReceiveOrder) -> Outcome | OrderError:
-    """Make the order known. The same uid again is the same order; another uid under the same order number is a
-    duplicate. Raises OperationConflict if the same uid comes with other data."""
-    operation = Operation(
-        request.order,
-        request.operation_id,
-        OperationKind.RECEIVE,
-        {
-            "orderID": request.order_id,
-            "customerID": request.customer_id,
-            "currency": request.currency,
-            "totalMinor": request.total_minor,
-        },
-    )
-    if _insert(tx, request):
-        status = OrderStatus.ORDER_RECEIVED
-        order = LockedOrder(request.order, status, request.total_minor, last_seq=0, last_hash=audit.GENESIS)
-        settle(tx, order, operation, None, Outcome())
+    """Make the order known. The same uid again is the same order: it gets the lines and charges of the request, unless
+    they cannot be changed any more. Another uid under a number that is held is a duplicate. Raises OperationConflict if
+    the same uid comes with another number, customer or currency, OperationCancelled if the order is halted or has ended
+    other than completed."""
+    if insert(tx, request):
         return Outcome()
-    if lock_if_received(tx, request.order) is None:
-        number = {"order_namespace": request.order.namespace, "number": request.order_id}
-        first = tx.execute(_FIRST, number).one()
-        return DuplicateOrder(request.order_id, f"{first.namespace}/{first.name}")
-    recall(tx, operation)
+    order = lock_if_received(tx, request.order)
+    if order is None:
+        refusal = duplicate(tx, request)
+        assert refusal is not None
+        return refusal
+    refuse_if_undone(order, _receiving(request))
+    known = tx.execute(_RECEIVED, {"order": request.order.uid}).one()
+    number = known.order_id or known.former_order_id
+    if (number, known.customer_id, order.currency) != (request.order_id, request.customer_id, request.currency):
+        raise OperationConflict(f"order {request.order.uid} was received before with other data")
+    _restate(tx, order, request)
     return Outcome()
 
 
-def _insert(tx: Connection, request: ReceiveOrder) -> bool:
-    """False if the uid or the order number is there already; waits for a transaction that is about to insert it."""
+def insert(tx: Connection, request: ReceiveOrder, *, with_number: bool = True) -> bool:
+    """Receive an order for the first time; False if the uid or the number is there already. It waits for a transaction
+    that is about to insert the same. Without its number the order keeps no other one from having it."""
+    digest = _digest(request)
+    owed = {None: None, True: request.total_minor, False: 0}[request.charged]
     now = datetime.now(UTC)
     row = {
         "uid": request.order.uid,
         "namespace": request.order.namespace,
         "name": request.order.name,
-        "order_id": request.order_id,
+        "cluster": installations.of(request.order),
+        "order_id": request.order_id if with_number else None,
+        "former_order_id": None if with_number else request.order_id,
         "customer_id": request.customer_id,
         "currency": request.currency,
         "total_minor": request.total_minor,
+        **_in_force(request),
+        "owed_minor": owed,
         "status": OrderStatus.ORDER_RECEIVED,
         "last_seq": 0,
         "last_hash": audit.GENESIS,
         "created_at": now,
         "updated_at": now,
     }
-    return tx.execute(_ADD[tx.dialect.name], row).one_or_none() is not None
+    if tx.execute(_ADD[tx.dialect.name], row).one_or_none() is None:
+        return False
+    order = LockedOrder(
+        request.order,
+        OrderStatus.ORDER_RECEIVED,
+        request.currency,
+        request.total_minor,
+        0,
+        audit.GENESIS,
+        owed_minor=owed,
+        lines_digest=digest,
+    )
+    settle(tx, order, _receiving(request), None, Outcome())
+    return True
+
+
+def duplicate(tx: Connection, request: ReceiveOrder) -> DuplicateOrder | None:
+    """Which other order has the number."""
+    number = {"order_namespace": request.order.namespace, "number": request.order_id}
+    first = tx.execute(_HOLDER, {**number, "installation": installations.of(request.order)}).one_or_none()
+    if first is None:
+        return None
+    return DuplicateOrder(request.order_id, f"{first.namespace}/{first.name}", OrderStatus(first.status))
+
+
+def _receiving(request: ReceiveOrder) -> Operation:
+    params: dict[str, JsonValue] = {
+        "orderID": request.order_id,
+        "customerID": request.customer_id,
+        "currency": request.currency,
+        "totalMinor": request.total_minor,
+    }
+    told: dict[str, JsonValue] = {} if request.charged is None else {"charged": request.charged}
+    if request.lines:
+        told["lines"] = _digest(request)
+    return Operation(request.order, request.operation_id, OperationKind.RECEIVE, params, told)
+
+
+def _digest(request: ReceiveOrder | ChangeLines) -> str | None:
+    return lines_digest(request.lines, request.charges) if request.lines else None
+
+
+def _in_force(request: ReceiveOrder | ChangeLines) -> dict[str, Any]:
+    """Without descriptions: text for people is not the ledger's."""
+    if not request.lines:
+        return {"lines": None, "charges": None, "lines_digest": None}
+    return {
+        "lines": [line.model_dump(mode="json", exclude={"description"}) for line in request.lines],
+        "charges": [charge.model_dump(mode="json", exclude={"description"}) for charge in request.charges],
+        "lines_digest": _digest(request),
+    }
+
+
+def _restate(tx: Connection, order: LockedOrder, request: ReceiveOrder) -> None:
+    """Put the lines of a run that begins anew in force. Pieces that are held for other ones are given back: the run is
+    about to reserve. Lines that are charged or sold
+    stay: a step for others is refused with LinesDiffer then. An older workflow tells a total alone, always the same."""
+    uid = request.order.uid
+    digest = _digest(request)
+    if digest is None:
+        recall(tx, _receiving(request))
+        return
+    fixed = order.completed or order.forward_only or payments.charge_of(tx, uid) is not None
+    if digest == order.lines_digest or fixed:
+        return
+    held = stock.held_by(tx, uid)
+    wanted = stock.pieces(request.lines)
+    operation = Operation(
+        request.order,
+        f"{request.operation_id}/{order.last_seq}",
+        OperationKind.CHANGE_LINES,
+        {"pieces": dict(wanted), "lines": digest, "totalMinor": request.total_minor, "replaces": None},
+    )
+    before: dict[str, JsonValue] = {"totalMinor": order.total_minor, "pieces": dict(stock.total(held))}
+    settle(tx, order, operation, None, LinesChanged(), before=before)
+    if held and stock.total(held) != wanted:
+        stock.lock_free(tx, stock.total(held))
+        for reservation, pieces in held.items():
+            stock.give_back(tx, reservation, pieces)
+            mark_reversed(tx, reservation, operation.operation_id)
+    owed = {None: None, True: request.total_minor, False: 0}[request.charged]
+    changes = {**_in_force(request), "total_minor": request.total_minor, "owed_minor": owed}
+    tx.execute(_CHANGE, {"order": uid, **changes})
 
 
 def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderError:
-    """Exchange the order's total and, where pieces are held, the reservation. A refusal is final for this operation id
-    and leaves everything as it was. Raises PermanentError if the reservation is not held any more, or if money was
-    asked for the lines in force."""
-    wanted = stock.pieces(request.lines)
+    """Exchange the order's lines, its total and the pieces that it holds. A refusal is final for this operation id and
+    leaves everything as it was. Raises PermanentError if money was asked for other lines, or if those are sold,
+    OperationReversed if the lines were changed again since."""
+    uid = request.order.uid
+    wanted, digest = stock.pieces(request.lines), _digest(request)
     operation = Operation(
         request.order,
         request.operation_id,
         OperationKind.CHANGE_LINES,
-        {
-            "pieces": dict(wanted),
-            "lines": digest(request.lines),
-            "totalMinor": request.total_minor,
-            "replaces": request.replaces,
-        },
+        {"pieces": dict(wanted), "lines": digest, "totalMinor": request.total_minor, "replaces": request.replaces},
     )
     order = lock(tx, request.order)
+    refuse_if_undone(order, operation)
     known = recall(tx, operation)
     if known is not None:
+        if known.error is None and order.lines_digest not in (None, digest):
+            raise OperationReversed(f"the lines of order {uid} were changed again after {request.operation_id}")
         return known.error or LinesChanged.model_validate(known.outcome)
-    refuse_if_halted(order, operation)
-    if payments.charge_of(tx, request.order.uid) is not None:
-        raise PermanentError(f"order {request.order.uid} is charged already, its lines stay as they are")
-    before: dict[str, JsonValue] = {"totalMinor": order.total_minor}
-    if request.replaces is None:
-        refusal: OrderError | None = stock.unknown_article(tx, request.lines)
-        changed = LinesChanged()
-    else:
-        held = stock.held(tx, order, request.replaces)
-        before["pieces"] = dict(held)
-        free = stock.lock_free(tx, wanted, given_back=held)
-        refusal = stock.unknown_article(tx, request.lines) or stock.shortage(wanted, free)
-        changed = LinesChanged(reservation_id=stock.reservation_id(request.operation_id))
-    if refusal is not None:
-        settle(tx, order, operation, None, refusal, before=before)
-        return refusal
-    settle(tx, order, operation, None, changed, before=before)
+    refuse_if_completed(order, operation)
+    held = stock.held_by(tx, uid)
+    if order.forward_only or payments.charge_of(tx, uid) is not None:
+        if order.lines_digest != digest:
+            raise PermanentError(f"order {uid} is charged already, its lines stay as they are")
+        reservation = next(iter(held), request.replaces)
+        return LinesChanged(reservation_id=reservation and stock.reservation_id(reservation))
     if request.replaces is not None:
-        stock.give_back(tx, request.replaces, held)
-        stock.hold(tx, request.operation_id, wanted, free)
-    tx.execute(_CHANGE, {"order": request.order.uid, "total_minor": request.total_minor})
+        stock.refuse_foreign(tx, order, request.replaces)
+    before: dict[str, JsonValue] = {"totalMinor": order.total_minor}
+    refusal: OrderError | None = stock.unknown_article(tx, request.lines)
+    changed, free = LinesChanged(), {}
+    if held or request.replaces is not None:
+        before["pieces"] = dict(stock.total(held))
+        free = stock.lock_free(tx, wanted, given_back=stock.total(held))
+        refusal = refusal or stock.shortage(wanted, free)
+        changed = LinesChanged(reservation_id=stock.reservation_id(request.operation_id))
+    settle(tx, order, operation, None, refusal or changed, before=before)
+    if refusal is not None:
+        return refusal
+    if changed.reservation_id is not None:
+        stock.exchange(tx, held, request.operation_id, wanted, free)
+    owed = _owed(tx, order, request)
+    changes = {**_in_force(request), "total_minor": request.total_minor, "owed_minor": owed}
+    tx.execute(_CHANGE, {"order": uid, **changes})
     return changed
+
+
+_RECEIVE_PARAMS = select(operations.c.params).where(
+    operations.c.order_uid == bindparam("order"), operations.c.kind == OperationKind.RECEIVE.value
+)
+
+
+def _owed(tx: Connection, order: LockedOrder, request: ChangeLines) -> int | None:
+    """By the new lines. Where nothing was owed for a total of 0, the receipt tells whether the order is charged."""
+    if order.owed_minor is None or order.owed_minor > 0:
+        return None if order.owed_minor is None else request.total_minor
+    if order.total_minor > 0:
+        return 0
+    params = tx.execute(_RECEIVE_PARAMS, {"order": order.identity.uid}).scalars().first()
+    return request.total_minor if (params or {}).get("charged") else 0
 
 
 def update_status(tx: Connection, request: UpdateStatus) -> Outcome | OrderError:
     """Record how far the order is. Raises PermanentError for a status that cannot follow the present one."""
     operation = Operation(request.order, request.operation_id, OperationKind.UPDATE_STATUS, {"status": request.status})
     order = lock(tx, request.order)
+    refuse_if_undone(order, operation)
     if recall(tx, operation) is None:
         change_status(tx, order, request.status)
         settle(tx, order, operation, None, Outcome())
@@ -136,25 +268,43 @@ def update_status(tx: Connection, request: UpdateStatus) -> Outcome | OrderError
 
 
 def close(tx: Connection, request: CloseOrder) -> Outcome | OrderError:
-    """Record the final status. An order that was never received, such as a duplicate, has nothing to close. Raises
-    PermanentError for an order that has ended otherwise."""
-    operation = Operation(
-        request.order,
-        request.operation_id,
-        OperationKind.CLOSE,
-        {"status": request.status, "message": request.message},
-    )
+    """Record the final status. An order that was never received, such as a duplicate, has nothing to close. One that
+    ends other than completed gives its number back. Raises BooksDisagree for an end that does not fit the books, or
+    that is not the one on record."""
+    status = OrderStatus(request.status)
     order = lock_if_received(tx, request.order)
     if order is None:
+        if request.received:
+            raise BooksDisagree(f"order {request.order.uid} was received, but the ledger does not have it")
         return Outcome()
-    if recall(tx, operation) is None:
-        change_status(tx, order, request.status, message=request.message)
-        settle(tx, order, operation, None, Outcome())
+    if order.status == status:
+        return Outcome()
+    refuse_step(order, status)
+    books.refuse_end(tx, order, status)
+    message = storable(request.message)
+    params: dict[str, JsonValue] = {"status": status, "message": message}
+    if request.error_type is not None:
+        params["errorType"] = request.error_type
+    operation = Operation(request.order, request.operation_id, OperationKind.CLOSE, params)
+    changes = {"status": status, "message": message}
+    statement = _CHANGE if status is OrderStatus.ORDER_COMPLETED else _GIVE_NUMBER_BACK
+    tx.execute(statement, {"order": request.order.uid, **changes})
+    settle(tx, order, operation, None, Outcome())
     return Outcome()
 
 
-def change_status(tx: Connection, order: LockedOrder, status: str, **changes: Any) -> None:
-    """Raises PermanentError for a status that cannot follow the present one."""
+def storable(text: str | None) -> str | None:
+    """Without what PostgreSQL cannot store in a text."""
+    return None if text is None else text.encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
+
+
+def refuse_step(order: LockedOrder, status: str) -> None:
+    """Raises BooksDisagree for a status that cannot follow the present one."""
     if status != order.status and status not in NEXT.get(order.status, frozenset()):
-        raise PermanentError(f"order {order.identity.uid} is at {order.status} and cannot become {status}")
-    tx.execute(_CHANGE, {"order": order.identity.uid, "status": status, **changes})
+        raise BooksDisagree(f"order {order.identity.uid} is at {order.status} and cannot become {status}")
+
+
+def change_status(tx: Connection, order: LockedOrder, status: str) -> None:
+    """Raises BooksDisagree for a status that cannot follow the present one."""
+    refuse_step(order, status)
+    tx.execute(_CHANGE, {"order": order.identity.uid, "status": status})

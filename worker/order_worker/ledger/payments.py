@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from order_domain.errors import OperationConflict, PermanentError
+from order_domain.errors import LinesDiffer, OperationConflict
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import payments
@@ -18,11 +18,20 @@ def charge_of(tx: Connection, order_uid: str) -> str | None:
     return tx.execute(_CHARGE, {"order": order_uid}).scalar_one_or_none()
 
 
+def is_charged(order: LockedOrder) -> bool:
+    """Whether the order's pipeline takes money, as far as its total shows; True where its workflow never told."""
+    return order.owed_minor != 0 or order.total_minor == 0
+
+
 def intend_charge(tx: Connection, order: LockedOrder, request: Charge) -> None:
-    """Note how much may be taken at most. Raises PermanentError if that is more than the order's total,
-    OperationConflict if another operation charges this order."""
+    """Note how much is to be taken. Raises LinesDiffer if that is not what the order owes, OperationConflict for
+    another currency than the order's, or if another operation charges this order."""
+    if request.currency != order.currency:
+        raise OperationConflict(f"a charge in {request.currency}, but order {request.order.uid} is in {order.currency}")
+    if order.owed_minor is not None and request.amount_minor != order.owed_minor:
+        raise LinesDiffer(f"a charge of {request.amount_minor}, but order {request.order.uid} owes {order.owed_minor}")
     if request.amount_minor > order.total_minor:
-        raise PermanentError(
+        raise LinesDiffer(
             f"a charge of {request.amount_minor} is more than the total of order {request.order.uid}, "
             f"{order.total_minor}"
         )
@@ -45,8 +54,8 @@ def book_charge(tx: Connection, order_uid: str, receipt: Receipt) -> None:
 
 
 def book_refund(tx: Connection, order_uid: str, receipt: Receipt, refunded: Refunded) -> None:
-    """Note what was given back, and what the provider says it had taken, in case the charge never reported."""
-    given_back = {"refunded_minor": refunded.refunded_minor, "refund_id": refunded.refund_id}
+    """Note what was given back by now, and what the provider says it had taken, in case the charge never reported."""
+    given_back = {"refunded_minor": refunded.total_refunded_minor, "refund_id": refunded.refund_id}
     tx.execute(_BOOK, {"order": order_uid, **_taken(receipt), **given_back})
 
 

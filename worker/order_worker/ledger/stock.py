@@ -5,15 +5,32 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, insert, select, update
+from pydantic import JsonValue
+from sqlalchemy import ColumnElement, Connection, Row, Select, bindparam, collate, insert, select, update
 
-from order_domain.errors import InvalidOrder, OperationConflict, OrderError, OutOfStock, PermanentError, UnknownSku
+from order_domain.errors import (
+    BooksDisagree,
+    InvalidOrder,
+    LinesDiffer,
+    OperationConflict,
+    OrderError,
+    OutOfStock,
+    PermanentError,
+    UnknownSku,
+)
 from order_domain.order import OrderLine
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, prevent, recall, refuse_if_halted, settle
-from order_worker.ledger.supply import plan_if_low
-from order_worker.ledger.tables import operations, reservations, stock
+from order_worker.ledger.operations import (
+    Operation,
+    recall,
+    refuse_if_completed,
+    refuse_if_undone,
+    settle,
+)
+from order_worker.ledger.supply import plan_if_needed
+from order_worker.ledger.tables import operations, orders, reservations, stock
+from order_worker.ledger.undoing import mark_reversed, prevent
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.stock import (
     CheckAvailability,
@@ -24,10 +41,20 @@ from order_workflows.activities.stock import (
     ValidateLines,
 )
 
+LOCK_ORDER: dict[str, tuple[ColumnElement[Any], ...]] = {
+    "sqlite": (stock.c.sku,),
+    "postgresql": (collate(stock.c.sku, "C"),),
+}
+"""In which order rows of articles are locked, whatever the collation of the database: by code points, as Python sorts
+the SKUs of the updates."""
+
 _NAMED = stock.c.sku.in_(bindparam("skus", expanding=True))
 _PRESENT = select(stock.c.sku).where(_NAMED)
-_FREE = select(stock.c.sku, stock.c.on_hand, stock.c.minimum).where(_NAMED).order_by(stock.c.sku)
-_LOCK_FREE = _FREE.with_for_update()
+_FREE = select(stock.c.sku, stock.c.on_hand, stock.c.minimum).where(_NAMED)
+_LOCK_FREE = {dialect: _FREE.order_by(*key).with_for_update() for dialect, key in LOCK_ORDER.items()}
+_LOCK = {
+    dialect: select(stock.c.sku).where(_NAMED).order_by(*key).with_for_update() for dialect, key in LOCK_ORDER.items()
+}
 _MOVE = (
     update(stock)
     .where(stock.c.sku == bindparam("article"))
@@ -42,8 +69,21 @@ _RESERVATION = (
     .join(operations, operations.c.operation_id == reservations.c.operation_id)
     .where(reservations.c.operation_id == bindparam("reservation"))
 )
+_HELD = (
+    select(reservations.c.operation_id, reservations.c.sku, reservations.c.quantity)
+    .join(operations, operations.c.operation_id == reservations.c.operation_id)
+    .where(operations.c.order_uid == bindparam("order"), reservations.c.state == "held")
+)
 _HOLD = insert(reservations)
-_END = update(reservations).where(reservations.c.operation_id == bindparam("reservation"))
+_CHANGE_ROW = update(reservations).where(
+    reservations.c.operation_id == bindparam("reservation"), reservations.c.sku == bindparam("article")
+)
+_GO_FORWARD = (
+    update(orders).where(orders.c.uid == bindparam("order")).values(forward_only=True).returning(orders.c.lines)
+)
+_END = update(reservations).where(
+    reservations.c.operation_id == bindparam("reservation"), reservations.c.state == "held"
+)
 
 
 def validate(tx: Connection, request: ValidateLines) -> Outcome | OrderError:
@@ -65,62 +105,101 @@ def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderErro
 
 
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
-    """Hold all lines or none. A refusal is final for this operation id, even if pieces come in later."""
+    """Hold all lines or none; what the order holds under another operation is exchanged. A refusal is final for this
+    operation id, even if pieces come in later, and leaves everything as it was."""
     wanted = pieces(request.lines)
-    operation = Operation(request.order, request.operation_id, OperationKind.RESERVE, {"pieces": dict(wanted)})
+    operation = Operation(
+        request.order,
+        request.operation_id,
+        OperationKind.RESERVE,
+        {"pieces": dict(wanted)},
+        {"waits": True} if request.backorder else {},
+        request.lines_digest,
+    )
     order = lock(tx, request.order)
+    refuse_if_undone(order, operation)
     known = recall(tx, operation)
     if known is not None:
         return known.error or Reserved.model_validate(known.outcome)
-    refuse_if_halted(order, operation)
-    free = lock_free(tx, wanted)
+    refuse_if_completed(order, operation)
+    earlier = held_by(tx, request.order.uid)
+    free = lock_free(tx, wanted, given_back=total(earlier))
     refusal = shortage(wanted, free)
     if refusal is not None:
         settle(tx, order, operation, None, refusal)
+        if request.backorder and isinstance(refusal, OutOfStock):
+            plan_if_needed(tx, [sku for sku, count in wanted.items() if free[sku].pieces < count])
         return refusal
     reserved = Reserved(reservation_id=reservation_id(request.operation_id))
     settle(tx, order, operation, None, reserved)
-    hold(tx, request.operation_id, wanted, free)
+    exchange(tx, earlier, request.operation_id, wanted, free)
     return reserved
 
 
 def release(tx: Connection, request: ReleaseStock) -> Outcome | OrderError:
-    """Give held pieces back. A reservation that never happened cannot happen afterwards either; one whose pieces were
-    given back for other lines has none left. Raises PermanentError for pieces that are sold already."""
+    """Give held pieces back, except those that are kept. A reservation that never happened cannot happen afterwards
+    either; one whose pieces were given back for other lines has none left. Raises BooksDisagree for pieces that are
+    sold already, or where fewer are held than are to be kept."""
     order = lock_if_received(tx, request.order)
     if order is None:
         return Outcome()
-    operation = Operation(
-        request.order, request.operation_id, OperationKind.RELEASE, {"reservation": request.reserve_operation_id}
-    )
-    if recall(tx, operation) is None:
-        if not prevent(tx, order, request.reserve_operation_id):
-            reservation = _read(tx, order, request.reserve_operation_id)
-            give_back(tx, request.reserve_operation_id, _still_held(reservation, or_already="released"))
+    kept = {sku: count for sku, count in sorted(request.kept.items()) if count}
+    params: dict[str, JsonValue] = {"reservation": request.reserve_operation_id}
+    if kept:
+        params["kept"] = dict(kept)
+    operation = Operation(request.order, request.operation_id, OperationKind.RELEASE, params)
+    if recall(tx, operation) is not None:
+        return Outcome()
+    if prevent(tx, order, request.reserve_operation_id):
         settle(tx, order, operation, None, Outcome())
+        return Outcome()
+    rows = _read(tx, order, request.reserve_operation_id)
+    held = _still_held(rows, or_already="released")
+    missing = [f"{sku} {count}" for sku, count in kept.items() if count > held.get(sku, 0)]
+    if missing:
+        raise BooksDisagree(
+            f"{', '.join(missing)} are to stay held under {request.reserve_operation_id}, the ledger holds "
+            f"{', '.join(f'{sku} {count}' for sku, count in held.items()) or 'none'}"
+        )
+    give_back(tx, request.reserve_operation_id, held, kept=kept)
+    if not kept:
+        mark_reversed(tx, request.reserve_operation_id, request.operation_id)
+    settle(tx, order, operation, None, Outcome())
     return Outcome()
 
 
 def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
-    """Turn held pieces into sold ones. Raises PermanentError for pieces that are not held."""
+    """Turn the pieces that the order holds into sold ones; from now on it goes forward only. Raises PermanentError for
+    pieces that are not held, LinesDiffer if they are not those of the lines in force."""
     operation = Operation(
-        request.order, request.operation_id, OperationKind.COMMIT, {"reservation": request.reserve_operation_id}
+        request.order,
+        request.operation_id,
+        OperationKind.COMMIT,
+        {"reservation": request.reserve_operation_id},
+        lines_digest=request.lines_digest,
     )
     order = lock(tx, request.order)
-    if recall(tx, operation) is None:
-        refuse_if_halted(order, operation)
-        if request.reserve_operation_id is not None:
-            sold = held(tx, order, request.reserve_operation_id, or_already="committed")
-            _end(tx, request.reserve_operation_id, sold, "committed")
-            _move(tx, sold, reserved=-1, sold=1)
-        settle(tx, order, operation, None, Outcome())
+    refuse_if_undone(order, operation)
+    if recall(tx, operation) is not None:
+        return Outcome()
+    refuse_if_completed(order, operation)
+    held = held_by(tx, request.order.uid)
+    lines = tx.execute(_GO_FORWARD, {"order": request.order.uid}).scalar_one()
+    if not held and request.reserve_operation_id is not None:
+        _refuse_unheld(tx, order, request.reserve_operation_id)
+    if held and lines is not None:
+        wanted = pieces(OrderLine.model_validate(line) for line in lines)
+        if wanted != total(held):
+            raise LinesDiffer(f"order {request.order.uid} holds {total(held)}, its lines in force are {wanted}")
+    sell(tx, held)
+    settle(tx, order, operation, None, Outcome())
     return Outcome()
 
 
 def ensure(tx: Connection, wanted: Mapping[str, int]) -> dict[str, bool]:
     """Add the SKUs that the ledger does not have, with that many free pieces; tells which were added. The others are
     left alone: their counts are history."""
-    present = set(tx.scalars(select(stock.c.sku).where(stock.c.sku.in_(wanted)).with_for_update()))
+    present = set(tx.scalars(_LOCK[tx.dialect.name], {"skus": list(wanted)}))
     missing = [sku for sku in wanted if sku not in present]
     if missing:
         tx.execute(
@@ -160,7 +239,7 @@ def lock_free(
     """What would be free of the articles if the pieces `given_back` were. Locks both articles until the transaction
     ends; leaves out those that the ledger does not have."""
     returned = given_back or {}
-    free = _read_free(tx, _LOCK_FREE, {*wanted, *returned})
+    free = _read_free(tx, _LOCK_FREE[tx.dialect.name], {*wanted, *returned})
     return {sku: each._replace(pieces=each.pieces + returned.get(sku, 0)) for sku, each in free.items()}
 
 
@@ -188,22 +267,73 @@ def hold(tx: Connection, operation_id: str, wanted: Mapping[str, int], free: Map
     _move(tx, wanted, on_hand=-1, reserved=1)
     low = [sku for sku, count in wanted.items() if free[sku].pieces - count < free[sku].minimum]
     if low:
-        plan_if_low(tx, low)
+        plan_if_needed(tx, low)
 
 
-def held(tx: Connection, order: LockedOrder, reservation: str, *, or_already: str | None = None) -> dict[str, int]:
-    """The pieces of a reservation; none if they are `or_already`. Raises PermanentError for a reservation that is
-    neither, or that never was."""
+def exchange(
+    tx: Connection,
+    earlier: Mapping[str, Mapping[str, int]],
+    operation_id: str,
+    wanted: Mapping[str, int],
+    free: Mapping[str, Free],
+) -> None:
+    """Hold other pieces in place of those that the order holds. `free` counts the earlier ones as free."""
+    for reservation, held in earlier.items():
+        give_back(tx, reservation, held)
+        mark_reversed(tx, reservation, operation_id)
+    hold(tx, operation_id, wanted, free)
+
+
+def held_by(tx: Connection, order_uid: str) -> dict[str, dict[str, int]]:
+    """The pieces that an order holds, by reservation."""
+    held: dict[str, dict[str, int]] = {}
+    for row in tx.execute(_HELD, {"order": order_uid}):
+        held.setdefault(row.operation_id, {})[row.sku] = row.quantity
+    return held
+
+
+def total(held: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
+    """The pieces of all reservations together, in the order of the SKUs."""
+    counted: Counter[str] = Counter()
+    for each in held.values():
+        counted.update(each)
+    return dict(sorted(counted.items()))
+
+
+def give_back(
+    tx: Connection, reservation: str, held: Mapping[str, int], *, kept: Mapping[str, int] | None = None
+) -> None:
+    """Free the pieces that a reservation still holds, except those that are kept."""
+    if not kept:
+        _end(tx, reservation, held, "released")
+        _move(tx, held, on_hand=1, reserved=-1)
+        return
+    returned = {sku: count - kept.get(sku, 0) for sku, count in held.items()}
+    for sku, count in held.items():
+        left = kept.get(sku, 0)
+        change = {"quantity": left} if left else {"quantity": count, "state": "released"}
+        tx.execute(_CHANGE_ROW, {"reservation": reservation, "article": sku, **change})
+    _move(tx, {sku: count for sku, count in returned.items() if count}, on_hand=1, reserved=-1)
+
+
+def sell(tx: Connection, held: Mapping[str, Mapping[str, int]]) -> None:
+    """The pieces of these reservations are sold."""
+    for reservation, sold in held.items():
+        _end(tx, reservation, sold, "committed")
+    _move(tx, total(held), reserved=-1, sold=1)
+
+
+def refuse_foreign(tx: Connection, order: LockedOrder, reservation: str) -> None:
+    """Raises OperationConflict for another order's reservation."""
+    _read(tx, order, reservation)
+
+
+def _refuse_unheld(tx: Connection, order: LockedOrder, reservation: str) -> None:
+    """Raises PermanentError unless the pieces are sold."""
     rows = _read(tx, order, reservation)
     if not rows:
         raise PermanentError(f"nothing is reserved under {reservation}")
-    return _still_held(rows, or_already=or_already)
-
-
-def give_back(tx: Connection, reservation: str, returned: Mapping[str, int]) -> None:
-    """Free the pieces that a reservation still holds."""
-    _end(tx, reservation, returned, "released")
-    _move(tx, returned, on_hand=1, reserved=-1)
+    _still_held(rows, or_already="committed")
 
 
 def _read(tx: Connection, order: LockedOrder, reservation: str) -> Sequence[Row[Any]]:
@@ -216,7 +346,7 @@ def _read(tx: Connection, order: LockedOrder, reservation: str) -> Sequence[Row[
 def _still_held(rows: Sequence[Row[Any]], *, or_already: str | None) -> dict[str, int]:
     for row in rows:
         if row.state not in ("held", or_already):
-            raise PermanentError(f"reservation {row.operation_id} is {row.state}, no longer held")
+            raise BooksDisagree(f"reservation {row.operation_id} is {row.state}, no longer held")
     return {row.sku: row.quantity for row in rows if row.state == "held"}
 
 

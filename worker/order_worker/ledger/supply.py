@@ -1,10 +1,11 @@
 """Keeping an article in stock: its rules, its orders at the supplier, and the orders that wait for it.
 
-Whoever leaves too few free pieces plans the supplier order in the same transaction, with the article locked. A supplier
-order passes `planned` -> `placed` -> `delivered`, and the next one is planned at the earliest when it is delivered: a
-unique index holds that there is one open order per article at most.
+What leaves too few free pieces, or too few for an order that waits, plans the supplier order in the same transaction,
+with the article locked. A supplier order passes `planned` -> `placed` -> `delivered`, and the next one is planned at
+the earliest when it is delivered: a unique index holds that there is one open order per article at most.
 """
 
+import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -76,9 +77,11 @@ _OPEN = select(supplier_orders).where(
     supplier_orders.c.sku == bindparam("article"), supplier_orders.c.state != literal("delivered", literal_execute=True)
 )
 _ORDERED_BEFORE = select(func.count()).where(supplier_orders.c.sku == stock.c.sku).correlate(stock).scalar_subquery()
-_LOW = select(stock.c.sku, (stock.c.target - stock.c.on_hand).label("missing"), _ORDERED_BEFORE.label("before")).where(
+_KEPT = select(
+    stock.c.sku, stock.c.on_hand, stock.c.minimum, stock.c.target, _ORDERED_BEFORE.label("ordered_before")
+).where(
     stock.c.sku.in_(bindparam("skus", expanding=True)),
-    stock.c.on_hand < stock.c.minimum,
+    stock.c.minimum.is_not(None),
     ~exists().where(
         supplier_orders.c.sku == stock.c.sku, supplier_orders.c.state != literal("delivered", literal_execute=True)
     ),
@@ -107,9 +110,13 @@ _WAITING = (
     select(orders.c.namespace, orders.c.name, orders.c.uid, _WANTED.label("params"))
     .where(
         _OPEN_ORDER,
-        _first(operations.c.operation_id, operations.c.created_at, *_RESERVATION, operations.c.state == "done").is_(
-            None
-        ),
+        _first(
+            operations.c.operation_id,
+            operations.c.created_at,
+            *_RESERVATION,
+            operations.c.state == "done",
+            operations.c.reversed_by.is_(None),
+        ).is_(None),
     )
     .order_by(_first(operations.c.created_at, operations.c.created_at, *_SHORTAGE), orders.c.uid)
     .limit(CONSIDERED)
@@ -127,7 +134,7 @@ def keep(tx: Connection, request: KeepStock) -> StockLevel:
     rules = {"minimum": request.minimum, "target": request.target}
     if (article.minimum, article.target) != (request.minimum, request.target):
         tx.execute(_CHANGE_ARTICLE, {"article": request.sku, **rules})
-    plan_if_low(tx, [request.sku])
+    plan_if_needed(tx, [request.sku])
     return _level(tx, article, backorders=backorders)
 
 
@@ -142,16 +149,34 @@ def let_go(tx: Connection, sku: str) -> StockLevel:
     return _level(tx, article, backorders=backorders)
 
 
-def plan_if_low(tx: Connection, skus: Iterable[str]) -> None:
-    """Plan a supplier order for each of the articles, which must be locked, that has fewer free pieces than its minimum
-    and nothing on order."""
-    low = tx.execute(_LOW, {"skus": sorted(skus)}).all()
-    if low:
-        planned = {"state": State.PLANNED, "created_at": datetime.now(UTC)}
-        tx.execute(
-            _PLAN,
-            [{"id": f"{row.sku}/{row.before + 1}", "sku": row.sku, "quantity": row.missing, **planned} for row in low],
-        )
+def plan_if_needed(tx: Connection, skus: Iterable[str]) -> None:
+    """Plan a supplier order for each of the articles, which must be locked, that is kept by rules, has nothing on order
+    and has fewer free pieces than its minimum, or than the orders want that wait for it. It brings the free pieces to
+    the target or, where that is more, to what the waiting orders want."""
+    planned = []
+    for article in tx.execute(_KEPT, {"skus": sorted(skus)}).all():
+        wanted = _demand(tx, article.sku)
+        if article.on_hand >= article.minimum and article.on_hand >= wanted:
+            continue
+        missing = max(article.target, wanted) - article.on_hand
+        if missing > 0:
+            planned.append(
+                {"id": _new_id(article.sku, article.ordered_before), "sku": article.sku, "quantity": missing}
+            )
+    if planned:
+        tx.execute(_PLAN, [{**row, "state": State.PLANNED, "created_at": datetime.now(UTC)} for row in planned])
+
+
+def _new_id(sku: str, ordered_before: int) -> str:
+    """Never given before, not even by another ledger: several may have orders at one supplier, and one that was
+    restored from a backup counts anew."""
+    return f"{sku}/{ordered_before + 1}/{secrets.token_hex(6)}"
+
+
+def _demand(tx: Connection, sku: str) -> int:
+    """Pieces of the article that orders wait for, which said that they would wait."""
+    rows = tx.execute(_WAITING.where(_WANTED[("pieces", sku)].as_integer() > 0)).all()
+    return sum(row.params["pieces"][sku] for row in rows if row.params.get("waits"))
 
 
 def open_order(tx: Connection, supplier_order: str) -> SupplierOrderRow:
@@ -189,7 +214,7 @@ def deliver(tx: Connection, supplier_order: str) -> bool:
         },
     )
     tx.execute(_RESTOCK, {"article": sku, "delivered": row.quantity})
-    plan_if_low(tx, [sku])
+    plan_if_needed(tx, [sku])
     return True
 
 

@@ -207,7 +207,7 @@ supplier_orders = Table(
     CheckConstraint("(state = 'planned') = (placed_at IS NULL)", name="placed"),
     CheckConstraint("(state = 'delivered') = (delivered_at IS NOT NULL)", name="delivered"),
 )
-"""Orders at the supplier: `planned` is the intent, and the id `<sku>/<n>` the supplier's idempotency key."""
+"""Orders at the supplier: `planned` is the intent, and the id the supplier's idempotency key."""
 
 _UNDELIVERED = text("state <> 'delivered'")
 Index(

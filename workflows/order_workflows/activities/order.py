@@ -217,7 +217,7 @@ class OrderActivities(ABC):
     async def receive(self, request: ReceiveOrder) -> Outcome:
         """Insert the order; for one that is there already, put the lines, charges and total in force that the request
         names. Raises DuplicateOrder if the number belongs to another order, OperationCancelled if this order is halted
-        or has ended other than Completed, PermanentError if its lines cannot be changed any more."""
+        or has ended other than Completed. Lines that are charged or sold stay as they are."""
 
     @activity.defn(name="change_lines")
     @abstractmethod

@@ -1,0 +1,110 @@
+"""An order number has one holder per installation, for as long as its order keeps something."""
+
+import asyncio
+import subprocess
+import sys
+from dataclasses import dataclass
+from os import environ
+
+import pytest
+from shop import Buyer, Shop
+
+from order_domain.errors import DuplicateOrder, OperationCancelled
+from order_worker.ledger import installations, tables
+from order_workflows.contract import ResourceIdentity
+
+
+@dataclass
+class Customer(Buyer):
+    """An order of one installation."""
+
+    cluster: str = "east"
+
+    def __post_init__(self) -> None:
+        self.identity = ResourceIdentity(cluster=self.cluster, namespace="shop", name=self.name, uid=self.uid)
+
+
+def an_order(uid: str, cluster: str = "east") -> Customer:
+    """All with the same number."""
+    return Customer(uid=uid, name=f"order-{uid}", order_id="ORDER-1", cluster=cluster)
+
+
+async def numbers(shop: Shop) -> list[tuple[str, str | None, str | None]]:
+    rows = await shop.rows(tables.orders)
+    return sorted((row["uid"], row["order_id"], row["former_order_id"]) for row in rows)
+
+
+async def test_two_installations_on_one_ledger_have_each_their_numbers(shop: Shop) -> None:
+    await shop.orders.receive(an_order("a", "east").receive())
+    await shop.orders.receive(an_order("b", "west").receive())
+    assert await numbers(shop) == [("a", "ORDER-1", None), ("b", "ORDER-1", None)]
+
+
+async def test_a_duplicate_is_told_who_has_the_number_and_how_that_order_stands(shop: Shop) -> None:
+    await shop.orders.receive(an_order("a").receive())
+    with pytest.raises(DuplicateOrder, match="belongs to shop/order-a, which is under way"):
+        await shop.orders.receive(an_order("b").receive())
+
+
+@pytest.mark.parametrize(("first", "second"), [("default", "east"), ("east", "default"), ("default", "default")])
+async def test_an_order_of_an_unknown_installation_holds_its_number_for_all(
+    shop: Shop, first: str, second: str
+) -> None:
+    await shop.orders.receive(an_order("a", first).receive())
+    with pytest.raises(DuplicateOrder, match="shop/order-a"):
+        await shop.orders.receive(an_order("b", second).receive())
+
+
+async def test_an_older_order_that_is_assigned_holds_its_number_for_its_installation_alone(shop: Shop) -> None:
+    await shop.orders.receive(an_order("a", "default").receive())
+    assert await installations.assign(shop.ledger, "east", "elsewhere") == 0
+    assert await installations.assign(shop.ledger, "east", "shop") == 1
+    await shop.orders.receive(an_order("b", "west").receive())
+    with pytest.raises(DuplicateOrder):
+        await shop.orders.receive(an_order("c", "east").receive())
+
+
+async def test_older_orders_are_assigned_by_command(shop: Shop, ledger_url: str) -> None:
+    await shop.orders.receive(an_order("a", "default").receive())
+    answers = []
+    for cluster in ("default", "east", "east"):
+        command = [sys.executable, "-m", "order_worker", "assign-cluster", cluster]
+        done = await asyncio.to_thread(
+            subprocess.run, command, env={**environ, "ORDER_LEDGER_URL": ledger_url}, capture_output=True, text=True
+        )
+        answers.append((done.returncode, done.stdout))
+    assert answers == [(2, ""), (0, "1 orders assigned to east\n"), (0, "no orders assigned to east\n")]
+
+
+@pytest.mark.parametrize("end", ["Order Cancelled", "Order Failed", "Order Rejected"])
+async def test_an_order_that_ends_with_nothing_kept_gives_its_number_back(shop: Shop, end: str) -> None:
+    first, second = an_order("a"), an_order("b")
+    await shop.orders.receive(first.receive())
+    await shop.orders.close(first.close(end))
+    await shop.orders.receive(second.receive())
+    assert await numbers(shop) == [("a", None, "ORDER-1"), ("b", "ORDER-1", None)]
+    with pytest.raises(OperationCancelled):
+        await shop.orders.receive(first.receive())
+
+
+async def test_a_completed_order_keeps_its_number(shop: Shop) -> None:
+    first = an_order("a")
+    await shop.orders.receive(first.receive())
+    await shop.orders.close(first.close())
+    with pytest.raises(DuplicateOrder, match="which is Completed"):
+        await shop.orders.receive(an_order("b").receive())
+
+
+async def test_halting_an_order_never_takes_a_number(shop: Shop) -> None:
+    stopped = an_order("a")
+    await shop.orders.halt(stopped.halt())
+    await shop.orders.receive(an_order("b").receive())
+    assert await numbers(shop) == [("a", None, "ORDER-1"), ("b", "ORDER-1", None)]
+
+
+async def test_halting_a_duplicate_tells_so_only_if_its_run_ends_so(shop: Shop) -> None:
+    await shop.orders.receive(an_order("a").receive())
+    duplicate = await shop.orders.halt(an_order("b").halt(status="Order Duplicate"))
+    cancelled = await shop.orders.halt(an_order("c").halt(status="Order Cancelled"))
+    assert (duplicate.ended, cancelled.ended) == ("Order Duplicate", None)
+    assert [uid for uid, _, _ in await numbers(shop)] == ["a", "c"]
