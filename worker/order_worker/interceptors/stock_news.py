@@ -41,6 +41,7 @@ _MOVED = (
     .join(reservations, reservations.c.sku == stock.c.sku)
     .where(reservations.c.operation_id.in_(bindparam("reservations", expanding=True)), stock.c.minimum.is_not(None))
 )
+_KEPT = select(stock.c.sku).where(stock.c.sku.in_(bindparam("skus", expanding=True)), stock.c.minimum.is_not(None))
 
 
 class StockNews(Interceptor):
@@ -50,6 +51,8 @@ class StockNews(Interceptor):
         self._ledger = ledger
         self._client = client
         self._reservations: set[str] = set()
+        self._short: set[str] = set()
+        """Articles for which an order that waits was refused: more of them may be on order now."""
         self._wake = asyncio.Event()
 
     def intercept_activity(self, next: ActivityInboundInterceptor) -> ActivityInboundInterceptor:
@@ -73,6 +76,9 @@ class StockNews(Interceptor):
 
     def add(self, arguments: Sequence[Any]) -> None:
         """Note an activity that has ended, however it did: what got no answer may have happened. Never waits."""
+        for argument in arguments:
+            if isinstance(argument, ReserveStock) and argument.backorder and len(self._short) < KEPT:
+                self._short |= {line.sku for line in argument.lines}
         moved = {reservation for argument in arguments for reservation in _moved_by(argument)}
         if moved and len(self._reservations) < KEPT:
             self._reservations |= moved
@@ -89,11 +95,12 @@ class StockNews(Interceptor):
 
     async def _tell(self) -> None:
         moved, self._reservations = self._reservations, set()
+        short, self._short = self._short, set()
         if not moved:
             return
         try:
             async with asyncio.timeout(ROUND_SECONDS):
-                for sku in await self._ledger.transaction(partial(_kept, moved=moved)):
+                for sku in await self._ledger.transaction(partial(_kept, moved=moved, short=short)):
                     await self._signal(sku)
         except (LedgerUnavailable, RPCError, TimeoutError) as error:
             LOG.warning("news of stock is lost: %s", str(error) or "no answer in time")
@@ -119,9 +126,10 @@ def _moved_by(request: object) -> Iterable[str]:
     return []
 
 
-def _kept(tx: Connection, moved: Iterable[str]) -> Sequence[str]:
-    """The articles of these reservations that are kept by rules."""
-    return tx.scalars(_MOVED, {"reservations": sorted(moved)}).all()
+def _kept(tx: Connection, moved: Iterable[str], short: Iterable[str]) -> Sequence[str]:
+    """The articles of these reservations, and of those that were refused, that are kept by rules."""
+    kept = set(tx.scalars(_MOVED, {"reservations": sorted(moved)}))
+    return sorted(kept.union(tx.scalars(_KEPT, {"skus": sorted(short)})))
 
 
 class _Noting(ActivityInboundInterceptor):

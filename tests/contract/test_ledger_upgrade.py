@@ -1,0 +1,91 @@
+"""What an earlier release wrote, on the schema of this one; and what that release still writes there."""
+
+from collections.abc import Iterator
+
+import pytest
+from alembic import command
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import IntegrityError
+
+from order_worker.ledger import schema
+from order_worker.ledger.database import connect
+
+ORDER = (
+    "INSERT INTO orders (uid, namespace, name, order_id, customer_id, currency, total_minor, status, last_seq, "
+    "last_hash, created_at, updated_at) VALUES (:uid, 'shop', :uid, :number, 'CUST-1', 'USD', 750, 'Order Received', "
+    "0, '0', '2026-11-21 00:00:00', '2026-11-21 00:00:00') ON CONFLICT DO NOTHING RETURNING uid"
+)
+OPERATION = (
+    "INSERT INTO operations (operation_id, order_uid, kind, params, state, outcome, created_at, finished_at) VALUES "
+    "(:id, 'a', :kind, :params, 'done', '{}', '2026-11-21 00:00:00', '2026-11-21 00:00:00')"
+)
+
+
+def migrate_to(engine: Engine, revision: str) -> None:
+    config = schema._scripts()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+
+
+def received(tx: Connection, uid: str, number: str = "ORDER-1") -> bool:
+    """As the earlier release receives an order; False where the number is taken."""
+    return tx.execute(text(ORDER), {"uid": uid, "number": number}).one_or_none() is not None
+
+
+@pytest.fixture
+def upgraded(bare_url: str) -> Iterator[Engine]:
+    """Order `a` was received, charged, shipped and undone; order `b` was received."""
+    engine = connect(bare_url)
+    migrate_to(engine, "0004")
+    with engine.begin() as tx:
+        received(tx, "a")
+        received(tx, "b", "ORDER-2")
+        for operation, kind, params in (
+            ("a/charge", "charge", "{}"),
+            ("a/refund", "refund", '{"charge": "a/charge"}'),
+            ("a/ship/1", "ship", "{}"),
+            ("a/ship/1/cancel", "cancel_shipment", '{"shipment": "a/ship/1"}'),
+            ("a/receive", "receive", "{}"),
+        ):
+            tx.execute(text(OPERATION), {"id": operation, "kind": kind, "params": params})
+    migrate_to(engine, "head")
+    yield engine
+    engine.dispose()
+
+
+def test_what_was_undone_before_is_marked_as_reversed(upgraded: Engine) -> None:
+    with upgraded.connect() as tx:
+        rows = tx.execute(text("SELECT operation_id, reversed_by FROM operations WHERE reversed_by IS NOT NULL"))
+        assert {row.operation_id: row.reversed_by for row in rows} == {
+            "a/charge": "a/refund",
+            "a/ship/1": "a/ship/1/cancel",
+        }
+
+
+def test_orders_keep_their_operations_and_numbers(upgraded: Engine) -> None:
+    with upgraded.begin() as tx:
+        numbers = tx.execute(text("SELECT uid, order_id, cluster, owed_minor FROM orders ORDER BY uid")).all()
+        assert [tuple(row) for row in numbers] == [("a", "ORDER-1", None, None), ("b", "ORDER-2", None, None)]
+    with pytest.raises(IntegrityError), upgraded.begin() as tx:
+        tx.execute(text("DELETE FROM orders WHERE uid = 'a'"))
+
+
+def test_the_earlier_release_still_receives_orders_and_meets_its_duplicates(upgraded: Engine) -> None:
+    with upgraded.begin() as tx:
+        assert received(tx, "c", "ORDER-3")
+        assert not received(tx, "d", "ORDER-3")
+
+
+def test_the_earlier_release_does_not_take_a_number_that_an_installation_holds(upgraded: Engine) -> None:
+    with upgraded.begin() as tx:
+        tx.execute(text("UPDATE orders SET cluster = 'east' WHERE uid = 'a'"))
+        assert not received(tx, "c")
+
+
+def test_an_order_of_the_earlier_release_still_completes_and_is_still_cancelled(upgraded: Engine) -> None:
+    with upgraded.begin() as tx:
+        for uid, end in (("a", "Order Cancelled"), ("b", "Order Completed")):
+            assert tx.execute(
+                text("UPDATE orders SET status = :end WHERE uid = :uid"), {"end": end, "uid": uid}
+            ).rowcount
