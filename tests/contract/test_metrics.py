@@ -46,6 +46,10 @@ def of_the_operator() -> list[Published]:
     ]
 
 
+SAMPLES = {str: "anything", int: 1, bool: True}
+"""What a metric is recorded with, by the type that it asks for."""
+
+
 def of_the_worker() -> list[Published]:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         address = f"127.0.0.1:{probe.getsockname()[1]}"
@@ -53,7 +57,7 @@ def of_the_worker() -> list[Published]:
     metrics = worker_metrics.Metrics(runtime.metric_meter)
     for name, record in inspect.getmembers(metrics, inspect.ismethod):
         if not name.startswith("_"):
-            recorded = record("anything")
+            recorded = record(*(SAMPLES[item.annotation] for item in inspect.signature(record).parameters.values()))
             if isinstance(recorded, AbstractContextManager):
                 with recorded:
                     pass

@@ -107,11 +107,10 @@ def attempts(stack: Stack, uid: str) -> Counter[str]:
 
 
 def audited(stack: Stack, uid: str) -> list[str]:
-    """What the ledger did for an order, in order."""
-    return [
-        kind
-        for (kind,) in rows(stack, "ledger.db", "SELECT kind FROM audit_events WHERE order_uid = ? ORDER BY seq", uid)
-    ]
+    """What the ledger did for an order, in order, without what it only intended."""
+    effects = "json_extract(data, '$.state') IS NOT 'intent'"
+    query = f"SELECT kind FROM audit_events WHERE order_uid = ? AND {effects} ORDER BY seq"  # noqa: S608
+    return [kind for (kind,) in rows(stack, "ledger.db", query, uid)]
 
 
 def pieces(stack: Stack, uid: str) -> dict[str, int]:

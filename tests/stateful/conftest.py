@@ -17,7 +17,7 @@ from temporal_stand_in import standing_in
 
 from order_devstack.postgresql import running
 from order_worker.ledger import schema, tables
-from order_worker.ledger.database import connect
+from order_worker.ledger.connections import connect
 
 SETTINGS = settings(
     max_examples=250,

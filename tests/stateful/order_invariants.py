@@ -45,7 +45,7 @@ _LEDGER = (
     "SELECT order_uid, charge_operation_id, captured_minor, refunded_minor FROM payments",
     "SELECT sku, initial, restocked, on_hand, reserved, sold FROM stock",
     "SELECT operation_id, sku, quantity, state FROM reservations",
-    "SELECT order_uid, seq, previous_hash, hash FROM audit_events ORDER BY order_uid, seq",
+    "SELECT order_uid, seq, previous_hash, hash, data FROM audit_events ORDER BY order_uid, seq",
 )
 _PROVIDERS = (
     "SELECT key, state, amount_minor FROM charges",
@@ -224,14 +224,15 @@ def _audit(books: Books, before: Books | None) -> None:
     for uid, (_, _, last_seq, last_hash) in books.orders.items():
         events = books.events.get(uid, [])
         previous = "0" * 64
-        for number, (seq, sealed_before, seal) in enumerate(events, start=1):
+        for number, (seq, sealed_before, seal, _) in enumerate(events, start=1):
             if seq != number or sealed_before != previous:
                 _fail("I10", f"order {uid}: the trail breaks at event {number}")
             previous = seal
         if (last_seq, last_hash) != (len(events), previous):
             _fail("I10", f"order {uid}: the trail has {len(events)} events, the order says {last_seq}")
-        if finished[uid] != len(events):
-            _fail("I10", f"order {uid}: {finished[uid]} finished operations and {len(events)} events")
+        ended = sum('"state": "intent"' not in str(data).replace("'", '"') for *_, data in events)
+        if finished[uid] != ended:
+            _fail("I10", f"order {uid}: {finished[uid]} finished operations and {ended} events of an end")
         if before and len(before.events.get(uid, [])) > len(events):
             _fail("I10", f"order {uid}: events are gone")
 

@@ -14,7 +14,8 @@ from sqlalchemy import update
 from temporal_stand_in import Call, Run
 
 from order_domain.errors import LedgerRefused, PermanentError
-from order_worker.ledger import audit, tables
+from order_worker.ledger import tables
+from order_worker.ledger.verification import Verification
 
 T = TypeVar("T")
 
@@ -239,9 +240,9 @@ class OrderMachine(RuleBasedStateMachine):
         return [call for call in made if call.request.operation_id in known]
 
     def teardown(self) -> None:
-        flaws = self.bench.ledger.run(audit.verify)
+        flaws = self.bench.ledger.run(lambda tx: list(Verification().flaws(tx)))
         if flaws:
-            raise Violation(f"I10: {flaws}")
+            raise Violation(f"I10: {[str(flaw) for flaw in flaws]}")
 
 
 def machine_on(bench: Bench) -> type[OrderMachine]:

@@ -1,12 +1,13 @@
 """A shop whose every part but Temporal is real, and all that people and faults can do to it."""
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
 from boundaries import Attempt, Ended, SteppedLedger, SteppedStore
-from sqlalchemy import update
+from sqlalchemy import Connection, insert, update
 from temporal_stand_in import Call, Run
 from temporalio.common import MetricMeter
 
@@ -236,16 +237,17 @@ class World:
 
     def restock(self, sku: str, count: int) -> None:
         """A supplier delivers."""
-        row = tables.stock.c
-        self.ledger.run(
-            lambda tx: (
-                tx.execute(
-                    update(tables.stock)
-                    .where(row.sku == sku)
-                    .values(on_hand=row.on_hand + count, restocked=row.restocked + count)
-                ).rowcount
-            )
-        )
+        row, now = tables.stock.c, datetime.now(UTC)
+        number = f"{sku}/{self.restocked[sku]}"
+        moments = {"created_at": now, "placed_at": now, "delivered_at": now}
+        delivered = {"id": number, "sku": sku, "quantity": count, "state": "delivered", **moments}
+
+        def deliver(tx: Connection) -> None:
+            came = {"on_hand": row.on_hand + count, "restocked": row.restocked + count}
+            tx.execute(update(tables.stock).where(row.sku == sku).values(**came))
+            tx.execute(insert(tables.supplier_orders), delivered)
+
+        self.ledger.run(deliver)
         self.restocked[sku] += count
         for run in self.runs:
             run.signal(run.workflow.stock_arrived)

@@ -18,7 +18,8 @@ from order_worker.activities.order import LedgerOrders
 from order_worker.activities.warehouse import LedgerWarehouse
 from order_worker.interceptors.error_translation import Translation
 from order_worker.ledger import schema
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import checking_runner
 from order_workflows.order_workflow import OrderWorkflow

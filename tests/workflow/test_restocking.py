@@ -16,7 +16,8 @@ from order_domain.errors import ProviderUnavailable
 from order_domain.status import OrderStatus
 from order_worker.bootstrap import Providers, build_worker
 from order_worker.ledger import schema, stock
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.providers.supplier import simulated
 from order_worker.providers.supplier.port import Confirmation
 from order_worker.settings import Settings

@@ -28,7 +28,8 @@ from order_worker.bootstrap import Providers, build_worker
 from order_worker.interceptors.error_translation import Translation
 from order_worker.interceptors.simulated_faults import FaultSimulation
 from order_worker.ledger import schema, stock
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import activity_attempts
 from order_worker.sandbox import checking_runner, production_runner
 from order_worker.settings import Settings

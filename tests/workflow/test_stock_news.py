@@ -17,7 +17,8 @@ from order_domain.errors import OrderError
 from order_worker.interceptors import stock_news
 from order_worker.interceptors.stock_news import StockNews
 from order_worker.ledger import orders, schema, stock, supply
-from order_worker.ledger.database import Ledger, connect
+from order_worker.ledger.connections import connect
+from order_worker.ledger.database import Ledger
 from order_workflows.activities.order import ReceiveOrder
 from order_workflows.activities.stock import CommitStock, ReserveStock, ValidateLines
 from order_workflows.activities.stock_item import KeepStock

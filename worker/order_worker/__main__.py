@@ -13,9 +13,10 @@ from functools import partial
 from temporalio.worker import Worker
 
 from order_domain.errors import LedgerUnavailable, TransientError
-from order_worker import bootstrap, logs, metrics, shutdown
+from order_worker import audit_commands, bootstrap, logs, metrics, shutdown
 from order_worker.health import Health
-from order_worker.ledger import attempts, audit, installations, schema, stock
+from order_worker.ledger import attempts, installations, schema, stock
+from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
@@ -31,6 +32,9 @@ VARIABLES = """environment:
   ORDER_WORKER_ROLES                       orders, shipping or both, with a comma (default: both)
   ORDER_WORKER_TASK_QUEUE                  Temporal task queue (default: orders; with the role shipping alone, shipping)
   ORDER_LEDGER_URL                         sqlite:///<file> or postgresql://<user>@<host>/<database>
+  ORDER_LEDGER_AUDIT_KEY                   lines of <key id>: <base64 of 32 bytes or more>, the current key first; or
+                                           ORDER_LEDGER_AUDIT_KEY_FILE, a file that holds them. None: no seal with a key
+  ORDER_LEDGER_AUDIT_KEY_FILE              read anew when it has changed
   ORDER_WORKER_PAYMENT_PROVIDER            simulated or stripe (default: simulated); stripe needs a ledger on postgresql
   ORDER_WORKER_MAIL_PROVIDER               simulated or smtp (default: simulated)
   ORDER_WORKER_PROVIDER_STORE              file of the simulated providers (default: order-providers.db; with a
@@ -68,8 +72,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
         if parsed.command == "assign-cluster":
             return asyncio.run(_assign_cluster(settings, parsed.cluster, parsed.namespace))
-        if parsed.command == "verify-audit":
-            return asyncio.run(_verify_audit(settings))
+        audited = audit_commands.run(parsed, settings, os.environ)
+        if audited is not None:
+            return audited
         if parsed.command == "prune-attempts":
             return asyncio.run(_prune_attempts(settings, timedelta(days=parsed.older_than_days)))
         return asyncio.run(_run(settings))
@@ -94,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
         "ensure-stock", help="add articles that the ledger does not have yet, leave the others alone, and exit"
     )
     ensure.add_argument("pieces", nargs="+", type=_pieces, metavar="SKU=PIECES")
+    audit_commands.add_to(commands)
     assign = commands.add_parser(
         "assign-cluster",
         help="let the orders that an earlier release received belong to one installation, and exit: until then each of "
@@ -101,7 +107,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     assign.add_argument("cluster", type=_cluster, help="the operator's Helm value `cluster`, or the uid of kube-system")
     assign.add_argument("--namespace", help="only the orders of this namespace (default: all)")
-    commands.add_parser("verify-audit", help="check every order's audit trail for changes and gaps; exit 1 if any")
     prune = commands.add_parser(
         "prune-attempts",
         help="delete from the log of attempts those of orders that made none for so many days, and exit; may run while "
@@ -161,18 +166,6 @@ async def _assign_cluster(settings: Settings, cluster: str, namespace: str | Non
     return 0
 
 
-async def _verify_audit(settings: Settings) -> int:
-    ledger = await Ledger.open(settings.ledger_url, patient=True)
-    try:
-        flaws = await ledger.transaction(audit.verify)
-    finally:
-        await ledger.close()
-    for flaw in flaws:
-        sys.stdout.write(f"{flaw}\n")
-    sys.stdout.write(f"{len(flaws) or 'no'} flaws in the audit trail\n")
-    return 1 if flaws else 0
-
-
 async def _prune_attempts(settings: Settings, age: timedelta) -> int:
     before = datetime.now(UTC) - age
     total = 0
@@ -194,7 +187,12 @@ async def _run(settings: Settings) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    ledger = await Ledger.open(settings.ledger_url)
+    audit_keys = KeyRing.from_environment(os.environ)
+    if audit_keys is None:
+        LOG.warning(
+            "the audit chain has no key: whoever can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
+        )
+    ledger = await Ledger.open(settings.ledger_url, audit_keys)
     try:
         providers = await bootstrap.Providers.open(settings, os.environ)
         try:

@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Self
 
@@ -28,6 +28,7 @@ from order_worker.interceptors.simulated_faults import FaultSimulation
 from order_worker.interceptors.stock_news import StockNews
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
+from order_worker.money_watch import MoneyWatch
 from order_worker.nexus_shipping import ShippingService
 from order_worker.providers import registry
 from order_worker.providers.fraud.port import FraudCheck
@@ -102,6 +103,14 @@ class Providers:
     async def close(self) -> None:
         """After the last activity."""
         await self.resources.aclose()
+
+
+@asynccontextmanager
+async def payment_provider(settings: Settings, environment: Mapping[str, str]) -> AsyncIterator[PaymentProvider]:
+    """That one alone. Raises SettingsError."""
+    chosen = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
+    async with AsyncExitStack() as resources:
+        yield await chosen(Opening(environment, settings.provider_store or settings.ledger_url, resources))
 
 
 async def connect(runtime: Runtime) -> Client:
@@ -191,6 +200,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         plugins=[
             StockNews(ledger, client).plugin(),
             AttemptLog(ledger, metrics, client.identity).plugin(),
+            *([MoneyWatch(ledger, metrics).plugin()] if Role.ORDERS in settings.roles else []),
             FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
         ],
         workflow_runner=production_runner(),

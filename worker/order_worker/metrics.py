@@ -72,6 +72,20 @@ class Metrics:
         self._notifications = meter.create_counter(
             "orders_notifications", "Mails to customers by result: sent or error."
         )
+        self._captured = meter.create_counter(
+            "orders_payment_captured_minor", "Money taken, in minor units of the currency; no replays."
+        )
+        self._refunded = meter.create_counter(
+            "orders_payment_refunded_minor", "Money given back, in minor units of the currency; no replays."
+        )
+        self._open_intents = meter.create_gauge(
+            "orders_money_open_intents",
+            "Charges and refunds whose outcome the ledger does not know, by age. Every worker of orders tells the same "
+            "number: take the maximum.",
+        )
+        self._audit_keyed = meter.create_gauge(
+            "orders_audit_keyed", "1 if this worker seals the audit trail with a key, 0 if it is a plain hash chain."
+        )
 
         self._unlogged_attempts = meter.create_counter(
             "orders_activity_attempts_unlogged",
@@ -112,6 +126,22 @@ class Metrics:
     def supplier_order(self, result: str) -> None:
         """The supplier took an order, could not be asked, or has delivered."""
         self._supplier_orders.add(1, {"result": result})
+
+    def captured(self, amount_minor: int, currency: str) -> None:
+        """Money was taken now."""
+        self._captured.add(amount_minor, {"currency": currency})
+
+    def refunded(self, amount_minor: int, currency: str) -> None:
+        """Money was given back now."""
+        self._refunded.add(amount_minor, {"currency": currency})
+
+    def open_intents(self, kind: str, age: str, number: int) -> None:
+        """So many operations of this kind and age are open in the ledger."""
+        self._open_intents.set(number, {"kind": kind, "age": age})
+
+    def audit_keyed(self, keyed: bool) -> None:
+        """Whether this worker has a key for the audit trail."""
+        self._audit_keyed.set(int(keyed))
 
     def notification(self, result: str) -> None:
         """One mail to a customer ended so."""

@@ -74,7 +74,9 @@ def test_stock_is_added_once(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_ledger_whose_audit_trail_was_cut_is_found_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["migrate"]) == 0
     assert main(["verify-audit"]) == 0
-    order = "'u', 'shop', 'order', 'A-1', 'ana', 'USD', 1, 'Order Received', NULL, 1, 'sealed', '', ''"
+    order = (
+        "'u', 'shop', 'order', 'A-1', 'ana', 'USD', 1, 'Order Received', NULL, 1, 'sealed', '2026-11-21', '2026-11-21'"
+    )
     with contextlib.closing(sqlite3.connect(tmp_path / "ledger.db")) as ledger, ledger:
         columns = (
             "uid, namespace, name, order_id, customer_id, currency, total_minor, status, message, last_seq, last_hash"
@@ -82,7 +84,7 @@ def test_a_ledger_whose_audit_trail_was_cut_is_found_out(tmp_path: Path, capsys:
         ledger.execute(f"INSERT INTO orders ({columns}, created_at, updated_at) VALUES ({order})")  # noqa: S608
 
     assert main(["verify-audit"]) == 1
-    assert "order u: the trail ends at event 0, not at 1" in capsys.readouterr().out
+    assert "order shop/order (u): the trail ends at event 0, not at 1" in capsys.readouterr().out
 
 
 def test_a_malformed_stock_argument_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

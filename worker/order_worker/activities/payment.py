@@ -73,11 +73,17 @@ class LedgerPayments(PaymentActivities):
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )
             request_result.replayed = settled.replayed
+        if not settled.replayed:
+            self._metrics.captured(settled.outcome.captured_minor, request.currency)
         return settled.outcome
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
+        currency: str | None = None
+
         async def ask(wanted: Wanted) -> Given | None:
+            nonlocal currency
+            currency = wanted.currency
             with self._metrics.payment_duration("refund"):
                 refund = await self._provider.refund(
                     wanted.operation.operation_id,
@@ -93,6 +99,8 @@ class LedgerPayments(PaymentActivities):
         with self._metrics.payment_request("refund") as request_result:
             settled = await give_back(self._ledger, request, ask)
             request_result.replayed = settled.replayed
+        if not settled.replayed and currency is not None:
+            self._metrics.refunded(settled.outcome.refunded_minor, currency)
         return settled.outcome
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 
 from order_domain.errors import LedgerUnavailable, OrderError
 from order_worker.ledger import refusals, schema
+from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_THREADS, connect
 
 T = TypeVar("T")
@@ -47,18 +48,22 @@ class Ledger:
     thread, since it has one writer anyway and our own queue is fair where its busy-waiting is not.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, audit_keys: KeyRing | None = None) -> None:
+        engine.update_execution_options(audit_keys=audit_keys)
         self._engine = engine
+        self.audit_keyed = audit_keys is not None
+        """Whether new events of the audit trail are sealed with a key."""
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_THREADS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
         self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-ping")
 
     @classmethod
-    async def open(cls, url: str, *, patient: bool = False) -> Self:
-        """Raises SchemaMismatch when the database's schema does not suit this code, LedgerUnavailable when it does
-        not answer. `patient`: for commands that read the whole of the books; no statement takes too long then."""
+    async def open(cls, url: str, audit_keys: KeyRing | None = None, *, patient: bool = False) -> Self:
+        """Without `audit_keys` the audit chain goes on without a key. Raises SchemaMismatch when the database's schema
+        does not suit this code, LedgerUnavailable when it does not answer. `patient`: for commands that read the whole
+        of the books; no statement takes too long then."""
         engine = connect(url)
-        ledger = cls(engine.execution_options(**PATIENT) if patient else engine)
+        ledger = cls(engine.execution_options(**PATIENT) if patient else engine, audit_keys)
         try:
             await ledger.transaction(schema.check)
         except BaseException:

@@ -27,6 +27,10 @@ class LockedOrder:
     """Of the lines and charges in force; None: its workflow never told."""
     forward_only: bool = False
     """It is past its pivot."""
+    last_keyed_seq: int | None = None
+    """The last event that was sealed with a key; below `last_seq`, the end of the chain is not."""
+    audit_salt: str | None = None
+    """Of the commitments in this order's events; None until there is one."""
 
     @property
     def undone(self) -> bool:
@@ -50,6 +54,8 @@ _LOCK = (
         orders.c.owed_minor,
         orders.c.lines_digest,
         func.coalesce(orders.c.forward_only, False).label("forward_only"),
+        orders.c.last_keyed_seq,
+        orders.c.audit_salt,
     )
     .where(orders.c.uid == bindparam("order"))
     .with_for_update()
@@ -59,7 +65,7 @@ _LOCK = (
 def lock_if_received(tx: Connection, identity: ResourceIdentity) -> LockedOrder | None:
     """Let no other operation of this order in until the transaction ends; None if the ledger never received it."""
     row = tx.execute(_LOCK, {"order": identity.uid}).one_or_none()
-    return None if row is None else LockedOrder(identity, *row)
+    return None if row is None else LockedOrder(identity, **row._asdict())
 
 
 def lock(tx: Connection, identity: ResourceIdentity) -> LockedOrder:

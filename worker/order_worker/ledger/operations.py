@@ -222,17 +222,19 @@ def _audit(
     ending: dict[str, Any],
     before: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    data = {
-        "operationID": operation.operation_id,
-        "state": ending["state"],
-        "params": operation.stored_params or {},
-        **ending["outcome"],
-    }
+    plain, personal = audit.split(operation.stored_params or {})
+    outcome, told = audit.split(ending["outcome"])
+    data = {"operationID": operation.operation_id, "state": ending["state"], "params": plain, **outcome}
     if ending["error_type"]:
         data["error"] = ending["error_type"]
     if before is not None:
         data["before"] = dict(before)
-    audit.append(tx, order, operation.kind, data)
+    audit.append(tx, order, operation.kind, data, ({"params": personal} if personal else {}) | told)
+
+
+def audit_intent(tx: Connection, order: LockedOrder, operation: Operation) -> None:
+    """One event, in the transaction of the intent."""
+    _audit(tx, order, operation, {"state": State.INTENT, "outcome": {}, "error_type": None})
 
 
 class Settled(NamedTuple, Generic[R]):
@@ -266,6 +268,7 @@ async def carry_out(
         if open_intent(tx, operation):
             refuse_if_completed(order, operation)
             intend(tx, order)
+            audit_intent(tx, order, operation)
             return None
         known = recall(tx, operation)
         return known if known is None or known.error is None else known.error

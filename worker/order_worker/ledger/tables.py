@@ -73,6 +73,9 @@ orders = Table(
     # The head of the audit chain: without it, rows cut off at the end would not be missed.
     Column("last_seq", Integer, nullable=False),
     Column("last_hash", String(64), nullable=False),
+    # The last event that was sealed with a key, and the salt of the commitments in the events.
+    Column("last_keyed_seq", Integer),
+    Column("audit_salt", String(32)),
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     # Which installation the order belongs to; null where it is not known. Such an order holds its number for all.
@@ -131,6 +134,14 @@ Index(
     operations.c.created_at,
     sqlite_where=_SHORTAGE,
     postgresql_where=_SHORTAGE,
+)
+
+_OPEN_INTENT = text("state = 'intent'")
+Index(
+    "ix_operations_open",
+    operations.c.created_at,
+    sqlite_where=_OPEN_INTENT,
+    postgresql_where=_OPEN_INTENT,
 )
 
 payments = Table(
@@ -216,10 +227,23 @@ audit_events = Table(
     Column("kind", String(32), nullable=False),
     Column("actor", String(400), nullable=False),
     Column("data", JSON, nullable=False),
+    # What erasing a customer deletes; `data` holds a commitment to it.
+    Column("private", JSON(none_as_null=True)),
     Column("previous_hash", String(64), nullable=False),
     Column("hash", String(64), nullable=False),
+    # Null: sealed without a key.
+    Column("key_id", String(63)),
 )
-"""Append-only; `audit.verify` finds a row that was changed, removed or added later."""
+"""Append-only; `verification.verify` finds a row that was changed, removed or added later."""
+
+audit_anchors = Table(
+    "audit_anchors",
+    metadata,
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("digest", String(64), nullable=False),
+)
+"""Which anchors were written outside of the ledger (`anchors.py`), so that a missing one is missed."""
 
 activity_attempts = Table(
     "activity_attempts",

@@ -17,7 +17,7 @@ from order_domain.errors import BooksDisagree, OperationCancelled, OperationConf
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Known, Operation, Settled, State, open_intent, recall, settle
+from order_worker.ledger.operations import Known, Operation, Settled, State, audit_intent, open_intent, recall, settle
 from order_worker.ledger.tables import operations
 from order_workflows.activities.effect import Outcome
 
@@ -102,6 +102,7 @@ def begin_undo(
         return Settled(nothing, replayed=False)
     if known is None:
         open_intent(tx, operation)
+        audit_intent(tx, order, operation)
     return target_of(tx, target_id)
 
 

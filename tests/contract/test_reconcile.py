@@ -1,0 +1,156 @@
+"""Ledger and payment provider are compared in both directions, and a refund is followed to its end."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from audited import cancelled, completed, flaws
+from shop import Buyer, Shop
+from sqlalchemy import update
+
+from order_domain.errors import OperationConflict
+from order_worker.ledger import open_intents, tables
+from order_worker.ledger.reconciliation import Reconciliation, Summary
+from order_worker.providers.payment.port import ChargeEntry, PaymentProvider, RefundEntry, RefundState
+
+
+class Books:
+    """The provider's books as they are, changed on the way: by refund, its state; and what they hide."""
+
+    def __init__(self, provider: PaymentProvider, state: RefundState = RefundState.SUCCEEDED) -> None:
+        self._provider = provider
+        self.state = state
+        self.hides_charges = False
+        self.hides_refunds = False
+        self.knows_refunds = True
+
+    async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
+        async for entry in self._provider.charges_since(at):
+            if not self.hides_charges:
+                yield replace(entry, refunded_minor=0) if self.state is RefundState.FAILED else entry
+
+    async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
+        async for entry in self._provider.refunds_since(at):
+            if not self.hides_refunds:
+                yield replace(entry, state=self.state)
+
+    async def refund_state(self, refund_id: str) -> RefundState:
+        if not self.knows_refunds:
+            raise OperationConflict(f"no refund {refund_id}")
+        return self.state
+
+
+async def reconciled(shop: Shop, books: Books | PaymentProvider | None = None) -> tuple[list[str], Summary]:
+    """An hour later."""
+    provider: Any = books or shop.providers.payments
+    now = datetime.now(UTC)
+    reconciliation = Reconciliation(shop.ledger, provider, now - timedelta(days=1), now + timedelta(hours=1))
+    found = [str(flaw) async for flaw in reconciliation.flaws()]
+    return found, reconciliation.summary()
+
+
+ORDER = "order shop/order-1 (uid-1)"
+
+
+async def test_books_that_agree_have_no_flaw(shop: Shop) -> None:
+    await cancelled(shop, 1)
+    await completed(shop, 2)
+    assert await reconciled(shop) == ([], Summary(charges=2, refunds=1, pending=0, foreign=0))
+
+
+async def test_a_charge_that_the_ledger_does_not_know_is_found(shop: Shop) -> None:
+    payments = shop.providers.payments
+    await payments.charge("x/charge", amount_minor=5, currency="USD", method="tok_visa", asked_at=datetime.now(UTC))
+    [flaw], _ = await reconciled(shop)
+    assert flaw.startswith("charge x/charge: the provider took 0.05 USD as TXN-")
+
+
+async def test_a_charge_that_the_provider_does_not_know_is_found(shop: Shop) -> None:
+    await completed(shop)
+    books = Books(shop.providers.payments)
+    books.hides_charges = True
+    [flaw], _ = await reconciled(shop, books)
+    assert flaw.startswith(f"{ORDER}: the ledger took 7.50 USD as TXN-")
+
+
+async def test_a_charge_whose_outcome_never_came_is_found(shop: Shop) -> None:
+    await completed(shop)
+    charge = tables.operations.c.kind == "charge"
+    lost = {"state": "intent", "outcome": None, "finished_at": None}
+    await shop.ledger.transaction(lambda tx: tx.execute(update(tables.operations).where(charge).values(lost)).rowcount)
+    found, _ = await reconciled(shop)
+    assert "the ledger has the charge as intent" in found[0]
+
+
+async def test_another_amount_is_found(shop: Shop) -> None:
+    await completed(shop)
+    await shop.ledger.transaction(lambda tx: tx.execute(update(tables.payments).values(captured_minor=700)).rowcount)
+    [flaw], _ = await reconciled(shop)
+    assert "the provider took 7.50 USD" in flaw
+    assert "the ledger 7.00 USD" in flaw
+
+
+async def test_what_happened_just_now_is_left_for_the_next_time(shop: Shop) -> None:
+    payments, now = shop.providers.payments, datetime.now(UTC)
+    await payments.charge("x/charge", amount_minor=5, currency="USD", method="tok_visa", asked_at=now)
+    reconciliation = Reconciliation(shop.ledger, payments, now - timedelta(days=1), now)
+    assert [flaw async for flaw in reconciliation.flaws()] == []
+
+
+async def test_a_pending_refund_is_counted_and_no_flaw(shop: Shop) -> None:
+    await cancelled(shop)
+    found, summary = await reconciled(shop, Books(shop.providers.payments, RefundState.PENDING))
+    assert (found, summary.pending) == ([], 1)
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "older-than-the-list"])
+async def test_a_refund_that_failed_later_is_owed_again(shop: Shop, ledger_url: str, listed: bool) -> None:
+    await cancelled(shop)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    books.hides_refunds = not listed
+    found, _ = await reconciled(shop, books)
+    assert [flaw for flaw in found if "failed: the customer has not got it" in flaw]
+    assert found[-1] == f"{ORDER}: it ended as Order Cancelled, and 7.50 USD is not given back"
+    assert [row["refunded_minor"] for row in await shop.rows(tables.payments)] == [0]
+    assert flaws(ledger_url) == []
+
+    found, _ = await reconciled(shop, books)
+    assert found == [f"{ORDER}: it ended as Order Cancelled, and 7.50 USD is not given back"]
+    assert [row["refunded_minor"] for row in await shop.rows(tables.payments)] == [0]
+    refunds = [row for row in await shop.provider_log("refunds") if row["charge_key"] == "uid-1/charge"]
+    assert len(refunds) == 1, "money moved"
+
+
+async def test_a_refund_that_the_provider_does_not_know_is_found(shop: Shop) -> None:
+    await cancelled(shop)
+    books = Books(shop.providers.payments)
+    books.hides_refunds, books.knows_refunds = True, False
+    [flaw], _ = await reconciled(shop, books)
+    assert "the provider has no such refund" in flaw
+
+
+async def test_open_money_is_counted_by_age(shop: Shop) -> None:
+    buyer = Buyer()
+    await shop.orders.receive(buyer.receive())
+    now = datetime.now(UTC)
+    ages = {"uid-1/a": 1, "uid-1/b": 120, "uid-1/c": 1200, "uid-1/d": 7200}
+    for operation_id, seconds in ages.items():
+        created_at = now - timedelta(seconds=seconds)
+        await shop.insert(
+            tables.operations,
+            operation_id=operation_id,
+            order_uid="uid-1",
+            kind="refund" if operation_id == "uid-1/d" else "charge",
+            state="intent",
+            created_at=created_at,
+        )
+    counted = await shop.ledger.transaction(lambda tx: open_intents.count(tx, now))
+    assert {key: number for key, number in counted.items() if number} == {
+        ("charge", "under_1m"): 1,
+        ("charge", "1m_to_10m"): 1,
+        ("charge", "10m_to_1h"): 1,
+        ("refund", "over_1h"): 1,
+    }
+    assert len(counted) == 8

@@ -1,0 +1,115 @@
+"""The keys that seal the audit chain. The ledger's database does not hold them."""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import logging
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from order_domain.errors import ProviderUnavailable
+from order_worker.providers.secret import Secret
+from order_worker.settings import SettingsError
+
+LOG = logging.getLogger(__name__)
+
+VARIABLE = "ORDER_LEDGER_AUDIT_KEY"
+"""Holds the ring itself; `ORDER_LEDGER_AUDIT_KEY_FILE` names a file that does."""
+
+LEAST_BYTES = 32
+"""The size of the hash: a shorter key would be the weakest part."""
+
+_LINE = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,62}):\s*(?P<key>[A-Za-z0-9+/=]+)")
+
+
+@dataclass(frozen=True, repr=False)
+class AuditKey:
+    """One secret and its name."""
+
+    key_id: str
+    secret: bytes
+
+    def seal(self, text: str) -> str:
+        """HMAC-SHA256, as 64 hexadecimal digits."""
+        return hmac.new(self.secret, text.encode(), hashlib.sha256).hexdigest()
+
+
+class KeyRing:
+    """All keys that events are sealed with: the first line of the ring is the current one, the others are kept for the
+    events of before. Read anew when it has changed, so that a rotated Secret counts without a restart."""
+
+    def __init__(self, secret: Secret) -> None:
+        """Raises SettingsError if the ring cannot be read or has a line that is none of `key-id: base64`."""
+        self._secret = secret
+        try:
+            self._text = secret.read()
+        except ProviderUnavailable as error:
+            raise SettingsError(str(error)) from error
+        self._keys = _parse(secret.name, self._text)
+        self._seen = self._stamp()
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
+        """None without a key: the chain is then a plain hash chain. Raises SettingsError."""
+        secret = Secret.from_environment(environment, VARIABLE)
+        return None if secret is None else cls(secret)
+
+    def current(self) -> AuditKey:
+        """What new events are sealed with."""
+        self._refresh()
+        return next(iter(self._keys.values()))
+
+    def find(self, key_id: str) -> AuditKey | None:
+        """None if the ring has no key of that name."""
+        self._refresh()
+        return self._keys.get(key_id)
+
+    def _refresh(self) -> None:
+        stamp = self._stamp()
+        if stamp == self._seen:
+            return
+        # Events go on with the keys read before: an order must not stop because a file is being replaced badly.
+        self._seen = stamp
+        try:
+            text = self._secret.read()
+            if text != self._text:
+                self._keys = _parse(self._secret.name, text)
+                self._text = text
+                LOG.info("audit keys read again: %s is the current one", next(iter(self._keys)))
+        except (ProviderUnavailable, SettingsError) as error:
+            LOG.warning("audit keys are not read again: %s", error)
+
+    def _stamp(self) -> tuple[int, int, int] | None:
+        """Changes with the file; None for a ring that is no file, or is away."""
+        if self._secret.file is None:
+            return None
+        try:
+            status = self._secret.file.stat()
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_ino, status.st_size
+
+
+def _parse(name: str, text: str) -> dict[str, AuditKey]:
+    keys: dict[str, AuditKey] = {}
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = _LINE.fullmatch(line.strip())
+        if match is None:
+            raise SettingsError(f"{name}: line {number} is not <key id>: <base64>")
+        try:
+            secret = base64.b64decode(match["key"], validate=True)
+        except binascii.Error:
+            raise SettingsError(f"{name}: the key of line {number} is not base64") from None
+        if len(secret) < LEAST_BYTES:
+            raise SettingsError(f"{name}: the key of line {number} has {len(secret)} bytes, fewer than {LEAST_BYTES}")
+        if match["id"] in keys:
+            raise SettingsError(f"{name}: two keys are named {match['id']}")
+        keys[match["id"]] = AuditKey(match["id"], secret)
+    if not keys:
+        raise SettingsError(f"{name} holds no key")
+    return keys
