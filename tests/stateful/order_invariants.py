@@ -30,6 +30,8 @@ class Books:
     """The ledger and the providers' log at one moment."""
 
     orders: dict[str, Any]
+    numbers: dict[str, str | None]
+    """By uid; an order that kept nothing has given its number back."""
     owed: dict[str, int]
     """By uid; what an order without a charge owes is nothing."""
     lines: dict[str, set[str] | None]
@@ -50,7 +52,7 @@ class Books:
 
 _LEDGER = (
     "SELECT uid, status, total_minor, last_seq, last_hash FROM orders",
-    "SELECT uid, total_minor, owed_minor, lines FROM orders",
+    "SELECT uid, order_id, total_minor, owed_minor, lines FROM orders",
     "SELECT operation_id, order_uid, kind, state FROM operations",
     "SELECT order_uid, charge_operation_id, captured_minor, refunded_minor FROM payments",
     "SELECT sku, initial, restocked, on_hand, reserved, sold FROM stock",
@@ -75,8 +77,9 @@ def read_books(ledger: Read, providers: Read) -> Books:
         events[uid].append(event)
     return Books(
         orders=_by_key(orders),
-        owed={uid: total if owed is None else owed for uid, total, owed, _ in dues},
-        lines={uid: _line_ids(lines) for uid, _, _, lines in dues},
+        numbers={uid: number for uid, number, *_ in dues},
+        owed={uid: total if owed is None else owed for uid, _, total, owed, _ in dues},
+        lines={uid: _line_ids(lines) for uid, *_, lines in dues},
         operations=_by_key(operations),
         payments=_by_key(payments),
         stock=_by_key(stock),
@@ -196,11 +199,13 @@ def _pieces(world: World, books: Books) -> None:
 
 
 def _ends(books: Books, runs: dict[str, Run]) -> None:
-    numbers: Counter[str] = Counter()
+    numbers: Counter[str | None] = Counter()
     for uid, run in runs.items():
         order = books.orders.get(uid)
         if order is not None and (order[0] in OPEN or order[0] == COMPLETED):
-            numbers[run.input.order_id] += 1
+            numbers[books.numbers[uid]] += 1
+        if order is not None and order[0] == COMPLETED and books.numbers[uid] != run.input.order_id:
+            _fail("I5", f"order {uid} is completed, and its number is {books.numbers[uid]}")
         if run.ended and order is not None and order[0] != run.order.status and not _came_too_late(books, uid):
             _fail("I5", f"the workflow of order {uid} ended as {run.order.status}, the ledger has {order[0]}")
         if order is not None and order[0] == COMPLETED and StepName.SHIP in run.input.policy.pipeline:
@@ -208,7 +213,7 @@ def _ends(books: Books, runs: dict[str, Run]) -> None:
             wanted = [lines] if lines else [{line.line_id for line in state.lines} for state in run.history]
             if not any(all(_travels(books, uid, line) for line in some) for some in wanted):
                 _fail("I5", f"order {uid} is completed and not shipped")
-    if any(count > 1 for count in numbers.values()):
+    if any(count > 1 for number, count in numbers.items() if number is not None):
         _fail("I5", f"an order number was received twice: {dict(numbers)}")
 
 
