@@ -295,9 +295,14 @@ def _decisions(runs: dict[str, Run]) -> None:
             decision = one.order.approval.decision
             if accepted and decision != DECISIONS[accepted[0]]:
                 _fail("I9", f"order {uid} was answered {accepted[0]}, its workflow has {decision}")
-            charged = any(call.activity == "PaymentActivities.charge" for call in one.loop.calls.values())
-            if charged and one.order.approval.required and decision != "Approved":
-                _fail("I9", f"order {uid} was charged with the decision {decision}")
+        charging = [one.order.approval for one in run.chain if _asked_to_charge(one)]
+        # A reset may forget the decision about what is charged already.
+        if charging and not any(gate.decision == "Approved" or not gate.required for gate in charging):
+            _fail("I9", f"order {uid} was charged with the decision {charging[0].decision}")
+
+
+def _asked_to_charge(run: Run) -> bool:
+    return any(call.activity == "PaymentActivities.charge" for call in run.loop.calls.values())
 
 
 def _audit(books: Books, before: Books | None) -> None:
