@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, Phase, settings
 from order_invariants import Read
 from order_machine import Bench
 from sqlalchemy import Engine
-from temporal_stand_in import standing_in
+from workflow_loop import standing_in
 
 from order_devstack.postgresql import running
 from order_worker.ledger import schema, tables

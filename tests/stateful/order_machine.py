@@ -8,12 +8,31 @@ from typing import Any, TypeVar
 from boundaries import SteppedLedger, SteppedStore
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from order_invariants import OPEN, Books, Read, Violation, check, read_books
-from shop_world import CLASSES, CUSTOMERS, LINES, MAX_ORDERS, METHODS, ORDER_NUMBERS, POSTAL_CODES, World
+from order_invariants import OPEN, Books, Read, check, read_books, taken_back
+from shop_world import (
+    APPROVE,
+    CANCEL,
+    CANCEL_SIGNAL,
+    CHARGES,
+    CLASSES,
+    CUSTOMERS,
+    LINES,
+    MAX_ORDERS,
+    METHODS,
+    ORDER_NUMBERS,
+    POSTAL_CODES,
+    REJECT,
+    RESUME,
+    SUSPEND,
+    World,
+    other_lines,
+)
 from sqlalchemy import update
-from temporal_stand_in import Call, Run
+from temporal_stand_in import Message, Run
+from violation import Violation
+from workflow_loop import Call
 
-from order_domain.errors import LedgerRefused, PermanentError
+from order_domain.errors import LedgerRefused, OrderError, PermanentError
 from order_worker.ledger import tables
 from order_worker.ledger.verification import Verification
 
@@ -23,6 +42,8 @@ PICK = st.integers(0, 99)
 """Which of those there are, counted round."""
 BOUNDARIES = st.integers(1, 6)
 """How far an attempt comes; the longest way, of a first attempt at a provider, has six boundaries."""
+MAX_RUNS = 4
+"""Of one order."""
 FAR = st.integers(1, 6)
 """How many calls are answered at once; a whole order makes a dozen, and is interesting in its middle."""
 
@@ -63,18 +84,23 @@ class OrderMachine(RuleBasedStateMachine):
 
     @initialize(
         on_their_way=st.lists(
-            st.tuples(st.sampled_from(sorted(CLASSES)), st.sampled_from(LINES), FAR), min_size=1, max_size=3
+            st.tuples(
+                st.sampled_from(sorted(CLASSES)), st.sampled_from(LINES), st.sampled_from(POSTAL_CODES[:-1]), FAR
+            ),
+            min_size=1,
+            max_size=3,
         )
     )
-    def open(self, on_their_way: list[tuple[str, list[Any], int]]) -> None:
-        for number, (class_name, lines, far) in enumerate(on_their_way):
+    def open(self, on_their_way: list[tuple[str, list[Any], str, int]]) -> None:
+        for number, (class_name, lines, postal_code, far) in enumerate(on_their_way):
             self.world.create(
                 number=ORDER_NUMBERS[number],
                 class_name=class_name,
                 lines=lines,
                 customer=CUSTOMERS[0],
                 method=METHODS[0],
-                postal_code=POSTAL_CODES[0],
+                postal_code=postal_code,
+                charges=_pick(CHARGES, number),
             )
             self.world.go_on(self.world.runs[-1], far, outside=False)
 
@@ -86,6 +112,7 @@ class OrderMachine(RuleBasedStateMachine):
         customer=st.sampled_from(CUSTOMERS),
         method=st.sampled_from(METHODS),
         postal_code=st.sampled_from(POSTAL_CODES),
+        charges=st.sampled_from(CHARGES),
     )
     def create(self, **order: Any) -> None:
         self.world.create(**order)
@@ -127,7 +154,7 @@ class OrderMachine(RuleBasedStateMachine):
         self.world.stall(call, boundaries)
         if call.in_flight:
             self.world.time_out(call)
-        self.world.cancel(run)
+        run.tell(CANCEL)
         self.world.go_on(run, len(run.calls), outside=True)
 
     @precondition(lambda self: self.world.in_flight)
@@ -159,14 +186,18 @@ class OrderMachine(RuleBasedStateMachine):
             raise Violation(f"I2: another amount under the same operation id got {ended}")
 
     @precondition(lambda self: self.world.open_runs)
-    @rule(pick=st.integers(0, 1), kind=st.sampled_from(["approve", "reject"]))
-    def decide(self, pick: int, kind: str) -> None:
-        self.world.decide(_pick(self.furthest(), pick), kind)
+    @rule(pick=st.integers(0, 1), decision=st.sampled_from([APPROVE, REJECT]))
+    def decide(self, pick: int, decision: Message) -> None:
+        _pick(self.furthest(), pick).tell(decision)
 
     @precondition(lambda self: self.world.open_runs and len(self.furthest()[0].made) > 3)
-    @rule(pick=st.integers(0, 1))
-    def cancel(self, pick: int) -> None:
-        self.world.cancel(_pick(self.furthest(), pick))
+    @rule(pick=st.integers(0, 1), by=st.sampled_from([CANCEL, CANCEL_SIGNAL, None]))
+    def cancel(self, pick: int, by: Message | None) -> None:
+        run = _pick(self.furthest(), pick)
+        if by is None:
+            run.request_cancel()
+        else:
+            run.tell(by)
 
     @precondition(lambda self: self.world.open_runs and len(self.furthest()[0].made) > 3)
     @rule(pick=st.integers(0, 1), far=st.integers(0, 6))
@@ -174,24 +205,42 @@ class OrderMachine(RuleBasedStateMachine):
         run = _pick(self.furthest(), pick)
         self.world.go_on(self.world.terminate(run), far, outside=True)
 
+    @precondition(lambda self: self.in_a_task())
+    @rule(
+        pick=PICK,
+        far=st.integers(1, 4),
+        boundaries=st.integers(0, 4),
+        message=st.sampled_from([None, APPROVE, CANCEL, CANCEL_SIGNAL, SUSPEND, *map(other_lines, LINES[:3])]),
+        cancel=st.booleans(),
+        again=st.booleans(),
+    )
+    def lose_task(
+        self, pick: int, far: int, boundaries: int, message: Message | None, cancel: bool, again: bool
+    ) -> None:
+        """The ledger has what the workflow has forgotten, and a message comes first."""
+        run, messages = _pick(self.in_a_task(), pick), [] if message is None else [message]
+        self.world.lose_task(run, far, boundaries, messages, cancel=cancel, again=again)
+
+    @precondition(lambda self: self.resettable())
+    @rule(pick=PICK, to=PICK, reapply=st.booleans(), far=st.integers(0, 8))
+    def reset(self, pick: int, to: int, reapply: bool, far: int) -> None:
+        run = _pick(self.resettable(), pick)
+        self.world.go_on(self.world.reset(run, to % len(run.record), reapply=reapply), far, outside=True)
+
     @precondition(lambda self: self.world.open_runs)
     @rule(pick=PICK, lines=st.sampled_from(LINES))
     def change_lines(self, pick: int, lines: list[Any]) -> None:
-        self.world.change_lines(_pick(self.world.open_runs, pick), lines)
+        _pick(self.world.open_runs, pick).tell(other_lines(lines))
 
     @precondition(lambda self: self.world.open_runs)
-    @rule(pick=PICK, on=st.booleans())
-    def suspend_or_resume(self, pick: int, on: bool) -> None:
-        run = _pick(self.world.open_runs, pick)
-        if on:
-            self.world.suspend(run)
-        else:
-            self.world.resume(run)
+    @rule(pick=PICK, message=st.sampled_from([SUSPEND, RESUME]))
+    def suspend_or_resume(self, pick: int, message: Message) -> None:
+        _pick(self.world.open_runs, pick).tell(message)
 
-    @precondition(lambda self: any(run.has_timer for run in self.world.runs))
+    @precondition(lambda self: any(run.timers for run in self.world.runs))
     @rule(pick=PICK)
     def pass_time(self, pick: int) -> None:
-        _pick([run for run in self.world.runs if run.has_timer], pick).pass_time()
+        _pick([run for run in self.world.runs if run.timers], pick).pass_time()
 
     @precondition(lambda self: self.short())
     @rule(pick=PICK, count=st.integers(1, 2))
@@ -208,12 +257,25 @@ class OrderMachine(RuleBasedStateMachine):
         with suppress(LedgerRefused):
             self.bench.ledger.run(lambda tx: tx.execute(change).rowcount)
 
+    @precondition(lambda self: self.unsettled())
+    @rule(pick=PICK, status=st.sampled_from(["Order Completed", "Order Cancelled", "Order Failed"]))
+    def close_unsettled(self, pick: int, status: str) -> None:
+        """Past all code, while pieces are held: the database itself refuses it."""
+        uid = _pick(self.unsettled(), pick)
+        change = update(tables.orders).where(tables.orders.c.uid == uid).values(status=status)
+        try:
+            result = self.bench.ledger.run(lambda tx: tx.execute(change).rowcount)
+        except OrderError:
+            return
+        if not isinstance(result, OrderError):
+            raise Violation(f"I3: the database lets order {uid} end as {status}, and it holds pieces")
+
     @invariant()
     def holds(self) -> None:
         self.bench.steps += self.books is not None
         books = read_books(self.bench.read, self.bench.store.read)
         check(self.world, books, self.books)
-        self.books = books
+        self.books, self.world.reversed = books, taken_back(books)
 
     def endangered(self, pick: int) -> Call:
         """Most faults are for what goes to a provider, as far as there is any: money and parcels."""
@@ -224,6 +286,14 @@ class OrderMachine(RuleBasedStateMachine):
         """Open ones; those with the most behind them first, since most is to be lost there."""
         return sorted(self.world.open_runs, key=lambda run: -len(run.made))
 
+    def in_a_task(self) -> list[Run]:
+        """Those whose worker runs local activities; those with the most behind them first."""
+        return [run for run in self.furthest() if run.local_calls]
+
+    def resettable(self) -> list[Run]:
+        """Those that have come somewhere, each to be reset twice at most."""
+        return [run for run in self.world.runs if len(run.record) > 1 and len(run.chain) < MAX_RUNS]
+
     def short(self) -> list[str]:
         """Articles that an order may wait for."""
         return [sku for sku, row in self.books.stock.items() if row[2] == 0] if self.books else []
@@ -233,6 +303,13 @@ class OrderMachine(RuleBasedStateMachine):
         orders = self.books.orders if self.books else {}
         return [uid for uid, order in orders.items() if order[0] not in OPEN and uid not in self.tried]
 
+    def unsettled(self) -> list[str]:
+        """Orders under way that hold pieces."""
+        if self.books is None:
+            return []
+        holding = {self.books.operations[key][0] for key, *_, state in self.books.reservations if state == "held"}
+        return [uid for uid in sorted(holding) if self.books.orders[uid][0] in OPEN]
+
     def charges(self) -> list[Call]:
         """Those that the ledger knows of, each to be repeated otherwise once."""
         known = self.books.operations.keys() - self.tried if self.books else set()
@@ -240,9 +317,14 @@ class OrderMachine(RuleBasedStateMachine):
         return [call for call in made if call.request.operation_id in known]
 
     def teardown(self) -> None:
-        flaws = self.bench.ledger.run(lambda tx: list(Verification().flaws(tx)))
-        if flaws:
-            raise Violation(f"I10: {[str(flaw) for flaw in flaws]}")
+        try:
+            self.world.converge()
+            self.holds()
+            flaws = self.bench.ledger.run(lambda tx: list(Verification().flaws(tx)))
+            if flaws:
+                raise Violation(f"I10: {[str(flaw) for flaw in flaws]}")
+        finally:
+            self.world.close()
 
 
 def machine_on(bench: Bench) -> type[OrderMachine]:

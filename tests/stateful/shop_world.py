@@ -8,29 +8,37 @@ from typing import Any
 import yaml
 from boundaries import Attempt, Ended, SteppedLedger, SteppedStore
 from sqlalchemy import Connection, insert, update
-from temporal_stand_in import Call, Run
+from temporal_stand_in import Message, Run
 from temporalio.common import MetricMeter
+from violation import Violation
+from workflow_loop import Call
 
-from order_domain.order import Address, Customer, OrderLine, OrderSpec, Payment
+from order_domain.order import Address, ChargeKind, Customer, OrderCharge, OrderLine, OrderSpec, Payment
 from order_domain.policy import OrderClassSpec
+from order_domain.status import OrderStatus
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
 from order_worker.activities.payment import LedgerPayments
 from order_worker.activities.shipping import LedgerShipping
 from order_worker.activities.stock import LedgerStock
+from order_worker.activities.warehouse import LedgerWarehouse
 from order_worker.ledger import stock, tables
 from order_worker.metrics import Metrics
 from order_worker.providers.fraud.simulated import SimulatedFraudCheck
 from order_worker.providers.notification.simulated import SimulatedMailer
 from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.simulated import SimulatedCarrier
+from order_worker.providers.warehouse.simulated import SimulatedWarehouse
 from order_workflows.contract import REVISION, CancelRequest, Decision, LinesChange, OrderInput, ResourceIdentity
 
 INITIAL = {"PROD-001": 4, "PROD-002": 2}
 """Few pieces, so that orders stand in each other's way."""
 
 MAX_ORDERS = 6
+
+CONVERGES = 80
+"""So many steps after the last fault bring every order to its end; two dozen do, mostly."""
 
 _MANIFEST = Path(__file__).parents[2] / "manifests" / "classes" / "standard.yaml"
 STANDARD = OrderClassSpec.model_validate(yaml.safe_load(_MANIFEST.read_text())["spec"])
@@ -48,8 +56,11 @@ CLASSES = {
         compensation={"pivot": "UpdateOrderStatus"},
         approval={**STANDARD.approval.model_dump(), "on_expiry": "Approve"},
     ),
+    "unreserved": _variant(pipeline=["Receive", "Validate", "Approval", "PrepareShipment", "ChargePayment", "Ship"]),
+    "unpaid": _variant(pipeline=["Receive", "ReserveStock", "Approval", "UpdateOrderStatus", "Notify"]),
 }
-"""The class `standard`, and what it does not have: backorders, undoing all at once, a late pivot, silent consent."""
+"""The class `standard`, and what it does not have: backorders, undoing all at once, a late pivot, silent consent, lines
+that are packed, pieces that nobody counts, goods that cost nothing."""
 
 
 def _line(line_id: str, sku: str, quantity: int, price: int = 40_000) -> OrderLine:
@@ -68,11 +79,22 @@ LINES = [
 ]
 """Cheap, dear enough for an approval, free of charge, of an unknown article."""
 
+CHARGES = [
+    [],
+    [OrderCharge(charge_id="s", kind=ChargeKind.SHIPPING, amount_minor=500)],
+    [
+        OrderCharge(charge_id="s", kind=ChargeKind.SHIPPING, amount_minor=500),
+        OrderCharge(charge_id="f", kind=ChargeKind.FEE, amount_minor=101),
+        OrderCharge(charge_id="d", kind=ChargeKind.DISCOUNT, amount_minor=-333),
+    ],
+]
+"""What an order costs beside its lines."""
+
 ORDER_NUMBERS = list("ABCDEFGHIJ")
 CUSTOMERS = ["CUST-1"] * 7 + ["FRAUD-1"]
 METHODS = ["tok_visa"] * 7 + ["tok_chargeDeclined"]
-POSTAL_CODES = ["12345"] * 7 + ["00000"]
-"""Mostly those that let an order come far."""
+POSTAL_CODES = ["12345"] * 5 + ["99999"] * 2 + ["00000"]
+"""Mostly those that let an order come far; 99999 is where no parcel can be called back from."""
 
 
 class World:
@@ -88,13 +110,14 @@ class World:
             "FraudActivities": LedgerFraudChecks(ledger, SimulatedFraudCheck()),
             "PaymentActivities": LedgerPayments(ledger, SimulatedPayments(store), metrics),
             "ShippingActivities": LedgerShipping(ledger, SimulatedCarrier(store)),
+            "WarehouseActivities": LedgerWarehouse(ledger, SimulatedWarehouse(store)),
             "NotificationActivities": LedgerNotifications(ledger, SimulatedMailer(store), metrics),
         }
         self.runs: list[Run] = []
         self.late: list[Attempt] = []
         self.restocked = dict.fromkeys(INITIAL, 0)
-        self.decisions: dict[str, list[str]] = {}
-        """Accepted ones, by uid."""
+        self.reversed: set[str] = set()
+        """Operation ids of what is taken back; none of them may succeed any more."""
         ledger.run(lambda tx: stock.ensure(tx, INITIAL))
 
     @property
@@ -118,7 +141,15 @@ class World:
         return [run for run in self.runs if not run.ended]
 
     def create(
-        self, *, number: str, class_name: str, lines: list[OrderLine], customer: str, method: str, postal_code: str
+        self,
+        *,
+        number: str,
+        class_name: str,
+        lines: list[OrderLine],
+        customer: str,
+        method: str,
+        postal_code: str,
+        charges: list[OrderCharge] | None = None,
     ) -> None:
         """A new resource, perhaps with an order number that is taken."""
         uid = f"uid-{len(self.runs) + 1}"
@@ -130,6 +161,7 @@ class World:
                 customer=Customer(id=customer, email="ana@example.com"),
                 currency="USD",
                 lines=lines,
+                charges=charges or [],
                 shipping_address=address,
                 payment=Payment(method=method),
             ),
@@ -138,14 +170,15 @@ class World:
             generation=1,
             revision=REVISION,
         )
-        self.decisions[uid] = []
-        self.runs.append(Run(order))
+        self.runs.append(Run.begin(order))
 
     # What becomes of an attempt.
 
     def attempt(self, call: Call) -> None:
         """It reports; one that was under way goes on."""
-        self._report(call, self._attempt(call).finish())
+        attempt = self._attempt(call)
+        if attempt is not None:
+            self._report(call, attempt.finish())
 
     def go_on(self, run: Run, far: int, *, outside: bool) -> None:
         """So many attempts that report, or until nothing is asked for; with `outside`, also past the next call to a
@@ -158,6 +191,8 @@ class World:
     def stall(self, call: Call, boundaries: int) -> None:
         """It comes so far, and is under way still."""
         attempt = self._attempt(call)
+        if attempt is None:
+            return
         ended = attempt.advance(boundaries)
         if ended is None:
             call.in_flight = attempt
@@ -167,6 +202,8 @@ class World:
     def die(self, call: Call, boundaries: int) -> None:
         """Its worker dies so far on the way."""
         attempt = self._attempt(call)
+        if attempt is None:
+            return
         ended = attempt.advance(boundaries)
         attempt.die()
         self._report(call, ended)
@@ -174,7 +211,8 @@ class World:
     def lose_answer(self, call: Call, boundaries: int) -> None:
         """The ledger or the provider does not answer, whatever it did."""
         attempt = self._attempt(call)
-        self._report(call, attempt.advance(boundaries) or attempt.lose())
+        if attempt is not None:
+            self._report(call, attempt.advance(boundaries) or attempt.lose())
 
     def time_out(self, call: Call) -> None:
         """It is taken for lost and goes on all the same, some time."""
@@ -198,22 +236,60 @@ class World:
         changed = call.request.model_copy(update={"amount_minor": call.request.amount_minor + 1})
         return Attempt(self._implementation(call.activity)(changed)).finish()
 
+    def lose_task(
+        self, run: Run, far: int, boundaries: int, messages: list[Message], *, cancel: bool, again: bool
+    ) -> None:
+        """The worker commits so much to the ledger and dies before the end of its workflow task; the next activity is
+        so far on its way then. Messages come in meanwhile, or Temporal's own Cancel."""
+        run.hold_back()
+        for _ in range(far):
+            if not run.local_calls:
+                break
+            self.attempt(run.local_calls[0])
+        if boundaries and run.local_calls and not run.local_calls[0].in_flight:
+            self.stall(run.local_calls[0], boundaries)
+        self.late += run.lose_task(messages, cancel=cancel, again=again)
+
+    def reset(self, run: Run, to: int, *, reapply: bool) -> Run:
+        """Somebody resets the workflow. What the run had under way goes on, and nobody waits for it. Returns the new
+        run."""
+        self.late += [call.in_flight for call in run.calls if call.in_flight is not None]
+        following = run.reset(to, reapply=reapply)
+        self.runs[self.runs.index(run)] = following
+        return following
+
+    def converge(self) -> None:
+        """No more faults: what is asked for is answered, people do what they are asked to, time passes, and what was
+        late arrives. Raises Violation."""
+        for _ in range(CONVERGES):
+            if not self.open_runs:
+                break
+            for run in self.open_runs:
+                self._push(run)
+        for run in self.open_runs:
+            raise Violation(f"I11: order {run.input.identity.uid} stays at {run.order.status}: {run.order.last_error}")
+        for attempt in self.late:
+            attempt.finish()
+        self.late.clear()
+
+    def close(self) -> None:
+        """Forget all that is under way."""
+        for run in self.runs:
+            run.close()
+        for attempt in self.late:
+            attempt.die()
+
+    def _push(self, run: Run) -> None:
+        if run.calls:
+            self.attempt(run.calls[0])
+        elif run.order.suspended or run.order.under_review:
+            run.tell(RESUME)
+        elif run.order.status == OrderStatus.AWAIT_STOCK:
+            run.tell(CANCEL)
+        elif run.timers:
+            run.pass_time()
+
     # What people do.
-
-    def decide(self, run: Run, kind: str) -> None:
-        """Approve or reject."""
-        order, decision = run.workflow, Decision(by="approver")
-        if kind == "approve":
-            accepted = run.ask(lambda: order._validate_approve(decision), lambda: order.approve(decision))
-        else:
-            accepted = run.ask(lambda: order._validate_reject(decision), lambda: order.reject(decision))
-        if accepted:
-            self.decisions[run.input.identity.uid].append(kind)
-
-    def cancel(self, run: Run) -> None:
-        """Ask for the order's end."""
-        request = CancelRequest(by="customer")
-        run.ask(lambda: run.workflow._validate_cancel(request), lambda: run.workflow.cancel(request))
 
     def terminate(self, run: Run) -> Run:
         """What it had under way goes on, and nobody waits for it. Returns the run that takes over."""
@@ -221,19 +297,6 @@ class World:
         following = run.next()
         self.runs[self.runs.index(run)] = following
         return following
-
-    def change_lines(self, run: Run, lines: list[OrderLine]) -> None:
-        """Ask for other lines."""
-        change = LinesChange(lines=lines)
-        run.ask(lambda: run.workflow._validate_change_lines(change), lambda: run.workflow.change_lines(change))
-
-    def suspend(self, run: Run) -> None:
-        """Hold the order before its next step."""
-        run.ask(run.workflow._validate_suspend, run.workflow.suspend)
-
-    def resume(self, run: Run) -> None:
-        """Go on after that, or after a review."""
-        run.ask(lambda: None, run.workflow.resume)
 
     def restock(self, sku: str, count: int) -> None:
         """A supplier delivers."""
@@ -250,21 +313,54 @@ class World:
         self.ledger.run(deliver)
         self.restocked[sku] += count
         for run in self.runs:
-            run.signal(run.workflow.stock_arrived)
+            run.tell(STOCK_ARRIVED)
 
     def _report(self, call: Call, ended: Ended | None) -> None:
-        call.report(ended)
         for run in self.runs:
             if call in run.calls:
-                run.settle()
+                run.report(call, ended)
 
-    def _attempt(self, call: Call) -> Attempt:
+    def _attempt(self, call: Call) -> Attempt | None:
+        """None if nobody asks for it any more."""
+        for run in self.runs:
+            if call in run.calls and call.in_flight is None:
+                run.schedule(call)
+        if call.answer.done():
+            return None
         return call.in_flight or self._start(call)
 
     def _start(self, call: Call) -> Attempt:
-        return Attempt(self._implementation(call.activity)(call.request))
+        return Attempt(self._only_if_in_force(call))
+
+    async def _only_if_in_force(self, call: Call) -> Any:
+        taken_back = getattr(call.request, "operation_id", None) in self.reversed
+        answer = await self._implementation(call.activity)(call.request)
+        if taken_back:
+            raise Violation(f"I2: {call.request.operation_id} was taken back, and asked again it succeeds: {answer}")
+        return answer
 
     def _implementation(self, activity: str) -> Callable[[Any], Any]:
         port, _, method = activity.partition(".")
         implementation: Callable[[Any], Any] = getattr(self.activities[port], method)
         return implementation
+
+
+DECISION = Decision(by="approver")
+APPROVE = Message("approve", lambda order: order.approve(DECISION), lambda order: order._validate_approve(DECISION))
+REJECT = Message("reject", lambda order: order.reject(DECISION), lambda order: order._validate_reject(DECISION))
+CANCEL_REQUEST = CancelRequest(by="customer")
+CANCEL = Message(
+    "cancel", lambda order: order.cancel(CANCEL_REQUEST), lambda order: order._validate_cancel(CANCEL_REQUEST)
+)
+CANCEL_SIGNAL = Message("cancel_order", lambda order: order.cancel_order(CANCEL_REQUEST))
+SUSPEND = Message("suspend", lambda order: order.suspend(), lambda order: order._validate_suspend())
+RESUME = Message("resume", lambda order: order.resume(), lambda _: None)
+STOCK_ARRIVED = Message("stock_arrived", lambda order: order.stock_arrived())
+
+
+def other_lines(lines: list[OrderLine]) -> Message:
+    """Asks for them."""
+    change = LinesChange(lines=lines)
+    return Message(
+        "change_lines", lambda order: order.change_lines(change), lambda order: order._validate_change_lines(change)
+    )

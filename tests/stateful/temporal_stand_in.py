@@ -1,26 +1,32 @@
-"""Runs the real OrderWorkflow without a server: what the workflow asks of Temporal, this module does, step by step.
+"""One run of the workflow, as Temporal keeps it: what is durable when, and what is lost with a worker.
 
-It keeps Temporal's promises and no others: an activity is tried until an attempt reports or its attempts are used up,
-attempts may overlap when one seems lost, results of lost attempts are dropped, timers fire when time passes. Which of
-this happens when is the driver's choice. That the promises are Temporal's own is what tests/workflow shows on a real
-server.
+It keeps Temporal's promises and no others:
+
+- an activity is tried until an attempt reports or its attempts are used up; attempts may overlap when one seems lost;
+  results of lost attempts are dropped; timers fire when time passes;
+- a message, a timer and the answer of an activity are durable when they arrive, and begin a workflow task;
+- the answer of a *local* activity is durable with the end of the workflow task that ran it, as is the acceptance of an
+  Update, and everything that the workflow asked for meanwhile;
+- a workflow task ends when no local activity is under way, or earlier, when something else arrives meanwhile (the
+  worker's heartbeat);
+- a worker that dies in a workflow task (`lose_task`) leaves it to the next one, which replays what is durable; messages
+  that came in meanwhile are handled first;
+- a reset (`reset`) begins a new run from the record of the first tasks, and hands it the messages that came later, if
+  wanted.
+
+Which of this happens when is the driver's choice. That the promises are Temporal's own is what tests/workflow shows on
+a real server.
 """
 
-import asyncio
-import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from contextlib import contextmanager
-from contextvars import Context, copy_context
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from unittest import mock
 
 from boundaries import Attempt, Ended
-from temporalio import workflow
 from temporalio.exceptions import ApplicationError, CancelledError
-from temporalio.workflow import ActivityCancellationType
+from violation import Violation
+from workflow_loop import Call, WorkflowLoop
 
 from order_domain.errors import OrderError, PermanentError
 from order_domain.order import digest
@@ -36,81 +42,91 @@ class TimedOut(OrderError):
     """Stands for Temporal's own TimeoutError."""
 
 
-@dataclass(eq=False)
-class Call:
-    """An activity that the workflow waits for."""
+@dataclass(frozen=True)
+class Message:
+    """An Update, or a Signal."""
 
-    activity: str
-    """`<Port>.<method>`"""
-    request: Any
-    answer: asyncio.Future[Any]
-    waits_when_cancelled: bool
-    max_attempts: int
-    """0: without limit."""
-    in_flight: Attempt | None = None
+    name: str
+    act: Callable[[OrderWorkflow], Awaitable[None] | None]
+    validate: Callable[[OrderWorkflow], None] | None = None
+    """Only an Update has one."""
+
+
+@dataclass(frozen=True)
+class Started:
+    """The run begins."""
+
+
+@dataclass(frozen=True)
+class CancelRequested:
+    """Temporal's own Cancel."""
+
+
+@dataclass(frozen=True)
+class Fired:
+    """Timers, by number."""
+
+    waits: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What became of an activity."""
+
+    call: int
+    value: Any = None
+    error: OrderError | None = None
     attempts: int = 0
     cancelled: bool = False
 
+
+Event = Started | CancelRequested | Fired | Answer
+
+
+@dataclass
+class Task:
+    """A workflow task, in the order in which it was handled."""
+
+    at: datetime
+    messages: list[Message] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
+    markers: list[Answer] = field(default_factory=list)
+    """Of local activities."""
+
+
+class Run:
+    """One run of the workflow. `record` is durable, `loop` is in a worker's memory."""
+
+    def __init__(
+        self,
+        order: OrderInput,
+        *,
+        made: list[Call] | None = None,
+        now: datetime = START,
+        earlier: "Run | None" = None,
+    ) -> None:
+        self.input = order
+        self.made = made or []
+        """All calls that were ever made, by earlier runs as well."""
+        self.now = now
+        self.earlier = earlier
+        """The run before this one, which was terminated, was reset or went on as new."""
+        self.record: list[Task] = []
+        self._open: Task | None = None
+        self._held_back = False
+        self.loop = WorkflowLoop(order, now)
+
+    @classmethod
+    def begin(cls, order: OrderInput, **known: Any) -> "Run":
+        """Its first task has begun."""
+        run = cls(order, **known)
+        run._begin([], [Started()])
+        return run
+
     @property
-    def goes_outside(self) -> bool:
-        """Whether money or parcels move."""
-        return self.activity.startswith(("PaymentActivities.", "ShippingActivities."))
-
-    def report(self, ended: Ended | None) -> None:
-        """An attempt ended so, or is taken for lost (None). Without an answer here there will be another attempt; not
-        so after the workflow has cancelled the activity."""
-        self.attempts += 1
-        self.in_flight = None
-        error = TimedOut("no answer in time") if ended is None else ended.error
-        if self.answer.done():
-            return
-        if error is None:
-            assert ended is not None
-            self.answer.set_result(ended.value)
-        elif isinstance(error, PermanentError) or self.cancelled or self.attempts == self.max_attempts:
-            self.answer.set_exception(
-                ApplicationError(str(error), {"attempts": self.attempts}, type=type(error).__name__)
-            )
-
-    def cancel(self) -> None:
-        """What is under way is waited for, if the workflow wants to know how it ends."""
-        self.cancelled = True
-        if not self.answer.done() and not (self.waits_when_cancelled and self.in_flight):
-            self.answer.set_exception(CancelledError("activity cancelled"))
-
-
-@dataclass(eq=False)
-class Wait:
-    """A condition that the workflow waits for."""
-
-    holds: Callable[[], bool]
-    met: asyncio.Future[None]
-    deadline: datetime | None
-    gives_up: bool = True
-    """Otherwise there is no condition, only the time to pass."""
-
-
-@dataclass(eq=False)
-class Run(asyncio.AbstractEventLoop):
-    """One run of the workflow, and its event loop, as in Temporal's SDK."""
-
-    input: OrderInput
-    calls: list[Call] = field(default_factory=list)
-    """Those without an answer."""
-    made: list[Call] = field(default_factory=list)
-    """All that were ever made, by earlier runs as well."""
-    now: datetime = START
-    earlier: "Run | None" = None
-    """The run that was terminated in the middle of this order."""
-
-    def __post_init__(self) -> None:
-        self._ready: deque[tuple[Context, Callable[..., object], tuple[Any, ...], asyncio.Handle]] = deque()
-        self._waits: list[Wait] = []
-        self._handlers: set[asyncio.Task[None]] = set()
-        with self._running():
-            self.workflow = OrderWorkflow(self.input)
-            self._main = self.create_task(self.workflow.run(self.input))
-        self.settle()
+    def workflow(self) -> OrderWorkflow:
+        """In memory."""
+        return self.loop.workflow
 
     @property
     def order(self) -> OrderRun:
@@ -122,6 +138,113 @@ class Run(asyncio.AbstractEventLoop):
         """The same of all runs of this order, the first one first."""
         return [*(self.earlier.history if self.earlier else []), self.order]
 
+    @property
+    def chain(self) -> list["Run"]:
+        """All runs of this order, the first one first."""
+        return [*(self.earlier.chain if self.earlier else []), self]
+
+    @property
+    def calls(self) -> list[Call]:
+        """Those without an answer."""
+        return self.loop.open_calls
+
+    @property
+    def local_calls(self) -> list[Call]:
+        """Those of them that are tried inside the workflow task."""
+        return [call for call in self.calls if call.local]
+
+    @property
+    def ended(self) -> bool:
+        """Whether the workflow has closed."""
+        return self.loop.ended
+
+    @property
+    def timers(self) -> list[datetime]:
+        """When the workflow goes on by itself. Beside activities only what is long counts: a short timer shows a step
+        that lasts."""
+        waits = [] if self.ended else self.loop.waits
+        return [wait.deadline for wait in waits if wait.deadline is not None and (wait.long or not self.calls)]
+
+    @property
+    def accepted(self) -> list[str]:
+        """Names of the messages that are durable, in order."""
+        return [message.name for task in self.record for message in task.messages]
+
+    # What happens to it.
+
+    def tell(self, message: Message) -> None:
+        """Send a message. What a validator refuses leaves nothing behind."""
+        if not self.ended:
+            self._begin([message], [])
+
+    def request_cancel(self) -> None:
+        """Temporal's own Cancel."""
+        if not self.ended:
+            self._begin([], [CancelRequested()])
+
+    def pass_time(self) -> None:
+        """Until the workflow has waited too long for something."""
+        self.now = max(self.now, min(self.timers))
+        due = [wait.number for wait in self.loop.waits if wait.deadline is not None and wait.deadline <= self.now]
+        self._begin([], [Fired(tuple(due))])
+
+    def schedule(self, call: Call) -> None:
+        """An attempt of `call` begins. A remote one is only known to the server after the task that asked for it."""
+        if not call.local:
+            self._end_task()
+
+    def report(self, call: Call, ended: Ended | None) -> None:
+        """An attempt ended so, or is taken for lost (None). Without an answer here there will be another attempt; not
+        so after the workflow has cancelled the activity."""
+        call.attempts += 1
+        call.in_flight = None
+        if call.answer.done():
+            return
+        error = TimedOut("no answer in time") if ended is None else ended.error
+        if error is None:
+            assert ended is not None
+            self._answer(call, Answer(call.number, value=ended.value))
+        elif isinstance(error, PermanentError) or call.cancelled or call.attempts == call.max_attempts:
+            self._answer(call, Answer(call.number, error=error, attempts=call.attempts))
+        elif call.local and not any(other.in_flight for other in self.local_calls):
+            self._end_task()  # it backs off, which is a timer
+
+    def lose_task(self, messages: list[Message], *, cancel: bool, again: bool) -> list[Attempt]:
+        """The worker dies in the task that it has under way. The next one repeats it, after these messages that came in
+        meanwhile, or with Temporal's own Cancel; an Update that began the lost task is sent `again` or not. Returns the
+        attempts of local activities that are still under way somewhere."""
+        lost = self._open or Task(self.now)
+        self._open, self._held_back = None, False
+        before = self.loop
+        self._rebuild(before.calls, under_way=True)
+        before.close()
+        left = [call.in_flight for call in before.open_calls if call.local and call.in_flight is not None]
+        kept = [message for message in lost.messages if again or message.validate is None]
+        events = [*lost.events, *([CancelRequested()] if cancel else [])]
+        if kept or messages or events:
+            self._begin([*kept, *messages], events)
+        return left
+
+    def hold_back(self) -> None:
+        """The task that is under way does not end before it is lost."""
+        self._held_back = True
+
+    def reset(self, to: int, *, reapply: bool) -> "Run":
+        """Somebody resets it to its task number `to`. Returns the new run; this one is terminated."""
+        run = Run(self.input, made=[*self.made], now=self.now, earlier=self)
+        run.record = self.record[:to]
+        run._rebuild(self.loop.calls, under_way=False)
+        tasks = self.record[to:] + ([self._open] if self._open is not None else [])
+        first, later = tasks[0], tasks[1:]
+        messages = [message for message in first.messages if reapply or message.validate is None]
+        events = [*first.events]
+        if reapply:
+            messages += [message for task in later for message in task.messages]
+            cancels = [event for task in later for event in task.events if isinstance(event, CancelRequested)]
+            events += cancels[:1]
+        run._begin(messages, events)
+        return run
+
     def next(self) -> "Run":
         """Somebody terminates this one, and the operator starts another."""
         abandoned = self.order._publisher.last or OrderSnapshot()
@@ -129,184 +252,136 @@ class Run(asyncio.AbstractEventLoop):
         if digest(self.order.lines) == abandoned.lines_digest:
             spec = spec.model_copy(update={"lines": self.order.lines})
         wanted = self.input.model_copy(update={"abandoned": abandoned, "spec": spec})
-        return Run(wanted, made=[*self.made], now=self.now, earlier=self)
+        return Run.begin(wanted, made=[*self.made], now=self.now, earlier=self)
 
-    @property
-    def ended(self) -> bool:
-        """Whether the workflow has closed."""
-        return self._main.done()
+    def close(self) -> None:
+        """Nobody asks for it any more."""
+        for run in self.chain:
+            run.loop.close()
 
-    @property
-    def has_timer(self) -> bool:
-        """Whether the workflow waits for something no longer than a while."""
-        return any(wait.deadline is not None and wait.gives_up for wait in self._waits)
+    # Tasks.
 
-    def ask(self, validate: Callable[[], None], act: Callable[[], Awaitable[None] | None]) -> bool:
-        """Send an Update; False if its validator refuses it."""
-        if self.ended:
-            return False
-        with self._running():
-            try:
-                validate()
-            except ApplicationError:
-                return False
-            handler = act()
-            if handler is not None:
-                self._handle(handler)
-        self.settle()
-        return True
+    def _begin(self, messages: list[Message], events: list[Event]) -> None:
+        """A task with what has arrived; messages come first, as in Temporal's SDK."""
+        self._end_task()
+        self._open = task = Task(self.now, events=events)
+        self.loop.now = self.now
+        for message in messages:
+            if message.validate is None or self.loop.accepts(message.validate):
+                task.messages.append(message)
+                self.loop.tell(message.act)
+        self.loop.settle()
+        for event in events:
+            self._deliver(event)
+        self.loop.settle()
+        self._go_on()
 
-    def signal(self, act: Callable[[], None]) -> None:
-        """Send a signal."""
-        if not self.ended:
-            with self._running():
-                act()
-            self.settle()
+    def _answer(self, call: Call, answer: Answer) -> None:
+        if call.local:
+            if self._open is None:
+                self._open = Task(self.now)
+            self._open.markers.append(answer)
+            self._deliver(answer)
+            self.loop.settle()
+            self._go_on()
+        else:
+            self._begin([], [answer])
 
-    def pass_time(self) -> None:
-        """Until the workflow has waited too long for something."""
-        self.now = min(wait.deadline for wait in self._waits if wait.deadline is not None and wait.gives_up)
-        for wait in self._waits:
-            if wait.deadline is not None and wait.deadline <= self.now:
-                if wait.gives_up:
-                    wait.met.set_exception(TimeoutError())
-                else:
-                    wait.met.set_result(None)
-        self.settle()
+    def _go_on(self) -> None:
+        """Answer cancelled local activities that have no attempt under way; end the task if nothing holds it open."""
+        self._keep_calls()
+        for call in self.local_calls:
+            if call.stays_unknown:
+                return self._answer(call, Answer(call.number, cancelled=True))
+        if self.ended or not self.local_calls:
+            self._end_task()
+        return None
 
-    def settle(self) -> None:
-        """Run the workflow's code until it only waits. Raises what the workflow's own code raises."""
-        with self._running():
-            while self._ready or self._wake_waits():
-                context, callback, arguments, handle = self._ready.popleft()
-                if not handle.cancelled():
-                    context.run(callback, *arguments)
-        self.calls = [call for call in self.calls if not call.answer.done()]
-        if self._main.done() and not isinstance(self._main.exception(), ApplicationError | None):
-            self._main.result()
+    def _end_task(self) -> None:
+        if self._open is None or self._held_back:
+            return
+        self.record.append(self._open)
+        self._open = None
+        self.loop.tasks = len(self.record)
+        if self.loop.continued is not None:
+            self._continue_as_new(self.loop.continued)
+            return
+        unknown = [call for call in self.calls if not call.local and call.stays_unknown]
+        if unknown:
+            self._begin([], [Answer(call.number, cancelled=True) for call in unknown])
 
-    @contextmanager
-    def _running(self) -> Iterator[None]:
-        asyncio._set_running_loop(self)
-        try:
-            yield
-        finally:
-            asyncio._set_running_loop(None)
+    def _continue_as_new(self, order: OrderInput) -> None:
+        left = Run(self.input, made=self.made, now=self.now, earlier=self.earlier)
+        left.record, left.loop = self.record, self.loop
+        self.earlier, self.input, self.record = left, order, []
+        self.loop = WorkflowLoop(order, self.now)
+        self._begin([], [Started()])
 
-    def _wake_waits(self) -> bool:
-        self._waits = [wait for wait in self._waits if not wait.met.done()]
-        for wait in self._waits:
-            if wait.holds():
-                wait.met.set_result(None)
-        return bool(self._ready)
+    def _deliver(self, event: Event) -> None:
+        match event:
+            case Started():
+                self.loop.start()
+            case CancelRequested():
+                self.loop.cancel()
+            case Fired(numbers):
+                for wait in self.loop.waits:
+                    if wait.number in numbers and not wait.met.done():
+                        self.loop.fire(wait)
+            case Answer():
+                _resolve(self.loop.calls[event.call], event)
 
-    def _handle(self, handler: Awaitable[None]) -> None:
-        async def run() -> None:
-            try:
-                await handler
-            except ApplicationError:
-                return  # the answer to the Update
+    def _keep_calls(self) -> None:
+        known = set(map(id, self.made))
+        self.made += [call for call in self.loop.calls.values() if id(call) not in known]
 
-        task = self.create_task(run())
-        self._handlers.add(task)
-        task.add_done_callback(self._handlers.discard)
+    def _rebuild(self, before: dict[int, Call], *, under_way: bool) -> None:
+        """Replay what is durable. `before` are the calls as they were made then; with `under_way`, remote ones without
+        an answer go on, whichever worker waits for them."""
+        self.loop = WorkflowLoop(self.input, START)
+        for number, task in enumerate(self.record):
+            self.loop.now, self.loop.tasks = task.at, number
+            for message in task.messages:
+                self.loop.tell(message.act)
+            self.loop.settle()
+            for event in task.events:
+                self._deliver(event)
+            self.loop.settle()
+            for marker in task.markers:
+                self._deliver(marker)
+                self.loop.settle()
+        self.loop.now, self.loop.tasks = self.now, len(self.record)
+        for call in self.loop.calls.values():
+            _repeats(call, before[call.number])
+            if under_way and not call.local and not call.answer.done():
+                call.in_flight = before[call.number].in_flight
+            call.attempts = before[call.number].attempts if under_way or call.answer.done() else 0
+        forgotten = {
+            id(call)
+            for call in before.values()
+            if call.number in self.loop.calls or not (call.attempts or call.in_flight)
+        }
+        self.made = [call for call in self.made if id(call) not in forgotten]
+        self._keep_calls()
 
-    # What the workflow asks of Temporal.
 
-    async def execute(self, activity: Callable[..., object], request: object, config: dict[str, Any]) -> Any:
-        """A cancelled activity that must tell how it ended goes on; of any other the outcome stays unknown."""
-        policy = config.get("retry_policy")
-        call = Call(
-            activity=activity.__qualname__,
-            request=request,
-            answer=self.create_future(),
-            waits_when_cancelled=config.get("cancellation_type")
-            is ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
-            max_attempts=policy.maximum_attempts if policy else 0,
+def _repeats(call: Call, before: Call) -> None:
+    if (call.activity, call.request) != (before.activity, before.request):
+        raise Violation(f"I15: {call.activity} {call.request} replays {before.activity} {before.request}")
+
+
+def _resolve(call: Call, answer: Answer) -> None:
+    if call.answer.done():
+        return
+    if answer.cancelled:
+        call.answer.set_exception(CancelledError("activity cancelled"))
+    elif answer.error is not None:
+        call.answer.set_exception(
+            ApplicationError(
+                str(answer.error),
+                {"attempts": answer.attempts},
+                type=type(answer.error).__name__,
+                non_retryable=isinstance(answer.error, PermanentError),
+            )
         )
-        self.calls.append(call)
-        self.made.append(call)
-        while True:
-            try:
-                return await asyncio.shield(call.answer)
-            except asyncio.CancelledError:
-                call.cancel()
-
-    async def wait(self, holds: Callable[[], bool], timeout: timedelta | None) -> None:
-        """Raises TimeoutError."""
-        wait = Wait(holds, self.create_future(), None if timeout is None else self.now + timeout)
-        self._waits.append(wait)
-        await wait.met
-
-    async def sleep(self, duration: timedelta) -> None:
-        """Until so much time has passed."""
-        wait = Wait(lambda: False, self.create_future(), self.now + duration, gives_up=False)
-        self._waits.append(wait)
-        await wait.met
-
-    def all_handlers_finished(self) -> bool:
-        """Whether every Update has its answer."""
-        return not self._handlers
-
-    # The event loop.
-
-    def call_soon(self, callback: Callable[..., object], *args: Any, context: Context | None = None) -> asyncio.Handle:
-        """In the order of the calls."""
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append((context or copy_context(), callback, args, handle))
-        return handle
-
-    def create_future(self) -> asyncio.Future[Any]:
-        """Of this loop."""
-        return asyncio.Future(loop=self)
-
-    def create_task(self, coro: Coroutine[Any, Any, Any], **options: Any) -> asyncio.Task[Any]:
-        """Of this loop."""
-        return asyncio.Task(coro, loop=self, **options)
-
-    def get_debug(self) -> bool:
-        """Asked by every future."""
-        return False
-
-    def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Told of what an abandoned run leaves behind."""
-
-
-def _run() -> Run:
-    loop = asyncio.get_running_loop()
-    assert isinstance(loop, Run)
-    return loop
-
-
-async def _execute(activity: Callable[..., object], request: object, **config: Any) -> Any:
-    return await _run().execute(activity, request, config)
-
-
-async def _wait_condition(
-    holds: Callable[[], bool], *, timeout: timedelta | None = None, timeout_summary: str | None = None
-) -> None:
-    await _run().wait(holds, timeout)
-
-
-async def _sleep(duration: timedelta, *, summary: str | None = None) -> None:
-    await _run().sleep(duration)
-
-
-@contextmanager
-def standing_in() -> Iterator[None]:
-    """While it lasts, `temporalio.workflow` talks to the Run that is the running event loop."""
-    silent = logging.getLogger("order_workflows")
-    silent.setLevel(logging.CRITICAL)
-    with mock.patch.multiple(
-        workflow,
-        execute_activity_method=_execute,
-        execute_local_activity_method=_execute,
-        wait_condition=_wait_condition,
-        sleep=_sleep,
-        now=lambda: _run().now,
-        all_handlers_finished=lambda: _run().all_handlers_finished(),
-        upsert_search_attributes=lambda _: None,
-        upsert_memo=lambda _: None,
-        logger=silent,
-    ):
-        yield
+    else:
+        call.answer.set_result(answer.value)

@@ -1,0 +1,229 @@
+"""Courses of events in which money or pieces were lost once. Each is followed by a time without faults, after which the
+invariants hold and the order has the end that it must have."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from conftest import sqlite_bench
+from order_invariants import Books, check, read_books, taken_back
+from order_machine import Bench
+from shop_world import APPROVE, CANCEL, CANCEL_SIGNAL, CUSTOMERS, LINES, METHODS, POSTAL_CODES, World, other_lines
+from temporal_stand_in import Message, Run
+from workflow_loop import Call
+
+RESERVE, COMMIT, CHANGE = "StockActivities.reserve", "StockActivities.commit", "OrderActivities.change_lines"
+CHARGE, REFUND, SHIP, CALL_BACK = (
+    "PaymentActivities.charge",
+    "PaymentActivities.refund",
+    "ShippingActivities.ship",
+    "ShippingActivities.cancel",
+)
+DEAR, OTHERS = 4, 3
+"""Lines that need an approval."""
+
+
+class Shop:
+    """One order, and the invariants after each thing that happens to it."""
+
+    def __init__(self, bench: Bench) -> None:
+        self.bench = bench
+        self.world = World(bench.ledger, bench.store)
+        self.books: Books | None = None
+
+    def order(self, class_name: str = "standard", lines: int = 0) -> None:
+        """Cheap enough to need no approval, unless other lines are asked for."""
+        self.world.create(
+            number="A",
+            class_name=class_name,
+            lines=LINES[lines],
+            customer=CUSTOMERS[0],
+            method=METHODS[0],
+            postal_code=POSTAL_CODES[0],
+        )
+
+    @property
+    def run(self) -> Run:
+        """The latest one."""
+        return self.world.runs[0]
+
+    def go_on_to(self, activity: str) -> Call:
+        """Until the workflow asks for `activity`."""
+        while True:
+            for call in self.run.calls:
+                if call.activity == activity:
+                    return call
+            assert self.run.calls, f"the order waits, and never comes to {activity}"
+            self.attempt(self.run.calls[0])
+
+    def attempt(self, call: Call) -> None:
+        self.world.attempt(call)
+        self.look()
+
+    def give_up(self, activity: str) -> None:
+        """Its attempts are used up, and none has reached the provider."""
+        call = self.go_on_to(activity)
+        while call in self.run.calls:
+            self.world.lose_answer(call, 3)
+        self.look()
+
+    def lose_task(self, far: int, *messages: Message, cancel: bool = False) -> None:
+        """So many local activities are committed, and the worker dies before the end of its task."""
+        self.world.lose_task(self.run, far, 0, list(messages), cancel=cancel, again=True)
+        self.look()
+
+    def reset(self, to: int, *, reapply: bool) -> None:
+        self.world.reset(self.run, to, reapply=reapply)
+        self.look()
+
+    def end(self) -> str:
+        """Everybody is well again; the ledger's status of the order then."""
+        self.world.converge()
+        self.look()
+        assert self.books is not None
+        (uid,) = self.books.orders
+        return str(self.books.orders[uid][0])
+
+    def look(self) -> None:
+        books = read_books(self.bench.read, self.bench.store.read)
+        check(self.world, books, self.books)
+        self.books, self.world.reversed = books, taken_back(books)
+
+    @property
+    def refunds(self) -> int:
+        """How often the provider gave money back."""
+        assert self.books is not None
+        return len(self.books.refunds)
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[Shop]:
+    folder.mkdir(exist_ok=True)
+    with sqlite_bench(folder) as bench:
+        shop = Shop(bench)
+        try:
+            yield shop
+        finally:
+            shop.world.close()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    with opened(tmp_path) as shop:
+        yield shop
+
+
+@pytest.mark.parametrize(("message", "cancel"), [(CANCEL, False), (CANCEL_SIGNAL, False), (None, True)])
+def test_pieces_reserved_in_a_lost_task_are_free_after_a_cancel(
+    shop: Shop, message: Message | None, cancel: bool
+) -> None:
+    shop.order()
+    shop.go_on_to(RESERVE)
+    shop.lose_task(1, *([message] if message else []), cancel=cancel)
+    assert shop.end() == "Order Cancelled"
+
+
+def test_pieces_exchanged_in_a_lost_task_are_free_after_a_cancel(shop: Shop) -> None:
+    shop.order(lines=DEAR)
+    shop.go_on_to(RESERVE)
+    shop.attempt(shop.run.calls[0])
+    shop.run.tell(other_lines(LINES[OTHERS]))
+    shop.go_on_to(CHANGE)
+    shop.lose_task(1, CANCEL)
+    assert shop.end() == "Order Cancelled"
+
+
+@pytest.mark.parametrize("approved", [True, False])
+def test_lines_changed_in_a_lost_task_are_those_that_are_paid_and_sold(shop: Shop, approved: bool) -> None:
+    shop.order(lines=DEAR)
+    shop.go_on_to(RESERVE)
+    shop.attempt(shop.run.calls[0])
+    shop.run.tell(other_lines(LINES[OTHERS]))
+    shop.go_on_to(CHANGE)
+    shop.lose_task(1, *([APPROVE] if approved else [other_lines(LINES[0])]))
+    shop.run.tell(APPROVE)
+    assert shop.end() == "Order Completed"
+
+
+@pytest.mark.parametrize(("message", "cancel"), [(CANCEL, False), (CANCEL_SIGNAL, False), (None, True)])
+def test_an_order_sold_in_a_lost_task_is_completed_in_spite_of_a_cancel(
+    shop: Shop, message: Message | None, cancel: bool
+) -> None:
+    shop.order()
+    shop.go_on_to(COMMIT)
+    shop.lose_task(1, *([message] if message else []), cancel=cancel)
+    assert shop.end() == "Order Completed"
+
+
+@pytest.mark.parametrize("far", [2, 3, 4])
+def test_an_order_closed_in_a_lost_task_is_completed_in_spite_of_a_cancel(shop: Shop, far: int) -> None:
+    shop.order("booked")
+    shop.go_on_to(COMMIT)
+    shop.lose_task(far, CANCEL)
+    assert shop.end() == "Order Completed"
+
+
+@pytest.mark.parametrize("reapply", [True, False])
+def test_a_charge_whose_refund_failed_is_refunded_after_a_reset_to_any_task(tmp_path: Path, reapply: bool) -> None:
+    to = 0
+    while True:
+        with opened(tmp_path / str(to)) as shop:
+            shop.order()
+            shop.world.stall(shop.go_on_to(SHIP), 2)
+            shop.run.tell(CANCEL)
+            shop.give_up(REFUND)
+            if to == len(shop.run.record):
+                return
+            shop.reset(to, reapply=reapply)
+            assert shop.end() in ("Order Cancelled", "Order Completed"), f"reset to task {to}"
+        to += 1
+
+
+def test_an_order_that_was_undone_is_not_shipped_by_a_reset(shop: Shop) -> None:
+    shop.order()
+    shop.go_on_to(SHIP)
+    before_ship = len(shop.run.record) - 1
+    shop.run.tell(CANCEL)
+    assert shop.end() == "Order Cancelled"
+    shop.reset(before_ship, reapply=False)
+    assert shop.end() == "Order Cancelled"
+
+
+def test_an_order_that_was_undone_but_for_its_parcel_is_not_completed_by_a_reset(shop: Shop) -> None:
+    shop.order()
+    shop.world.stall(shop.go_on_to(SHIP), 4)
+    before_ship = len(shop.run.record) - 1
+    shop.world.time_out(shop.run.calls[0])
+    shop.run.tell(CANCEL)
+    shop.give_up(CALL_BACK)
+    shop.reset(before_ship, reapply=False)
+    assert shop.end() == "Order Cancelled"
+
+
+def test_a_completed_order_stays_so_after_a_reset_to_any_task(tmp_path: Path) -> None:
+    to = 0
+    while True:
+        with opened(tmp_path / str(to)) as shop:
+            shop.order()
+            assert shop.end() == "Order Completed"
+            if to == len(shop.run.record):
+                return
+            shop.reset(to, reapply=True)
+            shop.run.tell(CANCEL)
+            assert shop.end() == "Order Completed", f"reset to task {to}"
+        to += 1
+
+
+def test_no_money_goes_back_while_a_parcel_cannot_be_called_back(shop: Shop) -> None:
+    shop.order()
+    call = shop.go_on_to(SHIP)
+    shop.world.stall(call, 4)
+    shop.world.time_out(call)
+    shop.run.tell(CANCEL)
+    shop.give_up(CALL_BACK)
+    for call in shop.run.calls:
+        shop.attempt(call)
+    assert shop.refunds == 0
+    assert shop.end() == "Order Cancelled"
+    assert shop.refunds == 1
