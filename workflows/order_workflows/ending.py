@@ -25,7 +25,7 @@ from order_workflows.compensation import compensate, step_of
 from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.patches import LEDGER_DECIDES
-from order_workflows.steps import receive_order, reserve_stock
+from order_workflows.steps import receive_order
 
 TERMINATED = ErrorRecord(
     type=EndType.WORKFLOW_TERMINATED, message="the workflow was terminated, and what it had done is undone"
@@ -37,7 +37,7 @@ async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
     has on record. None for an order that is past its pivot, which goes on with the steps that are left."""
     halted = await _halt(order, end)
     if halted.pivot_passed:
-        await _go_forward(order, halted)
+        _go_forward(order, halted)
         return None
     end = OrderEnded(OrderStatus(halted.ended or halted.status), _error(halted, end))
     order.last_error = end.error
@@ -119,14 +119,13 @@ def _take_over_books(order: OrderRun, halted: Halted) -> None:
         )
 
 
-async def _go_forward(order: OrderRun, halted: Halted) -> None:
+def _go_forward(order: OrderRun, halted: Halted) -> None:
     """The units are sold, or are about to be: no wish to end the order counts any more."""
     order.pass_pivot()
     order.take_over_shipments(halted.begun)
-    held = [effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed]
-    order.reservations = held
-    if held:
-        await reserve_stock.commit(order)
+    order.reservations = [
+        effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed
+    ]
 
 
 async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:

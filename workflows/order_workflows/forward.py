@@ -73,6 +73,9 @@ class Forward:
     async def _steps(self) -> None:
         order = self._order
         try:
+            if order.pivot_passed and order.reservations:
+                # An earlier run passed the pivot; whether it came to book the sale, only the ledger knows.
+                await self._carry_out(reserve_stock.commit, None)
             for name in order.steps_ahead:
                 while order.suspended or order.wanted_lines:
                     order.publish()
