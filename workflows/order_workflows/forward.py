@@ -142,5 +142,5 @@ class Forward:
         by = f" by {request.by}" if request.by else ""
         why = f": {request.reason}" if request.reason else ""
         return OrderEnded(
-            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}"[:1024])
+            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}")
         )
