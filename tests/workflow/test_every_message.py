@@ -213,3 +213,18 @@ async def test_no_text_and_no_number_in_any_field_stops_an_order(temporal: Clien
 @given(messages=bursts)
 async def test_no_burst_of_messages_stops_an_order(temporal: Client, phase: Phase, messages: list[Sent]) -> None:
     await goes_on_after(temporal, phase, messages)
+
+
+@pytest.mark.parametrize("suspend", [False, True])
+@pytest.mark.parametrize("arguments", [[], [1, 2]])
+async def test_a_signal_before_the_first_step_is_followed_or_dropped(
+    temporal: Client, suspend: bool, arguments: list[int]
+) -> None:
+    async with a_shop(temporal) as shop:
+        order = await shop.place(an_order_spec(suspend=suspend), signal=(contract.SIGNAL_CANCEL_ORDER, [*arguments]))
+
+        if arguments:
+            await ends_well(shop, order)
+        result = await order.result()
+        await still_answers(order)
+        assert arguments or result.status == OrderStatus.ORDER_CANCELLED
