@@ -162,8 +162,11 @@ class Storefront:
         self._histories = histories
         self._placed: list[PlacedOrder] = []
 
-    async def place(self, spec: OrderSpec | None = None, **changes: object) -> PlacedOrder:
-        """Start the workflow of an order, which follows `a_policy()` unless `changes` name another `policy`."""
+    async def place(
+        self, spec: OrderSpec | None = None, *, signal: tuple[str, list[Any]] | None = None, **changes: object
+    ) -> PlacedOrder:
+        """Start the workflow of an order, which follows `a_policy()` unless `changes` name another `policy`. `signal`
+        comes in its first workflow task."""
         uid = str(uuid.uuid4())
         wanted = an_order_input(uid=uid, name=f"order-{uid[:8]}", spec=spec or an_order_spec(), **changes)
         handle = await self.client.start_workflow(
@@ -171,6 +174,8 @@ class Storefront:
             wanted,
             id=contract.workflow_id(*(wanted.identity.namespace, wanted.identity.name, uid)),
             task_queue=self.task_queue,
+            start_signal=signal[0] if signal else None,
+            start_signal_args=signal[1] if signal else [],
             memo={contract.MEMO_UID: uid, contract.MEMO_INPUT_HASH: contract.input_hash(wanted.spec)},
         )
         placed = PlacedOrder(self.client, handle, uid)

@@ -9,6 +9,7 @@ class RefusalType(StrEnum):
     """Why an Update or a signal is refused. A refused edit shows it as the reason of the condition SpecApplied."""
 
     ORDER_ENDING = "OrderEnding"
+    INVALID_MESSAGE = "InvalidMessage"
     ALREADY_DECIDED = "AlreadyDecided"
     STALE_DECISION = "StaleDecision"
     APPROVAL_NOT_REQUIRED = "ApprovalNotRequired"

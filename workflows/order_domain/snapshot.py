@@ -4,11 +4,12 @@ Everything the resource's status shows must be in here, since the operator reads
 Typically below 2 KiB: fields at their default are left out.
 """
 
+import re
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field, WithJsonSchema
+from pydantic import BeforeValidator, Field, StringConstraints
 
 from order_domain.order import Address
 from order_domain.pipeline import StepName
@@ -40,15 +41,23 @@ class StepState(StrEnum):
 
 
 MAX_TEXT = 1024
-"""Characters of a text, as the schema of the status bounds it."""
+"""Characters of any text in a record."""
+_UNSTORABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
+"""Control characters except tab and newline, and halves of surrogate pairs: some database or client refuses each."""
 
 
-def _cut(text: str) -> str:
-    return text[:MAX_TEXT]
+def shortened(text: str, limit: int = MAX_TEXT) -> str:
+    """The beginning of `text`, as every database and client can keep it."""
+    return _UNSTORABLE.sub("\N{REPLACEMENT CHARACTER}", text[:limit])
 
 
-ShortText = Annotated[str, AfterValidator(_cut), WithJsonSchema({"maxLength": MAX_TEXT, "type": "string"})]
-"""At most `MAX_TEXT` characters. Text comes from outside: what is longer is cut, and never fails a workflow."""
+def _shorten(text: Any) -> Any:
+    return shortened(text) if isinstance(text, str) else text
+
+
+ShortText = Annotated[str, StringConstraints(max_length=MAX_TEXT), BeforeValidator(_shorten)]
+"""Text from anywhere. It is cut and cleaned, not refused: a record is made in workflow code, where an error would stop
+the order."""
 
 
 class StepRecord(Value):

@@ -5,12 +5,14 @@ from typing import Annotated
 
 from pydantic import Field
 
-from order_domain.judgement import rule
+from order_domain.judgement import Judged, rule
 from order_domain.order import Identifier
 from order_domain.snapshot import ErrorRecord
 from order_domain.value import Value
 
-Pieces = Annotated[int, Field(ge=0, le=1_000_000_000)]
+MAX_PIECES = 1_000_000_000
+Pieces = Annotated[int, Field(ge=0, le=MAX_PIECES)]
+JudgedPieces = Annotated[int, Judged(Field(ge=0, le=MAX_PIECES))]
 
 STOCK_SNAPSHOT_VERSION = 1
 
@@ -37,9 +39,9 @@ class StockItemSpec(Value):
 class StockSettings(Value):
     """The part of a StockItemSpec that may change, at a generation of the resource."""
 
-    minimum: int
-    target: int
-    generation: int
+    minimum: JudgedPieces
+    target: JudgedPieces
+    generation: Annotated[int, Judged(Field(ge=0, le=2**63 - 1))]
 
 
 class SupplierOrderRecord(Value):

@@ -2,11 +2,14 @@
 
 from typing import NamedTuple
 
+from order_domain.judgement import flaws
 from order_domain.money import MAX_MINOR, format_amount
-from order_domain.order import Address, sum_minor
+from order_domain.order import MAX_DESCRIPTIONS, Address, sum_minor
 from order_domain.policy import AddressMessage
 from order_domain.refusals import RefusalType
-from order_workflows.contract import Decision, LinesChange
+from order_domain.snapshot import shortened
+from order_domain.value import Value
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, Message
 from order_workflows.order_run import OrderRun
 
 
@@ -17,12 +20,56 @@ class Refusal(NamedTuple):
     message: str
 
 
+OF_NO_CLIENT = frozenset({"policy", "signal"})
+"""Channels that only the workflow itself names."""
+
+
+def refusal_of_content(message: object, kind: type[Value], refusal: RefusalType) -> Refusal | None:
+    """What is wrong with the message by itself, whatever the order. A payload without a type arrives as it is."""
+    if not isinstance(message, kind):
+        return Refusal(refusal, f"a {kind.__name__} is needed, not a {type(message).__name__}")
+    if isinstance(message, Message) and message.unreadable is not None:
+        return Refusal(refusal, message.unreadable)
+    if found := flaws(message, under=""):
+        return Refusal(refusal, shortened("; ".join(found)))
+    return None
+
+
+def _refusal_of_channel(message: Decision | CancelRequest | AddressChange | LinesChange) -> Refusal | None:
+    if message.channel in OF_NO_CLIENT:
+        return Refusal(RefusalType.INVALID_MESSAGE, f"channel: {message.channel} is kept for the workflow itself")
+    return None
+
+
 def refusal_of_any_change(order: OrderRun) -> Refusal | None:
     """An order that ends takes no more changes."""
     if order.ending or order.compensation is not None or order.cancellation is not None:
         message = f"the order is at '{order.status}' and takes no more changes"
         return Refusal(RefusalType.ORDER_ENDING, message)
     return None
+
+
+def flaw_of_decision(decision: Decision) -> Refusal | None:
+    """What is wrong with the argument of an Update `approve` or `reject` by itself."""
+    return refusal_of_content(decision, Decision, RefusalType.INVALID_MESSAGE) or _refusal_of_channel(decision)
+
+
+def refusal_of_address_update(order: OrderRun, change: AddressChange) -> Refusal | None:
+    """A change of address by Update: judged by its content first."""
+    return (
+        refusal_of_content(change, AddressChange, RefusalType.INVALID_ADDRESS)
+        or _refusal_of_channel(change)
+        or refusal_of_address(order, change.address)
+    )
+
+
+def refusal_of_cancel_update(order: OrderRun, request: CancelRequest) -> Refusal | None:
+    """A cancellation by Update: judged by its content first."""
+    return (
+        refusal_of_content(request, CancelRequest, RefusalType.INVALID_MESSAGE)
+        or _refusal_of_channel(request)
+        or refusal_of_cancel(order)
+    )
 
 
 def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:
@@ -80,6 +127,8 @@ def refusal_of_address(order: OrderRun, address: Address) -> Refusal | None:
 
 def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
     """What can be told without asking the ledger."""
+    if refusal := refusal_of_content(change, LinesChange, RefusalType.INVALID_ORDER) or _refusal_of_channel(change):
+        return refusal
     if refusal := refusal_of_any_change(order):
         return refusal
     if order.lines_fixed:
@@ -89,6 +138,11 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
         return Refusal(RefusalType.INVALID_ORDER, "charges: a chargeID may occur only once")
     if len({line.line_id for line in change.lines}) != len(change.lines):
         return Refusal(RefusalType.INVALID_ORDER, "lines: a lineID may occur only once")
+    texts = [line.description for line in change.lines] + [charge.description for charge in change.charges]
+    descriptions = sum(len(text or "") for text in texts)
+    if descriptions > MAX_DESCRIPTIONS:
+        message = f"charges: all descriptions together have {descriptions} characters, {MAX_DESCRIPTIONS} at most"
+        return Refusal(RefusalType.INVALID_ORDER, message)
     total_minor = sum_minor(change.lines, change.charges)
     if not 0 <= total_minor <= MAX_MINOR:
         message = f"lines and charges: the sum {total_minor} must be from 0 to {MAX_MINOR}"

@@ -12,15 +12,18 @@ from temporalio.exceptions import (
     NexusOperationError,
 )
 
-from order_domain.snapshot import ErrorRecord
+from order_domain.snapshot import ErrorRecord, shortened
+
+MAX_TYPE = 64
+"""Characters of an error's type: as many as the ledger keeps."""
 
 
 def reason_of(failure: FailureError) -> ErrorRecord:
     """The error by its name in order_domain.errors, or by its kind where it is none of ours, such as a time-out."""
     error = _root(failure)
     if isinstance(error, ApplicationError):
-        return ErrorRecord(type=error.type or "ActivityFailed", message=error.message[:1024])
-    return ErrorRecord(type=type(error).__name__, message=str(error)[:1024])
+        return ErrorRecord(type=shortened(error.type or "ActivityFailed", MAX_TYPE), message=error.message)
+    return ErrorRecord(type=type(error).__name__, message=str(error))
 
 
 def attempts_of(failure: FailureError) -> int:
@@ -28,7 +31,8 @@ def attempts_of(failure: FailureError) -> int:
     error = _root(failure)
     details = error.details if isinstance(error, ApplicationError) else ()
     first = details[0] if details else None
-    return int(first.get("attempts", 0)) if isinstance(first, dict) else 0
+    attempts = first.get("attempts") if isinstance(first, dict) else None
+    return attempts if isinstance(attempts, int) else 0
 
 
 def _root(failure: FailureError) -> BaseException:

@@ -72,7 +72,7 @@ async def compensate(
 
 def _summary(failures: Sequence[Failure]) -> ErrorRecord:
     causes = "; ".join(f"{failure.step}: {failure.error.message}" for failure in failures)
-    return ErrorRecord(type=EndType.COMPENSATION_FAILED, message=f"could not undo {causes}"[:1024])
+    return ErrorRecord(type=EndType.COMPENSATION_FAILED, message=f"could not undo {causes}")
 
 
 class _Round:

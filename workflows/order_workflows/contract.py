@@ -5,16 +5,26 @@ Renaming anything here breaks orders in flight.
 
 import hashlib
 from datetime import datetime, timedelta
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self, cast
 
-from pydantic import Field
+from pydantic import (
+    FailFast,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    ValidationError,
+    ValidationInfo,
+    model_validator,
+)
 from temporalio.common import SearchAttributeKey
 
-from order_domain.order import MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, RequiredText
+from order_domain.judgement import Judged, field_errors
+from order_domain.money import MAX_MINOR
+from order_domain.order import MAX_CHARGES, MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, RequiredText
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
-from order_domain.snapshot import OrderSnapshot
+from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.stock_item import StockItemSpec, StockSettings
 from order_domain.value import Value
 
@@ -144,59 +154,85 @@ class OrderResult(Value):
     """Why the order ended so, when it did not complete."""
 
 
-class Decision(Value):
+class Message(Value):
+    """Argument of an Update or a signal. Any JSON is decoded: an Update is refused with what is wrong where it is
+    judged, and a validation error in a workflow would have no bound."""
+
+    unreadable: str | None = Field(default=None, exclude=True)
+    """What is wrong with a message that is none of this type; no other field counts then."""
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _decode(cls, data: Any, decode: ModelWrapValidatorHandler[Self], info: ValidationInfo) -> Self:
+        try:
+            return decode(data)
+        except ValidationError as invalid:
+            if info.mode != "json":
+                raise
+            return cast("Self", cls.model_construct(unreadable=shortened("; ".join(field_errors(invalid)))))
+
+
+Generation = Annotated[int, Judged(Field(ge=0, le=2**63 - 1))]
+"""metadata.generation of a resource."""
+Channel = Annotated[str, Judged(StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,63}$"))]
+Digest = Annotated[str, Judged(StringConstraints(max_length=64))]
+
+
+class Decision(Message):
     """Argument of the Updates `approve` and `reject`."""
 
     by: RequiredText
     reason: Reason | None = None
-    generation: Annotated[int, Field(ge=0)] = 0
+    generation: Generation = 0
     """metadata.generation that the decider saw; 0 from clients that know no resource."""
-    total_minor: int | None = None
+    total_minor: Annotated[int, Judged(Field(ge=0, le=MAX_MINOR))] | None = None
     """The amount that the decider saw, in minor units of `currency`. Needed once the lines changed while the order
     waited."""
-    currency: str | None = None
-    digest: str | None = None
+    currency: Annotated[str, Judged(StringConstraints(max_length=3))] | None = None
+    digest: Digest | None = None
     """`order_domain.order.lines_digest` of what the decider saw."""
-    requester: str | None = None
+    requester: RequiredText | None = None
     """Who ordered, or edited the order last."""
-    channel: str = "temporal"
+    channel: Channel = "temporal"
     """How the message came: `kubernetes` from the operator, `temporal` from a client of the workflow, `signal`, or
     `policy` where no person decided."""
 
 
-class AddressChange(Value):
+class AddressChange(Message):
     """Argument of the Update `change_address`."""
 
     address: Address
-    generation: Annotated[int, Field(ge=0)] = 0
+    generation: Generation = 0
     """metadata.generation that asks for it; 0 from clients that know no resource, whose address stands until the
     resource asks for another."""
-    by: str | None = None
+    by: RequiredText | None = None
     """Who asks for it, as far as known."""
-    channel: str = "temporal"
+    channel: Channel = "temporal"
     """As in `Decision`."""
 
 
-class LinesChange(Value):
+class LinesChange(Message):
     """Argument of the Update `change_lines`: all lines as they shall be."""
 
-    lines: Annotated[list[OrderLine], Field(min_length=1, max_length=MAX_LINES)]
-    charges: list[OrderCharge] = Field(default_factory=list)
-    generation: Annotated[int, Field(ge=0)] = 0
+    lines: Annotated[list[OrderLine], FailFast(), Judged(Field(min_length=1, max_length=MAX_LINES))]
+    charges: Annotated[list[OrderCharge], FailFast(), Judged(Field(max_length=MAX_CHARGES))] = Field(
+        default_factory=list
+    )
+    generation: Generation = 0
     """metadata.generation that asks for them; 0 from clients that know no resource. A decision about an earlier
     generation is refused from then on."""
-    by: str | None = None
+    by: RequiredText | None = None
     """Who asks for it, as far as known."""
-    channel: str = "temporal"
+    channel: Channel = "temporal"
     """As in `Decision`."""
 
 
-class CancelRequest(Value):
+class CancelRequest(Message):
     """Argument of the Update `cancel`."""
 
-    by: str | None = None
+    by: RequiredText | None = None
     reason: Reason | None = None
-    channel: str = "temporal"
+    channel: Channel = "temporal"
     """As in `Decision`."""
 
 

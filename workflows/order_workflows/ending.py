@@ -150,7 +150,7 @@ async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:
         )
     else:
         message = f"line {names} was shipped already; all other lines are undone"
-        error = ErrorRecord(type=EndType.CANCELLED_IN_PART, message=message[:1024])
+        error = ErrorRecord(type=EndType.CANCELLED_IN_PART, message=message)
     order.last_error = error
     return OrderEnded(OrderStatus.ORDER_COMPLETED, error)
 

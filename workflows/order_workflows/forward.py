@@ -79,6 +79,9 @@ class Forward:
             for name in order.steps_ahead:
                 while order.suspended or order.wanted_lines:
                     order.publish()
+                    # Cancelled in the first workflow task, before there were steps that could be interrupted.
+                    if order.cancellation is not None and workflow.patched(LEDGER_DECIDES):
+                        self._stop_if_cancelled()
                     await workflow.wait_condition(lambda: not order.suspended or bool(order.wanted_lines))
                     await lines_change.apply_wanted(order)
                 self._stop_if_cancelled()
@@ -145,5 +148,5 @@ class Forward:
         by = f" by {request.by}" if request.by else ""
         why = f": {request.reason}" if request.reason else ""
         return OrderEnded(
-            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}"[:1024])
+            OrderStatus.ORDER_CANCELLED, ErrorRecord(type=EndType.CANCELLED, message=f"cancelled{by}{why}")
         )

@@ -25,7 +25,7 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     order.reviews += 1
     remedy = REMEDY.get(error.type, "repair the cause")
     order.pending_action = PendingAction(
-        kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one"[:1024]
+        kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one"
     )
     order.publish(OrderStatus.MANUAL_REVIEW)
     pause = timing.review_again(order.reviews) if workflow.patched(LEDGER_DECIDES) else None

@@ -46,6 +46,9 @@ from order_workflows.contract import (
 from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
 
+MAX_KEYWORD = 100
+"""Characters of a text in a search attribute: visibility on PostgreSQL keeps no more than 255."""
+
 
 class OrderEnded(Exception):
     """The order ends here for a reason of business; what was done is undone."""
@@ -59,8 +62,8 @@ class OrderEnded(Exception):
     def after(self, error: ErrorRecord, attempts: int) -> "OrderEnded":
         """The same end; `error` is what the step under way failed with."""
         assert self.error is not None
-        message = f"{self.error.message} (meanwhile: {error.message})"[:1024]
-        return OrderEnded(self.status, self.error.model_copy(update={"message": message}), attempts)
+        message = f"{self.error.message} (meanwhile: {error.message})"
+        return OrderEnded(self.status, ErrorRecord(type=self.error.type, message=message), attempts)
 
 
 class WantedLines:
@@ -213,14 +216,14 @@ class OrderRun:
 
     def show_retry(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The current step failed so often, and is tried again after `pause`."""
-        self.steps.attempted(attempts, f"{error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024])
+        self.steps.attempted(attempts, f"{error.message}; next attempt in {pause.total_seconds():.0f} s")
         self.publish()
 
     def show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The order is to end, and the ledger does not answer."""
         self.last_error = ErrorRecord(
             type=LedgerUnavailable.__name__,
-            message=f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024],
+            message=f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s",
         )
         self.publish(OrderStatus.COMPENSATE_ORDER)
 
@@ -341,7 +344,7 @@ class OrderRun:
             updates.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
         tier = snapshot.enrichment.tier if snapshot.enrichment else None
         if tier is not None and (before is None or before.enrichment != snapshot.enrichment):
-            updates.append(ORDER_CUSTOMER_TIER.value_set(tier))
+            updates.append(ORDER_CUSTOMER_TIER.value_set(tier[:MAX_KEYWORD]))
         deadline = snapshot.approval.deadline
         if deadline is not None and (before is None or before.approval.deadline != deadline):
             updates.append(ORDER_APPROVAL_DEADLINE.value_set(deadline))

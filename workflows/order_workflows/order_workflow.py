@@ -1,14 +1,16 @@
 """One order, from receipt to its end: the steps of its class in order, the messages people send, the undoing."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TypeVar
 
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import ApplicationError
 
 from order_domain.order import Address, DecisionKind, OrderLine, digest
-from order_domain.snapshot import OrderSnapshot
+from order_domain.refusals import RefusalType
+from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
 from order_workflows import acceptance, contract, ending
 from order_workflows.acceptance import Refusal
@@ -16,9 +18,13 @@ from order_workflows.contract import AddressChange, CancelRequest, Decision, Lin
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
 from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.signals import drop, signal
 from order_workflows.steps import notify_customer
 
 T = TypeVar("T")
+
+MAX_BY = 100
+"""Characters of who cancels: as many as an Update may have."""
 
 
 @workflow.defn(name=contract.WORKFLOW_TYPE)
@@ -70,11 +76,11 @@ class OrderWorkflow:
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        _raise(acceptance.refusal_of_approval(self._order, decision))
+        _raise(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_approval(self._order, decision))
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
-        _raise(acceptance.refusal_of_decision(self._order, decision))
+        _raise(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_decision(self._order, decision))
 
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
@@ -86,7 +92,7 @@ class OrderWorkflow:
 
     @change_address.validator
     def _validate_change_address(self, change: AddressChange) -> None:
-        _raise(acceptance.refusal_of_address(self._order, change.address))
+        _raise(acceptance.refusal_of_address_update(self._order, change))
 
     def _change_address(self, address: Address) -> None:
         self._order.address = address
@@ -113,7 +119,7 @@ class OrderWorkflow:
 
     @cancel.validator
     def _validate_cancel(self, request: CancelRequest) -> None:
-        _raise(acceptance.refusal_of_cancel(self._order))
+        _raise(acceptance.refusal_of_cancel_update(self._order, request))
 
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
@@ -137,41 +143,52 @@ class OrderWorkflow:
         """Try again now what waits in Manual Review. Without effect on an order that does not."""
         self._order.under_review = False
 
-    @workflow.signal(name=contract.SIGNAL_APPROVE_ORDER)
+    @signal(name=contract.SIGNAL_APPROVE_ORDER)
     def approve_order(self, approved: bool) -> None:
         """The decision in the reference systems' form. A signal cannot be refused: too late, it is logged, no more."""
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
         decision = Decision(by="signal", channel="signal")
         refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
-        if _accepts(refusal_of(self._order, decision)):
+        if _accepts(contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
             self._order.decide(kind, decision)
 
-    @workflow.signal(name=contract.SIGNAL_APPROVE)
+    @signal(name=contract.SIGNAL_APPROVE)
     def approve_signal(self) -> None:
         """The same without an argument."""
         self.approve_order(True)
 
-    @workflow.signal(name=contract.SIGNAL_CANCEL_ORDER)
+    @signal(name=contract.SIGNAL_CANCEL_ORDER)
     def cancel_order(self, request: CancelRequest | None = None) -> None:
-        """Cancellation in the reference systems' form."""
-        if _accepts(acceptance.refusal_of_cancel(self._order)):
-            self._forward.cancel(request or CancelRequest(by="signal", channel="signal"))
+        """Cancellation in the reference systems' form. Its text is cut rather than refused: earlier releases bounded
+        none of `by`, and an order that was cancelled so goes through its history again."""
+        request = (request or CancelRequest(by="signal")).model_copy(update={"channel": "signal"})
+        nameless = request.model_copy(update={"by": None})
+        content = acceptance.refusal_of_content(nameless, CancelRequest, RefusalType.INVALID_MESSAGE)
+        if _accepts(contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
+            by = request.by and shortened(request.by, MAX_BY)
+            self._forward.cancel(request.model_copy(update={"by": by}))
 
-    @workflow.signal(name=contract.SIGNAL_UPDATE_ADDRESS)
+    @signal(name=contract.SIGNAL_UPDATE_ADDRESS)
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
-        if _accepts(acceptance.refusal_of_address(self._order, address)):
+        content = acceptance.refusal_of_content(address, Address, RefusalType.INVALID_ADDRESS)
+        if _accepts(contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)):
             self._change_address(address)
 
-    @workflow.signal(name=contract.SIGNAL_STOCK_ARRIVED)
+    @signal(name=contract.SIGNAL_STOCK_ARRIVED)
     def stock_arrived(self) -> None:
         """Pieces came in: a backorder looks again."""
         self._order.restocked = True
 
-    @workflow.signal(name=contract.SIGNAL_ORPHAN)
+    @signal(name=contract.SIGNAL_ORPHAN)
     def orphan(self) -> None:
         """The resource is gone on purpose (deletionPolicy Orphan): mark the run so that no sweep cancels it."""
         workflow.upsert_memo({contract.MEMO_ORPHANED: True})
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
+        """No signal of an order: the SDK would keep it for a handler that never comes."""
+        drop(name, "unknown")
 
     @workflow.query(name=contract.QUERY_STATUS)
     def get_status(self) -> OrderSnapshot:
@@ -203,9 +220,9 @@ def _raise(refusal: Refusal | None) -> None:
         raise _refused(refusal.type.value, refusal.message)
 
 
-def _accepts(refusal: Refusal | None) -> bool:
+def _accepts(name: str, refusal: Refusal | None) -> bool:
     if refusal is not None:
-        workflow.logger.warning("signal dropped", extra={"reason": refusal.type.value})
+        drop(name, f"{refusal.type.value}: {refusal.message}")
     return refusal is None
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from order_domain.pipeline import StepName
-from order_domain.snapshot import StepRecord, StepState
+from order_domain.snapshot import StepRecord, StepState, shortened
 
 DONE = frozenset({StepState.SUCCEEDED, StepState.SKIPPED})
 """States that count for progress."""
@@ -89,4 +89,6 @@ class StepLog:
             self._mark(step, state=state)
 
     def _mark(self, step: StepName, **changes: object) -> None:
+        if isinstance(error := changes.get("last_error"), str):
+            changes["last_error"] = shortened(error)
         self._records[step] = self._records[step].model_copy(update=changes)

@@ -1,20 +1,23 @@
 """One stock item, as long as its resource exists: keeps the ledger's stock of an article between minimum and target."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 
 from temporalio import workflow
+from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 
-from order_domain.snapshot import ErrorRecord
+from order_domain.judgement import flaws
+from order_domain.snapshot import ErrorRecord, shortened
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
 from order_workflows import contract, local_activities, timing
 from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import StockItemInput
 from order_workflows.publishing import Publisher
+from order_workflows.signals import drop, signal
 
 
 class Restock:
@@ -114,16 +117,23 @@ class StockItemWorkflow:
             item.model_copy(update={"settings": self._settings, "seq": self._publisher.seq, "released": self._released})
         )
 
-    @workflow.signal(name=contract.SIGNAL_STOCK_CHANGED)
+    @signal(name=contract.SIGNAL_STOCK_CHANGED)
     def stock_changed(self) -> None:
         """Somebody took or brought pieces, or waits for some."""
         self._news = True
 
-    @workflow.signal(name=contract.SIGNAL_CONFIGURE)
+    @signal(name=contract.SIGNAL_CONFIGURE)
     def configure(self, settings: StockSettings) -> None:
         """Keep the stock by other settings; older ones than those in force are ignored."""
-        if settings.generation > self._settings.generation:
+        if found := flaws(settings, under=""):
+            drop(contract.SIGNAL_CONFIGURE, shortened("; ".join(found)))
+        elif settings.generation > self._settings.generation:
             self._settings = settings
+
+    @workflow.signal(dynamic=True)
+    def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
+        """No signal of a stock item: the SDK would keep it for a handler that never comes."""
+        drop(name, "unknown")
 
     @property
     def _released(self) -> bool:
@@ -196,7 +206,7 @@ class StockItemWorkflow:
     def _show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The last counts stay; beside them stands what fails. Before the first look there is nothing to show."""
         if self._publisher.last is not None:
-            message = f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s"[:1024]
+            message = f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s"
             shown = error.model_copy(update={"message": message})
             self._publisher.publish(self._publisher.last.model_copy(update={"last_error": shown}))
 

@@ -3,9 +3,19 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from builders import STANDARD_PIPELINE, a_snapshot, an_address
+from hypothesis import given
+from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from order_domain.snapshot import SNAPSHOT_VERSION, ApprovalRecord, ErrorRecord, OrderSnapshot, StepRecord, StepState
+from order_domain.snapshot import (
+    MAX_TEXT,
+    SNAPSHOT_VERSION,
+    ApprovalRecord,
+    ErrorRecord,
+    OrderSnapshot,
+    StepRecord,
+    StepState,
+)
 from order_domain.status import OrderStatus
 
 START = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -116,3 +126,12 @@ def test_an_approval_of_a_release_that_knew_no_amount_is_read() -> None:
     approval = OrderSnapshot.model_validate(earlier).approval
 
     assert (approval.by, approval.total_minor, approval.digest, approval.via) == ("bob", None, None, None)
+
+
+@given(st.text(st.characters(exclude_categories=())) | st.just("x" * 3000))
+def test_any_text_fits_into_a_record(text: str) -> None:
+    message = ErrorRecord(type="Failed", message=text).message
+
+    assert len(message) <= MAX_TEXT
+    assert message.encode().decode() == message
+    assert not set(message) & {"\0", "\x1b", "\x7f"}

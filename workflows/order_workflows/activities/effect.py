@@ -7,6 +7,7 @@ activity's attempt, so that repeating a call repeats nothing in the world.
 from enum import StrEnum
 from typing import Self
 
+from order_domain.snapshot import ShortText
 from order_domain.value import Value
 from order_workflows.contract import ResourceIdentity
 
@@ -29,7 +30,7 @@ class Outcome(Value):
 
     attempts: int = 1
     """Which attempt of the activity this answer comes from; 1 is the first."""
-    last_error: str | None = None
+    last_error: ShortText | None = None
     """What an earlier attempt failed with, the last one of which the worker of this answer knows. None where the first
     attempt succeeded, where the others ran on another worker, or where the worker has restarted since."""
 

@@ -8,6 +8,7 @@ from pydantic import Field
 from temporalio import activity
 
 from order_domain.order import OrderCharge, OrderLine
+from order_domain.snapshot import ShortText
 from order_domain.status import OrderStatus
 from order_domain.value import Value
 from order_workflows.activities.effect import Effect, EffectKind, Outcome
@@ -77,19 +78,19 @@ class AuditNote(Value):
     note_id: str
     """An operation id of its own, `<uid>/note/<n>`: the note is recorded once."""
     kind: NoteKind
-    by: str | None = None
+    by: ShortText | None = None
     """Who did it."""
-    requester: str | None = None
+    requester: ShortText | None = None
     """Who had ordered, or had edited the order last."""
-    channel: str | None = None
+    channel: ShortText | None = None
     """How it came: `kubernetes`, `temporal`, `signal` or `policy`."""
-    reason: str | None = None
+    reason: ShortText | None = None
     generation: int | None = None
     """metadata.generation that the person saw."""
     total_minor: int | None = None
     """The amount that it was about."""
-    currency: str | None = None
-    digest: str | None = None
+    currency: ShortText | None = None
+    digest: ShortText | None = None
     """Of the lines and charges, or of the address, that it was about."""
     at: datetime
     """Workflow time."""

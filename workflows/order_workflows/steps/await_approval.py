@@ -34,7 +34,7 @@ async def run(order: OrderRun) -> None:
         await _wait(order)
     if order.approval.decision is DecisionOutcome.REJECTED:
         reason = f": {order.approval.reason}" if order.approval.reason else ""
-        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}"[:1024])
+        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}")
         raise OrderEnded(OrderStatus.ORDER_REJECTED, error)
     if order.approval.decision is DecisionOutcome.EXPIRED:
         error = ErrorRecord(type=EndType.APPROVAL_EXPIRED, message=f"no decision within {order.approval_window}")
