@@ -227,3 +227,21 @@ def test_no_money_goes_back_while_a_parcel_cannot_be_called_back(shop: Shop) -> 
     assert shop.refunds == 0
     assert shop.end() == "Order Cancelled"
     assert shop.refunds == 1
+
+
+def test_an_order_completed_with_other_lines_stays_so_after_a_reset_to_any_task(tmp_path: Path) -> None:
+    to = 0
+    while True:
+        with opened(tmp_path / str(to)) as shop:
+            shop.order(lines=DEAR)
+            shop.go_on_to(RESERVE)
+            shop.attempt(shop.run.calls[0])
+            shop.run.tell(other_lines(LINES[1]))
+            shop.go_on_to(CHANGE)
+            shop.attempt(shop.run.calls[0])
+            assert shop.end() == "Order Completed"
+            if to == len(shop.run.record):
+                return
+            shop.reset(to, reapply=False)
+            assert shop.end() == "Order Completed", f"reset to task {to}"
+        to += 1

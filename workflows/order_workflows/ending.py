@@ -122,6 +122,8 @@ def _take_over_books(order: OrderRun, halted: Halted) -> None:
 def _go_forward(order: OrderRun, halted: Halted) -> None:
     """The units are sold, or are about to be: no wish to end the order counts any more."""
     order.pass_pivot()
+    if halted.in_force is not None:
+        order.take_over_lines(halted.in_force)
     order.take_over_shipments(halted.begun)
     order.reservations = [
         effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed

@@ -26,7 +26,7 @@ from order_domain.snapshot import (
 )
 from order_domain.status import OrderStatus, progress
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, NoteKind
+from order_workflows.activities.order import BegunEffect, LinesInForce, NoteKind
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
@@ -91,6 +91,7 @@ class OrderRun:
         self.lines: list[OrderLine] = order.spec.lines
         self.charges: list[OrderCharge] = order.spec.charges
         self._sold_for: int | None = None
+        self._digest_of_the_ledger: str | None = None
         self.lines_generation = order.generation
         self.checked_country: str | None = None
         """The country that the fraud check was asked about last."""
@@ -166,7 +167,7 @@ class OrderRun:
     @property
     def lines_digest(self) -> str:
         """Of the lines and charges in force."""
-        return lines_digest(self.lines, self.charges)
+        return self._digest_of_the_ledger or lines_digest(self.lines, self.charges)
 
     @property
     def approval_required(self) -> bool:
@@ -207,6 +208,12 @@ class OrderRun:
         self.ending = False
         self.cancellation = None
         self.last_error = None
+
+    def take_over_lines(self, in_force: LinesInForce) -> None:
+        """The order is for these lines, though this run has forgotten when they changed."""
+        if in_force.digest != self.lines_digest:
+            self.lines, self.charges = in_force.lines, in_force.charges
+            self._digest_of_the_ledger = in_force.digest
 
     def take_over_shipments(self, begun: Iterable[BegunEffect]) -> None:
         """Each line is asked for under the operation by which it was shipped."""

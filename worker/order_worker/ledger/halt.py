@@ -15,7 +15,7 @@ from order_worker.ledger.operations import Operation, State, settle
 from order_worker.ledger.orders import change_status, duplicate, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, OrderBooks
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, LinesInForce, OrderBooks
 
 _BEGUN = (
     select(
@@ -44,6 +44,7 @@ _END = select(operations.c.params, operations.c.outcome).where(
     operations.c.kind == bindparam("kind"),
     operations.c.state == State.DONE.value,
 )
+_LINES = select(orders.c.lines, orders.c.charges, orders.c.lines_digest).where(orders.c.uid == bindparam("order"))
 _MESSAGE = select(orders.c.message).where(orders.c.uid == bindparam("order"))
 
 
@@ -95,7 +96,16 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         pivot_passed=forward,
         begun=[_effect(row, shipments) for row in begun],
         books=_order_books(order, kept, shipments),
+        in_force=_in_force(tx, uid) if forward else None,
     )
+
+
+def _in_force(tx: Connection, order_uid: str) -> LinesInForce | None:
+    """None where an older release received the order."""
+    row = tx.execute(_LINES, {"order": order_uid}).one()
+    if row.lines is None or row.lines_digest is None:
+        return None
+    return LinesInForce.model_validate({"lines": row.lines, "charges": row.charges or [], "digest": row.lines_digest})
 
 
 def _forward_only(tx: Connection, order: LockedOrder, request: HaltOrder) -> bool:

@@ -173,6 +173,16 @@ class OrderBooks(Value):
     """Line ids whose parcels the carrier does not call back any more."""
 
 
+class LinesInForce(Value):
+    """What the order is for, as the ledger keeps it."""
+
+    lines: list[OrderLine]
+    """Without their descriptions."""
+    charges: list[OrderCharge] = Field(default_factory=list)
+    digest: str
+    """`order_domain.order.lines_digest` of the lines with their descriptions, and the charges."""
+
+
 class Halted(Outcome):
     """What the ledger knows of an order that is to end, and how it is to end."""
 
@@ -189,6 +199,8 @@ class Halted(Outcome):
     begun: list[BegunEffect] = Field(default_factory=list)
     """In the order in which they began."""
     books: OrderBooks = OrderBooks()
+    in_force: LinesInForce | None = None
+    """Of an order that goes on forward only: a run that was reset may have forgotten a change of lines."""
 
 
 class SellLines(Effect):
