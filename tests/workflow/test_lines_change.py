@@ -6,7 +6,7 @@ from fake_activities import INITIAL_STOCK, World
 from storefront import PlacedOrder, Storefront, eventually
 
 from order_domain.errors import FraudSuspected, OrderError, OutOfStock
-from order_domain.order import OrderLine, digest
+from order_domain.order import ChargeKind, OrderCharge, OrderLine, digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
@@ -39,6 +39,27 @@ async def test_added_lines_are_charged_and_shipped(shop: Storefront, world: Worl
     await shop.record("lines-changed", order)
     assert result.total_minor == world.balance == 153_000
     assert set(world.delivered) == {"1", "2"}
+
+
+SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
+
+
+async def test_a_change_that_names_no_charges_keeps_those_in_force(shop: Storefront, world: World) -> None:
+    order = await shop.place(BIG.model_copy(update={"charges": [SHIPPING]}))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    await order.update(contract.UPDATE_CHANGE_LINES, to(CHEAPER))
+
+    assert (await order.result()).total_minor == world.balance == 90_500
+
+
+async def test_a_change_that_names_charges_replaces_them(shop: Storefront, world: World) -> None:
+    order = await shop.place(BIG.model_copy(update={"charges": [SHIPPING]}))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=CHEAPER, charges=[]))
+
+    assert (await order.result()).total_minor == world.balance == 90_000
 
 
 async def test_added_lines_are_held_in_stock_before_the_answer(shop: Storefront, world: World) -> None:

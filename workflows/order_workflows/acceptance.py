@@ -134,16 +134,17 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
     if order.lines_fixed:
         message = "the order has been decided about, prepared or charged with the earlier lines"
         return Refusal(RefusalType.LINES_FIXED, message)
-    if len({charge.charge_id for charge in change.charges}) != len(change.charges):
+    charges = order.charges_after(change)
+    if len({charge.charge_id for charge in charges}) != len(charges):
         return Refusal(RefusalType.INVALID_ORDER, "charges: a chargeID may occur only once")
     if len({line.line_id for line in change.lines}) != len(change.lines):
         return Refusal(RefusalType.INVALID_ORDER, "lines: a lineID may occur only once")
-    texts = [line.description for line in change.lines] + [charge.description for charge in change.charges]
+    texts = [line.description for line in change.lines] + [charge.description for charge in charges]
     descriptions = sum(len(text or "") for text in texts)
     if descriptions > MAX_DESCRIPTIONS:
         message = f"charges: all descriptions together have {descriptions} characters, {MAX_DESCRIPTIONS} at most"
         return Refusal(RefusalType.INVALID_ORDER, message)
-    total_minor = sum_minor(change.lines, change.charges)
+    total_minor = sum_minor(change.lines, charges)
     if not 0 <= total_minor <= MAX_MINOR:
         message = f"lines and charges: the sum {total_minor} must be from 0 to {MAX_MINOR}"
         return Refusal(RefusalType.INVALID_ORDER, message)

@@ -47,7 +47,8 @@ async def _apply(order: OrderRun, change: LinesChange) -> None:
         order.publish()
         return
     if order.has_done(StepName.CHECK_FRAUD):
-        await questions.fraud_verdict(order, change.lines, change.charges, retry=_briefly(order, StepName.CHECK_FRAUD))
+        charges = order.charges_after(change)
+        await questions.fraud_verdict(order, change.lines, charges, retry=_briefly(order, StepName.CHECK_FRAUD))
     items = None
     if order.items:
         items = await questions.items_of(order, change.lines, retry=_briefly(order, StepName.GET_ITEMS))
@@ -73,13 +74,14 @@ async def restate(order: OrderRun) -> None:
 
 async def _change_in_ledger(order: OrderRun, change: LinesChange) -> None:
     order.lines_revision += 1
-    digest = lines_digest(change.lines, change.charges)
+    charges = order.charges_after(change)
+    digest = lines_digest(change.lines, charges)
     request = ChangeLines(
         order=order.input.identity,
         operation_id=order.operation(f"change_lines/{order.lines_revision}/{digest}"),
         lines=change.lines,
-        charges=change.charges,
-        total_minor=sum_minor(change.lines, change.charges),
+        charges=charges,
+        total_minor=sum_minor(change.lines, charges),
         replaces=order.reservations[-1] if order.reservation_id else None,
     )
     if request.replaces:

@@ -191,9 +191,13 @@ class OrderRun:
         """Whether `step` ran and succeeded."""
         return self.steps.has_done(step)
 
+    def charges_after(self, change: LinesChange) -> list[OrderCharge]:
+        """Those in force once the change is made."""
+        return self.charges if change.charges is None else change.charges
+
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
-        self.lines, self.charges = change.lines, change.charges
+        self.lines, self.charges = change.lines, self.charges_after(change)
         self.lines_generation = max(self.lines_generation, change.generation)
         self.approval = self.approval.model_copy(update={"required": self.approval_required})
 
@@ -214,6 +218,8 @@ class OrderRun:
         if in_force.digest != self.lines_digest:
             self.lines, self.charges = in_force.lines, in_force.charges
             self._digest_of_the_ledger = in_force.digest
+        if in_force.total_minor != self.total_minor:
+            self._sold_for = in_force.total_minor
 
     def take_over_shipments(self, begun: Iterable[BegunEffect]) -> None:
         """Each line is asked for under the operation by which it was shipped."""

@@ -137,7 +137,7 @@ def test_other_lines_are_sent_with_the_generation_that_asks_for_them() -> None:
     change = the_only(an_order_spec(lines=MORE), a_snapshot(lines_digest=AS_ORDERED))
 
     assert (change.group, change.update) == (Group.LINES, "change_lines")
-    assert change.argument == LinesChange(lines=MORE, generation=2, channel="kubernetes")
+    assert change.argument == LinesChange(lines=MORE, charges=[], generation=2, channel="kubernetes")
 
 
 def test_charges_are_sent_with_the_lines_that_they_belong_to() -> None:
@@ -157,7 +157,7 @@ def test_charges_that_were_taken_away_are_sent() -> None:
     in_force = a_snapshot(lines_digest=lines_digest([a_line()], SHIPPING))
 
     assert the_only(an_order_spec(), in_force).argument == LinesChange(
-        lines=[a_line()], generation=2, channel="kubernetes"
+        lines=[a_line()], charges=[], generation=2, channel="kubernetes"
     )
 
 

@@ -12,7 +12,7 @@ from order_worker.ledger.books import Books, Shipment
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import Operation, State, settle
-from order_worker.ledger.orders import change_status, duplicate, insert, storable
+from order_worker.ledger.orders import change_status, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, LinesInForce, OrderBooks
@@ -44,7 +44,9 @@ _END = select(operations.c.params, operations.c.outcome).where(
     operations.c.kind == bindparam("kind"),
     operations.c.state == State.DONE.value,
 )
-_LINES = select(orders.c.lines, orders.c.charges, orders.c.lines_digest).where(orders.c.uid == bindparam("order"))
+_LINES = select(orders.c.lines, orders.c.charges, orders.c.lines_digest, orders.c.total_minor).where(
+    orders.c.uid == bindparam("order")
+)
 _MESSAGE = select(orders.c.message).where(orders.c.uid == bindparam("order"))
 
 
@@ -65,19 +67,13 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
     if order is None:
         if request.known != type(request.known)():
             raise BooksDisagree(f"the workflow knows {_known(request)}, but the ledger never received order {uid}")
-        taken = duplicate(tx, request.received) if request.status == OrderStatus.ORDER_DUPLICATE else None
-        if taken is not None:
-            return Halted(
-                ended=OrderStatus.ORDER_DUPLICATE,
-                status=request.status,
-                error_type=type(taken).__name__,
-                message=str(taken),
-            )
+        # Without a number: a receipt that is still under way finds an order that is halted, and takes none either.
         insert(tx, request.received, with_number=False)
         order = lock(tx, request.order)
     notes.record(tx, order, request.notes)
     status = OrderStatus(order.status)
-    ended = status.terminal and not order.completed
+    in_part = order.completed and books.sold_in_part(tx, uid)
+    ended = status.terminal and (in_part or not order.completed)
     forward = not ended and status is not OrderStatus.COMPENSATE_ORDER and _forward_only(tx, order, request)
     if ended:
         end = _end_on_record(tx, order)
@@ -96,7 +92,7 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         pivot_passed=forward,
         begun=[_effect(row, shipments) for row in begun],
         books=_order_books(order, kept, shipments),
-        in_force=_in_force(tx, uid) if forward else None,
+        in_force=_in_force(tx, uid) if forward or in_part else None,
     )
 
 
@@ -105,7 +101,14 @@ def _in_force(tx: Connection, order_uid: str) -> LinesInForce | None:
     row = tx.execute(_LINES, {"order": order_uid}).one()
     if row.lines is None or row.lines_digest is None:
         return None
-    return LinesInForce.model_validate({"lines": row.lines, "charges": row.charges or [], "digest": row.lines_digest})
+    return LinesInForce.model_validate(
+        {
+            "lines": row.lines,
+            "charges": row.charges or [],
+            "digest": row.lines_digest,
+            "total_minor": row.total_minor,
+        }
+    )
 
 
 def _forward_only(tx: Connection, order: LockedOrder, request: HaltOrder) -> bool:

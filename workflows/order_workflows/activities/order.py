@@ -181,13 +181,16 @@ class LinesInForce(Value):
     charges: list[OrderCharge] = Field(default_factory=list)
     digest: str
     """`order_domain.order.lines_digest` of the lines with their descriptions, and the charges."""
+    total_minor: int
+    """Of an order that was sold in part, less than the sum of lines and charges."""
 
 
 class Halted(Outcome):
     """What the ledger knows of an order that is to end, and how it is to end."""
 
     ended: str | None = None
-    """The end on record, an `OrderStatus` value other than that of a completed order: all is undone."""
+    """The end on record, an `OrderStatus` value: nothing is left to be done. An order that completed as a whole is none
+    of these; its run goes forward, and the ledger answers as it did."""
     status: str = OrderStatus.ORDER_CANCELLED.value
     """The end to give the order: what the first halt wanted, or the end on record."""
     error_type: str = "WorkflowTerminated"
@@ -200,7 +203,7 @@ class Halted(Outcome):
     """In the order in which they began."""
     books: OrderBooks = OrderBooks()
     in_force: LinesInForce | None = None
-    """Of an order that goes on forward only: a run that was reset may have forgotten a change of lines."""
+    """Of an order that goes on forward only, or was sold in part: a run that was reset may have forgotten a change."""
 
 
 class SellLines(Effect):
