@@ -144,15 +144,18 @@ async def test_an_order_that_the_ledger_never_heard_of_is_halted_too(shop: Shop)
         await shop.stock.reserve(buyer.reserve())
 
 
-async def test_a_duplicate_has_ended_as_such(shop: Shop) -> None:
+async def test_a_duplicate_is_halted_without_a_number_so_that_a_late_receipt_takes_none(shop: Shop) -> None:
     first = await shop.buyer()
     duplicate = Buyer(uid="uid-2", name="order-2", order_id=first.order_id)
-
     halted = await shop.orders.halt(duplicate.halt(status="Order Duplicate"))
+    await shop.orders.close(duplicate.close("Order Duplicate"))
+    await shop.orders.halt(first.halt())
+    await shop.orders.close(first.close("Order Cancelled"))
 
-    assert halted.ended == "Order Duplicate"
-    assert halted.message is not None
-    assert "shop/order-1" in halted.message
+    with pytest.raises(OperationCancelled):
+        await shop.orders.receive(duplicate.receive())
+
+    assert (halted.ended, halted.status, halted.begun) == (None, "Order Duplicate", [])
 
 
 async def test_an_order_that_has_ended_is_told_to_have(shop: Shop) -> None:

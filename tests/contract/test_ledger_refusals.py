@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from shop import REQUESTED_AT, Shop
+from shop import REQUESTED_AT, Buyer, Shop
 from sqlalchemy import text, update
 
 from order_domain.errors import LedgerRefused, LedgerUnavailable
@@ -37,12 +37,22 @@ EVENT = {
 
 @pytest.mark.parametrize("unstorable", ["cancelled by a\0b", "half a letter: \ud83d", "letters \u00e9 and \udc00"])
 async def test_a_text_that_no_database_stores_is_refused_for_good(shop: Shop, unstorable: str) -> None:
-    buyer = await shop.buyer()
-    closing = buyer.close("Order Cancelled").model_copy(update={"message": unstorable})
+    receiving = Buyer().receive().model_copy(update={"customer_id": unstorable})
     with pytest.raises(LedgerRefused, match="a character that no database stores"):
-        await shop.orders.close(closing)
+        await shop.orders.receive(receiving)
+    assert await shop.rows(tables.orders) == []
+
+
+@pytest.mark.parametrize("unstorable", ["cancelled by a\0b", "half a letter: \ud83d"])
+async def test_the_reason_of_an_end_is_stored_without_what_no_database_stores(shop: Shop, unstorable: str) -> None:
+    buyer = await shop.buyer()
+    await shop.orders.halt(buyer.halt())
+
+    await shop.orders.close(buyer.close("Order Cancelled").model_copy(update={"message": unstorable}))
+
     [order] = await shop.rows(tables.orders)
-    assert order["status"] == "Order Received"
+    assert order["status"] == "Order Cancelled"
+    assert order["message"].isprintable()
 
 
 @pytest.mark.parametrize("unstorable", ["a\0b", "\ud83d"])

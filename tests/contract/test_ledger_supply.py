@@ -412,7 +412,7 @@ def test_a_ledger_with_rows_is_brought_from_the_schema_before(bare_url: str) -> 
     engine = connect(bare_url)
     row = {"initial": 5, "restocked": 0, "on_hand": 5, "reserved": 0, "sold": 0}
     with engine.begin() as connection:
-        config = schema._scripts()
+        config = schema._config()
         config.attributes["connection"] = connection
         command.upgrade(config, "0002")
         connection.execute(insert(tables.stock).values(sku=SKU, **row))

@@ -22,7 +22,7 @@ OPERATION = (
 
 
 def migrate_to(engine: Engine, revision: str) -> None:
-    config = schema._scripts()
+    config = schema._config()
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

@@ -17,13 +17,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert
-from sqlalchemy.exc import SQLAlchemyError
 from temporalio import activity
 from temporalio.exceptions import ApplicationError
 from temporalio.plugin import SimplePlugin
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
-from order_domain.errors import LedgerUnavailable
+from order_domain.errors import LedgerRefused, LedgerUnavailable
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import activity_attempts
 from order_worker.metrics import Metrics
@@ -133,7 +132,7 @@ class AttemptLog(Interceptor):
                 self._rows.extendleft(reversed(batch))
                 self._drop(len(self._rows) - KEPT, "overflow")
                 return
-            except SQLAlchemyError:
+            except LedgerRefused:
                 LOG.exception("the ledger refuses %s attempts for its log", len(batch))
                 for _ in batch:
                     self._metrics.attempt_not_logged("refused")

@@ -37,6 +37,9 @@ BEGINS_NOTHING = {"ledger_begins_nothing": True}
 PATIENT = {"ledger_patient": True}
 """Execution options for reading the whole of the books and for migrations: no limit to a statement."""
 
+SNAPSHOT = {**PATIENT, "ledger_snapshot": True}
+"""Execution options for a transaction that only reads, and sees nothing of what is committed after its first read."""
+
 _DRIVER = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 _POSTGRESQL_DEFAULTS = {
@@ -121,8 +124,9 @@ def _begin_postgresql(lock_milliseconds: int, connection: Connection) -> None:
     limit = 0 if patient else 1000 * STATEMENT_SECONDS
     # One message to the server, as BEGIN alone would be. Read committed whatever the database's default is: a
     # transaction that has waited for a row must see what the other one wrote.
+    level = "REPEATABLE READ READ ONLY" if "ledger_snapshot" in options else "READ COMMITTED"
     connection.exec_driver_sql(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; "
+        f"BEGIN ISOLATION LEVEL {level}; "
         f"SET LOCAL lock_timeout = {lock_milliseconds}; "
         f"SET LOCAL statement_timeout = {limit}; "
         f"SET LOCAL idle_in_transaction_session_timeout = {limit}"
