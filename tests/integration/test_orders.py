@@ -10,6 +10,11 @@ from order_devstack.errors import CommandFailed
 APPROVED = {"decision": "Approved", "by": "maria"}
 
 
+def approved(total_minor: int) -> dict[str, object]:
+    """A decision that says which amount it is about, as one about a changed order must."""
+    return {**APPROVED, "totalMinor": total_minor}
+
+
 def only_charge(cluster: Cluster) -> tuple[int, int]:
     (charge,) = cluster.charges().values()
     return charge
@@ -152,7 +157,7 @@ def test_a_line_added_while_the_order_waits_is_paid_for(cluster: Cluster) -> Non
 
     cluster.patch("order", lines=[a_line("1", 150_000), a_line("2", 7)])
     changed = cluster.eventually(lambda status: status.get("totalMinor") == 150_007)
-    cluster.patch("order", approval=APPROVED)
+    cluster.patch("order", approval=approved(150_007))
 
     assert condition(changed, "SpecApplied")["status"] == "True"
     cluster.reaches("Completed")
@@ -173,7 +178,7 @@ def test_lines_and_the_approval_of_them_may_come_in_one_edit(cluster: Cluster) -
     cluster.apply(total=150_000)
     cluster.reaches("Waiting")
 
-    cluster.patch("order", lines=[a_line("1", 200_000)], approval=APPROVED)
+    cluster.patch("order", lines=[a_line("1", 200_000)], approval=approved(200_000))
 
     status = cluster.reaches("Completed")
     assert status["approval"]["generation"] == 2
@@ -189,7 +194,7 @@ def test_an_approval_of_lines_that_cannot_be_had_approves_nothing_until_it_is_gi
     cluster.patch("order", lines=[a_line("1", 150_001)], approval=None)
     cluster.eventually(lambda status: status.get("totalMinor") == 150_001)
     still_waiting = cluster.status()
-    cluster.patch("order", approval=APPROVED)
+    cluster.patch("order", approval=approved(150_001))
 
     assert condition(refused, "SpecApplied")["reason"] == "LinesNotApplied"
     assert refused["observedGeneration"] == 2
