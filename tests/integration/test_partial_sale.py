@@ -1,4 +1,4 @@
-"""A parcel that the carrier cannot call back is sold: the rest of the order is undone, and the difference given back."""
+"""A parcel that the carrier cannot call back is sold: the rest is undone, and the difference given back."""
 
 import json
 import sqlite3
