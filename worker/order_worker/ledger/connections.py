@@ -37,6 +37,9 @@ BEGINS_NOTHING = {"ledger_begins_nothing": True}
 PATIENT = {"ledger_patient": True}
 """Execution options for reading the whole of the books and for migrations: no limit to a statement."""
 
+SNAPSHOT = {"ledger_patient": True, "ledger_snapshot": True}
+"""Execution options for reading the whole of the books as they are at one moment. PostgreSQL writes nothing then."""
+
 _DRIVER = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 
 _POSTGRESQL_DEFAULTS = {
@@ -119,10 +122,11 @@ def _begin_postgresql(lock_milliseconds: int, connection: Connection) -> None:
     if "ledger_begins_nothing" in options:
         return
     limit = 0 if patient else 1000 * STATEMENT_SECONDS
+    level = "REPEATABLE READ READ ONLY" if "ledger_snapshot" in options else "READ COMMITTED"
     # One message to the server, as BEGIN alone would be. Read committed whatever the database's default is: a
     # transaction that has waited for a row must see what the other one wrote.
     connection.exec_driver_sql(
-        "BEGIN ISOLATION LEVEL READ COMMITTED; "
+        f"BEGIN ISOLATION LEVEL {level}; "
         f"SET LOCAL lock_timeout = {lock_milliseconds}; "
         f"SET LOCAL statement_timeout = {limit}; "
         f"SET LOCAL idle_in_transaction_session_timeout = {limit}"

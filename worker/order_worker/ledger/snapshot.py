@@ -13,7 +13,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from order_domain.errors import LedgerUnavailable
 from order_worker.ledger import schema
-from order_worker.ledger.connections import PATIENT, connect
+from order_worker.ledger.connections import SNAPSHOT, connect
 from order_worker.sqlite import BUSY_MILLISECONDS
 
 
@@ -26,7 +26,7 @@ def snapshot(url: str) -> Iterator[Connection]:
     engine = _sqlite(url) if url.startswith("sqlite") else connect(url)
     try:
         if engine.dialect.name == "postgresql":
-            engine = engine.execution_options(**PATIENT, isolation_level="REPEATABLE READ", postgresql_readonly=True)
+            engine = engine.execution_options(**SNAPSHOT)
         with engine.connect() as connection, connection.begin():
             schema.check(connection)
             yield connection
