@@ -14,7 +14,7 @@ SHORT := -m "not long and not mutations"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
-	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger contrast check fmt lint types imports \
+	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst contrast check fmt lint types imports \
 	generate check-generated lock
 
 help: ## List the commands.
@@ -82,6 +82,9 @@ bench-at-rest: setup ## What ten thousand finished orders cost an idle operator.
 
 bench-ledger: setup ## What the ledger's transactions cost on SQLite and PostgreSQL. ORDERS=n. Half a minute.
 	@$(BIN)/python benchmarks/ledger.py $(if $(ORDERS),--orders $(ORDERS))
+
+bench-burst: setup ## How many tasks time out when 200 orders arrive at once at one worker. ORDERS=n. A minute.
+	@$(BIN)/python benchmarks/burst.py $(if $(ORDERS),--orders $(ORDERS))
 
 contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.
 	@$(BIN)/python benchmarks/without_durable_execution.py $(if $(ORDERS),--orders $(ORDERS))

@@ -37,8 +37,9 @@ INITIAL = {"PROD-001": 4, "PROD-002": 2}
 
 MAX_ORDERS = 6
 
-CONVERGES = 80
-"""So many steps after the last fault bring every order to its end; two dozen do, mostly."""
+CONVERGES = 400
+"""So many steps after the last fault bring every order to its end. Two dozen do, mostly; each change of lines that
+waits, up to one for each step of a course, needs some more."""
 
 _MANIFEST = Path(__file__).parents[2] / "manifests" / "classes" / "standard.yaml"
 STANDARD = OrderClassSpec.model_validate(yaml.safe_load(_MANIFEST.read_text())["spec"])
