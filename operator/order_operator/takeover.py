@@ -14,7 +14,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from order_domain.order import lines_digest
+from order_domain.order import OrderCharge, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
 from order_operator.observation import RPC_TIMEOUT, Observation, describe
@@ -94,17 +94,23 @@ async def _carried(client: Client, observation: Observation) -> OrderInput | Non
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
     in_force = observation.snapshot.lines_digest if observation.snapshot else None
     wanted: OrderInput | None = None
+    charges_so_far: list[list[OrderCharge]] = []
     try:
         async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
             if event.HasField("workflow_execution_started_event_attributes"):
                 payloads = event.workflow_execution_started_event_attributes.input.payloads
                 (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
+                charges_so_far = [wanted.spec.charges]
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
             if wanted is not None and request.name == UPDATE_CHANGE_LINES:
                 (change,) = await client.data_converter.decode(request.args.payloads, [LinesChange])
-                if lines_digest(change.lines, change.charges) == in_force:
-                    spec = wanted.spec.with_lines(change.lines, change.charges)
-                    wanted = wanted.model_copy(update={"spec": spec})
+                if change.charges is not None:
+                    charges_so_far.append(change.charges)
+                # A change without charges keeps those in force, which an earlier change may have set, or failed to.
+                for charges in charges_so_far if change.charges is None else [change.charges]:
+                    if lines_digest(change.lines, charges) == in_force:
+                        spec = wanted.spec.with_lines(change.lines, charges)
+                        wanted = wanted.model_copy(update={"spec": spec})
             if wanted is not None and in_force in (None, lines_digest(wanted.spec.lines, wanted.spec.charges)):
                 return wanted
     except (ValidationError, ValueError, RuntimeError) as unreadable:

@@ -101,13 +101,14 @@ def test_an_order_whose_resource_is_gone_is_undone(cluster: Cluster, charged: st
     cluster.until(lambda: refunded(cluster), SCAN_SECONDS)
 
 
-def test_an_order_past_its_pivot_is_carried_on_and_waits_for_nobody_again(cluster: Cluster) -> None:
+def test_an_order_past_its_pivot_is_carried_on(cluster: Cluster) -> None:
     identifier = charge(cluster, compensation={"pivot": "ChargePayment"})
     first_run = cluster.status()["workflow"]["runID"]
 
     terminate(cluster, identifier)
 
+    cluster.eventually(lambda status: status["phase"] == "Waiting" and status["workflow"]["runID"] != first_run)
+    cluster.patch("order", shippingAddress={"line1": "7 New Street"})
     status = cluster.reaches("Completed")
-    assert status["workflow"]["runID"] != first_run
-    assert next(step["state"] for step in status["steps"] if step["name"] == "AddressWindow") == "Skipped"
+    assert status["shippingAddress"]["line1"] == "7 New Street"
     assert list(cluster.charges().values()) == [(50_000, 0)]

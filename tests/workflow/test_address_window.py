@@ -9,7 +9,7 @@ from storefront import PlacedOrder, Storefront
 from temporalio.client import WorkflowFailureError
 
 from order_domain.pipeline import StepName
-from order_domain.policy import OrderClassSpec
+from order_domain.policy import CompensationPolicy, OrderClassSpec
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
@@ -40,6 +40,17 @@ async def test_the_window_opens_after_the_charge_and_says_until_when(shop: Store
     assert snapshot.pending_action.kind == "ChangeAddress"
     assert snapshot.updated_at is not None
     assert snapshot.pending_action.deadline == snapshot.updated_at + timedelta(seconds=60)
+
+
+async def test_a_window_behind_the_pivot_opens_too(shop: Storefront, world: World) -> None:
+    policy = a_windowed_policy().model_copy(update={"compensation": CompensationPolicy(pivot=StepName.CHARGE_PAYMENT)})
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.AWAIT_ADDRESS)
+
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=ELSEWHERE))
+
+    assert (await order.result()).shipping_address == ELSEWHERE
+    assert world.delivered == {"1": ELSEWHERE}
 
 
 async def test_a_changed_address_ends_the_window_and_is_shipped_to(shop: Storefront, world: World) -> None:

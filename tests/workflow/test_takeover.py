@@ -9,6 +9,7 @@ from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.client import Client, WorkflowExecutionStatus
 
 from order_domain.errors import OperationConflict, ProviderUnavailable, Undeliverable
+from order_domain.order import ChargeKind, OrderCharge
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import CompensationState, StepState
@@ -290,6 +291,27 @@ async def test_the_lines_in_force_are_shipped(shop: Storefront, world: World) ->
     assert (result.status, result.total_minor) == (OrderStatus.ORDER_COMPLETED, 200)
     assert list(world.delivered) == ["7"]
     assert world.sold == {"PROD-002": 2}
+
+
+async def test_charges_in_force_are_carried_over_also_where_a_later_change_names_none(
+    shop: Storefront, world: World
+) -> None:
+    policy = a_policy(approval={"mode": "Always", "window_seconds": 3600}, compensation={"pivot": "ChargePayment"})
+    hold = world.hold("ship_line")
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    fee = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=50)
+    first, second = a_line(unit_price_minor=100), a_line(unit_price_minor=200)
+    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=[first], charges=[fee]))
+    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=[second]))
+    await order.update(contract.UPDATE_APPROVE, Decision(by="ana", total_minor=250))
+    await hold.reached.wait()
+
+    going_on = await next_run(order)
+    world.release_all()
+
+    result = await going_on.result()
+    assert (result.status, result.total_minor) == (OrderStatus.ORDER_COMPLETED, 250)
 
 
 async def test_what_keeps_failing_past_the_pivot_waits_for_a_person_again(shop: Storefront, world: World) -> None:

@@ -14,9 +14,9 @@ from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
-    """Past the pivot, and where the address was changed before, nothing is waited for. Raises OrderEnded when the
+    """Where the address was changed before, or can no longer count, nothing is waited for. Raises OrderEnded when the
     window passes unused and the class says that this fails the order."""
-    if order.address_changed or order.pivot_passed:
+    if order.address_changed or _is_too_late(order):
         order.skip()
         return
     policy = order.input.policy.address_window
@@ -32,6 +32,13 @@ async def run(order: OrderRun) -> None:
         if policy.on_expiry is AddressExpiry.FAIL and not order.address_changed:
             error = ErrorRecord(type=EndType.ADDRESS_NOT_CONFIRMED, message=f"no address within {window}")
             raise OrderEnded(OrderStatus.ORDER_FAILED, error) from None
+
+
+def _is_too_late(order: OrderRun) -> bool:
+    """An order that the ledger says has gone further than this run: to a pivot after this step, or to the carrier."""
+    policy = order.input.policy
+    opens_before_the_pivot = policy.pipeline.index(StepName.ADDRESS_WINDOW) < policy.pipeline.index(policy.pivot)
+    return bool(order.ship_operations) or (order.pivot_passed and opens_before_the_pivot)
 
 
 STEP = Step(name=StepName.ADDRESS_WINDOW, run=run)
