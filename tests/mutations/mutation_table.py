@@ -3,14 +3,26 @@
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Fault:
+    """What must not happen; the file says what its fields mean."""
+
+    name: str
+    severity: str
+    what: str
+    reason: str | None = None
 
 
 @dataclass(frozen=True)
 class Mutation:
     """One guard that is taken away; the file says what its fields mean."""
 
+    fault: str
     name: str
     guard: str
     file: str
@@ -34,6 +46,15 @@ class Mutation:
 
 
 def read() -> list[Mutation]:
-    """All rows, in their order."""
-    rows = tomllib.loads((Path(__file__).parent / "mutations.toml").read_text())["mutation"]
-    return [Mutation(**{**row, "tests": tuple(row["tests"])}) for row in rows]
+    """All guards, in their order."""
+    return [Mutation(**{**row, "tests": tuple(row["tests"])}) for row in _rows("mutation")]
+
+
+def read_faults() -> list[Fault]:
+    """All faults, in their order."""
+    return [Fault(**row) for row in _rows("fault")]
+
+
+def _rows(kind: str) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = tomllib.loads((Path(__file__).parent / "mutations.toml").read_text())[kind]
+    return rows

@@ -4,13 +4,14 @@ from pathlib import Path
 
 import pytest
 import run_mutations
-from mutation_table import CHECKOUT, Mutation, read
+from guarantees import PAGE, page
+from mutation_table import CHECKOUT, Mutation, read, read_faults
 
 TEST = "tests/unit/devstack/test_ports.py::test_a_port_somebody_listens_on_is_not_free"
 
 
 def a_mutation(name: str, replacement: str, test: str = TEST, text: str = "except OSError:") -> Mutation:
-    return Mutation(name, f"{name} is safe.", "devstack/order_devstack/ports.py", text, replacement, (test,))
+    return Mutation("a-fault", name, f"{name} is safe.", "devstack/order_devstack/ports.py", text, replacement, (test,))
 
 
 @pytest.mark.parametrize("mutation", read(), ids=lambda mutation: mutation.name)
@@ -19,9 +20,27 @@ def test_every_row_can_be_applied_to_the_code(mutation: Mutation) -> None:
 
 
 def test_no_two_rows_have_one_name() -> None:
-    names = [mutation.name for mutation in read()]
+    for names in ([mutation.name for mutation in read()], [fault.name for fault in read_faults()]):
+        assert len(names) == len(set(names))
 
-    assert len(names) == len(set(names))
+
+def test_every_fault_has_a_guard_or_a_reason_why_not() -> None:
+    guarded, faults = {mutation.fault for mutation in read()}, read_faults()
+
+    assert guarded == {fault.name for fault in faults if fault.reason is None}
+    assert {fault.severity for fault in faults} <= {"critical", "high", "medium", "lower"}
+
+
+def test_a_reason_stands_for_few_faults_and_for_no_grave_one() -> None:
+    faults = read_faults()
+    without = [fault for fault in faults if fault.reason is not None]
+
+    assert 10 * len(without) <= len(faults)
+    assert {fault.severity for fault in without} <= {"medium", "lower"}
+
+
+def test_the_page_for_maintainers_is_written_from_the_table() -> None:
+    assert PAGE.read_text() == page()
 
 
 @pytest.mark.parametrize(

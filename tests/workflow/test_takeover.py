@@ -3,12 +3,12 @@
 from uuid import uuid4
 
 import pytest
-from builders import a_line, a_policy
+from builders import a_line, a_policy, an_address
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from order_domain.errors import OperationConflict, ProviderUnavailable
+from order_domain.errors import OperationConflict, ProviderUnavailable, Undeliverable
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import CompensationState, StepState
@@ -21,6 +21,7 @@ from order_workflows.contract import (
     ORDER_CUSTOMER_ID,
     ORDER_ID,
     ORDER_TOTAL_MINOR,
+    AddressChange,
     Decision,
     LinesChange,
     OrderResult,
@@ -393,3 +394,23 @@ async def test_a_workflow_that_nobody_can_read_stays_as_it_is(temporal: Client) 
     after = await take_over(temporal, stopped)
 
     assert (after.run_id, after.status) == (stopped.run_id, WorkflowExecutionStatus.TERMINATED)
+
+
+async def test_a_line_is_asked_for_under_the_id_under_which_it_was_shipped(shop: Storefront, world: World) -> None:
+    policy = without_a_gate(compensation={"pivot": "ChargePayment"}, retry={"default": {"max_attempts": 1}})
+    world.fail("ship_line", Undeliverable("no such street"), times=1)
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    # The second address is good: the carrier takes the parcel, and its answer is lost.
+    world.lose_answers("ship_line", times=1)
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(line1="742 Evergreen Terrace")))
+    await order.update(contract.UPDATE_RESUME)
+
+    async def taken() -> bool:
+        return len(world.parcels) == 1
+
+    await eventually(taken, "the parcel that the carrier takes")
+    going_on = await next_run(order)
+
+    assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
+    assert len(world.parcels) == 1

@@ -4,13 +4,16 @@ import json
 import logging
 from datetime import UTC, datetime
 
+_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
 
 class JsonLine(logging.Formatter):
-    """time, level, logger, message and, if any, the exception."""
+    """time, level, logger, message, the fields that the caller gave as `extra` and, if any, the exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """JSON escapes line breaks and control characters."""
         line = {
+            **_fields(record),
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname,
             "logger": record.name,
@@ -18,7 +21,11 @@ class JsonLine(logging.Formatter):
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line)
+        return json.dumps(line, default=str)
+
+
+def _fields(record: logging.LogRecord) -> dict[str, object]:
+    return {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
 
 
 def configure() -> None:
