@@ -40,6 +40,11 @@ class Verdict:
     output: str
 
 
+def level_of(test: str) -> str:
+    """The folder below `tests`."""
+    return test.split("/")[1]
+
+
 class Tree:
     """A copy of the checkout, for one mutation at a time."""
 
@@ -53,7 +58,15 @@ class Tree:
                 shutil.copy2(CHECKOUT / name, root / name)
 
     def pytest(self, tests: Sequence[str], *options: str) -> "subprocess.CompletedProcess[str]":
-        """Run tests of the copy against the code of the copy."""
+        """Run tests of the copy against the code of the copy, one level after the other up to one that does not pass:
+        `conftest` is the name of a module in each."""
+        for level in sorted({level_of(test) for test in tests}):
+            done = self._pytest([test for test in tests if level_of(test) == level], *options)
+            if done.returncode != PASSED:
+                break
+        return done
+
+    def _pytest(self, tests: Sequence[str], *options: str) -> "subprocess.CompletedProcess[str]":
         folders = os.pathsep.join(str(self.root / folder) for folder in PACKAGE_FOLDERS)
         environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
@@ -97,9 +110,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         trees = [Tree(Path(folder) / str(number)) for number in range(min(options.processes, len(chosen)))]
         tests = sorted({test for each in chosen for test in each.tests})
         print(f"{len(tests)} tests on the code as it is: each has to pass", flush=True)
-        done = trees[0].pytest(tests)
-        if done.returncode != PASSED:
-            return _complain(["they do not all pass:", *_end(done.stdout)])
+        began = time.monotonic()
+        with ThreadPoolExecutor(len(trees)) as pool:
+            shares = [tests[number :: len(trees)] for number in range(len(trees))]
+            for done in pool.map(lambda tree, share: tree.pytest(share), trees, shares):
+                if done.returncode != PASSED:
+                    return _complain(["they do not all pass:", *_end(done.stdout)])
+        print(f"they pass, {time.monotonic() - began:.0f} s", flush=True)
         return _report(_try_all(trees, chosen), len(chosen))
 
 

@@ -1,6 +1,7 @@
 """The state machine notices when a guard is gone: one guard at a time is taken away, and a violation must be found."""
 
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ from order_machine import machine_on
 from sqlalchemy import Connection
 from violation import Violation
 
-from order_worker.ledger import halt, operations, orders, payments, stock
+from order_domain import errors
+from order_worker.ledger import halt, operations, orders, payments, refunds, stock, undoing
+from order_worker.ledger.locked_order import lock
 from order_worker.ledger.operations import Operation
 from order_worker.providers.payment import simulated
 from order_worker.providers.payment.simulated import SimulatedPayments
@@ -45,7 +48,7 @@ def find(tmp_path: Path) -> Find:
 
 
 def test_the_machine_finds_a_call_without_an_intent(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    intend, close = operations._intend, operations._close_intent
+    intend, close = operations.open_intent, operations._close_intent
 
     def forget(tx: Connection, operation: Operation) -> bool:
         return (operation.kind == "ship" and operations.recall(tx, operation) is None) or intend(tx, operation)
@@ -55,29 +58,22 @@ def test_the_machine_finds_a_call_without_an_intent(find: Find, monkeypatch: pyt
             intend(tx, operation)
         return close(tx, order, operation, outcome)
 
-    monkeypatch.setattr(operations, "_intend", forget)
+    monkeypatch.setattr(operations, "open_intent", forget)
     monkeypatch.setattr(operations, "_close_intent", catch_up)
     assert find() == "I2"
 
 
-def test_the_machine_finds_a_missing_unique_constraint(find: Find) -> None:
-    assert find(ledger=SAME_NUMBER_TWICE) == "I5"
-
-
-SAME_NUMBER_TWICE = """
-PRAGMA writable_schema=ON;
-UPDATE sqlite_schema SET sql = replace(sql, 'UNIQUE (namespace, order_id)', 'UNIQUE (namespace, order_id, uid)');
-PRAGMA writable_schema=RESET;
-"""
+def test_the_machine_finds_a_missing_unique_index(find: Find) -> None:
+    assert find(ledger="DROP INDEX uq_orders_number") == "I5"
 
 
 def test_the_machine_finds_a_missing_tombstone(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     def prevent(tx: Connection, order: Any, target_id: str) -> bool:
-        target = tx.execute(operations._KNOWN, {"operation": target_id}).one_or_none()
+        target = tx.execute(undoing._TARGET, {"operation": target_id}).one_or_none()
         return target is None or target.state == "refused"
 
-    monkeypatch.setattr(operations, "prevent", prevent)
-    monkeypatch.setattr(stock, "prevent", prevent)
+    for module in (undoing, stock):
+        monkeypatch.setattr(module, "prevent", prevent)
     assert find() in ("I1", "I2", "I3", "I16")
 
 
@@ -122,9 +118,9 @@ PRAGMA writable_schema=RESET;
 def test_the_machine_finds_a_change_without_an_audit_event(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     audit = operations._audit
 
-    def leave_out(tx: Connection, order: Any, kind: str, *rest: Any) -> None:
-        if kind != "refund":
-            audit(tx, order, kind, *rest)
+    def leave_out(tx: Connection, order: Any, operation: Operation, *rest: Any) -> None:
+        if operation.kind != "refund":
+            audit(tx, order, operation, *rest)
 
     monkeypatch.setattr(operations, "_audit", leave_out)
     assert find() == "I10"
@@ -194,8 +190,37 @@ def test_the_machine_finds_an_order_that_is_undone_without_being_halted(
     find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in (operations, orders, stock):
-        monkeypatch.setattr(module, "refuse_if_halted", lambda *_: None)
-    assert find() in ("I1", "I2", "I3", "I16")
+        monkeypatch.setattr(module, "refuse_if_undone", lambda *_: None)
+    assert find() in ("I1", "I2", "I3", "I11", "I16")
+
+
+def test_the_machine_finds_an_operation_that_forgets_that_it_was_reversed(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (orders, refunds, stock, undoing):
+        monkeypatch.setattr(module, "mark_reversed", lambda *_: None)
+    assert find() in ("I1", "I2", "I3", "I11", "I16")
+
+
+def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(
+    find: Find, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refuse, recall = operations.refuse_if_undone, operations.recall
+
+    def only_if_new(order: Any, operation: Operation) -> None:
+        with suppress(errors.OperationCancelled):
+            refuse(order, operation)
+
+    def recall_or_refuse(tx: Connection, operation: Operation) -> Any:
+        known = recall(tx, operation)
+        if known is None:
+            refuse(lock(tx, operation.order), operation)
+        return known
+
+    for module in (operations, orders, stock):
+        monkeypatch.setattr(module, "refuse_if_undone", only_if_new)
+        monkeypatch.setattr(module, "recall", recall_or_refuse)
+    assert find() in ("I1", "I2", "I3", "I11", "I16")
 
 
 def test_the_machine_finds_a_takeover_that_forgets_what_was_begun(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""A verdict of the fraud check holds for the country that it was asked about, and asking never blocks a decision long."""
+"""A verdict of the fraud check holds for the country that it was asked about, and asking never blocks a decision."""
 
 from builders import a_line, a_policy, an_address
 from fake_activities import World
