@@ -205,7 +205,7 @@ def test_the_machine_finds_an_operation_that_forgets_that_it_was_reversed(
 def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(
     find: Find, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refuse, recall = operations.refuse_if_undone, operations.recall
+    refuse, recall, open_intent = operations.refuse_if_undone, operations.recall, operations.open_intent
 
     def only_if_new(order: Any, operation: Operation) -> None:
         with suppress(errors.OperationCancelled):
@@ -217,6 +217,13 @@ def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(
             refuse(lock(tx, operation.order), operation)
         return known
 
+    def open_or_refuse(tx: Connection, operation: Operation) -> bool:
+        opened = open_intent(tx, operation)
+        if opened:
+            refuse(lock(tx, operation.order), operation)
+        return opened
+
+    monkeypatch.setattr(operations, "open_intent", open_or_refuse)
     for module in (operations, orders, stock):
         monkeypatch.setattr(module, "refuse_if_undone", only_if_new)
         monkeypatch.setattr(module, "recall", recall_or_refuse)
