@@ -130,6 +130,7 @@ class World(
         self.refunded: Counter[str] = Counter()
         """Both by the charge's operation."""
         self.refund_reasons: list[str] = []
+        self.refund_requests: list[Refund] = []
         self.parcels: dict[str, Parcel] = {}
         self.called_back: set[str] = set()
         """Both by the shipment's operation."""
@@ -407,6 +408,7 @@ class World(
 
     @activity.defn(name="refund_payment")
     async def refund(self, request: Refund) -> Refunded:
+        self.refund_requests.append(request)
         await self._called("refund_payment")
         charge = request.charge_operation_id
         self._undone.add(charge)

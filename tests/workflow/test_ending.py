@@ -340,6 +340,19 @@ async def test_many_lines_are_shipped_few_at_a_time(shop: Storefront, world: Wor
     assert world.most_at_once["ship_line"] <= 20
 
 
+async def test_no_more_than_twenty_lines_are_asked_for_at_once(shop: Storefront, world: World) -> None:
+    spec = an_order_spec(lines=[a_line(line_id=str(number), quantity=1, unit_price_minor=1) for number in range(30)])
+    hold = world.hold("ship_line")
+    order = await shop.place(spec=spec)
+    await hold.reached.wait()
+
+    # All that may be asked for at once is scheduled by one workflow task.
+    assert (await order.scheduled()).count("ship_line") == 20
+
+    world.release_all()
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
+
+
 def test_every_effect_belongs_to_a_step_with_an_undo() -> None:
     from order_workflows.pipeline import STEP_OF_EFFECT  # noqa: PLC0415
 

@@ -98,6 +98,19 @@ async def test_a_refund_is_the_whole_charge_and_is_shown(shop: Storefront, world
     assert world.refund_reasons == ["Undeliverable"]
 
 
+async def test_a_refund_says_what_the_run_knows_of_the_charge(shop: Storefront, world: World) -> None:
+    world.fail("ship_line", Undeliverable("no such street"))
+    order = await shop.place()
+    await failure_type(order)
+
+    [request] = world.refund_requests
+    assert (request.transaction_id, request.captured_minor, request.amount_minor) == (
+        f"TXN-{order.uid[:8]}",
+        50_000,
+        50_000,
+    )
+
+
 async def test_when_one_of_three_lines_cannot_be_delivered_the_others_are_called_back(
     shop: Storefront, world: World
 ) -> None:
