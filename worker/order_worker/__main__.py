@@ -43,6 +43,7 @@ VARIABLES = """environment:
   ORDER_WORKER_HEALTH_ADDRESS              <host>:<port> of /livez and /readyz; empty: none (default: 0.0.0.0:8081)
   ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS   how long activities may go on after SIGTERM (default: 25)
   ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES   (default: 100)
+  ORDER_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS  (default: 20)
   ORDER_WORKER_SIMULATION                  allowed: classes may ask for simulated faults; or refused (default: refused)
   ORDER_WORKER_SIMULATE_BUG                step at which this worker's workflow code breaks; simulation allowed only
   STRIPE_API_KEY                           secret key; or STRIPE_API_KEY_FILE, a file that holds it

@@ -55,11 +55,6 @@ ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier
 USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
 
-MAX_CONCURRENT_WORKFLOW_TASKS = 20
-"""A task runs several local activities, each a transaction of the ledger, and must end within 10 seconds. A hundred at
-a time, the SDK's default, wait for the ledger's few threads and for one another: of 200 orders that come at once some
-tasks timed out. Twenty keep two cores busy, and the rest waits in the queue, where nothing times out."""
-
 STICKY_SECONDS = 20
 """How long a worker's own queue keeps a task for it. With the SDK's 10 seconds, tasks that wait behind 200 new orders
 time out and replay from the beginning. The price: an order of a worker that was killed waits so long for its next
@@ -218,7 +213,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         workflow_task_poller_behavior=PollerBehaviorAutoscaling(),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
-        max_concurrent_workflow_tasks=MAX_CONCURRENT_WORKFLOW_TASKS,
+        max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
         sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,

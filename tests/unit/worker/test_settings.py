@@ -27,6 +27,7 @@ def test_every_variable_is_read() -> None:
             "ORDER_WORKER_HEALTH_ADDRESS": "[::1]:2",
             "ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS": "3",
             "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES": "4",
+            "ORDER_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS": "3",
             "ORDER_WORKER_SIMULATION": "allowed",
             "ORDER_WORKER_SIMULATE_BUG": "ChargePayment",
         }
@@ -40,6 +41,7 @@ def test_every_variable_is_read() -> None:
     assert settings.health_address == Address("::1", 2)
     assert settings.graceful_shutdown == timedelta(seconds=3)
     assert settings.max_concurrent_activities == 4
+    assert settings.max_concurrent_workflow_tasks == 3
     assert settings.simulation
     assert settings.simulate_bug is StepName.CHARGE_PAYMENT
 
@@ -107,6 +109,7 @@ def test_an_empty_metrics_address_switches_metrics_off() -> None:
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "-1"),
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "soon"),
         ("ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES", "0"),
+        ("ORDER_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS", "1"),
         ("ORDER_WORKER_SIMULATION", "yes"),
         ("ORDER_WORKER_SIMULATE_BUG", "ChargePayment"),
     ],
