@@ -103,33 +103,38 @@ NEW.order_id IS NOT NULL AND EXISTS (
     AND (orders.cluster IS NULL) <> (NEW.cluster IS NULL)
 )
 """
+UNDOES = {"refund": "charge", "cancel_shipment": "shipment", "release": "reservation", "unpack": "packing"}
+"""By kind, the parameter that names what is undone."""
+UNDONE = {
+    "sqlite": """
+NEW.kind IN ('refund', 'cancel_shipment', 'release', 'unpack') AND NEW.state = 'done'
+AND json_extract(NEW.params, '$.kept') IS NULL AND COALESCE(json_extract(NEW.outcome, '$.tooLate'), 0) = 0
+AND (NEW.kind <> 'refund' OR json_extract(NEW.outcome, '$.refundID') IS NOT NULL)
+""",
+    "postgresql": """
+NEW.kind IN ('refund', 'cancel_shipment', 'release', 'unpack') AND NEW.state = 'done'
+AND NEW.params ->> 'kept' IS NULL AND COALESCE(NEW.outcome ->> 'tooLate', 'false') = 'false'
+AND (NEW.kind <> 'refund' OR NEW.outcome ->> 'refundID' IS NOT NULL)
+""",
+}
+"""Nothing is left of what is undone. A refund without an id gave nothing back, so that its charge still counts."""
+TARGETS = {"sqlite": "json_extract(NEW.params, '$.{}')", "postgresql": "NEW.params ->> '{}'"}
+
 LINES_FORGOTTEN = "NEW.total_minor <> OLD.total_minor AND NEW.lines_digest = OLD.lines_digest"
 
 BOOKS = "the end does not fit the books: money, units or parcels are not as they must be"
 
 
 def upgrade() -> None:
-    """Add what an order owes and by what each operation was undone, one holder per number and installation, and the
-    guards."""
+    """Add what an order owes, whose number it has, by what each operation was undone, and the guards. On PostgreSQL the
+    constraint of the number stays until the indexes are there that replace it (0008 to 0010)."""
     if op.get_context().dialect.name == "sqlite":
         _rebuild_orders()
     else:
         for column in NEW_COLUMNS.strip().split(",\n"):
             op.execute(f"ALTER TABLE orders ADD COLUMN {column.strip()}")
         op.execute("ALTER TABLE orders ALTER COLUMN order_id DROP NOT NULL")
-        op.execute("ALTER TABLE orders DROP CONSTRAINT uq_orders_namespace")
-    op.create_index("uq_orders_number", "orders", ["namespace", "order_id", "cluster"], unique=True)
-    unassigned = sa.text("cluster IS NULL")
-    op.create_index(
-        "uq_orders_number_unassigned",
-        "orders",
-        ["namespace", "order_id"],
-        unique=True,
-        sqlite_where=unassigned,
-        postgresql_where=unassigned,
-    )
     op.execute("ALTER TABLE operations ADD COLUMN reversed_by VARCHAR(200)")
-    _mark_reversed()
     if op.get_context().dialect.name == "sqlite":
         _guard_sqlite()
     else:
@@ -151,19 +156,20 @@ def _rebuild_orders() -> None:
     op.execute("ALTER TABLE orders_new RENAME TO orders")
     received = sa.text("status = 'Order Received'")
     op.create_index("ix_orders_open", "orders", ["uid"], sqlite_where=received)
+    op.create_index("uq_orders_number", "orders", ["namespace", "order_id", "cluster"], unique=True)
+    unassigned = sa.text("cluster IS NULL")
+    number = ["namespace", "order_id"]
+    op.create_index("uq_orders_number_unassigned", "orders", number, unique=True, sqlite_where=unassigned)
 
 
-def _mark_reversed() -> None:
-    """What earlier releases undid. They undid an operation as a whole."""
-    sqlite = op.get_context().dialect.name == "sqlite"
-    undone = {"refund": "charge", "cancel_shipment": "shipment", "release": "reservation", "unpack": "packing"}
-    for kind, name in undone.items():
-        target = f"json_extract(undo.params, '$.{name}')" if sqlite else f"undo.params ->> '{name}'"
-        op.execute(
-            "UPDATE operations SET reversed_by = undo.operation_id FROM operations AS undo "  # noqa: S608
-            f"WHERE undo.kind = '{kind}' AND undo.state = 'done' AND operations.operation_id = {target} "
-            "AND operations.state = 'done'"
-        )
+def _reverse(dialect: str) -> str:
+    """Marks what an operation undid. Workers of the release before this one do not mark it themselves."""
+    target = " ".join(f"WHEN '{kind}' THEN {TARGETS[dialect].format(name)}" for kind, name in UNDOES.items())
+    return (
+        "UPDATE operations SET reversed_by = NEW.operation_id "  # noqa: S608
+        f"WHERE operation_id = CASE NEW.kind {target} END AND order_uid = NEW.order_uid "
+        "AND state = 'done' AND reversed_by IS NULL;"
+    )
 
 
 def _guard_sqlite() -> None:
@@ -187,6 +193,11 @@ def _guard_sqlite() -> None:
         "BEGIN UPDATE orders SET lines = NULL, charges = NULL, lines_digest = NULL, owed_minor = NULL "
         "WHERE uid = NEW.uid; END"
     )
+    for name, event in (("began", "INSERT"), ("ended", "UPDATE OF state")):
+        op.execute(
+            f"CREATE TRIGGER operations_{name}_reversal AFTER {event} ON operations WHEN {UNDONE['sqlite']} "
+            f"BEGIN {_reverse('sqlite')} END"
+        )
 
 
 def _guard_postgresql() -> None:
@@ -213,6 +224,11 @@ def _guard_postgresql() -> None:
         "orders_lines_guard",
         f"BEFORE UPDATE OF total_minor ON orders FOR EACH ROW WHEN ({LINES_FORGOTTEN})",
         "NEW.lines = NULL; NEW.charges = NULL; NEW.lines_digest = NULL; NEW.owed_minor = NULL; RETURN NEW;",
+    )
+    _trigger(
+        "operations_reversal",
+        f"AFTER INSERT OR UPDATE OF state ON operations FOR EACH ROW WHEN ({UNDONE['postgresql']})",
+        f"{_reverse('postgresql')} RETURN NULL;",
     )
 
 

@@ -1,4 +1,4 @@
-"""Seals with a key, commitments to personal data, anchors, and a quick look at what is open.
+"""Seals with a key, commitments to personal data, and anchors.
 
 Everything is new and nullable: a worker of the release before goes on inserting on this schema.
 """
@@ -25,12 +25,4 @@ def upgrade() -> None:
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("digest", sa.String(64), nullable=False),
         sa.PrimaryKeyConstraint("number", name="pk_audit_anchors"),
-    )
-    still_open = sa.text("state = 'intent'")
-    op.create_index(
-        "ix_operations_open",
-        "operations",
-        ["created_at"],
-        sqlite_where=still_open,
-        postgresql_where=still_open,
     )
