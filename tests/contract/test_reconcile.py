@@ -9,10 +9,13 @@ import pytest
 from audited import cancelled, completed, flaws
 from shop import Buyer, Shop
 from sqlalchemy import update
+from temporalio.common import MetricMeter
 
 from order_domain.errors import OperationConflict
 from order_worker.ledger import open_intents, tables
 from order_worker.ledger.reconciliation import Reconciliation, Summary
+from order_worker.metrics import Metrics
+from order_worker.money_watch import MoneyWatch
 from order_worker.providers.payment.port import ChargeEntry, PaymentProvider, RefundEntry, RefundState
 
 
@@ -154,3 +157,31 @@ async def test_open_money_is_counted_by_age(shop: Shop) -> None:
         ("refund", "over_1h"): 1,
     }
     assert len(counted) == 8
+
+
+class Counted(Metrics):
+    """Remembers which money is open."""
+
+    def __init__(self) -> None:
+        super().__init__(MetricMeter.noop)
+        self.open: dict[tuple[str, str], int] = {}
+
+    def open_intents(self, kind: str, age: str, number: int) -> None:
+        self.open[kind, age] = number
+
+
+async def test_a_worker_tells_the_metrics_which_money_is_open(shop: Shop) -> None:
+    await shop.orders.receive(Buyer().receive())
+    created_at = datetime.now(UTC) - timedelta(hours=2)
+    await shop.insert(
+        tables.operations,
+        operation_id="uid-1/charge",
+        order_uid="uid-1",
+        kind="charge",
+        state="intent",
+        created_at=created_at,
+    )
+    metrics = Counted()
+    await MoneyWatch(shop.ledger, metrics).look()
+
+    assert metrics.open["charge", "over_1h"] == 1
