@@ -5,7 +5,6 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
@@ -54,11 +53,6 @@ ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier
 
 USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
-
-STICKY_SECONDS = 20
-"""How long a worker's own queue keeps a task for it. With the SDK's 10 seconds, tasks that wait behind 200 new orders
-time out and replay from the beginning. The price: an order of a worker that was killed waits so long for its next
-task."""
 
 RECONNECT_CAP_SECONDS = 10.0
 """Longest pause between two attempts to reach Temporal."""
@@ -214,7 +208,6 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
-        sticky_queue_schedule_to_start_timeout=timedelta(seconds=STICKY_SECONDS),
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         graceful_shutdown_timeout=settings.graceful_shutdown,
