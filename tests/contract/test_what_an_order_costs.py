@@ -11,8 +11,8 @@ from order_worker.ledger.database import Ledger
 from order_workflows.activities.stock import ValidateLines
 
 TRANSACTIONS = 12
-"""One each for receive, validate, fraud check, reserve, commit and close; two each for charge, shipment and mail, before
-and after the company is asked. The release 38efdd1 needed as many."""
+"""One each for receive, validate, fraud check, reserve, commit and close; two each for charge, shipment and mail,
+before and after the company is asked. The release before this one needed as many."""
 
 STATEMENTS = 72
 """64 in 38efdd1. The rest: two for each of the three intents' audit events, one to compare the lines in force each with
