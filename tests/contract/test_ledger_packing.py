@@ -80,6 +80,10 @@ async def packed(shop: Shop) -> list[str]:
     return [row["line_id"] for row in await shop.provider_log("packed_lines")]
 
 
+async def still_packed(shop: Shop) -> list[str]:
+    return [row["line_id"] for row in await shop.provider_log("packed_lines") if row["unpacked_at"] is None]
+
+
 async def operation(shop: Shop, name: str) -> dict[str, Any]:
     [row] = [row for row in await shop.rows(tables.operations) if row["operation_id"].endswith(f"/{name}")]
     return row
@@ -197,3 +201,36 @@ async def test_the_ledger_keeps_no_description(shop: Shop) -> None:
     named = request.lines[0].model_copy(update={"description": "for my brother Bob"})
     await Attempts().next(shop.warehouse.pack, request.model_copy(update={"lines": [named]}))
     assert "Bob" not in str(await shop.rows(tables.operations) + await shop.rows(tables.audit_events))
+
+
+async def test_lines_that_are_kept_stay_packed_until_a_later_undo_keeps_fewer(shop: Shop) -> None:
+    """Their parcels are not back, or are sold."""
+    buyer = await shop.buyer()
+    await pack(shop, buyer, 1, 1, 1)
+    unpack = buyer.unpack()
+
+    await shop.warehouse.unpack(unpack.model_copy(update={"kept_lines": ["2", "3"]}))
+    first = await still_packed(shop), (await operation(shop, "pack"))["reversed_by"]
+    later = unpack.model_copy(update={"kept_lines": ["3"], "operation_id": "uid-1/unpack/2"})
+    await shop.warehouse.unpack(later)
+    second = await still_packed(shop), (await operation(shop, "pack"))["reversed_by"]
+    await shop.warehouse.unpack(unpack.model_copy(update={"operation_id": "uid-1/unpack/3"}))
+
+    assert [first, second] == [(["2", "3"], None), (["3"], None)]
+    assert (await still_packed(shop), (await operation(shop, "pack"))["reversed_by"]) == ([], "uid-1/unpack/3")
+
+
+async def test_an_undo_that_is_asked_for_again_with_other_kept_lines_is_another_operation(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await pack(shop, buyer, 1, 1)
+    await shop.warehouse.unpack(buyer.unpack().model_copy(update={"kept_lines": ["2"]}))
+    with pytest.raises(OperationConflict):
+        await shop.warehouse.unpack(buyer.unpack())
+
+
+async def test_no_line_is_packed_again_after_a_part_was_put_back(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    await pack(shop, buyer, 1, 1)
+    await shop.warehouse.unpack(buyer.unpack().model_copy(update={"kept_lines": ["2"]}))
+    with pytest.raises(OperationCancelled):
+        await shop.warehouse._warehouse.pack("uid-1/pack", line_id="1", sku="PROD-001", quantity=1)

@@ -69,10 +69,18 @@ async def test_every_other_text_is_stored_as_it_is(shop: Shop, fine: str) -> Non
     assert (await shop.rows(tables.audit_events))[-1]["data"] == {"text": fine}
 
 
-async def test_a_number_beyond_sixty_four_bits_is_refused_for_good(shop: Shop) -> None:
+@pytest.mark.parametrize("number", [2**63, -(2**63) - 1])
+async def test_a_number_beyond_sixty_four_bits_is_refused_for_good(shop: Shop, number: int) -> None:
     await shop.buyer()
     with pytest.raises(LedgerRefused):
-        await shop.ledger.transaction(lambda tx: tx.execute(update(tables.orders).values(total_minor=2**63)).rowcount)
+        await shop.ledger.transaction(lambda tx: tx.execute(update(tables.orders).values(total_minor=number)).rowcount)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63)])
+async def test_the_largest_numbers_of_sixty_four_bits_are_stored(shop: Shop, number: int) -> None:
+    await shop.buyer()
+    await shop.ledger.transaction(lambda tx: tx.execute(update(tables.orders).values(total_minor=number)).rowcount)
+    assert [row["total_minor"] for row in await shop.rows(tables.orders)] == [number]
 
 
 async def test_a_refusal_names_what_was_broken_and_no_value(shop: Shop) -> None:

@@ -23,18 +23,16 @@ class Replay:
     refunded_minor: int = 0
     reservations: dict[str, Reservation] = field(default_factory=dict)
     erased: bool = False
-    known: bool = True
-    """False where an event of a kind that this code does not know has happened: the books cannot be judged then."""
+    unknown: set[str] = field(default_factory=set)
+    """Kinds of events that this code does not know: the books cannot be judged where there are any."""
 
     def apply(self, kind: str, data: Mapping[str, Any]) -> None:
         """One event. An intent and a refusal change nothing, save that a refused receipt does not exist."""
-        if data.get("state", "done") != "done":
-            return
         step = _STEPS.get(kind)
         if step is None:
-            self.known = False
-            return
-        step(self, data.get("params") or {}, data)
+            self.unknown.add(kind)
+        elif data.get("state", "done") == "done":
+            step(self, data.get("params") or {}, data)
 
     def _receive(self, params: Mapping[str, Any], _: Mapping[str, Any]) -> None:
         self.status, self.total_minor = OrderStatus.ORDER_RECEIVED, params["totalMinor"]
@@ -102,7 +100,9 @@ class Replay:
 
     def flaws(self, order: Any, payment: Any | None, reservations: Mapping[str, Reservation]) -> Iterator[str]:
         """A sentence for each difference from the rows. `reservations`: quantity and state by SKU, by operation."""
-        if not self.known:
+        if self.unknown:
+            kinds = ", ".join(sorted(self.unknown))
+            yield f"it has events of kinds that this release does not know ({kinds}): check it with the newest release"
             return
         yield from _differs("status", order.status, self.status)
         yield from _differs("total", order.total_minor, self.total_minor)
@@ -141,6 +141,7 @@ _STEPS = {
             "ship",
             "cancel_shipment",
             "notify",
+            "prevented",
             "approved",
             "rejected",
             "expired",
