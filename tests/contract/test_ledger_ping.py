@@ -15,13 +15,15 @@ BUSY = 12
 
 
 async def test_a_ledger_whose_threads_are_all_busy_answers_the_ping(ledger: Ledger) -> None:
-    free = threading.Event()
+    begun, free = threading.Event(), threading.Event()
 
     def be_busy(_: Connection) -> bool:
+        begun.set()
         return free.wait(30)
 
     busy = [asyncio.ensure_future(ledger.transaction(be_busy)) for _ in range(BUSY)]
     try:
+        await asyncio.to_thread(begun.wait, 5)
         async with asyncio.timeout(5):
             await ledger.ping()
         assert not any(task.done() for task in busy)

@@ -199,7 +199,8 @@ async def test_the_refund_of_a_charge_without_an_answer_is_shown(shop: Storefron
 
     assert world.refunded
     assert payment is not None
-    assert payment.refunded_minor == 50_000
+    assert payment.captured_minor == payment.refunded_minor == 50_000
+    assert payment.transaction_id == f"TXN-{order.uid[:8]}"
 
 
 @pytest.mark.parametrize(
