@@ -22,8 +22,10 @@ from pathlib import Path
 from mutation_table import CHECKOUT, Mutation, read
 
 PACKAGE_FOLDERS = ("operator", "worker", "workflows", "devstack")
-TEST_SECONDS = 300
+TEST_SECONDS = 120
 """A test that hangs without the guard has noticed."""
+ALL_SECONDS = 300
+"""So has a pytest that does not end, since a thread of the code hangs."""
 PASSED, FAILED = 0, 1
 """pytest's exit codes; another one means that it could not run the tests at all."""
 LINES_SHOWN = 15
@@ -70,16 +72,21 @@ class Tree:
         folders = os.pathsep.join(str(self.root / folder) for folder in PACKAGE_FOLDERS)
         environment = {**os.environ, "PYTHONPATH": folders, "PYTHONDONTWRITEBYTECODE": "1"}
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--timeout={TEST_SECONDS}"]
-        return subprocess.run(
-            [*command, *options, *tests],
-            cwd=self.root,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            check=False,
-        )
+        arguments = [*command, *options, *tests]
+        try:
+            return subprocess.run(
+                arguments,
+                cwd=self.root,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                check=False,
+                timeout=ALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return subprocess.CompletedProcess(arguments, FAILED, f"pytest has not ended after {ALL_SECONDS} s")
 
     def try_out(self, mutation: Mutation) -> Verdict:
         """Run the mutation's tests without its guard."""
