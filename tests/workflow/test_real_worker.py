@@ -187,3 +187,25 @@ async def test_a_reset_of_a_cancelled_order_ends_as_cancelled_and_ships_nothing(
     assert (await again.result()).status == OrderStatus.ORDER_CANCELLED
     assert real_shop.kept_by_the_provider == 0
     assert real_shop.units == (1000, 0, 0)
+
+
+@pytest.mark.parametrize("flags", [frozenset(), frozenset({2})], ids=["as today", "as announced for the next SDK"])
+async def test_a_cancel_by_temporal_during_manual_review_stops_no_undoing(
+    real_shop: Shop, monkeypatch: pytest.MonkeyPatch, flags: frozenset[int]
+) -> None:
+    """With the SDK's logic flag 2, `wait_condition` raises when the workflow is cancelled meanwhile."""
+    monkeypatch.setattr("temporalio.worker._workflow_instance._DEFAULT_ENABLED_WORKFLOW_LOGIC_FLAGS", flags)
+    with monkeypatch.context() as broken:
+        order = await in_manual_review_with_the_money(real_shop, broken)
+    await order.handle.cancel()
+
+    await order.update(contract.UPDATE_RETRY)
+
+    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    assert real_shop.kept_by_the_provider == 0
+    used = [
+        flag
+        for event in await order.events()
+        for flag in event.workflow_task_completed_event_attributes.sdk_metadata.lang_used_flags
+    ]
+    assert (2 in used) == (2 in flags)

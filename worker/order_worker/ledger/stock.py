@@ -180,7 +180,12 @@ def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     )
     order = lock(tx, request.order)
     refuse_if_undone(order, operation)
-    if recall(tx, operation) is not None:
+    try:
+        known = recall(tx, operation)
+    except OperationConflict:
+        # Another run named another reservation: what the order held is sold all the same.
+        return Outcome()
+    if known is not None:
         return Outcome()
     refuse_if_completed(order, operation)
     held = held_by(tx, request.order.uid)
