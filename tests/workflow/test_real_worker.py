@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
 from uuid import uuid4
@@ -96,8 +97,8 @@ class Shop:
                 await handle.terminate("the test is over")
 
 
-@pytest.fixture
-async def real_shop(temporal: Client, tmp_path: Path) -> AsyncIterator[Shop]:
+@asynccontextmanager
+async def opened(temporal: Client, tmp_path: Path) -> AsyncIterator[Shop]:
     url = f"sqlite:///{tmp_path / 'ledger.db'}"
     engine = connect(url)
     schema.migrate(engine)
@@ -113,6 +114,22 @@ async def real_shop(temporal: Client, tmp_path: Path) -> AsyncIterator[Shop]:
         await shop.close()
     await providers.close()
     await ledger.close()
+
+
+@pytest.fixture
+async def real_shop(temporal: Client, tmp_path: Path) -> AsyncIterator[Shop]:
+    async with opened(temporal, tmp_path) as shop:
+        yield shop
+
+
+@pytest.fixture(params=[frozenset(), frozenset({2})], ids=["as today", "as announced for the next SDK"])
+async def flagged_shop(
+    request: pytest.FixtureRequest, temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Shop, bool]]:
+    """A worker without and with the SDK's logic flag 2, and which of the two it is."""
+    monkeypatch.setattr("temporalio.worker._workflow._DEFAULT_ENABLED_WORKFLOW_LOGIC_FLAGS", request.param)
+    async with opened(temporal, tmp_path) as shop:
+        yield shop, bool(request.param)
 
 
 async def in_manual_review_with_the_money(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> PlacedOrder:
@@ -189,23 +206,22 @@ async def test_a_reset_of_a_cancelled_order_ends_as_cancelled_and_ships_nothing(
     assert real_shop.units == (1000, 0, 0)
 
 
-@pytest.mark.parametrize("flags", [frozenset(), frozenset({2})], ids=["as today", "as announced for the next SDK"])
 async def test_a_cancel_by_temporal_during_manual_review_stops_no_undoing(
-    real_shop: Shop, monkeypatch: pytest.MonkeyPatch, flags: frozenset[int]
+    flagged_shop: tuple[Shop, bool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With the SDK's logic flag 2, `wait_condition` raises when the workflow is cancelled meanwhile."""
-    monkeypatch.setattr("temporalio.worker._workflow_instance._DEFAULT_ENABLED_WORKFLOW_LOGIC_FLAGS", flags)
+    shop, flagged = flagged_shop
     with monkeypatch.context() as broken:
-        order = await in_manual_review_with_the_money(real_shop, broken)
+        order = await in_manual_review_with_the_money(shop, broken)
     await order.handle.cancel()
 
     await order.update(contract.UPDATE_RETRY)
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
-    assert real_shop.kept_by_the_provider == 0
+    assert shop.kept_by_the_provider == 0
     used = [
         flag
         for event in await order.events()
         for flag in event.workflow_task_completed_event_attributes.sdk_metadata.lang_used_flags
     ]
-    assert (2 in used) == (2 in flags)
+    assert (2 in used) is flagged

@@ -7,6 +7,7 @@ from order_domain.status import OrderStatus
 from order_workflows import timing
 from order_workflows.order_run import OrderRun
 from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.waiting import until
 
 REMEDY = {
     "BooksDisagree": "compare the payment provider, the carrier and `order-worker audit` for this order, and correct "
@@ -30,9 +31,7 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     order.publish(OrderStatus.MANUAL_REVIEW)
     pause = timing.review_again(order.reviews) if workflow.patched(LEDGER_DECIDES) else None
     try:
-        await workflow.wait_condition(
-            lambda: not order.under_review, timeout=pause, timeout_summary="next attempt in Manual Review"
-        )
+        await until(lambda: not order.under_review, pause, "next attempt in Manual Review")
     except TimeoutError:
         order.under_review = False
     order.pending_action = None
@@ -43,6 +42,6 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
 
 async def _continue_in_a_new_run(order: OrderRun) -> None:
     """The next run asks the ledger what is left to do, as one does that takes over."""
-    await workflow.wait_condition(workflow.all_handlers_finished)
+    await until(workflow.all_handlers_finished)
     spec = order.spec.with_lines(order.lines, order.charges)
     workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}))

@@ -20,6 +20,7 @@ from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
 from order_workflows.patches import LEDGER_DECIDES
 from order_workflows.signals import drop, signal
 from order_workflows.steps import notify_customer
+from order_workflows.waiting import until
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class OrderWorkflow:
         if order.revision > 1:
             await _shielded(notify_customer.tell_of_the_end(self._order, end))
         await _shielded(ending.close(self._order, end))
-        await workflow.wait_condition(workflow.all_handlers_finished)
+        await _shielded(until(workflow.all_handlers_finished))
         if end.status is OrderStatus.ORDER_FAILED:
             assert end.error is not None
             raise ApplicationError(end.error.message, type=end.error.type, non_retryable=True)
