@@ -40,6 +40,29 @@ async def test_two_installations_on_one_ledger_have_each_their_numbers(shop: Sho
     assert await numbers(shop) == [("a", "ORDER-1", None), ("b", "ORDER-1", None)]
 
 
+async def test_two_orders_of_one_number_in_two_installations_run_side_by_side(shop: Shop) -> None:
+    east, west = an_order("a", "east"), an_order("b", "west")
+    for buyer in (east, west):
+        await shop.orders.receive(buyer.receive())
+    for buyer in (east, west):
+        await shop.stock.reserve(buyer.reserve())
+        await shop.payments.charge(buyer.charge())
+    await shop.stock.commit(east.commit())
+    await shop.orders.close(east.close())
+    await shop.payments.refund(west.refund())
+    await shop.stock.release(west.release())
+    await shop.orders.close(west.close("Order Cancelled"))
+
+    rows = await shop.rows(tables.orders)
+    ends = {row["uid"]: (row["status"], row["order_id"], row["former_order_id"]) for row in rows}
+    assert ends == {"a": ("Order Completed", "ORDER-1", None), "b": ("Order Cancelled", None, "ORDER-1")}
+    money = {
+        row["order_uid"]: row["captured_minor"] - row["refunded_minor"] for row in await shop.rows(tables.payments)
+    }
+    assert money == {"a": 750, "b": 0}
+    assert await shop.counts() == (8, 0, 2)
+
+
 async def test_a_duplicate_is_told_who_has_the_number_and_how_that_order_stands(shop: Shop) -> None:
     await shop.orders.receive(an_order("a").receive())
     with pytest.raises(DuplicateOrder, match="belongs to shop/order-a, which is under way"):

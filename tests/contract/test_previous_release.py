@@ -12,10 +12,11 @@ from pathlib import Path
 
 import previous_release
 import pytest
+from audited import flaws
 from conftest import own_database
 from previous_release import environment, obtain, start
 
-from order_worker.ledger import audit, schema, tables
+from order_worker.ledger import schema, tables
 from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 
@@ -99,7 +100,8 @@ schema.check = lambda connection: None
 """
 """Into the previous release's own tests: their ledger is made by this release, and already open."""
 
-THEIR_TESTS = ("halt", "lines", "orders", "packing", "payments", "status", "stock", "supply", "attempts", "audit")
+THEIR_TESTS = ("halt", "orders", "payments")
+"""Of receiving, charging, ending and undoing. The running worker does the rest, on the same tables."""
 
 NOT_PROMISED: dict[str, str] = {}
 """Tests of theirs that say something about more than the schema, with the reason."""
@@ -129,15 +131,15 @@ async def test_a_running_worker_of_the_previous_release_carries_orders_on_over_t
         engine = connect(empty_url)
         reached = schema.migrate(engine)
         engine.dispose()
-        assert reached >= "0004"
+        assert reached == schema._scripts().get_current_head()
         answer, _ = worker.communicate("go on\n", timeout=120)
     finally:
         worker.kill()
     assert (answer, worker.returncode) == ("(96, 0, 4)\n", 0)
 
+    assert flaws(empty_url) == []
     ledger = await Ledger.open(empty_url)
     try:
-        assert await ledger.transaction(audit.verify) == []
         books = await ledger.transaction(
             lambda tx: [
                 (row.order_uid, row.captured_minor, row.refunded_minor)
@@ -147,8 +149,19 @@ async def test_a_running_worker_of_the_previous_release_carries_orders_on_over_t
         ends = await ledger.transaction(
             lambda tx: tx.execute(tables.orders.select().order_by(tables.orders.c.uid)).mappings().all()
         )
+        undone = await ledger.transaction(
+            lambda tx: {
+                row.operation_id: row.reversed_by
+                for row in tx.execute(tables.operations.select().where(tables.operations.c.reversed_by.is_not(None)))
+            }
+        )
     finally:
         await ledger.close()
+    assert undone == {
+        **{f"uid-{n}/charge": f"uid-{n}/refund" for n in (1, 3)},
+        **{f"uid-{n}/ship/1": f"uid-{n}/ship/1/cancel" for n in (1, 3)},
+        **{f"uid-{n}/reserve": f"uid-{n}/release" for n in (1, 3, 4)},
+    }
     assert books == [("uid-0", 750, 0), ("uid-1", 750, 750), ("uid-2", 750, 0), ("uid-3", 750, 750)]
     completed, cancelled, failed = "Order Completed", "Order Cancelled", "Order Failed"
     assert [row["status"] for row in ends] == [completed, cancelled, completed, cancelled, failed]
