@@ -85,7 +85,8 @@ class Company:
 
     def holds(self, name: str) -> asyncio.Event:
         """Every call waits until the event is set."""
-        return self._gates.setdefault(name, asyncio.Event())
+        self._gates[name] = asyncio.Event()
+        return self._gates[name]
 
     def recovers(self) -> None:
         """All works again, and what is held goes on."""
@@ -214,19 +215,19 @@ class RealShop(Storefront):
         """Invariants of every completed order: paid once, shipped once, sold once."""
         assert await self.books(order) == Books("Order Completed", total, 0, total, parcels, 0, units)
 
-    async def reset(
-        self, order: PlacedOrder, *, before: str | None = None, exclude: Sequence[int] = (), to: int | None = None
-    ) -> PlacedOrder:
-        """The new run, from the first workflow task; or from the last one before the activity `before` was scheduled;
-        or from the task that ended with the event `to`."""
-        event = to or await self._reset_point(order, before)
+    async def reset(self, order: PlacedOrder, *, before: str | None = None, exclude: Sequence[int] = ()) -> PlacedOrder:
+        """The new run, from the first workflow task, or from the last one before the activity `before` was scheduled."""
         run = (await order.handle.describe()).run_id
+        return await self.reset_to(order, run, await self._reset_point(order, before), exclude)
+
+    async def reset_to(self, order: PlacedOrder, run: str, task: int, exclude: Sequence[int] = ()) -> PlacedOrder:
+        """The new run, a copy of `run` up to the workflow task that ended with the event `task`."""
         await self.client.workflow_service.reset_workflow_execution(
             ResetWorkflowExecutionRequest(
                 namespace=self.client.namespace,
                 workflow_execution=WorkflowExecution(workflow_id=order.handle.id, run_id=run),
                 reason="try again",
-                workflow_task_finish_event_id=event,
+                workflow_task_finish_event_id=task,
                 request_id=str(uuid4()),
                 reset_reapply_exclude_types=list(exclude),  # type: ignore[arg-type]
             )
@@ -247,9 +248,16 @@ class RealShop(Storefront):
         return task
 
     async def tasks(self, order: PlacedOrder) -> list[int]:
-        """Every point that the order can be reset to."""
-        completed = EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
-        return [event.event_id for event in await order.events() if event.event_type == completed]
+        """Every point that the order can be reset to. The server refuses a task that it began in the same write in
+        which the one before had ended, as it does for the next part of a task with local activities."""
+        points, before = [], None
+        for event in await order.events():
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_STARTED:
+                joined = before is not None and before.event_time.ToNanoseconds() == event.event_time.ToNanoseconds()
+            if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED and not joined:
+                points.append(event.event_id)
+            before = event
+        return points
 
     async def ends(self, order: PlacedOrder) -> str:
         """The status in which the newest run ends; a run that failed counts as well."""

@@ -34,6 +34,14 @@ async def shipped_nothing_and_refunded(real: RealShop, pipeline: list[str]) -> P
     return order
 
 
+async def ends_when_asked(real: RealShop, order: PlacedOrder) -> str:
+    """The end; a run that was reset to a task after its refund had failed still waits, and is asked to try again."""
+    await order.ends_or_waits()
+    if (await order.snapshot()).status is OrderStatus.MANUAL_REVIEW:
+        await order.update(contract.UPDATE_RETRY)
+    return await real.ends(order)
+
+
 @MESSAGES
 @POINTS
 async def test_a_cancelled_order_that_is_reset_before_it_charges_gives_back_what_was_charged(
@@ -62,7 +70,7 @@ async def test_the_mail_about_a_cancelled_order_that_was_reset_tells_a_refund_th
 
     assert await real.ends(again) == OrderStatus.ORDER_CANCELLED
     (mail,) = await real.provider_rows("mails")
-    assert "refunded" in mail["body"]
+    assert "Refunded: 500.00 USD" in mail["body"]
     await real.kept_nothing(order)
 
 
@@ -90,8 +98,9 @@ async def test_a_completed_order_that_is_reset_to_any_task_is_paid_shipped_and_s
     order = await real.place(policy=shipping_class([*SHIPPING, "Notify"]))
     assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
 
+    first_run = (await order.handle.describe()).run_id
     for task in await real.tasks(order):
-        again = await real.reset(order, to=task, exclude=exclude)
+        again = await real.reset_to(order, first_run, task, exclude)
         assert await real.ends(again) == OrderStatus.ORDER_COMPLETED
         await real.carried_out(order, total=50_000)
     assert len(await real.provider_rows("mails")) == 1
@@ -108,9 +117,10 @@ async def test_an_order_that_was_undone_and_is_reset_to_any_task_stays_undone(
     await order.update(contract.UPDATE_RETRY)
     assert await real.ends(order) == OrderStatus.ORDER_CANCELLED
 
+    first_run = (await order.handle.describe()).run_id
     for task in await real.tasks(order):
-        again = await real.reset(order, to=task, exclude=exclude)
-        assert await real.ends(again) == OrderStatus.ORDER_CANCELLED
+        again = await real.reset_to(order, first_run, task, exclude)
+        assert await ends_when_asked(real, again) == OrderStatus.ORDER_CANCELLED
         await real.kept_nothing(order)
 
 
@@ -125,9 +135,9 @@ async def test_an_order_that_waits_for_a_person_can_be_reset_to_any_task(
 
     for place in range(number):
         order = await cancelled_without_refund(real, SHIPPING)
-        tasks = await real.tasks(order)
+        task = (await real.tasks(order))[place]
         real.payments.recovers()
         real.carrier.recovers()
-        again = await real.reset(order, to=tasks[min(place, len(tasks) - 1)], exclude=exclude)
-        assert await real.ends(again) == OrderStatus.ORDER_CANCELLED
+        again = await real.reset_to(order, (await order.handle.describe()).run_id, task, exclude)
+        assert await ends_when_asked(real, again) == OrderStatus.ORDER_CANCELLED
         await real.kept_nothing(order)
