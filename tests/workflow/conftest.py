@@ -6,19 +6,23 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
 from fake_activities import World
+from real_shop import RealShop
 from storefront import Storefront, a_worker
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
 from temporalio.bridge.worker import Worker as BridgeWorker
 from temporalio.client import Client
+from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_devstack.stack import Stack
+from order_workflows import timing
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 FINALIZE_SECONDS = 5.0
@@ -81,6 +85,17 @@ async def shop(temporal: Client, histories: Path | None) -> AsyncIterator[Storef
     async with a_worker(temporal, shop.task_queue, world):
         yield shop
         await shop.close()
+
+
+@pytest.fixture
+async def real(temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RealShop]:
+    """A shop on the product's own worker. An undo has two quick attempts, since twenty take eight minutes."""
+    retry = RetryPolicy(maximum_attempts=2, initial_interval=timedelta(milliseconds=100))
+    monkeypatch.setitem(timing.UNDO, "retry_policy", retry)
+    opened = RealShop(temporal, tmp_path)
+    await opened.open()
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture

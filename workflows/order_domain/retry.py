@@ -23,7 +23,8 @@ class StepRetry(Value):
     start_to_close_seconds: Annotated[int, Field(ge=1, le=3600)] = 10
     """Longest time one attempt may take, in seconds; a lost worker is noticed after it."""
     total_seconds: Annotated[int, Field(ge=1, le=31_536_000)] | None = None
-    """Longest time for all attempts together, in seconds; without it only `maxAttempts` ends them."""
+    """No attempt begins later than this after the first, in seconds, if each fails at once; without it only
+    `maxAttempts` ends them. Time in which no worker is there does not count."""
 
     @rule
     def _one_attempt_fits(self) -> None:

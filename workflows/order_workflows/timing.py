@@ -118,13 +118,29 @@ def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
 
 
 def remote(retry: StepRetry) -> ActivityConfig:
-    """For a step whose activity goes through a task queue."""
+    """For a step whose activity goes through a task queue. The class's total time becomes a number of attempts: a
+    schedule-to-close time-out would count the time in which no worker took the task, and fail a charge for it."""
+    policy = _policy(retry)
+    policy.maximum_attempts = attempts_in_total(retry)
     return ActivityConfig(
         start_to_close_timeout=timedelta(seconds=retry.start_to_close_seconds),
-        schedule_to_close_timeout=_total(retry),
-        retry_policy=_policy(retry),
+        retry_policy=policy,
         cancellation_type=_LEARN_THE_OUTCOME,
     )
+
+
+def attempts_in_total(retry: StepRetry) -> int:
+    """How many attempts begin within the total time of the class, if each fails at once; 0 means without limit."""
+    if retry.total_seconds is None:
+        return retry.max_attempts
+    left, number = timedelta(seconds=retry.total_seconds), 1
+    while (pause := between_attempts(retry, number)) < left:
+        if between_attempts(retry, number + 1) == pause:  # from here on all pauses are alike
+            number += (left - timedelta.resolution) // pause
+            break
+        left -= pause
+        number += 1
+    return min(number, retry.max_attempts or number)
 
 
 def attempts_in_round(retry: StepRetry, attempts: int) -> int:
@@ -173,10 +189,6 @@ BEST_EFFORT_ATTEMPTS = 5
 
 MAX_CONCURRENT_SHIPMENTS = 20
 """Of one order. Below the 30 Nexus operations that a Temporal server allows a workflow to have open."""
-
-
-def _total(retry: StepRetry) -> timedelta | None:
-    return None if retry.total_seconds is None else timedelta(seconds=retry.total_seconds)
 
 
 def _policy(retry: StepRetry) -> RetryPolicy:

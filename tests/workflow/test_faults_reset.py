@@ -1,0 +1,147 @@
+"""An order whose run is reset, on the product's own worker: what exists is undone or kept, never forgotten."""
+
+from contextlib import suppress
+
+import pytest
+from real_shop import NOTHING_REAPPLIED, SHIPPING, RealShop, shipping_class
+from storefront import PlacedOrder
+from temporalio.service import RPCError
+
+from order_domain.pipeline import StepName
+from order_domain.status import OrderStatus
+from order_workflows import contract
+from order_workflows.contract import CancelRequest
+
+REAPPLIED: tuple[int, ...] = ()
+MESSAGES = pytest.mark.parametrize("exclude", [REAPPLIED, NOTHING_REAPPLIED], ids=["reapplied", "not-reapplied"])
+POINTS = pytest.mark.parametrize("before", [None, "charge_payment"], ids=["first-task", "before-charge"])
+
+
+async def cancelled_without_refund(real: RealShop, pipeline: list[str]) -> PlacedOrder:
+    """Charged and cancelled; the payment company gives nothing back, and somebody has to look."""
+    gate = real.carrier.holds("dispatch")
+    real.payments.is_down_for("refund")
+    order = await real.place(policy=shipping_class(pipeline))
+    await real.shows_step(order, StepName.SHIP)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    gate.set()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    return order
+
+
+async def shipped_nothing_and_refunded(real: RealShop, pipeline: list[str]) -> PlacedOrder:
+    """The carrier answers nothing: whether it has a parcel is not known, somebody has to look."""
+    real.carrier.is_down_for("dispatch", "find", "cancel")
+    order = await real.place(policy=shipping_class(pipeline))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    return order
+
+
+async def ends_when_asked(real: RealShop, order: PlacedOrder) -> str:
+    """The end; a run that was reset to a task after its refund had failed still waits, and is asked to try again."""
+    await order.ends_or_waits()
+    if (await order.snapshot()).status is OrderStatus.MANUAL_REVIEW:
+        with suppress(RPCError):  # the request to try again was reapplied, and the run has ended meanwhile
+            await order.update(contract.UPDATE_RETRY)
+    return await real.ends(order)
+
+
+@MESSAGES
+@POINTS
+async def test_a_cancelled_order_that_is_reset_before_it_charges_gives_back_what_was_charged(
+    real: RealShop, before: str | None, exclude: tuple[int, ...]
+) -> None:
+    order = await cancelled_without_refund(real, SHIPPING)
+    assert (await real.books(order)).kept == 50_000
+    real.payments.recovers()
+    real.carrier.recovers()
+
+    again = await real.reset(order, before=before, exclude=exclude)
+
+    assert await real.ends(again) == OrderStatus.ORDER_CANCELLED
+    await real.kept_nothing(order)
+    payment = (await again.snapshot()).payment
+    assert payment is not None
+    assert (payment.captured_minor, payment.refunded_minor) == (50_000, 50_000)
+
+
+async def test_the_mail_about_a_cancelled_order_that_was_reset_tells_a_refund_that_was_made(real: RealShop) -> None:
+    order = await cancelled_without_refund(real, [*SHIPPING, "Notify"])
+    real.payments.recovers()
+    real.carrier.recovers()
+
+    again = await real.reset(order)
+
+    assert await real.ends(again) == OrderStatus.ORDER_CANCELLED
+    (mail,) = await real.provider_rows("mails")
+    assert "Refunded: 500.00 USD" in mail["body"]
+    await real.kept_nothing(order)
+
+
+@MESSAGES
+@pytest.mark.parametrize(
+    "pipeline", [SHIPPING, ["Receive", "Validate", "ChargePayment", "Ship"]], ids=["reserved", "not-reserved"]
+)
+async def test_an_order_that_is_undone_is_not_shipped_by_a_reset_to_before_ship(
+    real: RealShop, pipeline: list[str], exclude: tuple[int, ...]
+) -> None:
+    order = await shipped_nothing_and_refunded(real, pipeline)
+    real.carrier.recovers()
+
+    again = await real.reset(order, before="ship_line", exclude=exclude)
+
+    assert await real.ends(again) == OrderStatus.ORDER_FAILED
+    await real.kept_nothing(order)
+
+
+@pytest.mark.long
+@MESSAGES
+async def test_a_completed_order_that_is_reset_to_any_task_is_paid_shipped_and_sold_once(
+    real: RealShop, exclude: tuple[int, ...]
+) -> None:
+    order = await real.place(policy=shipping_class([*SHIPPING, "Notify"]))
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+
+    first_run = (await order.handle.describe()).run_id
+    for task in await real.tasks(order):
+        again = await real.reset_to(order, first_run, task, exclude)
+        assert await real.ends(again) == OrderStatus.ORDER_COMPLETED
+        await real.carried_out(order, total=50_000)
+    assert len(await real.provider_rows("mails")) == 1
+
+
+@pytest.mark.long
+@MESSAGES
+async def test_an_order_that_was_undone_and_is_reset_to_any_task_stays_undone(
+    real: RealShop, exclude: tuple[int, ...]
+) -> None:
+    order = await cancelled_without_refund(real, [*SHIPPING, "Notify"])
+    real.payments.recovers()
+    real.carrier.recovers()
+    await order.update(contract.UPDATE_RETRY)
+    assert await real.ends(order) == OrderStatus.ORDER_CANCELLED
+
+    first_run = (await order.handle.describe()).run_id
+    for task in await real.tasks(order):
+        again = await real.reset_to(order, first_run, task, exclude)
+        assert await ends_when_asked(real, again) == OrderStatus.ORDER_CANCELLED
+        await real.kept_nothing(order)
+
+
+@pytest.mark.long
+@MESSAGES
+async def test_an_order_that_waits_for_a_person_can_be_reset_to_any_task(
+    real: RealShop, exclude: tuple[int, ...]
+) -> None:
+    first = await cancelled_without_refund(real, SHIPPING)
+    number = len(await real.tasks(first))
+    await first.handle.terminate("only its length was of interest")
+
+    for place in range(number):
+        order = await cancelled_without_refund(real, SHIPPING)
+        task = (await real.tasks(order))[place]
+        real.payments.recovers()
+        real.carrier.recovers()
+        again = await real.reset_to(order, (await order.handle.describe()).run_id, task, exclude)
+        assert await ends_when_asked(real, again) == OrderStatus.ORDER_CANCELLED
+        await real.kept_nothing(order)

@@ -1,0 +1,57 @@
+"""Workers that come back late, or with a ledger that has forgotten the orders."""
+
+import asyncio
+
+import pytest
+from builders import a_policy
+from real_shop import RealShop, shipping_class
+from storefront import eventually
+
+from order_domain.pipeline import StepName
+from order_domain.snapshot import CompensationState
+from order_domain.status import OrderStatus
+from order_workflows import contract
+
+
+async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
+    real: RealShop,
+) -> None:
+    real.carrier.is_down_for("dispatch", "find")
+    retry = {"default": {"max_interval_seconds": 1, "start_to_close_seconds": 5}}
+    order = await real.place(policy=a_policy(approval={"mode": "Never"}, retry=retry))
+    await real.shows_step(order, StepName.SHIP)
+    await real.stop_working()
+    await real.open_ledger(f"sqlite:///{real.folder / 'empty.db'}")
+    real.carrier.recovers()
+    await real.work()
+
+    shown = await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    assert shown.compensation is not CompensationState.DONE
+    assert shown.last_error is not None
+    assert shown.last_error.type == "BooksDisagree"
+    assert "50000" in shown.last_error.message.replace(",", "").replace(".", "")
+    charges = await real.provider_rows("charges")
+    assert [charge["state"] for charge in charges] == ["captured"]
+    assert await real.provider_rows("refunds") == []
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("total", [3, None])
+async def test_time_without_a_worker_fails_no_charge(real: RealShop, total: int | None) -> None:
+    gate = real.payments.holds("charge")
+    retry = {"default": {"start_to_close_seconds": 1, "total_seconds": total, "max_interval_seconds": 1}}
+    order = await real.place(policy=shipping_class(retry=retry))
+
+    async def asked() -> bool:
+        return real.payments.asked.get("charge", 0) > 0
+
+    await eventually(asked, "the charge was asked for")
+    await real.stop_working()
+    real.payments.recovers()
+    del gate
+    await asyncio.sleep(4)  # what is tested: time that passes without a worker
+    await real.work()
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=50_000)
