@@ -1,9 +1,8 @@
 """Orders on a real Temporal server and the worker that the product builds, with companies that fail on request."""
 
 import asyncio
-import time
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -11,9 +10,9 @@ from typing import Any, NamedTuple
 from uuid import uuid4
 
 from builders import a_policy
+from fake_activities import World
 from sqlalchemy import Table, select
 from storefront import PlacedOrder, Storefront, eventually
-from fake_activities import World
 from temporalio.api.common.v1 import WorkflowExecution
 from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -216,7 +215,7 @@ class RealShop(Storefront):
         assert await self.books(order) == Books("Order Completed", total, 0, total, parcels, 0, units)
 
     async def reset(self, order: PlacedOrder, *, before: str | None = None, exclude: Sequence[int] = ()) -> PlacedOrder:
-        """The new run, from the first workflow task, or from the last one before the activity `before` was scheduled."""
+        """The new run, from the first workflow task, or the last one before the activity `before` was scheduled."""
         run = (await order.handle.describe()).run_id
         return await self.reset_to(order, run, await self._reset_point(order, before), exclude)
 

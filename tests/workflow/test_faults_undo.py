@@ -1,5 +1,6 @@
 """Answers that are lost, and attempts that fail while an order is being ended, on the product's own worker."""
 
+from builders import a_line, a_policy, an_order_spec
 from real_shop import SHIPPING, RealShop, shipping_class
 from storefront import eventually
 
@@ -8,7 +9,6 @@ from order_domain.status import OrderStatus
 from order_worker.ledger import tables
 from order_workflows import contract
 from order_workflows.contract import CancelRequest, LinesChange
-from builders import a_line, a_policy, an_order_spec
 
 
 async def test_money_and_units_wait_for_a_parcel_that_does_not_answer(real: RealShop) -> None:

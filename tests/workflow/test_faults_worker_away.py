@@ -10,7 +10,6 @@ from storefront import eventually
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState
 from order_domain.status import OrderStatus
-from order_workflows import contract
 
 
 async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
