@@ -5,6 +5,7 @@ import json
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -159,6 +160,8 @@ class Storefront:
         self.client = client
         self.task_queue = task_queue
         self.world = world
+        self.task_timeout: timedelta | None = None
+        """Of workflow tasks; None for the server's 10 seconds."""
         self._histories = histories
         self._placed: list[PlacedOrder] = []
 
@@ -174,6 +177,7 @@ class Storefront:
             wanted,
             id=contract.workflow_id(*(wanted.identity.namespace, wanted.identity.name, uid)),
             task_queue=self.task_queue,
+            task_timeout=self.task_timeout,
             start_signal=signal[0] if signal else None,
             start_signal_args=signal[1] if signal else [],
             memo={contract.MEMO_UID: uid, contract.MEMO_INPUT_HASH: contract.input_hash(wanted.spec)},
