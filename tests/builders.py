@@ -9,8 +9,8 @@ from order_domain.order import Address, OrderLine, OrderSpec
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import OrderSnapshot
-from order_operator.observation import Observation
-from order_operator.resource import OrderResource
+from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource
 from order_workflows.contract import REVISION, OrderInput, ResourceIdentity, RunKey, workflow_id
 
 NAMESPACE = "shop"

@@ -16,19 +16,19 @@ from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
 
 from order_operator import metrics
-from order_operator.api_names import CRDS
+from order_operator.cluster.api import KubernetesApi, NotFound
+from order_operator.cluster.api_names import CRDS
+from order_operator.cluster.inventory import Inventory
+from order_operator.cluster.leadership import Leadership
 from order_operator.handlers import build_registry, build_settings
 from order_operator.http_endpoints import Health, probe, prometheus_page, serving
-from order_operator.inventory import Inventory
-from order_operator.kubernetes_api import KubernetesApi, NotFound
-from order_operator.leadership import Leadership
-from order_operator.observation import Scanner
-from order_operator.order_classes import OrderClasses
-from order_operator.reconcile import Reconciler
-from order_operator.retention import Retention
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.reconcile import Reconciler
+from order_operator.orders.retention import Retention
 from order_operator.settings import Settings, SettingsError
-from order_operator.stock_reconcile import StockReconciler
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.stock_items.reconcile import StockReconciler
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.scanner import Scanner
 
 CRD_POLL_SECONDS = 1.0
 

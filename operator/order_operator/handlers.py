@@ -5,10 +5,10 @@ from typing import Any
 
 import kopf
 
-from order_operator.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, STOCK_ITEMS, VERSION
-from order_operator.order_classes import OrderClasses
-from order_operator.reconcile import Reconciler
-from order_operator.stock_reconcile import StockReconciler
+from order_operator.cluster.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, STOCK_ITEMS, VERSION
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.reconcile import Reconciler
+from order_operator.stock_items.reconcile import StockReconciler
 
 
 def build_registry(reconciler: Reconciler, classes: OrderClasses, stock: StockReconciler) -> kopf.OperatorRegistry:

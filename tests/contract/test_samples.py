@@ -11,7 +11,7 @@ from order_domain.order import OrderSpec, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.stock_item import StockItemSpec
-from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND, STOCK_ITEM_KIND
+from order_operator.cluster.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND, STOCK_ITEM_KIND
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 STOCK_SAMPLE = MANIFESTS / "samples/stock.yaml"

@@ -18,7 +18,7 @@ from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec, ShippingMode
 from order_domain.simulation import FaultType, Simulation, StepFaults
 from order_domain.stock_item import StockItemSpec
-from order_operator.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND, STOCK_ITEM_KIND
+from order_operator.cluster.api_names import API_VERSION, ORDER_CLASS_KIND, ORDER_KIND, STOCK_ITEM_KIND
 
 ROOT = Path(__file__).resolve().parents[2]
 MODELS = {ORDER_KIND: OrderSpec, ORDER_CLASS_KIND: OrderClassSpec, STOCK_ITEM_KIND: StockItemSpec}

@@ -7,7 +7,7 @@ import pytest
 
 from order_domain.refusals import RefusalType
 from order_domain.status import Phase
-from order_operator.conditions import ConditionType, Reason
+from order_operator.cluster.conditions import ConditionType, Reason
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "status.md").read_text()
 UNSAID = {Reason.UNKNOWN, Reason.PROGRESSING, Reason.WAITING, Reason.SUSPENDED, Reason.SUBMITTED}

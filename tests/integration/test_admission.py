@@ -18,7 +18,7 @@ from order_domain.order import OrderSpec
 from order_domain.pipeline import MAY_REFUSE
 from order_domain.policy import OrderClassSpec
 from order_domain.stock_item import StockItemSpec
-from order_operator.api_names import API_VERSION, FINALIZER
+from order_operator.cluster.api_names import API_VERSION, FINALIZER
 
 MANIFESTS = Path(__file__).resolve().parents[2] / "manifests"
 

@@ -9,7 +9,7 @@ import pytest
 from kubernetes.aio import client, config
 
 from order_devstack.stack import Stack
-from order_operator.leadership import Leadership
+from order_operator.cluster.leadership import Leadership
 
 _namespaces = count(1)
 

@@ -8,8 +8,8 @@ from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
 
 from order_devstack.stack import Stack
-from order_operator.conditions import Reason
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.cluster.conditions import Reason
+from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 EARLIER = {"OrderStatus": "Keyword", "OrderSeq": "Int", "OrderUpdatedAt": "Datetime", "OrderCluster": "Keyword"}

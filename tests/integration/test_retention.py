@@ -14,12 +14,12 @@ from temporalio.client import Client
 
 from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
-from order_operator.kubernetes_api import KubernetesApi
-from order_operator.order_classes import OrderClasses
-from order_operator.resource import OrderResource
-from order_operator.retention import Retention
-from order_operator.temporal_connection import TemporalConnection
-from order_operator.tracking import Finished
+from order_operator.cluster.api import KubernetesApi
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.retention import Retention
+from order_operator.orders.tracking import Finished
+from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import workflow_id
 
 PASSES = 20.0

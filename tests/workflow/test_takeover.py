@@ -14,8 +14,8 @@ from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
-from order_operator.observation import Observation, describe
-from order_operator.takeover import is_abandoned, take_over
+from order_operator.orders.observation import Observation, describe
+from order_operator.orders.takeover import is_abandoned, take_over
 from order_workflows import contract
 from order_workflows.contract import (
     ORDER_CLUSTER,

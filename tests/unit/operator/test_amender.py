@@ -5,8 +5,8 @@ from typing import Any, cast
 
 from builders import UID, an_observation
 
-from order_operator.amendment import Amender, Amendment, Group
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.orders.amendment import Amender, Amendment, Group
+from order_operator.temporal.connection import TemporalConnection
 
 
 class Accepting:

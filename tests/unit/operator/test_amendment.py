@@ -6,7 +6,7 @@ from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_operator.amendment import Amendment, Group, Refusal, held_back, plan
+from order_operator.orders.amendment import Amendment, Group, Refusal, held_back, plan
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
 
 ELSEWHERE = an_address(city="Shelbyville")

@@ -11,16 +11,11 @@ from pydantic import Field, create_model
 
 from order_domain.order import MAX_CHARGES, OrderSpec
 from order_domain.value import Value
-from order_operator.crd import (
-    ORDER_CLASS_RULES,
-    ORDER_RULES,
-    STOCK_ITEM_RULES,
-    Rule,
-    order_class_crd,
-    order_crd,
-    stock_item_crd,
-)
-from order_operator.structural_schema import Leniency, NotStructuralError, Schema, structural_schema
+from order_operator.crd.definition import Rule
+from order_operator.crd.order import ORDER_RULES, order_crd
+from order_operator.crd.order_class import ORDER_CLASS_RULES, order_class_crd
+from order_operator.crd.stock_item import STOCK_ITEM_RULES, stock_item_crd
+from order_operator.crd.structural_schema import Leniency, NotStructuralError, Schema, structural_schema
 
 MAX_SPEC_BYTES = 128 * 1024
 

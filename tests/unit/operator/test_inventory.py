@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, cast
 
-from order_operator.inventory import Books, Inventory
-from order_operator.kubernetes_api import KubernetesApi, Listed
+from order_operator.cluster.api import KubernetesApi, Listed
+from order_operator.cluster.inventory import Books, Inventory
 
 
 class OneOrder:

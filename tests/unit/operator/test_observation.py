@@ -11,8 +11,9 @@ from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, Lis
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from order_operator.observation import Follower, Observation, ScanKind, Scanner, decode
-from order_operator.temporal_connection import TASK_PROBLEMS, TemporalConnection
+from order_operator.orders.observation import Observation, decode
+from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
+from order_operator.temporal.scanner import Follower, ScanKind, Scanner
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,

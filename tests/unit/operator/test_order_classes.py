@@ -3,9 +3,9 @@ import logging
 import pytest
 from builders import a_policy, an_order_spec
 
-from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
-from order_operator.conditions import Reason
-from order_operator.order_classes import OrderClass, OrderClasses
+from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.problem import Problem
 
 

@@ -14,12 +14,12 @@ from order_domain.order import digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, DecisionOutcome, OrderSnapshot, StepState
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.amendment import Group, Refusal
-from order_operator.conditions import Reason
-from order_operator.observation import Observation
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.amendment import Group, Refusal
+from order_operator.orders.observation import Observation
+from order_operator.orders.reflection import reflect
+from order_operator.orders.resource import OrderResource
 from order_operator.problem import Problem
-from order_operator.reflection import reflect
-from order_operator.resource import OrderResource
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)

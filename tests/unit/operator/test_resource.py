@@ -2,8 +2,8 @@ import pytest
 from builders import NAMESPACE, UID, an_order_body, an_order_resource, an_order_spec
 
 from order_domain.order import DeletionPolicy
-from order_operator.api_names import FINALIZER
-from order_operator.resource import InvalidSpec
+from order_operator.cluster.api_names import FINALIZER
+from order_operator.cluster.resource import InvalidSpec
 
 
 def test_a_resource_is_read_from_the_watchs_json() -> None:

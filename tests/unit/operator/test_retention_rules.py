@@ -5,9 +5,9 @@ import pytest
 from builders import a_policy, an_order_resource
 
 from order_domain.policy import OrderClassSpec
-from order_operator.resource import OrderResource
-from order_operator.retention import Why, expired
-from order_operator.tracking import Finished, fingerprint
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.retention import Why, expired
+from order_operator.orders.tracking import Finished, fingerprint
 
 NOW = 1_000_000.0
 

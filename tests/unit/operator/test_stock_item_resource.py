@@ -10,8 +10,9 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.stock_item import StockItemSpec, StockSnapshot
-from order_operator.resource import InvalidSpec
-from order_operator.stock_item import MEMO_ITEM, StockItemResource, StockRun, decode_stock
+from order_operator.cluster.resource import InvalidSpec
+from order_operator.stock_items.resource import StockItemResource
+from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID
 
 SPEC = {"sku": "PROD-001", "initialOnHand": 1_000, "minimum": 5_000, "target": 10_000}

@@ -11,13 +11,14 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.conditions import Reason
-from order_operator.kubernetes_api import KubernetesApi, Listed
-from order_operator.observation import Scanner
+from order_operator.cluster.api import KubernetesApi, Listed
+from order_operator.cluster.conditions import Reason
 from order_operator.settings import Settings
-from order_operator.stock_item import MEMO_ITEM, StockItemResource
-from order_operator.stock_reconcile import RESTART_SECONDS, StockReconciler
-from order_operator.temporal_connection import UNREACHABLE, TemporalConnection
+from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconciler
+from order_operator.stock_items.resource import StockItemResource
+from order_operator.stock_items.run import MEMO_ITEM
+from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal.scanner import Scanner
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, STOCK_ITEM_WORKFLOW_TYPE, stock_workflow_id
 
 RUNNING, COMPLETED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED

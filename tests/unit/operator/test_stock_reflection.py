@@ -7,11 +7,12 @@ from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.snapshot import ErrorRecord
 from order_domain.stock_item import StockSnapshot, SupplierOrderRecord
-from order_operator.conditions import Reason
+from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
-from order_operator.stock_item import StockItemResource, StockRun
-from order_operator.stock_item_status import StockItemStatus
-from order_operator.stock_reflection import reflect_stock
+from order_operator.stock_items.reflection import reflect_stock
+from order_operator.stock_items.resource import StockItemResource
+from order_operator.stock_items.run import StockRun
+from order_operator.stock_items.status import StockItemStatus
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 Status = Mapping[str, Any]

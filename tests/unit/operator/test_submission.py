@@ -8,9 +8,9 @@ from pydantic import ValidationError, model_validator
 
 from order_domain.order import ChargeKind, OrderCharge, OrderLine, OrderSpec
 from order_domain.value import Value
-from order_operator.order_classes import OrderClass
-from order_operator.resource import OrderResource
-from order_operator.submission import order_input
+from order_operator.orders.classes import OrderClass
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.submission import order_input
 
 CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)

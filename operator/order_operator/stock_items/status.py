@@ -8,7 +8,8 @@ from pydantic import Field
 from order_domain.snapshot import ErrorRecord
 from order_domain.stock_item import SupplierOrderRecord
 from order_domain.value import Value
-from order_operator.status import MAX_CONDITIONS, Condition, WorkflowRef
+from order_operator.cluster.conditions import MAX_CONDITIONS, Condition
+from order_operator.temporal.runs import WorkflowRef
 
 Count = Annotated[int, Field(ge=0)]
 

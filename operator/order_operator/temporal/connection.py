@@ -14,7 +14,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
-from order_operator.conditions import Reason
+from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_workflows.contract import SEARCH_ATTRIBUTES
 

@@ -11,9 +11,9 @@ from datetime import UTC, datetime
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
 from order_operator import metrics
-from order_operator.conditions import ConditionType
-from order_operator.observation import Observation
-from order_operator.resource import OrderResource
+from order_operator.cluster.conditions import ConditionType
+from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource
 
 PROGRESS_INTERVAL_SECONDS = 5.0
 """Least time between two status writes that show progress only; phases are shown at once. Most orders end sooner."""

@@ -8,16 +8,15 @@ from typing import Any, NamedTuple, TypeVar
 from kubernetes.aio import client
 
 from order_operator import metrics
-from order_operator.api_names import (
+from order_operator.cluster.api_names import (
     API_VERSION,
     FIELD_MANAGER,
     FINALIZER,
     GROUP,
     ORDER_CLASSES,
-    ORDERS,
     VERSION,
 )
-from order_operator.resource import OrderResource, Resource
+from order_operator.cluster.resource import Resource
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
@@ -130,39 +129,39 @@ class KubernetesApi:
         )
         return await _counted("patch", f"{resource.plural}/status", call)
 
-    async def set_finalizer(self, order: OrderResource, *, present: bool) -> dict[str, Any]:
+    async def set_finalizer(self, resource: Resource, *, present: bool) -> dict[str, Any]:
         """Add or remove our finalizer, guarded by the version last seen. Raises Conflict, NotFound."""
-        others = [name for name in order.finalizers if name != FINALIZER]
+        others = [name for name in resource.finalizers if name != FINALIZER]
         metadata = {
-            "resourceVersion": order.resource_version,
+            "resourceVersion": resource.resource_version,
             "finalizers": [*others, FINALIZER] if present else others,
         }
         call: Awaitable[Any] = self._objects.patch_namespaced_custom_object(
             GROUP,
             VERSION,
-            order.namespace,
-            ORDERS,
-            order.name,
+            resource.namespace,
+            resource.plural,
+            resource.name,
             {"metadata": metadata},
             field_manager=FIELD_MANAGER,
             _content_type="application/merge-patch+json",
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
-        return await _counted("patch", ORDERS, call)
+        return await _counted("patch", resource.plural, call)
 
-    async def delete_order(self, order: OrderResource) -> None:
+    async def delete(self, resource: Resource) -> None:
         """Delete exactly this version of it. Raises Conflict, NotFound."""
-        exactly = client.V1Preconditions(uid=order.uid, resource_version=order.resource_version)
+        exactly = client.V1Preconditions(uid=resource.uid, resource_version=resource.resource_version)
         call: Awaitable[Any] = self._objects.delete_namespaced_custom_object(
             GROUP,
             VERSION,
-            order.namespace,
-            ORDERS,
-            order.name,
+            resource.namespace,
+            resource.plural,
+            resource.name,
             body=client.V1DeleteOptions(preconditions=exactly),
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
-        await _counted("delete", ORDERS, call)
+        await _counted("delete", resource.plural, call)
 
     async def create_event(self, namespace: str, event: client.EventsV1Event) -> None:
         """Post one event."""

@@ -18,12 +18,12 @@ from temporalio.service import RPCError
 
 from order_domain.policy import OrderClassSpec
 from order_operator import metrics
-from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
-from order_operator.observation import describe
-from order_operator.order_classes import OrderClasses
-from order_operator.resource import OrderResource
-from order_operator.temporal_connection import TemporalConnection
-from order_operator.tracking import Finished
+from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.observation import describe
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.tracking import Finished
+from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import RunKey, workflow_id
 
 PASS_SECONDS = 5.0
@@ -116,7 +116,7 @@ class Retention:
                 logger.warning("a finished order's workflow runs; not deleted", extra={"order": order.reference})
                 continue
             try:
-                await self._api.delete_order(order)
+                await self._api.delete(order)
             except (Conflict, NotFound):
                 continue  # edited or deleted meanwhile: the watch brings it
             except client.ApiException as failed:

@@ -8,85 +8,44 @@ both cannot know: resets, orders from before, workflows without a resource.
 """
 
 import asyncio
-import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
 
-from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
-from order_domain.stock_item import StockSnapshot
 from order_operator import metrics
-from order_operator.temporal_connection import TASK_PROBLEMS, TemporalConnection
-from order_workflows.contract import (
-    MEMO_INPUT_HASH,
-    MEMO_ORPHANED,
-    MEMO_SNAPSHOT,
-    ORDER_CLUSTER,
-    ORDER_SEQ,
-    ORDER_UPDATED_AT,
-    WORKFLOW_TASK_TIMEOUT,
-    RunKey,
-)
+from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
+from order_operator.temporal.runs import RPC_TIMEOUT, find, task_problems
+from order_workflows.contract import ORDER_CLUSTER, ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
 FAST_SECONDS = 0.5
+
 FAST_OVERLAP = timedelta(seconds=5)
+
 IDLE_SECONDS = 2.0
 """Fast scans slow down to this while nothing is live."""
+
 SWEEP_SECONDS = 15.0
+
 SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 """A minute: a task's time-out and fifty seconds for a visibility store that lags."""
+
 RESYNC_SECONDS = 900.0
+
 PAGE_SIZE = 500
 """Rows carry a memo of up to 2 KiB; a page stays below the 4 MB of a gRPC message."""
-RPC_TIMEOUT = timedelta(seconds=10)
+
 MAX_BACKOFF_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
-
-S = TypeVar("S", OrderSnapshot, StockSnapshot)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Run:
-    """What is known of any workflow's newest run."""
-
-    workflow_id: str
-    run_id: str
-    status: WorkflowExecutionStatus
-    task_queue: str
-    start_time: datetime | None = None
-    close_time: datetime | None = None
-    unreadable: bool = False
-    """The workflow has published, but in a format that this operator does not know."""
-    task_problems: tuple[str, ...] = ()
-    """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
-
-    @property
-    def running(self) -> bool:
-        """Whether the run is open."""
-        return self.status is WorkflowExecutionStatus.RUNNING
-
-
-@dataclass(frozen=True, kw_only=True)
-class Observation(Run):
-    """The newest known state of one order's workflow."""
-
-    key: RunKey
-    snapshot: OrderSnapshot | None = None
-    """None until the workflow has published, or when it wrote a format that this operator does not know."""
-    input_hash: str | None = None
-    orphaned: bool = False
 
 
 class ScanKind(StrEnum):
@@ -209,7 +168,7 @@ class Scanner:
         """Tell of a row only when it says something new; decoding is what costs."""
         identifier, attributes = row.execution.workflow_id, row.search_attributes.indexed_fields
         mark = (row.execution.run_id, _seq(attributes), int(row.status))
-        failing = bool(_task_problems(row))
+        failing = bool(task_problems(row))
         if force or self._seen.get(identifier) != mark or failing != (identifier in self._failing):
             self._seen[identifier] = mark
             (self._failing.add if failing else self._failing.discard)(identifier)
@@ -228,77 +187,3 @@ class Scanner:
 def _seq(attributes: Mapping[str, Payload]) -> int:
     payload = attributes.get(ORDER_SEQ.name)
     return int(payload.data) if payload is not None and payload.data.isdigit() else -1
-
-
-async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
-    """A row of visibility, or of a describe, as an observation."""
-    values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED))
-    snapshot = None
-    if MEMO_SNAPSHOT in values:
-        snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
-        if snapshot is None:
-            logger.warning("a newer worker's snapshot, left alone: %s", row.execution.workflow_id)
-    return Observation(
-        key=key,
-        snapshot=snapshot,
-        input_hash=values.get(MEMO_INPUT_HASH),
-        orphaned=bool(values.get(MEMO_ORPHANED)),
-        unreadable=MEMO_SNAPSHOT in values and snapshot is None,
-        **run_fields(row),
-    )
-
-
-async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence[str]) -> dict[str, Any]:
-    """Those of the `keys` that the row's memo has, decoded."""
-    memo = row.memo.fields
-    names = [name for name in keys if name in memo]
-    if not names:
-        return {}
-    return dict(zip(names, await client.data_converter.decode([memo[name] for name in names]), strict=True))
-
-
-def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
-    """The fields of `Run` that a row has whatever its type."""
-    return {
-        "workflow_id": row.execution.workflow_id,
-        "run_id": row.execution.run_id,
-        "status": WorkflowExecutionStatus(row.status),
-        "task_queue": row.task_queue,
-        "start_time": row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
-        "close_time": row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
-        "task_problems": _task_problems(row),
-    }
-
-
-def _task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
-    payload = row.search_attributes.indexed_fields.get(TASK_PROBLEMS)
-    if payload is None or WorkflowExecutionStatus(row.status) is not WorkflowExecutionStatus.RUNNING:
-        return ()
-    problems = json.loads(payload.data or b"null")
-    return tuple(map(str, problems)) if isinstance(problems, list) else (str(problems),) if problems else ()
-
-
-def readable(memo: object, model: type[S], newest: int) -> S | None:
-    """What a workflow has published; None in a format that is not known, such as one above version `newest`."""
-    try:
-        snapshot = model.model_validate(memo)
-    except ValidationError:
-        return None
-    return snapshot if snapshot.version <= newest else None
-
-
-async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:
-    """The strongly consistent state of one order; for what visibility cannot know. None if there is no such run."""
-    row = await find(client, workflow_id)
-    return await decode(client, key, row) if row is not None else None
-
-
-async def find(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
-    """The newest run of any workflow as the server itself knows it, not visibility; None if there is none."""
-    try:
-        description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
-    except RPCError as failed:
-        if failed.status is RPCStatusCode.NOT_FOUND:
-            return None
-        raise
-    return description.raw_description.workflow_execution_info

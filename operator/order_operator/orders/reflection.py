@@ -18,12 +18,14 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.amendment import Refusal, other_address, other_lines
-from order_operator.conditions import ConditionSet, ConditionType, Reason
-from order_operator.observation import Observation, Run
+from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason
+from order_operator.cluster.resource import InvalidSpec
+from order_operator.orders.amendment import Refusal, other_address, other_lines
+from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.status import OrderResourceStatus
 from order_operator.problem import Problem
-from order_operator.resource import InvalidSpec, OrderResource
-from order_operator.status import OrderResourceStatus, WorkflowRef
+from order_operator.temporal.runs import failing, workflow_ref
 
 
 def reflect(
@@ -84,16 +86,6 @@ def reflect(
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
 
-def failing(run: Run | None, carried: str) -> Problem | None:
-    """The workflow's own code fails, or does not come to an end, at every attempt of a task; `carried` names what it
-    carries."""
-    if run is None or not run.running or not run.task_problems:
-        return None
-    what = ", ".join(run.task_problems)
-    message = f"the workers' code cannot go on with this {carried} ({what}): roll out code that can, and it goes on"
-    return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
-
-
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
     if observation is None or observation.running or snapshot.status.terminal:
         return snapshot.status
@@ -131,18 +123,6 @@ def _total(order: OrderResource, snapshot: OrderSnapshot) -> str | None:
     currency = order.spec.get("currency")
     known = snapshot.class_name is not None and isinstance(currency, str) and currency in MINOR_DIGITS
     return format_amount(snapshot.total_minor, str(currency)) if known else None
-
-
-def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
-    """Where to look further; `namespace` is Temporal's."""
-    if run is None:
-        return None
-    return WorkflowRef(
-        id=run.workflow_id,
-        run_id=run.run_id or None,
-        namespace=namespace,
-        task_queue=run.task_queue,
-    )
 
 
 def _set_kstatus(

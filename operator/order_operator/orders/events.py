@@ -8,9 +8,9 @@ import aiohttp
 from kubernetes.aio import client
 
 from order_domain.status import TERMINAL_PHASES, Phase
-from order_operator.api_names import API_VERSION, FIELD_MANAGER, GROUP, ORDER_KIND
-from order_operator.kubernetes_api import Conflict, KubernetesApi, NotFound
-from order_operator.resource import OrderResource
+from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api_names import API_VERSION, FIELD_MANAGER, GROUP, ORDER_KIND
+from order_operator.orders.resource import OrderResource
 
 _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
 

@@ -2,25 +2,21 @@
 
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from order_operator.observation import RPC_TIMEOUT, Observation, describe
-from order_operator.order_classes import OrderClass
-from order_operator.resource import OrderResource
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.orders.classes import OrderClass
+from order_operator.orders.observation import Observation, describe
+from order_operator.orders.resource import OrderResource
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.starting import Start, start
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_UID,
-    ORDER_CLUSTER,
     REVISION,
     WORKFLOW_TYPE,
     OrderInput,
-    OrderResult,
     ResourceIdentity,
     RunKey,
     input_hash,
@@ -52,18 +48,18 @@ async def ensure_started(connection: TemporalConnection, wanted: OrderInput, tas
     key = RunKey(identity.namespace, identity.name, identity.uid)
     identifier = workflow_id(*key)
     try:
-        handle = await connection.client.start_workflow(
-            WORKFLOW_TYPE,
-            wanted,
-            id=identifier,
-            task_queue=task_queue,
-            result_type=OrderResult,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.REJECT_DUPLICATE,
-            memo={MEMO_UID: identity.uid, MEMO_INPUT_HASH: input_hash(wanted.spec)},
-            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, identity.cluster)]),
-            static_summary=f"Order {identity.namespace}/{identity.name}",
-            rpc_timeout=RPC_TIMEOUT,
+        handle = await start(
+            connection.client,
+            Start(
+                workflow_type=WORKFLOW_TYPE,
+                workflow_id=identifier,
+                argument=wanted,
+                task_queue=task_queue,
+                cluster=identity.cluster,
+                memo={MEMO_UID: identity.uid, MEMO_INPUT_HASH: input_hash(wanted.spec)},
+                summary=f"Order {identity.namespace}/{identity.name}",
+                after_an_end=WorkflowIDReusePolicy.REJECT_DUPLICATE,
+            ),
         )
     except WorkflowAlreadyStartedError:
         closed = await describe(connection.client, key, identifier)

@@ -15,31 +15,30 @@ from typing import Any
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.stock_item import StockItemSpec
 from order_operator import metrics
-from order_operator.api_names import STOCK_ITEMS
 from order_operator.background import Background
-from order_operator.cancellation import request_cancel
-from order_operator.conditions import Reason
-from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
-from order_operator.observation import RPC_TIMEOUT, Follower, Scanner, find
+from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api_names import STOCK_ITEMS
+from order_operator.cluster.conditions import Reason
+from order_operator.cluster.resource import InvalidSpec
 from order_operator.problem import Problem
-from order_operator.resource import InvalidSpec
 from order_operator.settings import Settings
-from order_operator.stock_item import MEMO_ITEM, StockItemResource, StockRun, decode_stock
-from order_operator.stock_reflection import reflect_stock
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.stock_items.reflection import reflect_stock
+from order_operator.stock_items.resource import StockItemResource
+from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
+from order_operator.temporal.cancellation import request_cancel
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.runs import RPC_TIMEOUT, find
+from order_operator.temporal.scanner import Follower, Scanner
+from order_operator.temporal.starting import Start, start
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
     MEMO_UID,
-    ORDER_CLUSTER,
     SIGNAL_CONFIGURE,
     STOCK_ITEM_WORKFLOW_TYPE,
     ResourceIdentity,
@@ -225,17 +224,18 @@ class StockReconciler:
         client = self._connection.client
         identifier = stock_workflow_id(spec.sku)
         try:
-            await client.start_workflow(
-                STOCK_ITEM_WORKFLOW_TYPE,
-                self._input(item, spec),
-                id=identifier,
-                task_queue=self._settings.task_queue,
-                id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-                id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
-                memo={MEMO_UID: item.uid, MEMO_ITEM: item.reference},
-                search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, self._settings.cluster)]),
-                static_summary=f"StockItem {item.reference}",
-                rpc_timeout=RPC_TIMEOUT,
+            await start(
+                client,
+                Start(
+                    workflow_type=STOCK_ITEM_WORKFLOW_TYPE,
+                    workflow_id=identifier,
+                    argument=self._input(item, spec),
+                    task_queue=self._settings.task_queue,
+                    cluster=self._settings.cluster,
+                    memo={MEMO_UID: item.uid, MEMO_ITEM: item.reference},
+                    summary=f"StockItem {item.reference}",
+                    after_an_end=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
+                ),
             )
             # Whose run it is, this one or an older, only its memo tells.
             row = await find(client, identifier)

@@ -12,7 +12,7 @@ import aiohttp
 from kubernetes.aio import client
 
 from order_operator import metrics
-from order_operator.kubernetes_api import KubernetesApi, Listed, NotFound
+from order_operator.cluster.api import KubernetesApi, Listed, NotFound
 
 INTERVAL_SECONDS = 60.0
 

@@ -10,8 +10,8 @@ from pydantic import ValidationError
 from order_domain.judgement import field_errors, judge
 from order_domain.order import OrderSpec
 from order_domain.policy import OrderClassSpec
-from order_operator.api_names import DEFAULT_CLASS_ANNOTATION
-from order_operator.conditions import Reason
+from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 
 logger = logging.getLogger(__name__)

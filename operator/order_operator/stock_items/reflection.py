@@ -4,11 +4,12 @@ from datetime import datetime
 from typing import Any
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.conditions import ConditionSet, ConditionType, Reason
+from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason
 from order_operator.problem import Problem
-from order_operator.reflection import failing, workflow_ref
-from order_operator.stock_item import StockItemResource, StockRun
-from order_operator.stock_item_status import StockItemStatus
+from order_operator.stock_items.resource import StockItemResource
+from order_operator.stock_items.run import StockRun
+from order_operator.stock_items.status import StockItemStatus
+from order_operator.temporal.runs import failing, workflow_ref
 
 APPLYING = Problem(Reason.APPLYING, "no worker has taken over the edited settings yet")
 

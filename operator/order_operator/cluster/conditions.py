@@ -4,10 +4,18 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import Field, StringConstraints
+
+from order_domain.snapshot import ShortText
+from order_domain.value import Value
 
 MAX_MESSAGE = 1024
 """As the status schema bounds it."""
+
+MAX_CONDITIONS = 20
+"""Room for the documented condition types and a few to come."""
 
 
 class ConditionType(StrEnum):
@@ -113,3 +121,30 @@ class ConditionSet:
     def build(self) -> list[dict[str, Any]]:
         """In the order in which they were set, as JSON of `status.Condition`."""
         return self._conditions
+
+
+class ConditionStatus(StrEnum):
+    """Whether a condition holds."""
+
+    TRUE = "True"
+    FALSE = "False"
+    UNKNOWN = "Unknown"
+
+
+class Condition(Value):
+    """One aspect of the resource's state, in the form that `kubectl wait --for=condition=...` understands."""
+
+    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
+    """Which aspect, for example `Charged`."""
+    status: ConditionStatus
+    """`True`, `False` or `Unknown`."""
+    reason: Annotated[
+        str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$")
+    ]
+    """Why, as one stable word for programs."""
+    message: ShortText = ""
+    """Why, as a sentence for people; it carries no times or amounts, so that it changes only with the reason."""
+    observed_generation: Annotated[int, Field(ge=0)] = 0
+    """metadata.generation that this condition speaks of."""
+    last_transition_time: datetime
+    """When `status` last changed."""

@@ -1,36 +1,16 @@
-"""A StockItem as the watch delivers it, and its workflow as Temporal shows it."""
+"""An article's workflow, as Temporal shows it."""
 
 from dataclasses import dataclass
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
-from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockItemSpec, StockSnapshot
-from order_operator.api_names import STOCK_ITEM_KIND, STOCK_ITEMS
-from order_operator.observation import Run, memo_values, readable, run_fields
-from order_operator.resource import Resource
+from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockSnapshot
+from order_operator.temporal.runs import Run, memo_values, readable, run_fields
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
 """Memo key of `<namespace>/<name>` of the item, for whoever asks who keeps an article. Only the operator reads it."""
-
-
-@dataclass(frozen=True)
-class StockItemResource(Resource):
-    """One version of a StockItem."""
-
-    plural = STOCK_ITEMS
-    kind = STOCK_ITEM_KIND
-
-    @property
-    def sku(self) -> str:
-        """The article, readable even when the rest of the spec is not; empty if it is not."""
-        sku = self.spec.get("sku")
-        return sku if isinstance(sku, str) else ""
-
-    def parse_spec(self) -> StockItemSpec:
-        """Raises InvalidSpec."""
-        return self._parse(StockItemSpec)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,9 +15,9 @@ from order_domain.order import Approval, DecisionKind, OrderSpec, digest, lines_
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
-from order_operator.conditions import Reason
-from order_operator.observation import Observation
-from order_operator.temporal_connection import TemporalConnection
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.observation import Observation
+from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import (
     UPDATE_APPROVE,
     UPDATE_CANCEL,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable
 from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator.observation import RPC_TIMEOUT, Observation, Run
+from order_operator.temporal.runs import RPC_TIMEOUT, Run
 from order_workflows.contract import SIGNAL_ORPHAN
 
 
@@ -14,9 +14,9 @@ async def request_cancel(client: Client, run: Run) -> None:
     await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
 
 
-async def mark_orphaned(client: Client, observation: Observation) -> None:
+async def mark_orphaned(client: Client, run: Run) -> None:
     """Let the workflow go on without its resource: no inventory may cancel it."""
-    handle = client.get_workflow_handle(observation.workflow_id)
+    handle = client.get_workflow_handle(run.workflow_id)
     await _unless_ended(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
 
 

@@ -5,10 +5,9 @@ that could not be decided without it. order_operator.crd makes the resource's sc
 """
 
 from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
-from pydantic import Field, StringConstraints
+from pydantic import Field
 
 from order_domain.order import Address
 from order_domain.pipeline import StepName
@@ -22,57 +21,15 @@ from order_domain.snapshot import (
     PaymentRecord,
     PendingAction,
     ShipmentRecord,
-    ShortText,
     StepRecord,
 )
 from order_domain.status import OrderStatus, Phase
 from order_domain.value import Value
+from order_operator.cluster.conditions import MAX_CONDITIONS, Condition
+from order_operator.temporal.runs import WorkflowRef
 
 MAX_STEPS = 32
 """As long as the longest pipeline of a class."""
-
-MAX_CONDITIONS = 20
-"""Room for the documented condition types and a few to come."""
-
-
-class ConditionStatus(StrEnum):
-    """Whether a condition holds."""
-
-    TRUE = "True"
-    FALSE = "False"
-    UNKNOWN = "Unknown"
-
-
-class Condition(Value):
-    """One aspect of the resource's state, in the form that `kubectl wait --for=condition=...` understands."""
-
-    type: Annotated[str, StringConstraints(min_length=1, max_length=64)]
-    """Which aspect, for example `Charged`."""
-    status: ConditionStatus
-    """`True`, `False` or `Unknown`."""
-    reason: Annotated[
-        str, StringConstraints(min_length=1, max_length=64, pattern=r"^[A-Za-z]([A-Za-z0-9_]*[A-Za-z0-9])?$")
-    ]
-    """Why, as one stable word for programs."""
-    message: ShortText = ""
-    """Why, as a sentence for people; it carries no times or amounts, so that it changes only with the reason."""
-    observed_generation: Annotated[int, Field(ge=0)] = 0
-    """metadata.generation that this condition speaks of."""
-    last_transition_time: datetime
-    """When `status` last changed."""
-
-
-class WorkflowRef(Value):
-    """The Temporal workflow behind the resource."""
-
-    id: str
-    """Workflow id: `order/<namespace>/<name>/<uid>`, or `stock/<sku>`."""
-    run_id: str | None = None
-    """Run id of the run last seen."""
-    namespace: str
-    """Temporal namespace."""
-    task_queue: str
-    """Task queue of the workers that run it."""
 
 
 class OrderResourceStatus(Value):

@@ -7,9 +7,6 @@ from typing import Any, TypeGuard
 from pydantic import ValidationError
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
-    SearchAttributePair,
-    TypedSearchAttributes,
-    WorkflowIDConflictPolicy,
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
@@ -17,18 +14,18 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from order_domain.order import OrderCharge, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
-from order_operator.observation import RPC_TIMEOUT, Observation, describe
+from order_operator.orders.observation import Observation, describe
+from order_operator.temporal.runs import RPC_TIMEOUT
+from order_operator.temporal.starting import Start, start
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
     MEMO_SNAPSHOT,
     MEMO_UID,
-    ORDER_CLUSTER,
     UPDATE_CHANGE_LINES,
     WORKFLOW_TYPE,
     LinesChange,
     OrderInput,
-    OrderResult,
     input_hash,
 )
 
@@ -66,18 +63,18 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     if observation.orphaned:
         memo[MEMO_ORPHANED] = True
     try:
-        await client.start_workflow(
-            WORKFLOW_TYPE,
-            wanted.model_copy(update={"abandoned": snapshot}),
-            id=observation.workflow_id,
-            task_queue=observation.task_queue,
-            result_type=OrderResult,
-            id_conflict_policy=WorkflowIDConflictPolicy.USE_EXISTING,
-            id_reuse_policy=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
-            memo=memo,
-            search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, wanted.identity.cluster)]),
-            static_summary=f"Taken over: order {observation.key.namespace}/{observation.key.name}",
-            rpc_timeout=RPC_TIMEOUT,
+        await start(
+            client,
+            Start(
+                workflow_type=WORKFLOW_TYPE,
+                workflow_id=observation.workflow_id,
+                argument=wanted.model_copy(update={"abandoned": snapshot}),
+                task_queue=observation.task_queue,
+                cluster=wanted.identity.cluster,
+                memo=memo,
+                summary=f"Taken over: order {observation.key.namespace}/{observation.key.name}",
+                after_an_end=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
+            ),
         )
     except WorkflowAlreadyStartedError:
         pass  # by another operator, and it has ended well

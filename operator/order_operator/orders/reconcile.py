@@ -18,23 +18,25 @@ from temporalio.service import RPCError
 from order_domain.order import DeletionPolicy, OrderSpec
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
-from order_operator.amendment import Amender, Refusal, held_back, plan
-from order_operator.api_names import ORDERS
 from order_operator.background import Background
-from order_operator.cancellation import mark_orphaned, request_cancel
-from order_operator.conditions import Reason
-from order_operator.events import ANNOUNCED, announce
-from order_operator.kubernetes_api import Conflict, KubernetesApi, Listed, NotFound
-from order_operator.observation import Follower, Observation, Scanner, decode, describe
-from order_operator.order_classes import OrderClasses
+from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.conditions import Reason
+from order_operator.cluster.resource import InvalidSpec
+from order_operator.orders.amendment import Amender, Refusal, held_back, plan
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.events import ANNOUNCED, announce
+from order_operator.orders.observation import Observation, decode, describe
+from order_operator.orders.reflection import reflect
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.submission import ensure_started, order_input
+from order_operator.orders.takeover import is_abandoned, take_over
+from order_operator.orders.tracking import Finished, Tracked, fingerprint
 from order_operator.problem import Problem
-from order_operator.reflection import reflect
-from order_operator.resource import InvalidSpec, OrderResource
 from order_operator.settings import Settings
-from order_operator.submission import ensure_started, order_input
-from order_operator.takeover import is_abandoned, take_over
-from order_operator.temporal_connection import TemporalConnection
-from order_operator.tracking import Finished, Tracked, fingerprint
+from order_operator.temporal.cancellation import mark_orphaned, request_cancel
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.scanner import Follower, Scanner
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, RunKey, input_hash, parse_workflow_id, workflow_id
 

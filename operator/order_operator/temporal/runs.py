@@ -1,0 +1,131 @@
+"""A workflow's newest run, as visibility or the server itself shows it, whatever its type."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_domain.snapshot import OrderSnapshot
+from order_domain.stock_item import StockSnapshot
+from order_domain.value import Value
+from order_operator.cluster.conditions import Reason
+from order_operator.problem import Problem
+from order_operator.temporal.connection import TASK_PROBLEMS
+
+
+class WorkflowRef(Value):
+    """The Temporal workflow behind the resource."""
+
+    id: str
+    """Workflow id: `order/<namespace>/<name>/<uid>`, or `stock/<sku>`."""
+    run_id: str | None = None
+    """Run id of the run last seen."""
+    namespace: str
+    """Temporal namespace."""
+    task_queue: str
+    """Task queue of the workers that run it."""
+
+
+RPC_TIMEOUT = timedelta(seconds=10)
+
+
+S = TypeVar("S", OrderSnapshot, StockSnapshot)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What is known of any workflow's newest run."""
+
+    workflow_id: str
+    run_id: str
+    status: WorkflowExecutionStatus
+    task_queue: str
+    start_time: datetime | None = None
+    close_time: datetime | None = None
+    unreadable: bool = False
+    """The workflow has published, but in a format that this operator does not know."""
+    task_problems: tuple[str, ...] = ()
+    """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
+
+    @property
+    def running(self) -> bool:
+        """Whether the run is open."""
+        return self.status is WorkflowExecutionStatus.RUNNING
+
+
+async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence[str]) -> dict[str, Any]:
+    """Those of the `keys` that the row's memo has, decoded."""
+    memo = row.memo.fields
+    names = [name for name in keys if name in memo]
+    if not names:
+        return {}
+    return dict(zip(names, await client.data_converter.decode([memo[name] for name in names]), strict=True))
+
+
+def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
+    """The fields of `Run` that a row has whatever its type."""
+    return {
+        "workflow_id": row.execution.workflow_id,
+        "run_id": row.execution.run_id,
+        "status": WorkflowExecutionStatus(row.status),
+        "task_queue": row.task_queue,
+        "start_time": row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
+        "close_time": row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
+        "task_problems": task_problems(row),
+    }
+
+
+def task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
+    payload = row.search_attributes.indexed_fields.get(TASK_PROBLEMS)
+    if payload is None or WorkflowExecutionStatus(row.status) is not WorkflowExecutionStatus.RUNNING:
+        return ()
+    problems = json.loads(payload.data or b"null")
+    return tuple(map(str, problems)) if isinstance(problems, list) else (str(problems),) if problems else ()
+
+
+def readable(memo: object, model: type[S], newest: int) -> S | None:
+    """What a workflow has published; None in a format that is not known, such as one above version `newest`."""
+    try:
+        snapshot = model.model_validate(memo)
+    except ValidationError:
+        return None
+    return snapshot if snapshot.version <= newest else None
+
+
+async def find(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
+    """The newest run of any workflow as the server itself knows it, not visibility; None if there is none."""
+    try:
+        description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+    except RPCError as failed:
+        if failed.status is RPCStatusCode.NOT_FOUND:
+            return None
+        raise
+    return description.raw_description.workflow_execution_info
+
+
+def failing(run: Run | None, carried: str) -> Problem | None:
+    """The workflow's own code fails, or does not come to an end, at every attempt of a task; `carried` names what it
+    carries."""
+    if run is None or not run.running or not run.task_problems:
+        return None
+    what = ", ".join(run.task_problems)
+    message = f"the workers' code cannot go on with this {carried} ({what}): roll out code that can, and it goes on"
+    return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
+
+
+def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
+    """Where to look further; `namespace` is Temporal's."""
+    if run is None:
+        return None
+    return WorkflowRef(
+        id=run.workflow_id,
+        run_id=run.run_id or None,
+        namespace=namespace,
+        task_queue=run.task_queue,
+    )
