@@ -79,6 +79,7 @@ def an_order_body(**changes: object) -> dict[str, object]:
     spec = changes.pop("spec", None) or an_order_spec().model_dump(mode="json", exclude_none=True)
     status = changes.pop("status", {})
     metadata = {"namespace": NAMESPACE, "name": NAME, "uid": UID, "generation": 1, "resourceVersion": "100"}
+    metadata["creationTimestamp"] = "2026-01-02T03:04:00Z"
     return {"metadata": {**metadata, **changes}, "spec": spec, "status": status}
 
 

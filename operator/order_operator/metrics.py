@@ -35,6 +35,13 @@ UNOBSERVED = Gauge(
     "Orders and StockItems that the watch has not brought for a minute, by an independent list.",
     ["order_namespace"],
 )
+ORPHANS = Gauge(
+    "orders_orphans",
+    "Open workflows of this installation whose Order is gone, not told to go on without it.",
+)
+ORPHAN_BRAKE = Gauge(
+    "orders_orphan_brake", "1 while so many workflows look orphaned that none is cancelled until a person has looked."
+)
 ORPHANS_CANCELLED = Counter(
     "orders_orphans_cancelled",
     "Running workflows cancelled because their Order, gone without deletionPolicy Orphan, or their StockItem is gone.",

@@ -39,6 +39,9 @@ class Settings:
     """ORDER_OPERATOR_LEASE_NAMESPACE: where the leader's Lease lives. Default `order-platform`."""
     create_search_attributes: bool
     """ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES: whether missing ones are registered. Default true."""
+    cancel_orphans: bool
+    """ORDER_OPERATOR_CANCEL_ORPHANS: `true` cancels every workflow whose Order is gone, however many and old they are.
+    For a person who has looked; default false."""
     identity: str
     """ORDER_OPERATOR_IDENTITY: name of this process in the Lease, such as the pod's name; a process that comes back
     under the name of a dead leader leads at once. Default: host name and process id."""
@@ -59,6 +62,7 @@ class Settings:
             probes=_address(environment, "ORDER_OPERATOR_PROBES_ADDRESS", "0.0.0.0:8080"),
             lease_namespace=environment.get("ORDER_OPERATOR_LEASE_NAMESPACE") or "order-platform",
             create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
+            cancel_orphans=_flag(environment, "ORDER_OPERATOR_CANCEL_ORPHANS", default=False),
             identity=environment.get("ORDER_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{pid}",
         )
 

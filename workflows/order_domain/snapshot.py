@@ -204,6 +204,11 @@ class OrderSnapshot(Value):
     """Total of the lines and charges in force, in minor units."""
     lines_digest: str | None = None
     """`order_domain.order.lines_digest` of the lines and charges in force."""
+    lines_requested: str | None = None
+    """The same of those that the resource asked for last, once others are in force: a client of the workflow has
+    changed them since."""
+    suspend_requested: bool | None = None
+    """Whether the resource asked last for the order to be suspended, once a client of the workflow has changed that."""
     steps: list[StepRecord] = Field(default_factory=list)
     approval: ApprovalRecord = ApprovalRecord()
     pending_action: PendingAction | None = None

@@ -67,6 +67,8 @@ MEMO_INPUT_HASH = "inputHash"
 """Memo key of `input_hash`: tells another spec under the same workflow id apart from a repeated start."""
 MEMO_ORPHANED = "orphaned"
 """Memo key, true when the resource was deleted with deletionPolicy Orphan: no sweep may cancel such a run."""
+MEMO_TAKEOVERS = "takeovers"
+"""Memo key: how many runs before this one stopped without an end of their order. Only the operator reads it."""
 
 UPDATE_APPROVE = "approve"
 UPDATE_REJECT = "reject"

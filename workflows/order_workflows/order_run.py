@@ -101,6 +101,10 @@ class OrderRun:
         self.enrichment: EnrichmentRecord | None = None
         self.status = OrderStatus.ORDER_RECEIVED
         self.suspended = order.spec.suspend
+        self.tells_requests = False
+        """Whether the snapshot tells what the resource asked for last, where a client of the workflow changed it."""
+        self._lines_requested: str | None = None
+        self._suspend_requested: bool | None = None
         self.under_review = False
         self.reviews = 0
         """How often the order came into Manual Review."""
@@ -148,6 +152,8 @@ class OrderRun:
         """Show on from where an earlier run stopped."""
         self.status = abandoned.status
         self.suspended = abandoned.suspended
+        self._lines_requested = abandoned.lines_requested
+        self._suspend_requested = abandoned.suspend_requested
         self.address = abandoned.shipping_address or self.address
         self.address_digest = abandoned.address_digest or self.address_digest
         self.approval = abandoned.approval
@@ -197,9 +203,19 @@ class OrderRun:
 
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
+        before = self.lines_digest
         self.lines, self.charges = change.lines, self.charges_after(change)
+        if self.tells_requests:
+            requested = None if change.generation else self._lines_requested or before
+            self._lines_requested = None if requested == self.lines_digest else requested
         self.lines_generation = max(self.lines_generation, change.generation)
         self.approval = self.approval.model_copy(update={"required": self.approval_required})
+
+    def suspend(self, wanted: bool, *, by_resource: bool) -> None:
+        """Hold the order before its next step, or let it go on."""
+        requested = self.suspended if self._suspend_requested is None else self._suspend_requested
+        self._suspend_requested = None if by_resource or requested == wanted else requested
+        self.suspended = wanted
 
     def keep_only(self, lines: list[OrderLine], total_minor: int) -> None:
         """The order was carried out for these lines alone, for this total."""
@@ -379,10 +395,12 @@ class OrderRun:
             progress=max(reached, now_at),
             current_step=self.steps.current,
             suspended=self.suspended,
+            suspend_requested=self._suspend_requested,
             class_name=self.input.class_name,
             class_generation=self.input.class_generation,
             total_minor=self.total_minor,
             lines_digest=self.lines_digest,
+            lines_requested=self._lines_requested,
             steps=self.steps.records,
             approval=self.approval,
             pending_action=self.pending_action,

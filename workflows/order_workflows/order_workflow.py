@@ -17,7 +17,7 @@ from order_workflows.acceptance import Refusal
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, OrderInput, OrderResult
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
-from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
 from order_workflows.signals import drop, signal
 from order_workflows.steps import notify_customer
 from order_workflows.waiting import until
@@ -103,6 +103,7 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_CHANGE_LINES)
     async def change_lines(self, change: LinesChange) -> None:
         """Order other lines. Answers when they are in force; raises the reason for which they are not."""
+        self._order.tells_requests = workflow.patched(TELLS_REQUESTS)
         wanted = WantedLines(change)
         self._order.wanted_lines.append(wanted)
         await workflow.wait_condition(lambda: wanted.settled)
@@ -125,8 +126,7 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
         """Hold the order before its next step."""
-        self._order.suspended = True
-        self._order.publish()
+        self._suspend(True)
 
     @suspend.validator
     def _validate_suspend(self) -> None:
@@ -135,8 +135,16 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
         """Go on after `suspend`, or try failed undos again in Manual Review."""
-        self._order.suspended = False
         self._order.under_review = False
+        self._suspend(False)
+
+    def _suspend(self, wanted: bool) -> None:
+        if workflow.patched(TELLS_REQUESTS):
+            info = workflow.current_update_info()
+            by_resource = info is not None and info.id.startswith(f"{self._order.input.identity.uid}/")
+            self._order.suspend(wanted, by_resource=by_resource)
+        else:
+            self._order.suspended = wanted
         self._order.publish()
 
     @workflow.update(name=contract.UPDATE_RETRY)

@@ -3,3 +3,7 @@
 LEDGER_DECIDES = "ledger-decides"
 """An order that ends other than Completed is halted in the ledger, and what the ledger lists is undone. Before, a run
 undid what it remembered, which is wrong after a reset or a lost workflow task."""
+
+TELLS_REQUESTS = "tells-requests"
+"""The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
+since. Before, the operator took each such change back."""

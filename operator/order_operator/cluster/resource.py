@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, ClassVar, Self, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -27,6 +28,7 @@ class Resource:
     uid: str
     generation: int
     resource_version: str
+    created: datetime
     deleting: bool
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
@@ -42,6 +44,7 @@ class Resource:
             uid=metadata["uid"],
             generation=metadata.get("generation", 1),
             resource_version=metadata["resourceVersion"],
+            created=datetime.fromisoformat(metadata["creationTimestamp"]),
             deleting="deletionTimestamp" in metadata,
             finalizers=tuple(metadata.get("finalizers") or ()),
             spec=dict(body.get("spec") or {}),

@@ -2,21 +2,25 @@
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
-from temporalio.client import WorkflowUpdateFailedError
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_domain.order import Approval, DecisionKind, OrderSpec, digest, lines_digest
+from order_domain.order import Approval, DecisionKind, OrderSpec, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
+from order_operator.orders.resource import ParsedSpec
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import (
     UPDATE_APPROVE,
@@ -33,10 +37,10 @@ from order_workflows.contract import (
     LinesChange,
 )
 
-ANSWER_SECONDS = 10.0
+ANSWER_TIME = timedelta(seconds=10)
 """How long one Update waits for a worker before it is sent again under its id, which repeats nothing."""
-PAUSE_SECONDS = 1.0
-"""Before an amendment that could not be sent is tried again."""
+MAX_PAUSE_SECONDS = 10.0
+"""Longest pause, from half a second on, before an amendment that could not be sent is tried again."""
 MAX_IN_FLIGHT = 100
 CHANNEL = "kubernetes"
 """How what the operator sends has come."""
@@ -77,10 +81,11 @@ class Refusal:
     message: str
 
 
-def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) -> list[Amendment]:
+def plan(parsed: ParsedSpec, generation: int, uid: str, snapshot: OrderSnapshot) -> list[Amendment]:
     """What the workflow must still be told, at most one thing per group; nothing once the order has ended."""
     if snapshot.status.terminal:
         return []
+    spec = parsed.spec
     changes: list[Amendment] = []
 
     def want(group: Group, update: str, argument: Value | None, wanted: str) -> None:
@@ -89,18 +94,18 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
     if spec.cancellation is not None and snapshot.compensation is None:
         request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=CHANNEL)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
-    if other_lines(spec, snapshot):
+    if asks_for_other_lines(parsed, snapshot):
         lines = LinesChange(lines=spec.lines, charges=spec.charges, generation=generation, channel=CHANNEL)
-        want(Group.LINES, UPDATE_CHANGE_LINES, lines, lines_digest(spec.lines, spec.charges))
-    if _decides(spec, snapshot) and not _awaits_lines(spec, snapshot):
+        want(Group.LINES, UPDATE_CHANGE_LINES, lines, parsed.lines_digest)
+    if _decides(spec, snapshot) and not _awaits_lines(parsed, snapshot):
         assert spec.approval is not None
-        decision = _decision(spec, spec.approval, generation)
+        decision = _decision(parsed, spec.approval, generation)
         approved = spec.approval.decision is DecisionKind.APPROVED
         want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
-    if other_address(spec, snapshot):
+    if asks_for_other_address(parsed, snapshot):
         change = AddressChange(address=spec.shipping_address, generation=generation, channel=CHANNEL)
-        want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, digest(spec.shipping_address))
-    if spec.suspend != snapshot.suspended:
+        want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, parsed.address_digest)
+    if _asks_for_other_suspension(spec, snapshot):
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
     if spec.retry and snapshot.status is OrderStatus.MANUAL_REVIEW:
         retry = f"{uid}/{Group.RETRY}/{spec.retry}"
@@ -108,38 +113,64 @@ def plan(spec: OrderSpec, generation: int, uid: str, snapshot: OrderSnapshot) ->
     return changes
 
 
-def _decision(spec: OrderSpec, approval: Approval, generation: int) -> Decision:
+def _decision(parsed: ParsedSpec, approval: Approval, generation: int) -> Decision:
     seen = approval.total_minor
     return Decision(
         by=approval.by,
         reason=approval.reason,
         generation=generation,
         total_minor=seen,
-        currency=spec.currency,
+        currency=parsed.spec.currency,
         # Who states no total may have patched an order without looking at its lines.
-        digest=None if seen is None else lines_digest(spec.lines, spec.charges),
+        digest=None if seen is None else parsed.lines_digest,
         channel=CHANNEL,
     )
 
 
-def other_address(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
-    """Whether the spec asks for another address than it did when it was heard last. One that a client of the workflow
-    has set since, by signal or Update, is not taken back for an address in the spec that nobody has touched."""
+# A client of the workflow may change it too. What it has set is not taken back for a spec that nobody has touched
+# since: the two would undo each other's work without end. So a spec is compared with what it asked for when it was
+# heard last.
+
+
+def asks_for_other_address(parsed: ParsedSpec, snapshot: OrderSnapshot) -> bool:
+    """Whether the spec asks for another address than it did when it was heard last."""
     if snapshot.address_digest is not None:
-        return snapshot.address_digest != digest(spec.shipping_address)
-    return snapshot.shipping_address is not None and snapshot.shipping_address != spec.shipping_address
+        return snapshot.address_digest != parsed.address_digest
+    return snapshot.shipping_address is not None and snapshot.shipping_address != parsed.spec.shipping_address
 
 
-def other_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
-    """Whether the spec asks for other lines or charges than those in force, as far as the workflow has said which those
-    are."""
-    return snapshot.lines_digest is not None and snapshot.lines_digest != lines_digest(spec.lines, spec.charges)
+def asks_for_other_lines(parsed: ParsedSpec, snapshot: OrderSnapshot) -> bool:
+    """The same for lines and charges. An older workflow does not say what it heard, only what is in force."""
+    heard = snapshot.lines_requested or snapshot.lines_digest
+    return heard is not None and heard != parsed.lines_digest
 
 
-def held_back(spec: OrderSpec, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> list[Refusal]:
-    """The approval of an order whose lines the workflow refuses: it is not even sent."""
+def _asks_for_other_suspension(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    heard = snapshot.suspended if snapshot.suspend_requested is None else snapshot.suspend_requested
+    return spec.suspend != heard
+
+
+def drifted(parsed: ParsedSpec, snapshot: OrderSnapshot) -> list[Refusal]:
+    """What a client of the workflow has changed since the spec was heard, for people who read the resource."""
+    found = []
+    in_force = snapshot.lines_digest
+    if in_force is not None and snapshot.lines_requested == parsed.lines_digest != in_force:
+        found.append(Refusal(Group.LINES, Reason.CHANGED_BY_CLIENT, _CHANGED.format("lines or charges")))
+    if snapshot.suspend_requested == parsed.spec.suspend != snapshot.suspended:
+        found.append(Refusal(Group.SUSPEND, Reason.CHANGED_BY_CLIENT, _CHANGED.format("suspension")))
+    return found
+
+
+_CHANGED = (
+    "a client of the workflow has changed the {} since the spec was read, and what it set is in force: edit the spec "
+    "to change them again"
+)
+
+
+def deferred_approval(parsed: ParsedSpec, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> list[Refusal]:
+    """The approval of an order whose lines are not those of the spec, and will not be: it is not even sent."""
     refused = any(refusal.group is Group.LINES for refusal in refusals)
-    if not refused or not _decides(spec, snapshot) or not _awaits_lines(spec, snapshot):
+    if not refused or not _decides(parsed.spec, snapshot) or not _awaits_lines(parsed, snapshot):
         return []
     message = "not sent, since the lines that it approves are not in force: remove it, set other lines and decide again"
     return [Refusal(Group.APPROVAL, Reason.LINES_NOT_APPLIED, message)]
@@ -150,19 +181,37 @@ def _decides(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
     return spec.approval is not None and decided != (spec.approval.decision.value, spec.approval.by)
 
 
-def _awaits_lines(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+def _awaits_lines(parsed: ParsedSpec, snapshot: OrderSnapshot) -> bool:
     """Who approves has seen the lines of the spec, and shall not have approved others. A No holds for any lines."""
-    approves = spec.approval is not None and spec.approval.decision is DecisionKind.APPROVED
-    return approves and other_lines(spec, snapshot)
+    approval = parsed.spec.approval
+    approves = approval is not None and approval.decision is DecisionKind.APPROVED
+    return approves and snapshot.lines_digest is not None and snapshot.lines_digest != parsed.lines_digest
+
+
+@dataclass(frozen=True)
+class EditState:
+    """What became of the edits of one order that were sent, by update id."""
+
+    sent_at: Mapping[str, float] = field(default_factory=dict)
+    """Monotonic time of the first attempt, for those that are neither refused nor known to be without a visible
+    effect."""
+    waiting: frozenset[str] = frozenset()
+    """Under way, accepted, or not to be tried again yet."""
+    refused: Mapping[str, Refusal] = field(default_factory=dict)
+
+    def has_sent(self, change: Amendment) -> bool:
+        """Whether `change` needs no sending now."""
+        return change.update_id in self.waiting
 
 
 @dataclass
 class _Answers:
-    """What became of one order's amendments, by update id."""
-
     sent_at: dict[str, float] = field(default_factory=dict)
+    in_flight: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    failures: int = 0
+    """In a row, of all of this order's."""
 
     def keep_only(self, wanted: set[str]) -> None:
         """Forget what is effective by now, or belongs to an earlier generation of the spec."""
@@ -174,64 +223,99 @@ class _Answers:
 class Amender:
     """Sends amendments without holding up the queue, and remembers the answers.
 
-    `answered` is called with the uid when an answer is in. Acceptances are remembered until the scanner has seen
-    their effect, so that nothing is sent twice in between; refusals for as long as the generation lasts.
+    `answered` is called with the uid when an answer is in, `vanished` when Temporal has no such open workflow any more.
+    Acceptances are remembered until the scanner has seen their effect, so that nothing is sent twice in between;
+    refusals for as long as the generation lasts.
     """
 
-    def __init__(self, connection: TemporalConnection, answered: Callable[[str], None]) -> None:
+    def __init__(
+        self, connection: TemporalConnection, answered: Callable[[str], None], vanished: Callable[[str], None]
+    ) -> None:
         self._connection = connection
         self._answered = answered
+        self._vanished = vanished
         self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
-        self._in_flight: dict[str, asyncio.Task[None]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, _Answers] = {}
 
-    def send(self, observation: Observation, changes: Sequence[Amendment]) -> list[Refusal]:
-        """Send what has no answer yet; what was refused for good comes back."""
+    def send(self, observation: Observation, changes: Sequence[Amendment], wanted: Sequence[Amendment]) -> None:
+        """Send `changes`; of the earlier answers only those to `wanted` still count."""
         answers = self._answers.setdefault(observation.key.uid, _Answers())
-        answers.keep_only({change.update_id for change in changes})
+        answers.keep_only({change.update_id for change in wanted})
         for change in changes:
-            key = change.update_id
-            if key not in answers.refused and key not in answers.accepted and key not in self._in_flight:
-                answers.sent_at.setdefault(key, time.monotonic())
-                self._in_flight[key] = asyncio.create_task(self._send(observation, change, answers))
-        return list(answers.refused.values())
+            answers.sent_at.setdefault(change.update_id, time.monotonic())
+            answers.in_flight.add(change.update_id)
+            task = asyncio.create_task(self._send(observation, change, answers))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
 
-    def pending_seconds(self, uid: str) -> float | None:
-        """For how long the oldest change has been neither refused nor seen to have its effect; None without one."""
-        answers = self._answers.get(uid, _Answers())
-        pending = [at for key, at in answers.sent_at.items() if key not in answers.refused]
-        return time.monotonic() - min(pending) if pending else None
+    def state(self, uid: str) -> EditState:
+        """What became of the order's edits so far."""
+        answers = self._answers.get(uid)
+        if answers is None:
+            return EditState()
+        sent_at = {key: at for key, at in answers.sent_at.items() if key not in answers.refused}
+        return EditState(sent_at, frozenset(answers.in_flight | answers.accepted), dict(answers.refused))
 
     def forget(self, uid: str) -> None:
         """The order has ended or is gone."""
         self._answers.pop(uid, None)
 
     async def _send(self, observation: Observation, change: Amendment, answers: _Answers) -> None:
-        log = {"order": f"{observation.key.namespace}/{observation.key.name}", "group": change.group}
-        handle = self._connection.client.get_workflow_handle(observation.workflow_id)
+        uid, key = observation.key.uid, change.update_id
+        log = {"order": f"{observation.key.namespace}/{observation.key.name}", "uid": uid, "group": change.group}
         try:
-            async with self._slots, asyncio.timeout(ANSWER_SECONDS):
-                arguments = [] if change.argument is None else [change.argument]
-                await handle.execute_update(change.update, args=arguments, id=change.update_id)
+            async with self._slots:
+                await self._ask(observation.workflow_id, change)
         except WorkflowUpdateFailedError as failed:
             cause = failed.cause
-            reason = cause.type if isinstance(cause, ApplicationError) and cause.type else "Refused"
+            reason = cause.type if isinstance(cause, ApplicationError) and cause.type else Reason.REFUSED
             message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            logger.info("amendment refused: %s", message, extra=log)
-            answers.refused[change.update_id] = Refusal(change.group, reason, message)
+            logger.info("edit refused", extra={**log, "reason": reason, "error": message})
+            answers.refused[key] = Refusal(change.group, reason, message)
+        except WorkflowUpdateRPCTimeoutOrCancelledError:
+            # No worker answered in time. The next attempt, under the same id, repeats nothing.
+            logger.info("no worker has answered an edit yet", extra=log)
         except RPCError as failed:
-            # NOT_FOUND: the order ended first, which the scanner will tell.
-            if failed.status is not RPCStatusCode.NOT_FOUND:
-                logger.warning("amendment not sent: %s", failed.message, extra=log)
-                self._connection.lost()
-            await asyncio.sleep(PAUSE_SECONDS)
-        except TimeoutError:
-            logger.warning("no worker answered an amendment yet", extra=log)
+            await self._not_sent(uid, change, answers, failed, log)
         else:
-            logger.info("amendment accepted", extra=log)
-            answers.accepted.add(change.update_id)
+            logger.info("edit accepted", extra=log)
+            answers.failures = 0
+            answers.accepted.add(key)
             if not change.shown:
-                answers.sent_at.pop(change.update_id, None)
+                answers.sent_at.pop(key, None)
         finally:
-            self._in_flight.pop(change.update_id, None)
-            self._answered(observation.key.uid)
+            answers.in_flight.discard(key)
+            self._answered(uid)
+
+    async def _ask(self, workflow_id: str, change: Amendment) -> None:
+        handle = self._connection.client.get_workflow_handle(workflow_id)
+        arguments = [] if change.argument is None else [change.argument]
+        started = await handle.start_update(
+            change.update,
+            args=arguments,
+            id=change.update_id,
+            wait_for_stage=WorkflowUpdateStage.COMPLETED,
+            rpc_timeout=ANSWER_TIME,
+        )
+        await started.result(rpc_timeout=ANSWER_TIME)
+
+    async def _not_sent(
+        self, uid: str, change: Amendment, answers: _Answers, failed: RPCError, log: dict[str, Any]
+    ) -> None:
+        if failed.status is RPCStatusCode.NOT_FOUND:
+            # It ended, or Temporal has lost it. Which of the two, only Temporal can tell.
+            self._vanished(uid)
+            return
+        logger.warning("edit not sent", extra={**log, "code": failed.status.name, "error": failed.message})
+        if failed.status in _PERMANENT:
+            answers.refused[change.update_id] = Refusal(change.group, Reason.TEMPORAL_REFUSED, failed.message)
+            return
+        if failed.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
+            self._connection.lost()
+        answers.failures += 1
+        await asyncio.sleep(min(MAX_PAUSE_SECONDS, 2.0 ** min(answers.failures, 6) / 2) * random.uniform(0.5, 1.0))  # noqa: S311
+
+
+_PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})
+"""Answers that the same request gets again."""

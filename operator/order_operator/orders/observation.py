@@ -1,5 +1,6 @@
 """What Temporal says of one order's workflow."""
 
+import json
 import logging
 from dataclasses import dataclass
 
@@ -8,7 +9,14 @@ from temporalio.client import Client
 
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
 from order_operator.temporal.runs import Run, find, memo_values, readable, run_fields
-from order_workflows.contract import MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_SNAPSHOT, RunKey
+from order_workflows.contract import (
+    MEMO_INPUT_HASH,
+    MEMO_ORPHANED,
+    MEMO_SNAPSHOT,
+    MEMO_TAKEOVERS,
+    ORDER_CLUSTER,
+    RunKey,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -22,11 +30,25 @@ class Observation(Run):
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
     input_hash: str | None = None
     orphaned: bool = False
+    cluster: str | None = None
+    """Identity of the installation that started it; None if the run does not tell."""
+    takeovers: int = 0
+    """How many runs before this one stopped without an end of their order."""
+
+    def precedes(self, other: "Observation") -> bool:
+        """Whether this is what was true before `other`: what visibility and the server tell may cross."""
+        if self.run_id != other.run_id:
+            return bool(self.start_time and other.start_time and self.start_time < other.start_time)
+        return (not self.running, _seq(self)) < (not other.running, _seq(other))
+
+
+def _seq(observation: Observation) -> int:
+    return observation.snapshot.seq if observation.snapshot else -1
 
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
     """A row of visibility, or of a describe, as an observation."""
-    values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED))
+    values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS))
     snapshot = None
     if MEMO_SNAPSHOT in values:
         snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
@@ -37,9 +59,17 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         snapshot=snapshot,
         input_hash=values.get(MEMO_INPUT_HASH),
         orphaned=bool(values.get(MEMO_ORPHANED)),
+        cluster=_cluster(row),
+        takeovers=int(values.get(MEMO_TAKEOVERS) or 0),
         unreadable=MEMO_SNAPSHOT in values and snapshot is None,
         **run_fields(row),
     )
+
+
+def _cluster(row: WorkflowExecutionInfo) -> str | None:
+    payload = row.search_attributes.indexed_fields.get(ORDER_CLUSTER.name)
+    name = json.loads(payload.data) if payload is not None else None
+    return name if isinstance(name, str) else None
 
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:

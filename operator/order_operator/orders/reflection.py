@@ -19,13 +19,12 @@ from order_domain.snapshot import (
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason
-from order_operator.cluster.resource import InvalidSpec
-from order_operator.orders.amendment import Refusal, other_address, other_lines
+from order_operator.orders.amendment import Refusal, asks_for_other_address, asks_for_other_lines
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.status import OrderResourceStatus
 from order_operator.problem import Problem
-from order_operator.temporal.runs import failing, workflow_ref
+from order_operator.temporal.runs import Run, failing, workflow_ref
 
 
 def reflect(
@@ -43,6 +42,8 @@ def reflect(
     `problem` is what keeps the order from being submitted or followed, `refusals` are edits that the workflow turned
     down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
     """
+    if _keeps_what_it_shows(order, observation):
+        return _kept(order, now, problem)
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
     problem = problem or failing(observation, "order")
     order_status = _order_status(observation, snapshot)
@@ -86,17 +87,38 @@ def reflect(
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
 
+def shows_other_run(order: OrderResource, run: Run) -> bool:
+    """Whether the status tells of an earlier run than this one."""
+    shown = order.status.get("workflow") or {}
+    return bool(shown) and shown.get("runID") != run.run_id
+
+
+def _keeps_what_it_shows(order: OrderResource, observation: Observation | None) -> bool:
+    """A status without knowledge never replaces one that tells of a workflow."""
+    if observation is None:
+        return order.names_workflow
+    return observation.unreadable or (observation.snapshot is None and shows_other_run(order, observation))
+
+
+def _kept(order: OrderResource, now: datetime, problem: Problem | None) -> dict[str, Any]:
+    """The status as it is, with what keeps the order from being followed."""
+    if problem is None:
+        return dict(order.status)
+    existing = order.status.get("conditions") or []
+    conditions = ConditionSet(existing, int(order.status.get("observedGeneration") or 0), now)
+    stalled = problem.stalled
+    conditions.set(ConditionType.READY, False if stalled else None, problem.reason, problem.message)
+    conditions.set(ConditionType.RECONCILING, not stalled, problem.reason, problem.message)
+    conditions.set(ConditionType.STALLED, stalled, problem.reason, problem.message)
+    told = {item["type"]: item for item in conditions.build()}
+    others = [told.pop(item["type"], item) for item in existing]
+    return {**order.status, "conditions": [*others, *told.values()]}
+
+
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:
-    if observation is None or observation.running or snapshot.status.terminal:
-        return snapshot.status
-    return _CLOSED.get(observation.status, OrderStatus.ORDER_FAILED)
-
-
-# What the run's own end says where its snapshot does not.
-_CLOSED = {
-    WorkflowExecutionStatus.COMPLETED: OrderStatus.ORDER_COMPLETED,
-    WorkflowExecutionStatus.CANCELED: OrderStatus.ORDER_CANCELLED,
-}
+    completed = observation is not None and observation.status is WorkflowExecutionStatus.COMPLETED
+    # A run that stopped in another way has not ended its order: that is still where it was.
+    return OrderStatus.ORDER_COMPLETED if completed and not snapshot.status.terminal else snapshot.status
 
 
 def _phase(observation: Observation | None, snapshot: OrderSnapshot, order_status: OrderStatus) -> Phase:
@@ -112,11 +134,8 @@ def _error(observation: Observation | None, snapshot: OrderSnapshot) -> ErrorRec
         return snapshot.last_error
     if observation.status is WorkflowExecutionStatus.COMPLETED:
         return None
-    return ErrorRecord(
-        type=Reason.WORKFLOW_TERMINATED,
-        message=f"the workflow ended as {observation.status.name.title()} while at '{snapshot.status}', "
-        "without undoing what it had done: compare the ledger",
-    )
+    stopped = f"the workflow ended as {observation.status.name.title()} while at '{snapshot.status}'"
+    return ErrorRecord(type=Reason.WORKFLOW_TERMINATED, message=f"{stopped}: its next run brings the order to an end")
 
 
 def _total(order: OrderResource, snapshot: OrderSnapshot) -> str | None:
@@ -229,15 +248,15 @@ def _set_spec_applied(
 
 
 def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
-    try:
-        spec = order.parse_spec()
-    except InvalidSpec:
+    parsed = order.parsed
+    if isinstance(parsed, Problem):
         return False
+    spec = parsed.spec
     decision = spec.approval.decision.value if spec.approval else None
     decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
     completed = snapshot.status is OrderStatus.ORDER_COMPLETED
     cancelled = spec.cancellation is not None and completed and _kept_after_all(snapshot.last_error) is None
-    return decided or cancelled or other_address(spec, snapshot) or other_lines(spec, snapshot)
+    return decided or cancelled or asks_for_other_address(parsed, snapshot) or asks_for_other_lines(parsed, snapshot)
 
 
 def _set_end(conditions: ConditionSet, phase: Phase, error: ErrorRecord | None) -> None:

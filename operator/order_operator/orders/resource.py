@@ -1,11 +1,40 @@
-"""An Order as the watch delivers it."""
+"""An Order as the watch delivers it, and its spec, parsed once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Self
 
-from order_domain.order import DeletionPolicy, OrderSpec
+from order_domain.order import DeletionPolicy, OrderSpec, digest, lines_digest
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.cluster.api_names import FINALIZER, ORDER_KIND, ORDERS
-from order_operator.cluster.resource import Resource
+from order_operator.cluster.conditions import Reason
+from order_operator.cluster.resource import InvalidSpec, Resource
+from order_operator.problem import Problem
+from order_workflows.contract import input_hash
+
+
+class ParsedSpec:
+    """A valid spec, with the digests by which its editable parts are compared."""
+
+    def __init__(self, spec: OrderSpec) -> None:
+        self.spec = spec
+
+    @cached_property
+    def lines_digest(self) -> str:
+        """Of the lines and charges."""
+        return lines_digest(self.spec.lines, self.spec.charges)
+
+    @cached_property
+    def address_digest(self) -> str:
+        """Of the shipping address."""
+        return digest(self.spec.shipping_address)
+
+    @cached_property
+    def input_hash(self) -> str:
+        """Of what cannot change."""
+        return input_hash(self.spec)
 
 
 @dataclass(frozen=True)
@@ -37,9 +66,29 @@ class OrderResource(Resource):
         """Whether the status speaks of the present spec."""
         return bool(self.status.get("observedGeneration") == self.generation)
 
-    def parse_spec(self) -> OrderSpec:
-        """Raises InvalidSpec."""
-        return self._parse(OrderSpec)
+    @property
+    def names_workflow(self) -> bool:
+        """Whether the status tells of a workflow: one was started then, whatever is seen of it now."""
+        return bool(self.status.get("workflow"))
+
+    def age(self, now: datetime) -> float:
+        """Seconds since the API server created the resource; below zero if its clock is ahead of `now`."""
+        return (now - self.created).total_seconds()
+
+    @cached_property
+    def parsed(self) -> ParsedSpec | Problem:
+        """The spec, or what is wrong with it."""
+        try:
+            return ParsedSpec(self._parse(OrderSpec))
+        except InvalidSpec as invalid:
+            return Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+
+    def with_version(self, body: Mapping[str, Any]) -> Self:
+        """See the base class. Our own writes leave the spec alone, so that it is not parsed again."""
+        newer = super().with_version(body)
+        if "parsed" in self.__dict__:
+            newer.__dict__["parsed"] = self.parsed
+        return newer
 
 
 _PHASES = frozenset(Phase)

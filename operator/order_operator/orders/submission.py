@@ -6,6 +6,7 @@ from temporalio.common import (
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from order_domain.order import OrderSpec
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.observation import Observation, describe
 from order_operator.orders.resource import OrderResource
@@ -24,9 +25,8 @@ from order_workflows.contract import (
 )
 
 
-def order_input(order: OrderResource, order_class: OrderClass, cluster: str) -> OrderInput:
-    """What the workflow of `order` starts with. Raises InvalidSpec."""
-    spec = order.parse_spec()
+def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, cluster: str) -> OrderInput:
+    """What the workflow of `order`, whose spec is `spec`, starts with."""
     return OrderInput(
         revision=REVISION,
         identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),

@@ -1,7 +1,8 @@
-"""A workflow that somebody terminated has left its order half-way: its next run, started here, undoes what it did, or
-brings an order past its pivot to its end. Safe to repeat."""
+"""A workflow that was terminated, or that failed before it could end its order, has left the order half-way. Its next
+run, started here, undoes what it did, or brings an order past its pivot to its end. Safe to repeat."""
 
 import logging
+from datetime import datetime
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
@@ -14,13 +15,16 @@ from temporalio.exceptions import WorkflowAlreadyStartedError
 from order_domain.order import OrderCharge, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
+from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation, describe
+from order_operator.problem import Problem
 from order_operator.temporal.runs import RPC_TIMEOUT
 from order_operator.temporal.starting import Start, start
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
     MEMO_SNAPSHOT,
+    MEMO_TAKEOVERS,
     MEMO_UID,
     UPDATE_CHANGE_LINES,
     WORKFLOW_TYPE,
@@ -31,8 +35,24 @@ from order_workflows.contract import (
 
 logger = logging.getLogger(__name__)
 
-_STOPPED = {WorkflowExecutionStatus.TERMINATED, WorkflowExecutionStatus.TIMED_OUT}
-"""Ends that the workflow's own code had no part in."""
+_STOPPED = {
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT,
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.CANCELED,
+}
+"""Ends of a run that may leave its order half-way. An order that fails or is cancelled says so in its snapshot."""
+
+FIRST_PAUSE_SECONDS = 10.0
+LONGEST_PAUSE_SECONDS = 3600.0
+"""Between two runs that are taken over: what stopped one of them may stop each."""
+
+
+NOT_TAKEN_OVER = Problem(
+    Reason.WORKFLOW_TERMINATED,
+    "the workflow stopped before the order ended, and nobody can read what it had started with: compare the ledger",
+    stalled=True,
+)
 
 
 def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
@@ -40,6 +60,15 @@ def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
     if observation is None or observation.status not in _STOPPED or observation.unreadable:
         return False
     return observation.snapshot is None or not observation.snapshot.status.terminal
+
+
+def seconds_until_takeover(observation: Observation, now: datetime) -> float:
+    """0 for the first run that stopped; later ones wait, each twice as long as the one before."""
+    if observation.takeovers == 0 or observation.close_time is None:
+        return 0.0
+    pause = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2.0 ** min(observation.takeovers - 1, 20))
+    # The clocks may be apart: no longer than the whole pause from now.
+    return min(pause, pause - (now - observation.close_time).total_seconds())
 
 
 async def take_over(client: Client, seen: Observation) -> Observation:
@@ -60,6 +89,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     if observation.snapshot is not None:
         # So that nobody sees the order begin anew before this run says something.
         memo[MEMO_SNAPSHOT] = snapshot.to_memo()
+    memo[MEMO_TAKEOVERS] = observation.takeovers + 1
     if observation.orphaned:
         memo[MEMO_ORPHANED] = True
     try:

@@ -1,22 +1,20 @@
-"""What the operator remembers of one order between two reconciliations; all of it may be lost at any time."""
+"""What the operator remembers of orders between two reconciliations; all of it may be lost at any time."""
 
 import hashlib
 import json
 import math
 import sys
 import time
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
-
-PROGRESS_INTERVAL_SECONDS = 5.0
-"""Least time between two status writes that show progress only; phases are shown at once. Most orders end sooner."""
+from order_operator.problem import Problem
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +40,17 @@ class Finished:
         )
         return cls(
             fingerprint=fingerprint(order),
-            at=datetime.fromisoformat(end).timestamp() if end else math.inf,
+            at=_seconds(end) if end else math.inf,
             class_name=sys.intern(name) if name else None,  # ten thousand orders, a handful of classes
             ttl_seconds=order.spec.get("ttlSecondsAfterFinished"),
         )
+
+
+def _seconds(instant: str) -> float:
+    try:
+        return datetime.fromisoformat(instant).timestamp()
+    except ValueError:
+        return math.inf  # Kubernetes takes the year 0, Python does not
 
 
 @dataclass
@@ -57,15 +62,48 @@ class Tracked:
     observation: Observation | None = None
     gone: bool = False
     """The resource was deleted; its workflow may still have to be told."""
-    written_at: float = 0.0
+    exists: bool = False
+    """The API server was asked for the resource before its workflow was started, and has it."""
+    asked: bool = False
+    """Temporal itself was asked, and nothing has cast doubt on its answer since."""
+    doubted: bool = False
+    """Something says that the observation, or its absence, may be wrong."""
+    told: str | None = None
+    """Id of the run that was told that its resource is being deleted, or is gone."""
+    takeover_problem: Problem | None = None
+    """Why the present run could not be taken over."""
+    refused: Problem | None = None
+    """Why Temporal refused to start the workflow, in this reconciliation."""
+    written_at: float = -math.inf
     """Monotonic time of the last status write."""
-    settled: Finished | None = None
+    finished: Finished | None = None
     """Set for a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
     phase: Phase = Phase.PENDING
-    doubted: bool = False
-    """Somebody else changed the status of a settled order: ask its workflow again."""
+    """As shown last."""
     measured_seq: int = 0
     """Newest published change whose way into the status was measured."""
+
+    def doubt(self) -> None:
+        """Temporal has to be asked before anything is done."""
+        self.doubted, self.asked = True, False
+
+    def learn(self, observation: Observation | None, *, asked: bool) -> bool:
+        """Take in what visibility shows, or, `asked`, what Temporal itself answered. Whether it is news."""
+        if asked:
+            self.asked, self.doubted = True, False
+        elif observation is not None and self.observation is not None and observation.precedes(self.observation):
+            return False
+        if observation is None or self.observation is None or observation.run_id != self.observation.run_id:
+            self.takeover_problem = None
+        self.observation = observation
+        return True
+
+    def finish(self, order: OrderResource) -> None:
+        """Keep only what tells when it is to be deleted, and whether somebody changes it."""
+        self.phase = Phase(order.status["phase"])
+        self.finished = Finished.of(order)
+        self.resource = slim(order)
+        self.observation = None
 
     def measure_lag(self) -> None:
         """Observe how long the newest change took from the workflow into the status, once per change."""
@@ -75,15 +113,48 @@ class Tracked:
         self.measured_seq = snapshot.seq
         metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - snapshot.updated_at).total_seconds()))
 
-    def seconds_until_progress_is_due(self, order: OrderResource) -> float | None:
-        """Until progress alone is worth a write again; None if there is more to show than progress."""
-        left = self.written_at + PROGRESS_INTERVAL_SECONDS - time.monotonic()
-        if self.observation is None or not self.observation.running or left <= 0:
-            return None
-        snapshot = self.observation.snapshot or OrderSnapshot()
-        shown = order.status.get("phase"), order.status.get("observedGeneration")
-        same = shown == (snapshot.status.phase, order.generation) and not snapshot.suspended
-        return left if same else None
+    def wrote(self, order: OrderResource) -> None:
+        """A status was written; `order` is what the API server answered."""
+        self.written_at = time.monotonic()
+        self.resource = order
+        self.measure_lag()
+
+
+class TrackedOrders(dict[str, Tracked]):
+    """By uid."""
+
+    def statuses(self) -> Iterable[tuple[str, str]]:
+        """Namespace and OrderStatus of every order, for the gauge."""
+        for tracked in self.values():
+            if tracked.resource is not None and not tracked.gone:
+                yield tracked.resource.namespace, str(tracked.resource.status.get("orderStatus") or "Pending")
+
+    def finished(self) -> Iterator[tuple[OrderResource, Finished]]:
+        """The orders to which nothing is left to do."""
+        for tracked in self.values():
+            if tracked.finished is not None and tracked.resource is not None and not tracked.gone:
+                yield tracked.resource, tracked.finished
+
+    def put(self, order: OrderResource) -> bool:
+        """Take in a version of an Order; whether it is to be looked at."""
+        tracked = self.setdefault(order.uid, Tracked())
+        known = tracked.resource
+        if known is not None and int(order.resource_version) <= int(known.resource_version):
+            return False
+        if tracked.finished is not None:
+            if tracked.finished.fingerprint == fingerprint(order):
+                # A label, say. Its version counts: for the inventory, and for a deletion that names it.
+                tracked.resource = slim(order)
+                return False
+            tracked.finished = None
+            tracked.doubt()
+        tracked.resource = order
+        return True
+
+
+def slim(order: OrderResource) -> OrderResource:
+    """What is kept of an order to which nothing is left to do."""
+    return replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
 
 
 def fingerprint(order: OrderResource) -> str:

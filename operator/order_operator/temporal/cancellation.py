@@ -9,20 +9,22 @@ from order_operator.temporal.runs import RPC_TIMEOUT, Run
 from order_workflows.contract import SIGNAL_ORPHAN
 
 
-async def request_cancel(client: Client, run: Run) -> None:
-    """Ask the workflow to stop and undo what it did. Needs no worker to be accepted."""
-    await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
+async def request_cancel(client: Client, run: Run) -> bool:
+    """Ask the workflow to stop and undo what it did. Needs no worker to be accepted. False if there is no open run."""
+    return await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
 
 
-async def mark_orphaned(client: Client, run: Run) -> None:
-    """Let the workflow go on without its resource: no inventory may cancel it."""
+async def mark_orphaned(client: Client, run: Run) -> bool:
+    """Let the workflow go on without its resource: no inventory may cancel it. False if there is no open run."""
     handle = client.get_workflow_handle(run.workflow_id)
-    await _unless_ended(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
+    return await _unless_ended(handle.signal(SIGNAL_ORPHAN, rpc_timeout=RPC_TIMEOUT))
 
 
-async def _unless_ended(call: Awaitable[None]) -> None:
+async def _unless_ended(call: Awaitable[None]) -> bool:
     try:
         await call
     except RPCError as failed:
         if failed.status is not RPCStatusCode.NOT_FOUND:
             raise
+        return False
+    return True

@@ -65,7 +65,9 @@ class TemporalConnection:
     def problem_of(self, failed: RPCError) -> Problem:
         """What a failed call means for the resource for which it was made."""
         if failed.status in _REFUSED:
-            return Problem(Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024])
+            return Problem(
+                Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024], stalled=True
+            )
         self.lost()
         return UNREACHABLE
 

@@ -48,6 +48,8 @@ class Run:
     task_queue: str
     start_time: datetime | None = None
     close_time: datetime | None = None
+    unreadable_because: str = ""
+    """Why not, where it is not a newer format."""
     unreadable: bool = False
     """The workflow has published, but in a format that this operator does not know."""
     task_problems: tuple[str, ...] = ()

@@ -1,59 +1,137 @@
-"""What the operator remembers of an Update's answer, with a client that accepts everything."""
+"""What the operator remembers of an Update's answer, with a client that answers as each test says."""
 
 import asyncio
 from typing import Any, cast
 
+import pytest
 from builders import UID, an_observation
+from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError
+from temporalio.exceptions import ApplicationError
+from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator.orders.amendment import Amender, Amendment, Group
+from order_operator.orders import amendment
+from order_operator.orders.amendment import Amender, Amendment, EditState, Group
 from order_operator.temporal.connection import TemporalConnection
 
 
-class Accepting:
+class Server:
     """Stands in for the connection, its client and every workflow's handle."""
 
-    def __init__(self) -> None:
+    def __init__(self, error: Exception | None = None) -> None:
         self.client = self
+        self._error = error
         self.sent: list[str] = []
         self.answered = asyncio.Event()
+        self.vanished: list[str] = []
+        self.losses = 0
 
-    def get_workflow_handle(self, _id: str) -> "Accepting":
+    def get_workflow_handle(self, _id: str) -> "Server":
         return self
 
-    async def execute_update(self, _name: str, *, id: str, **_argument: Any) -> None:  # noqa: A002
+    async def start_update(self, _name: str, *, id: str, **_arguments: Any) -> "Server":  # noqa: A002
         self.sent.append(id)
+        if self._error is not None:
+            raise self._error
+        return self
+
+    async def result(self, **_arguments: Any) -> None:
+        """The Update's."""
+
+    def lost(self) -> None:
+        self.losses += 1
 
 
-def an_amender(server: Accepting) -> Amender:
+def an_amender(server: Server) -> Amender:
     def answered(uid: str) -> None:
         assert uid == UID
         server.answered.set()
 
-    return Amender(cast("TemporalConnection", server), answered)
+    return Amender(cast("TemporalConnection", server), answered, server.vanished.append)
 
 
 SUSPEND = Amendment(Group.SUSPEND, "suspend", None, "suspend/1")
 RETRY = Amendment(Group.RETRY, "retry", None, "retry/1", shown=False)
 
 
-async def test_an_accepted_edit_counts_as_applying_until_the_order_shows_it() -> None:
-    server = Accepting()
+def rpc(status: RPCStatusCode) -> RPCError:
+    return RPCError("no", status, b"")
+
+
+@pytest.fixture(autouse=True)
+def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(amendment, "MAX_PAUSE_SECONDS", 0.0)
+
+
+async def after(server: Server, change: Amendment = SUSPEND) -> EditState:
     amender = an_amender(server)
-
-    amender.send(an_observation(), [SUSPEND])
+    amender.send(an_observation(), [change], [change])
     await asyncio.wait_for(server.answered.wait(), 5)
+    return amender.state(UID)
 
-    assert amender.pending_seconds(UID) is not None
+
+async def test_an_accepted_edit_counts_as_applying_until_the_order_shows_it() -> None:
+    state = await after(Server())
+
+    assert state.has_sent(SUSPEND)
+    assert SUSPEND.update_id in state.sent_at
 
 
 async def test_an_accepted_retry_is_done_with_and_not_sent_again() -> None:
-    server = Accepting()
+    state = await after(Server(), RETRY)
+
+    assert state.has_sent(RETRY)
+    assert state.sent_at == {}
+
+
+async def test_a_refused_edit_is_kept_with_its_reason() -> None:
+    refused = WorkflowUpdateFailedError(ApplicationError("too late", type="AlreadyShipped"))
+
+    state = await after(Server(refused))
+
+    (refusal,) = state.refused.values()
+    assert (refusal.group, refusal.reason, refusal.message) == (Group.SUSPEND, "AlreadyShipped", "too late")
+
+
+async def test_an_edit_that_no_worker_answers_is_sent_again_and_nothing_else_happens() -> None:
+    server = Server(WorkflowUpdateRPCTimeoutOrCancelledError())
+
+    state = await after(server)
+
+    assert not state.has_sent(SUSPEND)
+    assert (state.refused, server.vanished, server.losses) == ({}, [], 0)
+
+
+async def test_an_edit_of_a_workflow_that_temporal_does_not_find_casts_doubt_on_what_is_known() -> None:
+    server = Server(rpc(RPCStatusCode.NOT_FOUND))
+
+    await after(server)
+
+    assert server.vanished == [UID]
+
+
+async def test_an_edit_that_temporal_refuses_for_good_is_not_sent_for_ever() -> None:
+    state = await after(Server(rpc(RPCStatusCode.INVALID_ARGUMENT)))
+
+    (refusal,) = state.refused.values()
+    assert refusal.reason == "TemporalRefused"
+
+
+@pytest.mark.parametrize(("status", "losses"), [(RPCStatusCode.UNAVAILABLE, 1), (RPCStatusCode.RESOURCE_EXHAUSTED, 0)])
+async def test_only_an_unreachable_server_counts_as_lost(status: RPCStatusCode, losses: int) -> None:
+    server = Server(rpc(status))
+
+    state = await after(server)
+
+    assert server.losses == losses
+    assert not state.has_sent(SUSPEND)
+
+
+async def test_answers_to_what_is_not_wanted_any_more_are_forgotten() -> None:
+    server = Server()
     amender = an_amender(server)
-
-    amender.send(an_observation(), [RETRY])
+    amender.send(an_observation(), [SUSPEND], [SUSPEND])
     await asyncio.wait_for(server.answered.wait(), 5)
-    amender.send(an_observation(), [RETRY])
-    await asyncio.sleep(0)
 
-    assert amender.pending_seconds(UID) is None
-    assert server.sent == ["retry/1"]
+    amender.send(an_observation(), [], [])
+
+    assert not amender.state(UID).has_sent(SUSPEND)

@@ -6,7 +6,8 @@ from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_operator.orders.amendment import Amendment, Group, Refusal, held_back, plan
+from order_operator.orders.amendment import Amendment, Group, Refusal, deferred_approval, drifted, plan
+from order_operator.orders.resource import ParsedSpec
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
 
 ELSEWHERE = an_address(city="Shelbyville")
@@ -28,7 +29,7 @@ EDITS: list[dict[str, Any]] = [
 
 
 def planned(spec: OrderSpec, snapshot: OrderSnapshot, *, generation: int = 2, uid: str = UID) -> list[Amendment]:
-    return plan(spec, generation, uid, snapshot)
+    return plan(ParsedSpec(spec), generation, uid, snapshot)
 
 
 def the_only(spec: OrderSpec, snapshot: OrderSnapshot | None = None) -> Amendment:
@@ -189,7 +190,9 @@ NO_STOCK = Refusal(Group.LINES, "OutOfStock", "PROD-001 is short")
 
 
 def test_an_approval_of_lines_that_are_refused_is_told_as_refused_with_what_to_do() -> None:
-    (held,) = held_back(an_order_spec(lines=MORE, approval=APPROVED), a_snapshot(lines_digest=AS_ORDERED), [NO_STOCK])
+    (held,) = deferred_approval(
+        ParsedSpec(an_order_spec(lines=MORE, approval=APPROVED)), a_snapshot(lines_digest=AS_ORDERED), [NO_STOCK]
+    )
 
     assert (held.group, held.reason) == (Group.APPROVAL, "LinesNotApplied")
     assert "decide again" in held.message
@@ -207,13 +210,13 @@ def test_an_approval_of_lines_that_are_refused_is_told_as_refused_with_what_to_d
     ids=["no answer yet", "another refusal", "a rejection", "no decision", "the lines in force"],
 )
 def test_nothing_else_is_held_back(spec: dict[str, Any], refusals: list[Refusal]) -> None:
-    assert held_back(an_order_spec(**spec), a_snapshot(lines_digest=AS_ORDERED), refusals) == []
+    assert deferred_approval(ParsedSpec(an_order_spec(**spec)), a_snapshot(lines_digest=AS_ORDERED), refusals) == []
 
 
 def test_an_approval_that_the_workflow_has_is_not_held_back_by_later_lines() -> None:
     decided = a_snapshot(approval={"required": True, "decision": "Approved", "by": "bob"}, lines_digest=AS_ORDERED)
 
-    assert held_back(an_order_spec(lines=MORE, approval=APPROVED), decided, [NO_STOCK]) == []
+    assert deferred_approval(ParsedSpec(an_order_spec(lines=MORE, approval=APPROVED)), decided, [NO_STOCK]) == []
 
 
 @pytest.mark.parametrize(("wanted", "update"), [(True, "suspend"), (False, "resume")])
@@ -297,3 +300,53 @@ def test_the_id_of_an_update_differs_by_what_is_wanted() -> None:
         the_only(an_order_spec(shipping_address=ELSEWHERE)).update_id
         != the_only(an_order_spec(shipping_address=other)).update_id
     )
+
+
+def test_lines_that_a_client_set_are_not_taken_back_while_those_of_the_spec_stay_as_they_were() -> None:
+    changed = a_snapshot(lines_digest=digest(MORE), lines_requested=AS_ORDERED)
+
+    assert planned(an_order_spec(), changed) == []
+
+
+def test_lines_edited_after_a_client_set_others_are_sent() -> None:
+    changed = a_snapshot(lines_digest=digest(MORE), lines_requested=AS_ORDERED)
+    third = [a_line(quantity=3)]
+
+    assert the_only(an_order_spec(lines=third), changed).argument == LinesChange(
+        lines=third, charges=[], generation=2, channel="kubernetes"
+    )
+
+
+def test_an_approval_waits_while_a_client_has_set_other_lines_than_it_approves() -> None:
+    changed = a_snapshot(lines_digest=digest(MORE), lines_requested=AS_ORDERED)
+
+    assert planned(an_order_spec(approval=APPROVED), changed) == []
+
+
+def test_a_suspension_by_a_client_is_not_taken_back_for_a_spec_that_nobody_has_touched() -> None:
+    assert planned(an_order_spec(), a_snapshot(suspended=True, suspend_requested=False)) == []
+
+
+def test_a_suspension_in_the_spec_is_sent_though_a_client_has_resumed_the_order_before() -> None:
+    resumed = a_snapshot(suspended=False, suspend_requested=True)
+
+    assert planned(an_order_spec(suspend=True), resumed) == []
+    assert the_only(an_order_spec(suspend=False), resumed).update == "resume"
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "group"),
+    [
+        (a_snapshot(lines_digest=digest(MORE), lines_requested=AS_ORDERED), Group.LINES),
+        (a_snapshot(suspended=True, suspend_requested=False), Group.SUSPEND),
+    ],
+)
+def test_what_a_client_has_changed_is_told(snapshot: OrderSnapshot, group: Group) -> None:
+    (told,) = drifted(ParsedSpec(an_order_spec()), snapshot)
+
+    assert (told.group, told.reason) == (group, "ChangedByClient")
+    assert "edit the spec" in told.message
+
+
+def test_an_order_that_is_as_its_spec_says_has_not_drifted() -> None:
+    assert drifted(ParsedSpec(an_order_spec()), a_snapshot(lines_digest=AS_ORDERED)) == []

@@ -21,6 +21,7 @@ STARTED = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
 def an_item(**spec: Any) -> StockItemResource:
     metadata = {"namespace": "shop", "name": "prod", "uid": "u1", "generation": 1, "resourceVersion": "7"}
+    metadata["creationTimestamp"] = "2026-01-02T03:04:00Z"
     return StockItemResource.from_body({"metadata": metadata, "spec": {**SPEC, **spec}})
 
 

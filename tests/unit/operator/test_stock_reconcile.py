@@ -23,6 +23,8 @@ from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, STOCK_ITEM_W
 
 RUNNING, COMPLETED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED
 
+CREATED = "2026-01-02T03:04:00Z"
+
 
 class Shelf:
     """The operator's stock side, between an API server that takes every status and a Temporal that tells of rows."""
@@ -43,9 +45,14 @@ class Shelf:
 
     def body(self, uid: str, *, generation: int = 1, status: Mapping[str, Any] | None = None, **spec: Any) -> Any:
         self._version += 1
-        names = {"namespace": "shop", "name": uid, "uid": uid}
+        names = {"namespace": "shop", "name": uid, "uid": uid, "creationTimestamp": CREATED}
         return {
-            "metadata": {**names, "generation": generation, "resourceVersion": str(self._version)},
+            "metadata": {
+                **names,
+                "generation": generation,
+                "resourceVersion": str(self._version),
+                "creationTimestamp": CREATED,
+            },
             "spec": {"sku": uid, "minimum": 1, "target": 2, **spec},
             "status": status or {},
         }

@@ -24,6 +24,7 @@ REFUSED = ErrorRecord(type="ProviderUnavailable", message="the supplier does not
 
 def an_item(*, generation: int = 1, status: Status | None = None) -> StockItemResource:
     metadata = {"namespace": "shop", "name": "prod", "uid": "u1", "generation": generation, "resourceVersion": "7"}
+    metadata["creationTimestamp"] = "2026-01-02T03:04:00Z"
     spec = {"sku": "PROD-001", "minimum": 5_000, "target": 10_000}
     return StockItemResource.from_body({"metadata": metadata, "spec": spec, "status": status or {}})
 

@@ -33,7 +33,7 @@ class ReleasedSpec(Value):
 def submitted(spec: OrderSpec) -> str:
     """The spec on the wire."""
     resource = OrderResource.from_body(an_order_body(spec=spec.model_dump(mode="json", exclude_none=True)))
-    return order_input(resource, CLASS, "test").spec.model_dump_json()
+    return order_input(resource, spec, CLASS, "test").spec.model_dump_json()
 
 
 def test_an_earlier_worker_refuses_an_order_with_charges_instead_of_ignoring_them() -> None:

@@ -1,0 +1,164 @@
+"""Workflows without a resource. None is cancelled because its resource was not seen once.
+
+An order that lasts carries our finalizer, so that its deletion is seen. A workflow of some age without its resource
+has lost the finalizer by force: it is reported, and a person decides. A young one may have been deleted before it had
+a finalizer: it is cancelled when two looks, minutes apart, find no resource, a few a minute, and none while many
+workflows look so at once. That says that something else is wrong: a restored cluster, a wrong namespace.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from temporalio.service import RPCError
+
+from order_operator import metrics
+from order_operator.cluster.api import KubernetesApi, NotFound
+from order_operator.cluster.api_names import ORDERS
+from order_operator.orders.observation import Observation
+from order_operator.orders.takeover import is_abandoned, take_over
+from order_operator.orders.tracking import Tracked
+from order_operator.settings import Settings
+from order_operator.temporal.cancellation import request_cancel
+from order_operator.temporal.connection import TemporalConnection
+
+YOUNG_SECONDS = 600.0
+"""Age, at the first look without its resource, up to which a run counts as young. An order that lasts carries the
+finalizer seconds after its start; the rest is for an operator that was away."""
+TWO_LOOKS_SECONDS = 120.0
+"""Least time between the first look without the resource and the cancellation."""
+MAX_PER_LOOK = 5
+"""Cancellations at each look, which is once a minute."""
+BRAKE_NUMBER = 10
+BRAKE_SHARE = 0.05
+"""Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class OrphanPlan:
+    """What to do about the runs that have no resource at this look."""
+
+    cancel: list[Observation] = field(default_factory=list)
+    report: list[Observation] = field(default_factory=list)
+    """Lost their resource by force, as far as can be told."""
+    braked: bool = False
+    """So many look orphaned that none is touched."""
+
+
+class OrphanLog:
+    """Since when each run has been seen without its resource. Pure but for what it remembers."""
+
+    def __init__(self) -> None:
+        self._first: dict[str, tuple[float, bool]] = {}
+        """By run id: monotonic time of the first look, and whether the run was young then."""
+
+    def plan(
+        self, orphans: list[Observation], open_runs: int, *, clock: float, newest: float, released: bool
+    ) -> OrphanPlan:
+        """`newest`: the present time as Temporal's rows tell it, in seconds since the epoch; `clock`: monotonic;
+        `released`: a person has looked, and the brake does not hold."""
+        seen = {run.run_id for run in orphans}
+        self._first = {run_id: first for run_id, first in self._first.items() if run_id in seen}
+        found = OrphanPlan()
+        due: list[Observation] = []
+        for run in orphans:
+            age = newest - run.start_time.timestamp() if run.start_time else float("inf")
+            since, young = self._first.setdefault(run.run_id, (clock, age <= YOUNG_SECONDS))
+            if not young and not released:
+                found.report.append(run)
+            elif clock - since >= TWO_LOOKS_SECONDS:
+                due.append(run)
+        found.braked = not released and len(orphans) > max(BRAKE_NUMBER, BRAKE_SHARE * open_runs)
+        if not found.braked:
+            found.cancel = due[:MAX_PER_LOOK]
+        return found
+
+
+class Orphans:
+    """Carries the plan out."""
+
+    def __init__(
+        self,
+        connection: TemporalConnection,
+        api: KubernetesApi,
+        settings: Settings,
+        resource_found: Callable[[Mapping[str, Any]], None],
+    ) -> None:
+        self._connection = connection
+        self._api = api
+        self._settings = settings
+        self._resource_found = resource_found
+        self._log = OrphanLog()
+        self._reported: set[str] = set()
+
+    async def look(self, without_resource: Mapping[str, Tracked], open_runs: int) -> None:
+        """One look at the runs that have no resource: `without_resource` by uid, of all `open_runs`."""
+        if self._connection.problem is not None:
+            return
+        orphans: dict[str, Tracked] = {}
+        for tracked in without_resource.values():
+            run = tracked.observation
+            if run is None or run.orphaned or not self._settings.watches(run.key.namespace):
+                continue
+            if run.cluster not in (None, self._settings.cluster):
+                continue  # another installation's
+            if is_abandoned(run):
+                await self._take_over(tracked, run)
+            elif tracked.told != run.run_id:
+                orphans[run.run_id] = tracked
+        runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
+        plan = self._log.plan(
+            runs, open_runs, clock=time.monotonic(), newest=time.time(), released=self._settings.cancel_orphans
+        )
+        metrics.ORPHANS.set(len(runs))
+        metrics.ORPHAN_BRAKE.set(plan.braked)
+        if plan.braked:
+            logger.error(
+                "many workflows have no Order, and none is cancelled. Is this the right cluster, the right namespace? "
+                "Then set ORDER_OPERATOR_CANCEL_ORPHANS=true",
+                extra={"workflows": len(runs), "open_runs": open_runs},
+            )
+        for run in plan.report:
+            self._report(run)
+        self._reported &= {run.run_id for run in runs}
+        for run in plan.cancel:
+            await self._cancel(orphans[run.run_id], run)
+
+    def _report(self, run: Observation) -> None:
+        if run.run_id in self._reported:
+            return
+        self._reported.add(run.run_id)
+        logger.error(
+            "a workflow has no Order any more, which lost its finalizer by force: cancel the workflow if the order is "
+            "to be undone",
+            extra={"workflow_id": run.workflow_id, "run_id": run.run_id},
+        )
+
+    async def _cancel(self, tracked: Tracked, run: Observation) -> None:
+        """The API server is asked once more."""
+        try:
+            body = await self._api.get(ORDERS, run.key.namespace, run.key.name)
+            if body["metadata"]["uid"] == run.key.uid:
+                self._resource_found(body)
+                return
+        except NotFound:
+            pass
+        try:
+            await request_cancel(self._connection.client, run)
+        except RPCError as failed:
+            logger.warning("orphan not cancelled", extra={"workflow_id": run.workflow_id, "error": failed.message})
+            return
+        tracked.told = run.run_id
+        metrics.ORPHANS_CANCELLED.inc()
+        logger.warning("cancelled a workflow without an Order", extra={"workflow_id": run.workflow_id})
+
+    async def _take_over(self, tracked: Tracked, run: Observation) -> None:
+        """It makes no difference whether the resource is gone for good or has not been seen yet."""
+        try:
+            tracked.learn(await take_over(self._connection.client, run), asked=True)
+        except RPCError as failed:
+            logger.warning("not taken over", extra={"workflow_id": run.workflow_id, "error": failed.message})

@@ -1,0 +1,502 @@
+"""The operator's specification: what is known of an order, and the one thing to do next."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from builders import UID, a_line, a_policy, a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
+from temporalio.client import WorkflowExecutionStatus
+
+from order_domain.order import digest
+from order_domain.snapshot import CompensationState, ErrorRecord
+from order_domain.status import TERMINAL_PHASES, OrderStatus
+from order_operator.cluster.api_names import FINALIZER
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.amendment import EditState, Group, Refusal, plan
+from order_operator.orders.classes import OrderClass
+from order_operator.orders.decision import (
+    AGAIN_SECONDS,
+    Action,
+    Cancel,
+    Confirm,
+    Describe,
+    Finish,
+    Forget,
+    Known,
+    Release,
+    Send,
+    SetFinalizer,
+    Start,
+    TakeOver,
+    Wait,
+    WriteStatus,
+    next_action,
+)
+from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource, ParsedSpec
+from order_operator.orders.takeover import NOT_TAKEN_OVER
+from order_operator.problem import Problem
+
+NOW = datetime(2026, 1, 2, 3, 4, 2, tzinfo=UTC)
+"""Two seconds after the resource was created."""
+CLOCK = 1_000.0
+AWAY = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached")
+NO_CLASS = Problem(Reason.CLASS_NOT_FOUND, "there is no OrderClass none", stalled=True)
+CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+WORKFLOW = {"id": f"order/shop/order-1/{UID}", "runID": "run-1", "namespace": "default", "taskQueue": "orders"}
+WAITING_STATUS = {"phase": "Waiting", "orderStatus": "Await Approval", "observedGeneration": 1, "workflow": WORKFLOW}
+OF_AN_EARLIER_RUN = {**WAITING_STATUS, "workflow": {**WORKFLOW, "runID": "run-0"}}
+COMPLETED_STATUS = {"phase": "Completed", "observedGeneration": 1, "workflow": WORKFLOW}
+DELETED = "2026-01-02T03:04:01Z"
+
+
+def known(order: OrderResource | None = None, **facts: Any) -> Known:
+    """A young order of which nothing else is known."""
+    given: dict[str, Any] = {"now": NOW, "clock": CLOCK, "order_class": CLASS, "temporal_namespace": "default", **facts}
+    return Known(order=order or an_order_resource(), **given)
+
+
+def shown(facts: Known) -> Known:
+    """The same once all that is to be written is written."""
+    for _ in range(3):
+        action = next_action(facts)
+        match action:
+            case WriteStatus(status):
+                facts = replace(facts, order=replace(facts.order, status=dict(status)))
+            case SetFinalizer(present):
+                facts = replace(facts, order=replace(facts.order, finalizers=(FINALIZER,) if present else ()))
+            case _:
+                return facts
+    raise AssertionError(f"does not come to rest: {next_action(facts)}")
+
+
+def at(status: OrderStatus, **changes: Any) -> Observation:
+    """A run at this status, open unless that is an end."""
+    run = WorkflowExecutionStatus.COMPLETED if status.terminal else WorkflowExecutionStatus.RUNNING
+    return an_observation(status=run, snapshot=a_snapshot(status=status, **changes))
+
+
+def stopped(run: WorkflowExecutionStatus = WorkflowExecutionStatus.TERMINATED, **changes: Any) -> Observation:
+    return an_observation(
+        status=run, snapshot=a_snapshot(status="Charge Customer"), close_time=NOW - timedelta(seconds=1), **changes
+    )
+
+
+def status_of(action: Action) -> Mapping[str, Any]:
+    assert isinstance(action, WriteStatus), action
+    return action.status
+
+
+def ready(status: Mapping[str, Any]) -> tuple[str, str]:
+    (found,) = [item for item in status["conditions"] if item["type"] == "Ready"]
+    return found["status"], found["reason"]
+
+
+WAITS = at(OrderStatus.AWAIT_APPROVAL)
+RUNS = at(OrderStatus.CHARGE_CUSTOMER)
+ENDED = at(OrderStatus.ORDER_COMPLETED)
+
+
+# An order that has no workflow yet
+
+
+def test_a_young_order_is_started() -> None:
+    action = next_action(known())
+
+    assert isinstance(action, Start)
+    assert action.order_class is CLASS
+
+
+def test_nothing_is_started_before_the_first_full_scan_is_through() -> None:
+    assert next_action(known(synced=False)) == Wait()
+
+
+@pytest.mark.parametrize("seconds", [-600, 8, 600], ids=["clock behind by ten minutes", "frozen", "frozen for long"])
+def test_the_api_server_is_asked_whether_an_order_that_is_not_young_still_exists(seconds: int) -> None:
+    later = known(now=NOW + timedelta(seconds=seconds))
+
+    assert next_action(later) == Confirm()
+    assert isinstance(next_action(replace(later, exists=True)), Start)
+
+
+def test_while_temporal_is_away_a_new_order_says_so_and_waits() -> None:
+    away = known(connection=AWAY)
+
+    status = status_of(next_action(away))
+
+    assert status["phase"] == "Pending"
+    assert ready(status) == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
+    assert next_action(shown(away)) == Wait()
+
+
+def test_an_order_of_an_unknown_class_says_so_and_waits_for_the_class() -> None:
+    unknown = known(order_class=NO_CLASS)
+
+    assert ready(status_of(next_action(unknown))) == ("False", Reason.CLASS_NOT_FOUND)
+    assert next_action(shown(unknown)) == Wait()
+
+
+def test_a_spec_that_admission_did_not_check_is_told_and_not_started() -> None:
+    spec = an_order_spec().model_dump(mode="json", exclude_none=True) | {"lines": []}
+
+    assert ready(status_of(next_action(known(an_order_resource(spec=spec))))) == ("False", Reason.INVALID_SPEC)
+
+
+def test_a_start_that_temporal_refuses_is_told_and_tried_again_later() -> None:
+    too_long = known(refused=Problem(Reason.TEMPORAL_REFUSED, "the workflow id is too long", stalled=True))
+
+    assert ready(status_of(next_action(too_long))) == ("False", Reason.TEMPORAL_REFUSED)
+    action = next_action(shown(too_long))
+    assert isinstance(action, Wait)
+    assert action.seconds is not None
+    assert action.seconds > AGAIN_SECONDS
+
+
+# An order whose workflow is not seen: absence proves nothing
+
+
+@pytest.mark.parametrize("connection", [AWAY, Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")])
+def test_while_temporal_is_away_an_order_keeps_its_status_and_its_finalizer(connection: Problem) -> None:
+    """B1, B2: each start of an operator took both off every open order."""
+    before = an_order_resource(status={**WAITING_STATUS, "progress": 33}, finalizers=[FINALIZER])
+    away = shown(known(before, connection=connection, synced=False))
+
+    assert away.order.held
+    assert {key: away.order.status[key] for key in ("phase", "progress", "workflow")} == {
+        "phase": "Waiting",
+        "progress": 33,
+        "workflow": WORKFLOW,
+    }
+    assert ready(away.order.status) == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [an_order_resource(status=WAITING_STATUS), an_order_resource(finalizers=[FINALIZER])],
+    ids=["its status names a workflow", "it carries our finalizer"],
+)
+def test_temporal_is_asked_before_an_order_that_had_a_workflow_gets_one(order: OrderResource) -> None:
+    assert next_action(known(order)) == Describe()
+
+
+def test_an_order_whose_history_temporal_has_lost_is_started_so_that_the_ledger_is_asked() -> None:
+    lost = known(an_order_resource(status=WAITING_STATUS, finalizers=[FINALIZER]), asked=True)
+
+    assert isinstance(next_action(lost), Start)
+
+
+def test_until_the_ledger_has_answered_such_an_order_keeps_what_it_shows() -> None:
+    order = an_order_resource(status={**OF_AN_EARLIER_RUN, "progress": 33}, finalizers=[FINALIZER])
+    asking = shown(known(order, observation=an_observation(snapshot=None), asked=True))
+
+    assert (asking.order.status["phase"], asking.order.status["progress"]) == ("Waiting", 33)
+    assert ready(asking.order.status) == ("Unknown", Reason.ASKING_LEDGER)
+    assert asking.order.held
+
+
+def test_an_open_run_that_a_full_scan_did_not_list_is_asked_for() -> None:
+    assert next_action(known(observation=WAITS, doubted=True)) == Describe()
+
+
+def test_an_order_that_ended_is_not_started_again_after_temporal_forgot_it() -> None:
+    assert next_action(known(an_order_resource(status=COMPLETED_STATUS))) == Finish()
+
+
+def test_an_edit_of_an_order_that_ended_is_acknowledged_once_temporal_knows_no_run() -> None:
+    edited = known(an_order_resource(status=COMPLETED_STATUS, generation=2))
+
+    assert next_action(edited) == Describe()
+    assert status_of(next_action(replace(edited, asked=True)))["observedGeneration"] == 2
+
+
+# A run that came to no end of its order
+
+STOPS = [
+    WorkflowExecutionStatus.TERMINATED,
+    WorkflowExecutionStatus.TIMED_OUT,
+    WorkflowExecutionStatus.FAILED,
+    WorkflowExecutionStatus.CANCELED,
+]
+
+
+@pytest.mark.parametrize("run", STOPS)
+def test_a_run_that_stopped_without_an_end_of_its_order_gets_a_next_one(run: WorkflowExecutionStatus) -> None:
+    assert next_action(known(observation=stopped(run))) == TakeOver(stopped(run))
+
+
+@pytest.mark.parametrize(("takeovers", "seconds"), [(1, 9), (2, 19), (20, 3_599)])
+def test_a_run_that_stops_again_waits_longer_each_time(takeovers: int, seconds: int) -> None:
+    again = shown(known(observation=stopped(takeovers=takeovers)))
+
+    assert next_action(again) == Wait(seconds)
+    assert ready(again.order.status)[1] == Reason.RUN_STOPPED
+
+
+def test_a_run_that_stops_again_is_taken_over_once_its_time_has_come() -> None:
+    again = known(observation=stopped(takeovers=1), now=NOW + timedelta(seconds=60))
+
+    assert isinstance(next_action(again), TakeOver)
+
+
+def test_an_order_that_failed_by_its_own_decision_is_finished() -> None:
+    failed = an_observation(status=WorkflowExecutionStatus.FAILED, snapshot=a_snapshot(status="Order Failed"))
+
+    assert next_action(shown(known(observation=failed))) == Finish()
+
+
+def test_a_run_that_nobody_can_take_over_is_told_to_people() -> None:
+    unread = shown(known(observation=stopped(), takeover_problem=NOT_TAKEN_OVER))
+
+    assert ready(unread.order.status) == ("False", Reason.WORKFLOW_TERMINATED)
+    assert next_action(unread) == Wait()
+
+
+def test_a_stopped_run_is_not_taken_over_while_temporal_is_away() -> None:
+    assert isinstance(next_action(known(observation=stopped(), connection=AWAY)), WriteStatus)
+
+
+# What is shown
+
+
+def test_a_run_is_shown() -> None:
+    status = status_of(next_action(known(observation=RUNS)))
+
+    assert (status["phase"], status["orderStatus"]) == ("Running", "Charge Customer")
+
+
+def test_what_is_shown_already_is_not_written_again() -> None:
+    assert next_action(shown(known(observation=RUNS))) == Wait()
+
+
+def test_progress_alone_waits_for_its_turn() -> None:
+    first = shown(known(observation=RUNS))
+    later = replace(first, observation=at(OrderStatus.SHIP_ORDER), written_at=CLOCK - 1)
+
+    assert next_action(later) == Wait(4.0)
+    assert shown(replace(later, clock=CLOCK + 5)).order.status["orderStatus"] == "Ship Order"
+
+
+def test_another_phase_is_shown_at_once() -> None:
+    first = shown(known(observation=RUNS))
+
+    assert isinstance(next_action(replace(first, observation=ENDED, written_at=CLOCK)), WriteStatus)
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"observation": an_observation(snapshot=None, unreadable=True)}, Reason.SNAPSHOT_UNREADABLE),
+        ({"observation": replace(RUNS, input_hash="another")}, Reason.WORKFLOW_MISMATCH),
+        ({"observation": replace(RUNS, task_problems=("UnhandledFailure",))}, Reason.WORKFLOW_TASK_FAILED),
+    ],
+)
+def test_what_keeps_an_order_from_being_followed_takes_a_person(facts: dict[str, Any], reason: Reason) -> None:
+    stuck = shown(known(an_order_resource(status=WAITING_STATUS), **facts))
+
+    assert ready(stuck.order.status) == ("False", reason)
+    assert next_action(stuck) == Wait()
+
+
+@pytest.mark.parametrize("status", [status for status in OrderStatus if status.terminal])
+def test_an_order_that_has_ended_is_finished_with(status: OrderStatus) -> None:
+    assert next_action(shown(known(observation=at(status)))) == Finish()
+
+
+# The finalizer
+
+
+def test_an_order_that_may_end_at_once_gets_no_finalizer_with_its_first_status() -> None:
+    assert isinstance(next_action(known(observation=RUNS)), WriteStatus)
+
+
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+def test_an_order_that_waits_carries_the_finalizer_whatever_its_policy(policy: str) -> None:
+    """B6: one of policy Orphan that nobody watched was cancelled like any other."""
+    order = an_order_resource(spec=an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True))
+
+    assert next_action(known(order, observation=WAITS)) == SetFinalizer(True)
+
+
+def test_a_finalizer_that_somebody_took_off_comes_back() -> None:
+    waiting = shown(known(observation=WAITS))
+
+    assert next_action(replace(waiting, order=replace(waiting.order, finalizers=()))) == SetFinalizer(True)
+
+
+def test_the_finalizer_goes_with_the_end() -> None:
+    waiting = shown(known(observation=WAITS))
+
+    assert next_action(replace(waiting, observation=ENDED)) == SetFinalizer(False)
+
+
+# Edits
+
+OTHER_ADDRESS = an_order_spec(shipping_address=an_address(city="Shelbyville"))
+
+
+def edited(**facts: Any) -> Known:
+    """A waiting order, shown, whose address is then edited."""
+    before = shown(known(observation=WAITS)).order
+    spec = OTHER_ADDRESS.model_dump(mode="json", exclude_none=True)
+    return known(replace(before, spec=spec, generation=2), observation=WAITS, **facts)
+
+
+EDIT = plan(ParsedSpec(OTHER_ADDRESS), 2, UID, a_snapshot(status="Await Approval"))[0]
+
+
+def test_an_edit_is_sent() -> None:
+    assert next_action(edited()) == Send(WAITS, [EDIT], [EDIT])
+
+
+def test_an_edit_that_was_sent_a_moment_ago_is_given_time() -> None:
+    sent = edited(edits=EditState({EDIT.update_id: CLOCK - 0.5}, frozenset({EDIT.update_id})))
+
+    assert next_action(sent) == Wait(1.5)
+
+
+def test_an_edit_without_an_answer_is_shown_as_applying_and_looked_at_again() -> None:
+    sent = shown(edited(edits=EditState({EDIT.update_id: CLOCK - 5}, frozenset({EDIT.update_id}))))
+
+    assert sent.order.status["observedGeneration"] == 1
+    assert next_action(sent) == Wait(AGAIN_SECONDS)
+
+
+def test_an_edit_that_the_workflow_refused_is_told_and_observed() -> None:
+    no = Refusal(Group.ADDRESS, "AlreadyShipped", "the parcel left")
+    refused = shown(edited(edits=EditState(refused={EDIT.update_id: no})))
+
+    assert refused.order.status["observedGeneration"] == 2
+    assert next_action(refused) == Wait()
+
+
+def test_answers_to_earlier_edits_do_not_count() -> None:
+    earlier = EditState({"earlier": CLOCK}, frozenset({"earlier"}), {"old": Refusal(Group.LINES, "OutOfStock", "")})
+
+    assert isinstance(next_action(edited(edits=earlier)), Send)
+
+
+def test_an_edit_waits_while_temporal_is_away_and_keeps_the_order_as_it_is_shown() -> None:
+    waiting = shown(edited(connection=AWAY))
+
+    assert (waiting.order.status["phase"], waiting.order.held) == ("Waiting", True)
+    assert waiting.order.status["observedGeneration"] == 1
+
+
+def test_lines_that_a_client_of_the_workflow_changed_are_told_and_not_taken_back() -> None:
+    """B14: the operator and the client undid each other's work, until one stood still for ever."""
+    ours, theirs = digest([a_line()]), digest([a_line(quantity=9)])
+    changed = at(OrderStatus.AWAIT_APPROVAL, lines_digest=theirs, lines_requested=ours)
+
+    told = shown(known(observation=changed))
+
+    assert [item["reason"] for item in told.order.status["conditions"] if item["type"] == "SpecApplied"] == [
+        "ChangedByClient"
+    ]
+    assert next_action(told) == Wait()
+
+
+# A resource that is being deleted
+
+
+def deleting(policy: str = "Cancel", **facts: Any) -> Known:
+    spec = an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True)
+    order = an_order_resource(
+        spec=spec, status=WAITING_STATUS, finalizers=[FINALIZER], deletionTimestamp=DELETED, generation=2
+    )
+    return known(order, **facts)
+
+
+def test_a_deletion_cancels_the_open_run() -> None:
+    assert next_action(deleting(observation=WAITS)) == Cancel(WAITS)
+
+
+def test_a_run_that_was_told_is_waited_for() -> None:
+    told = shown(deleting(observation=WAITS, told=True))
+
+    assert told.order.held
+    assert next_action(told) == Wait(AGAIN_SECONDS)
+
+
+@pytest.mark.parametrize("state", CompensationState)
+def test_a_run_that_is_being_undone_is_not_cancelled_again(state: CompensationState) -> None:
+    undoing = deleting(observation=at(OrderStatus.COMPENSATE_ORDER, compensation=state))
+
+    assert next_action(shown(undoing)) == Wait(AGAIN_SECONDS)
+
+
+def test_a_deletion_that_a_person_has_to_make_possible_says_so() -> None:
+    error = ErrorRecord(type="PaymentUnavailable", message="the provider is away")
+    review = at(OrderStatus.MANUAL_REVIEW, compensation=CompensationState.FAILED, last_error=error)
+
+    assert ready(shown(deleting(observation=review)).order.status) == ("False", Reason.DELETION_BLOCKED)
+
+
+def test_a_deletion_waits_while_temporal_cannot_be_asked() -> None:
+    away = shown(deleting(observation=None, connection=AWAY))
+
+    assert away.order.held
+    assert ready(away.order.status) == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
+
+
+@pytest.mark.parametrize("run", [None, ENDED], ids=["no run seen", "an end seen"])
+def test_a_finalizer_comes_off_only_after_temporal_itself_has_answered(run: Observation | None) -> None:
+    assert next_action(deleting(observation=run)) == Describe()
+
+
+def test_a_resource_goes_once_temporal_has_said_that_its_run_has_ended() -> None:
+    assert next_action(deleting(observation=ENDED, asked=True)) == SetFinalizer(False)
+
+
+def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() -> None:
+    assert isinstance(next_action(deleting(asked=True)), Start)
+
+
+def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> None:
+    assert isinstance(next_action(deleting(observation=stopped(), asked=True)), TakeOver)
+
+
+def test_with_policy_orphan_the_resource_goes_once_the_run_itself_says_that_it_goes_on_alone() -> None:
+    assert next_action(deleting("Orphan", observation=WAITS)) == Release(WAITS)
+    assert next_action(shown(deleting("Orphan", observation=WAITS, told=True))) == Wait(AGAIN_SECONDS)
+    assert next_action(deleting("Orphan", observation=replace(WAITS, orphaned=True))) == SetFinalizer(False)
+
+
+def test_a_cancellation_that_found_no_open_run_is_looked_into() -> None:
+    """B13: a vanished workflow kept its order's finalizer for ever."""
+    assert next_action(deleting(observation=WAITS, doubted=True)) == Describe()
+
+
+# A resource that is gone
+
+
+def gone(policy: str = "Cancel", **facts: Any) -> Known:
+    spec = an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True)
+    return known(an_order_resource(spec=spec), gone=True, **facts)
+
+
+def test_temporal_is_asked_for_the_run_of_a_resource_that_is_gone() -> None:
+    assert next_action(gone(observation=RUNS)) == Describe()
+
+
+def test_a_young_order_that_was_deleted_is_cancelled() -> None:
+    assert next_action(gone(observation=RUNS, asked=True)) == Cancel(RUNS)
+    assert next_action(gone(observation=RUNS, asked=True, told=True)) == Forget()
+
+
+def test_one_of_policy_orphan_is_told_that_it_goes_on_alone() -> None:
+    assert next_action(gone("Orphan", observation=RUNS, asked=True)) == Release(RUNS)
+
+
+@pytest.mark.parametrize("run", [None, ENDED])
+def test_one_without_an_open_run_is_forgotten(run: Observation | None) -> None:
+    assert next_action(gone(observation=run, asked=True)) == Forget()
+
+
+def test_nothing_is_forgotten_while_temporal_cannot_be_asked() -> None:
+    assert next_action(gone(connection=AWAY)) == Wait(AGAIN_SECONDS)
+
+
+def test_every_end_has_a_phase_that_is_final() -> None:
+    assert {status.phase for status in OrderStatus if status.terminal} == set(TERMINAL_PHASES)
