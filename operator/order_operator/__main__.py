@@ -6,7 +6,7 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -31,6 +31,8 @@ from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 
 CRD_POLL_SECONDS = 1.0
+STOP_SECONDS = 1.0
+"""What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
 
 logger = logging.getLogger(__name__)
 
@@ -38,90 +40,121 @@ logger = logging.getLogger(__name__)
 async def run(settings: Settings) -> int:
     """The operator's life; returns the exit code."""
     stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+    _stop_on_signals(stop)
     health = Health()
     beating = asyncio.create_task(health.run())
-    probes = dict.fromkeys(("/healthz", "/readyz"), lambda: probe(health.problem()))
+    probes = {"/healthz": lambda: probe(health.problem()), "/readyz": lambda: probe(health.readiness_problem())}
     async with (
         serving(settings.probes, probes),
         serving(settings.metrics, {"/metrics": prometheus_page}),
         client.ApiClient() as api_client,
     ):
-        leadership = Leadership(api_client, settings.lease_namespace, settings.identity)
+        leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
+        health.lease_problem = lambda: leadership.problem
         try:
-            if not await _before(stop, leadership.acquire()):
+            if not await _before([stop.wait()], leadership.acquire()):
                 return 0
-            return await _lead(settings, KubernetesApi(api_client), leadership, health, stop)
+            return await _lead(settings, KubernetesApi(api_client, lambda: leadership.leads), leadership, health, stop)
         finally:
             metrics.ACTIVE.set(0)
             await leadership.release()
             beating.cancel()
 
 
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+
+
 async def _lead(
     settings: Settings, api: KubernetesApi, leadership: Leadership, health: Health, stop: asyncio.Event
 ) -> int:
-    classes = OrderClasses()
-    if not await _before(stop, _know_classes(api, classes)):
-        return 0
+    leading = asyncio.create_task(leadership.hold())
+    try:
+        classes = OrderClasses()
+        if await _before([stop.wait(), asyncio.shield(leading)], _know_classes(api, classes)):
+            return await _serve(settings, api, classes, leading, leadership, health, stop)
+        return _exit_code(leading)
+    finally:
+        leading.cancel()
+
+
+async def _serve(
+    settings: Settings,
+    api: KubernetesApi,
+    classes: OrderClasses,
+    leading: asyncio.Task[None],
+    leadership: Leadership,
+    health: Health,
+    stop: asyncio.Event,
+) -> int:
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
-    scanner = Scanner(connection, settings.cluster)
-    reconciler = Reconciler(api, connection, classes, scanner, settings)
-    stock = StockReconciler(api, connection, scanner, settings)
+    scanner = Scanner(connection)
+    reconciler = Reconciler(api, connection, classes, scanner, settings, may_act=lambda: leadership.leads)
+    stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)
     inventory = Inventory(api, [reconciler, stock], settings.namespaces, known=scanner.synced)
     health.watch_alive = lambda: inventory.watch_alive
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
-    stop_kopf = asyncio.Event()
-    watching = asyncio.create_task(
-        kopf.operator(
-            registry=build_registry(reconciler, classes, stock),
-            settings=build_settings(),
-            clusterwide=not settings.namespaces,
-            namespaces=settings.namespaces,
-            stop_flag=stop_kopf,
-        )
-    )
-    leading = asyncio.create_task(leadership.hold())
+    ready = asyncio.Event()
     parts = [
-        watching,
-        leading,
-        asyncio.create_task(connection.watch()),
-        asyncio.create_task(scanner.run()),
-        asyncio.create_task(reconciler.queue.run()),
-        asyncio.create_task(stock.queue.run()),
-        asyncio.create_task(inventory.run()),
-        asyncio.create_task(retention.run()),
+        asyncio.create_task(part)
+        for part in (
+            kopf.operator(
+                registry=build_registry(reconciler, classes, stock),
+                settings=build_settings(),
+                clusterwide=not settings.namespaces,
+                namespaces=settings.namespaces,
+                ready_flag=ready,
+            ),
+            connection.watch(),
+            scanner.run(),
+            reconciler.queue.run(),
+            stock.queue.run(),
+            inventory.run(),
+            retention.run(),
+        )
     ]
     stopping = asyncio.create_task(stop.wait())
+    take_back = asyncio.create_task(_take_signals_back(ready, stop))
     try:
-        done, _ = await asyncio.wait([*parts, stopping], return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait([*parts, leading, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
-            if task is not stopping and not task.cancelled() and task.exception() is not None:
+            if task not in (stopping, leading) and not task.cancelled() and task.exception() is not None:
                 logger.error("a part of the operator died", exc_info=task.exception())
                 return 1
-        if leading in done:
-            logger.error("leadership lost; exiting so that nothing is written by two")
-            return 1
-        return 0
+        return _exit_code(leading)
     finally:
         REGISTRY.unregister(gauges)
-        stop_kopf.set()
-        for task in [*parts[1:], stopping]:
+        # kopf too: cancelled, it stops at once; asked to stop, it first waits five seconds for tasks that are not its.
+        for task in [*parts, stopping, take_back]:
             task.cancel()
-        await asyncio.wait([*parts, stopping], timeout=5)
+        await asyncio.wait([*parts, stopping, take_back], timeout=STOP_SECONDS)
 
 
-async def _before(stop: asyncio.Event, work: Coroutine[Any, Any, None]) -> bool:
-    """Do `work` unless `stop` comes first; whether it was done."""
+def _exit_code(leading: asyncio.Task[None]) -> int:
+    if leading.done():
+        logger.error("leadership lost; exiting so that nothing is written by two")
+        return 1
+    return 0
+
+
+async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
+    """kopf puts its own signal handlers in place of ours when it starts."""
+    await ready.wait()
+    _stop_on_signals(stop)
+
+
+async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work` unless one of `ends` comes first; whether it was done."""
     task = asyncio.create_task(work)
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait([task, stopping], return_when=asyncio.FIRST_COMPLETED)
-    stopping.cancel()
+    ending = [asyncio.ensure_future(end) for end in ends]
+    await asyncio.wait([task, *ending], return_when=asyncio.FIRST_COMPLETED)
+    for end in ending:
+        end.cancel()
     if not task.done():
         task.cancel()
         return False

@@ -15,12 +15,13 @@ LOOP_STALL_SECONDS = 30.0
 
 
 class Health:
-    """Two proofs: the event loop turns, since a handler that answers at all is none of a loop that is mostly blocked;
-    and the watch delivers, which only an independent look can tell."""
+    """Healthy means two things: the event loop ran within 30 s (a mostly blocked loop can answer a probe), and the
+    watch is not behind the periodic list. Ready means that this process leads, or could."""
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
         self.watch_alive: Callable[[], bool] = lambda: True
+        self.lease_problem: Callable[[], str | None] = lambda: None
 
     async def run(self) -> None:
         """Beat until cancelled."""
@@ -33,6 +34,10 @@ class Health:
         if time.monotonic() - self._beat > LOOP_STALL_SECONDS:
             return "the event loop is stuck"
         return None if self.watch_alive() else "the watch misses changes"
+
+    def readiness_problem(self) -> str | None:
+        """Why this process is not ready, None if it is."""
+        return self.problem() or self.lease_problem()
 
 
 @asynccontextmanager

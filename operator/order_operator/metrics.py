@@ -25,6 +25,9 @@ KUBERNETES_REQUESTS = Counter(
 )
 TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Temporal answers and is set up for orders.")
 SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
+UNDECODABLE_ROWS = Counter(
+    "orders_operator_undecodable_rows", "Workflows listed by Temporal that could not be read; each harms no other."
+)
 STATUS_LAG_SECONDS = Histogram(
     "orders_operator_status_sync_lag_seconds",
     "From a change in an order's workflow to the Order's status showing it.",

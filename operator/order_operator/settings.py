@@ -37,6 +37,9 @@ class Settings:
     """ORDER_OPERATOR_PROBES_ADDRESS: host:port of /healthz and /readyz. Default 0.0.0.0:8080."""
     lease_namespace: str
     """ORDER_OPERATOR_LEASE_NAMESPACE: where the leader's Lease lives. Default `order-platform`."""
+    lease_name: str
+    """ORDER_OPERATOR_LEASE_NAME: the leader's Lease; releases in one namespace need different ones. Default
+    `order-platform-operator`."""
     create_search_attributes: bool
     """ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES: whether missing ones are registered. Default true."""
     cancel_orphans: bool
@@ -61,6 +64,7 @@ class Settings:
             metrics=_address(environment, "ORDER_OPERATOR_METRICS_ADDRESS", "0.0.0.0:9090"),
             probes=_address(environment, "ORDER_OPERATOR_PROBES_ADDRESS", "0.0.0.0:8080"),
             lease_namespace=environment.get("ORDER_OPERATOR_LEASE_NAMESPACE") or "order-platform",
+            lease_name=environment.get("ORDER_OPERATOR_LEASE_NAME") or "order-platform-operator",
             create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
             cancel_orphans=_flag(environment, "ORDER_OPERATOR_CANCEL_ORPHANS", default=False),
             identity=environment.get("ORDER_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{pid}",

@@ -94,7 +94,7 @@ def order_rules(namespace: str) -> set[str]:
     return {
         f"{namespace}/order-platform-operator: get,list,watch,patch,delete on order-platform.dev/orders",
         f"{namespace}/order-platform-operator: get,list,watch on order-platform.dev/stockitems",
-        f"{namespace}/order-platform-operator: patch on order-platform.dev/orders/status,stockitems/status",
+        f"{namespace}/order-platform-operator: update on order-platform.dev/orders/status,stockitems/status",
         f"{namespace}/order-platform-operator: create on events.k8s.io/events",
     }
 

@@ -518,13 +518,21 @@ def editor(api: Stack) -> Iterator[str]:
 STATUS_CHANGE = {"status": {"phase": "Running"}}
 
 
-def test_the_operator_may_apply_a_status(api: Stack, stored: str) -> None:
-    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": {"name": stored}, **STATUS_CHANGE}
-    apply = ("apply", "--server-side", "--subresource=status", "--field-manager=order-operator", "--filename=-")
+def test_the_operator_may_replace_a_status_and_what_others_wrote_into_it_is_gone(api: Stack, stored: str) -> None:
+    """B12: a forged payment and forged conditions stayed for ever, since applying takes away only what it once set."""
+    set_condition(api, stored, "Charged", "True", "Done")
+    patch(api, stored, {"status": {"payment": {"capturedMinor": 7}}}, "--subresource=status")
+    version = {"name": stored, "resourceVersion": read(api, stored)["metadata"]["resourceVersion"]}
+    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": version, **STATUS_CHANGE}
 
-    api.kubectl(*apply, OPERATOR, input=json.dumps(body))
+    api.kubectl("replace", "--subresource=status", "--filename=-", OPERATOR, input=json.dumps(body))
 
     assert read(api, stored)["status"] == STATUS_CHANGE["status"]
+
+
+def test_the_operator_may_not_patch_a_status(api: Stack, stored: str) -> None:
+    with pytest.raises(CommandFailed, match="orders/status"):
+        patch(api, stored, STATUS_CHANGE, "--subresource=status", OPERATOR)
 
 
 def test_an_editor_may_not_write_a_status(api: Stack, stored: str, editor: str) -> None:

@@ -60,7 +60,7 @@ async def until_done(activity: Callable[[Any, A], Awaitable[R]], request: A, *, 
         except FailureError as failure:
             if is_permanent(failure):
                 raise
-            attempts += attempts_of(failure) or timing.ROUND_ATTEMPTS
+            attempts += attempts_of(failure) or timing.LEDGER_ROUND_ATTEMPTS
             rounds += 1
             pause = timing.ask_ledger_again(rounds)
             failed(attempts, reason_of(failure), pause)

@@ -16,6 +16,9 @@ ROUND_TIME = timedelta(seconds=10)
 """Limits of one round of a local activity: attempts, and their time together. Then a durable timer is waited for. Ten
 seconds is twice SQLite's busy timeout, and enough for four attempts with the default pauses."""
 
+LEDGER_ROUND_ATTEMPTS = 2
+"""Few: while the ledger is away, each round holds a workflow task, and all orders of a worker share twenty."""
+
 LEDGER = LocalActivityConfig(
     start_to_close_timeout=ROUND_TIME,
     schedule_to_close_timeout=ROUND_TIME,
@@ -23,11 +26,11 @@ LEDGER = LocalActivityConfig(
     retry_policy=RetryPolicy(
         initial_interval=timedelta(milliseconds=200),
         maximum_interval=timedelta(milliseconds=400),
-        maximum_attempts=ROUND_ATTEMPTS,
+        maximum_attempts=LEDGER_ROUND_ATTEMPTS,
     ),
 )
-"""One round of bookkeeping that must happen. Its pauses are shorter than `HOLDS_THE_TASK`: a round with a ledger that
-refuses connections is one workflow task of 1.4 seconds, and not five."""
+"""One round of bookkeeping that must happen. Its pause is shorter than `HOLDS_THE_TASK`: a round with a ledger that
+refuses connections is one workflow task of 0.2 seconds, and not two."""
 
 LONGEST_LEDGER_PAUSE = timedelta(seconds=60)
 """Half an hour without the ledger is then 35 rounds of some 8 events each: far from the 51,200 allowed."""

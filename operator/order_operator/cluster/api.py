@@ -30,6 +30,10 @@ class Conflict(Exception):
     """The object changed since it was read; the watch will bring the new one."""
 
 
+class NotLeading(Exception):
+    """This process has lost the leadership, or was asleep for so long that it may have: it writes nothing more."""
+
+
 class NotFound(Exception):
     """There is no such object."""
 
@@ -46,7 +50,9 @@ class Listed(NamedTuple):
 class KubernetesApi:
     """Typed access to what the operator reads and writes."""
 
-    def __init__(self, api: client.ApiClient) -> None:
+    def __init__(self, api: client.ApiClient, may_act: Callable[[], bool] = lambda: True) -> None:
+        """`may_act`: whether this process leads, asked before each write."""
+        self._may_act = may_act
         self._objects = client.CustomObjectsApi(api)
         self._events = client.EventsV1Api(api)
         self._crds = client.ApiextensionsV1Api(api)
@@ -102,9 +108,11 @@ class KubernetesApi:
         conditions = (crd.status.conditions if crd.status else None) or []
         return any(item.type == "Established" and item.status == "True" for item in conditions)
 
-    async def apply_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
-        """Server-side apply of the whole status, guarded by the version last seen: a uid in the body would guard
-        nothing, and a stale operator must not write onto a re-created object. Raises Conflict, NotFound."""
+    async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
+        """Replace the whole status, so that nothing which somebody else wrote into it stays. Guarded by the version
+        last seen: a stale operator must not write onto a newer object, nor onto one that was created again. Raises
+        Conflict, NotFound."""
+        self._guard()
         body = {
             "apiVersion": API_VERSION,
             "kind": resource.kind,
@@ -115,7 +123,7 @@ class KubernetesApi:
             },
             "status": status,
         }
-        call: Awaitable[Any] = self._objects.patch_namespaced_custom_object_status(
+        call: Awaitable[Any] = self._objects.replace_namespaced_custom_object_status(
             GROUP,
             VERSION,
             resource.namespace,
@@ -123,14 +131,13 @@ class KubernetesApi:
             resource.name,
             body,
             field_manager=FIELD_MANAGER,
-            force=True,
-            _content_type="application/apply-patch+yaml",
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
-        return await _counted("patch", f"{resource.plural}/status", call)
+        return await _counted("update", f"{resource.plural}/status", call)
 
     async def set_finalizer(self, resource: Resource, *, present: bool) -> dict[str, Any]:
         """Add or remove our finalizer, guarded by the version last seen. Raises Conflict, NotFound."""
+        self._guard()
         others = [name for name in resource.finalizers if name != FINALIZER]
         metadata = {
             "resourceVersion": resource.resource_version,
@@ -151,6 +158,7 @@ class KubernetesApi:
 
     async def delete(self, resource: Resource) -> None:
         """Delete exactly this version of it. Raises Conflict, NotFound."""
+        self._guard()
         exactly = client.V1Preconditions(uid=resource.uid, resource_version=resource.resource_version)
         call: Awaitable[Any] = self._objects.delete_namespaced_custom_object(
             GROUP,
@@ -165,8 +173,13 @@ class KubernetesApi:
 
     async def create_event(self, namespace: str, event: client.EventsV1Event) -> None:
         """Post one event."""
+        self._guard()
         call = self._events.create_namespaced_event(namespace, event, _request_timeout=REQUEST_TIMEOUT_SECONDS)
         await _counted("create", "events", call)
+
+    def _guard(self) -> None:
+        if not self._may_act():
+            raise NotLeading
 
 
 async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:

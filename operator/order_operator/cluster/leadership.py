@@ -7,67 +7,114 @@ not give the Lease back on exit (docs/decisions/0006-own-lease-election.md).
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import aiohttp
 from kubernetes.aio import client
 
-LEASE_NAME = "order-platform-operator"
 LEASE_DURATION_SECONDS = 15
 RENEW_DEADLINE_SECONDS = 10
 RETRY_SECONDS = 2
+CALL_SECONDS = 4.0
+"""For one attempt of two requests. A connection that answers nothing holds up a candidate no longer than this."""
+SILENT_SECONDS = 30.0
+"""A candidate that could not read the Lease for so long says that it is not ready."""
 
 logger = logging.getLogger(__name__)
+
+
+def running_clock() -> float:
+    """Seconds that go on while the machine sleeps, which the monotonic clock of Linux does not count."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 class Leadership:
     """Acquire with `acquire`, then keep with `hold`, which returns when the leadership is lost."""
 
-    def __init__(self, api: client.ApiClient, namespace: str, identity: str) -> None:
+    def __init__(
+        self,
+        api: client.ApiClient,
+        namespace: str,
+        name: str,
+        identity: str,
+        clock: Callable[[], float] = running_clock,
+    ) -> None:
         self._leases = client.CoordinationV1Api(api)
         self._namespace = namespace
+        self._name = name
         self._identity = identity
+        self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
-        self.renewed = 0.0
-        """Monotonic time of the last renewal."""
+        self._answered = clock()
+        self._trouble = ""
+        self._renewed: float | None = None
+        """Start of the attempt that renewed last; None while another process leads."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process may act. False in time before another one may lead: also after a sleep of the process in
+        which it could not renew."""
+        return self._renewed is not None and self._clock() - self._renewed < RENEW_DEADLINE_SECONDS
+
+    @property
+    def problem(self) -> str | None:
+        """Why this process could not become the leader if it had to; None if it could."""
+        if self._clock() - self._answered < SILENT_SECONDS:
+            return None
+        return f"the Lease {self._namespace}/{self._name} cannot be read or written: {self._trouble}"
 
     async def acquire(self) -> None:
         """Return when this process leads."""
-        while not await self._try():  # noqa: ASYNC110 - the Lease is another process's to release
+        while not await self._attempt(CALL_SECONDS):  # noqa: ASYNC110 - the Lease is another process's to release
             await asyncio.sleep(RETRY_SECONDS)
-        logger.info("leading", extra={"identity": self._identity})
+        logger.info("leading", extra={"identity": self._identity, "lease": self._name})
 
     async def hold(self) -> None:
-        """Renew until that was impossible for `RENEW_DEADLINE_SECONDS` or somebody else leads."""
-        while time.monotonic() - self.renewed < RENEW_DEADLINE_SECONDS:
-            await asyncio.sleep(RETRY_SECONDS)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(RENEW_DEADLINE_SECONDS - RETRY_SECONDS):
-                    await self._try()
+        """Renew until that was impossible for `RENEW_DEADLINE_SECONDS`, counted from the start of the last attempt that
+        succeeded, or until somebody else leads."""
+        while (left := self._left()) > 0:
+            await asyncio.sleep(min(RETRY_SECONDS, left))
+            if self._left() > 0:
+                await self._attempt(min(CALL_SECONDS, self._left()))
 
     async def release(self) -> None:
         """Let the next one lead at once; only if this process leads."""
+        self._renewed = None
         with suppress(client.ApiException, aiohttp.ClientError, TimeoutError):
             async with asyncio.timeout(RETRY_SECONDS):
-                lease = await self._leases.read_namespaced_lease(LEASE_NAME, self._namespace)
+                lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
                 if lease.spec is not None and lease.spec.holder_identity == self._identity:
                     lease.spec.holder_identity = ""
                     lease.spec.lease_duration_seconds = 1
-                    await self._leases.replace_namespaced_lease(LEASE_NAME, self._namespace, lease)
+                    await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
 
-    async def _try(self) -> bool:
+    def _left(self) -> float:
+        """Seconds until this process may not act any more unless it renews."""
+        return 0.0 if self._renewed is None else self._renewed + RENEW_DEADLINE_SECONDS - self._clock()
+
+    async def _attempt(self, seconds: float) -> bool:
+        trouble = ""
         try:
-            return await self._take_or_renew()
+            async with asyncio.timeout(seconds):
+                return await self._take_or_renew()
         except client.ApiException as refused:
-            if refused.status != 409:  # 409: another candidate was quicker
-                logger.warning("lease not written", extra={"status": refused.status, "reason": refused.reason})
-        except (aiohttp.ClientError, TimeoutError) as lost:
-            logger.warning("lease not written", extra={"error": str(lost)})
+            if refused.status == 409:  # another candidate was quicker
+                self._answered = self._clock()
+            else:
+                trouble = f"{refused.status} {refused.reason}"
+        except TimeoutError:
+            trouble = f"no answer within {seconds:.0f} s"
+        except aiohttp.ClientError as lost:
+            trouble = str(lost)
+        if trouble and trouble != self._trouble:
+            logger.warning("lease not written", extra={"lease": self._name, "error": trouble})
+        self._trouble = trouble
         return False
 
     async def _take_or_renew(self) -> bool:
-        attempted = time.monotonic()
+        attempted = self._clock()
         now = datetime.now(UTC)
         mine = client.V1LeaseSpec(
             holder_identity=self._identity,
@@ -77,28 +124,31 @@ class Leadership:
             lease_transitions=0,
         )
         try:
-            lease = await self._leases.read_namespaced_lease(LEASE_NAME, self._namespace)
+            lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
         except client.ApiException as missing:
             if missing.status != 404:
                 raise
-            body = client.V1Lease(metadata=client.V1ObjectMeta(name=LEASE_NAME), spec=mine)
+            body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
+            self._answered = self._clock()
             held = lease.spec or client.V1LeaseSpec()
             if held.holder_identity == self._identity:
                 mine.acquire_time, mine.lease_transitions = held.acquire_time, held.lease_transitions
             elif held.holder_identity and not self._expired(lease, held):
+                self._renewed = None
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
             lease.spec = mine
-            await self._leases.replace_namespaced_lease(LEASE_NAME, self._namespace, lease)
-        self.renewed = attempted
+            await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+        self._renewed = attempted
+        self._answered = self._clock()
         return True
 
     def _expired(self, lease: client.V1Lease, held: client.V1LeaseSpec) -> bool:
         """Measured on our own clock since we last saw the Lease change, so that no two clocks are compared."""
         version = str(lease.metadata.resource_version) if lease.metadata else ""
         if self._seen[0] != version:
-            self._seen = (version, time.monotonic())
-        return time.monotonic() - self._seen[1] > (held.lease_duration_seconds or LEASE_DURATION_SECONDS)
+            self._seen = (version, self._clock())
+        return self._clock() - self._seen[1] > (held.lease_duration_seconds or LEASE_DURATION_SECONDS)

@@ -77,10 +77,11 @@ def same(field: str, *, optional: bool = False) -> str:
 
 def status_schema(model: type[BaseModel]) -> Schema:
     status = structural_schema(model, Leniency(max_length=MAX_STATUS_STRING, defaults=False))
-    # One writer applies the whole of each: as atoms they cost one entry in managedFields instead of one per field.
+    # One writer replaces the whole: as atoms they cost one entry in managedFields instead of one per field or key.
     for name, node in status["properties"].items():
         if node["type"] == "object":
             status["properties"][name] = node | {"x-kubernetes-map-type": "atomic"}
+    status["properties"]["conditions"] |= {"x-kubernetes-list-type": "atomic"}
     return status
 
 

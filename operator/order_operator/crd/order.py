@@ -176,7 +176,6 @@ def order_crd() -> Schema:
     )
     list_map(schema, "spec.lines", "lineID")
     list_map(schema, "spec.charges", "chargeID")
-    list_map(schema, "status.conditions", "type")
     return definition(
         kind=ORDER_KIND,
         plural=ORDERS,

@@ -2,7 +2,7 @@
 
 from order_domain.stock_item import StockItemSpec
 from order_operator.cluster.api_names import STOCK_ITEM_KIND, STOCK_ITEMS
-from order_operator.crd.definition import Column, Rule, definition, fixed, list_map, resource, status_schema, with_rules
+from order_operator.crd.definition import Column, Rule, definition, fixed, resource, status_schema, with_rules
 from order_operator.crd.structural_schema import Schema, structural_schema
 from order_operator.stock_items.status import StockItemStatus
 
@@ -28,7 +28,6 @@ def stock_item_crd() -> Schema:
         spec=structural_schema(StockItemSpec),
         status=status_schema(StockItemStatus),
     )
-    list_map(schema, "status.conditions", "type")
     return definition(
         kind=STOCK_ITEM_KIND,
         plural=STOCK_ITEMS,

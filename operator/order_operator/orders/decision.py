@@ -49,11 +49,11 @@ class Known:
     gone: bool = False
     """The resource is deleted, says the watch or a complete list."""
     exists: bool = False
-    """The API server was asked, and has this very resource."""
+    """The API server was asked in this reconciliation, and has this very resource."""
     observation: Observation | None = None
     asked: bool = False
-    """Temporal itself was asked, not visibility, and nothing has cast doubt on its answer since. Without an observation
-    its answer was that it has no such run."""
+    """Temporal itself was asked in this reconciliation, not visibility. Without an observation its answer was that it
+    has no such run."""
     doubted: bool = False
     """Something says that the observation may be wrong: a run that a full scan did not list, a call that did not find
     it, a status that somebody else changed."""
@@ -355,7 +355,10 @@ def _deletion(known: Known) -> Action:
     if order.deletion_policy is DeletionPolicy.ORPHAN:
         if run.orphaned:
             return _let_go(known)
-        return _show_deletion(known, run) if known.told else Release(run)
+        if not known.told:
+            return Release(run)
+        # The memo alone changes then, which visibility does not bring.
+        return _show(known, again=ANSWER_GRACE_SECONDS) if known.asked else Describe()
     if not _is_undoing(run) and not known.told:
         return Cancel(run)
     return _show_deletion(known, run)
@@ -403,7 +406,7 @@ def _let_go(known: Known) -> Action:
 def _after_deletion(known: Known) -> Action:
     """The resource is gone. What it had not been waited for is told to its workflow now."""
     order, run = known.order, known.observation
-    if order.ended and run is None:
+    if (order.ended and run is None) or known.told:
         return Forget()
     if known.connection is not None:
         return Wait(AGAIN_SECONDS)
@@ -416,6 +419,6 @@ def _after_deletion(known: Known) -> Action:
         if known.takeover_problem is not None:
             return Forget()
         return Wait(left) if left > 0 else TakeOver(run)
-    if not run.running or run.orphaned or known.told or _is_undoing(run):
+    if not run.running or run.orphaned or _is_undoing(run):
         return Forget()
     return Release(run) if order.deletion_policy is DeletionPolicy.ORPHAN else Cancel(run)

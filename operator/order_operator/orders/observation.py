@@ -1,14 +1,13 @@
 """What Temporal says of one order's workflow."""
 
 import json
-import logging
 from dataclasses import dataclass
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
-from order_operator.temporal.runs import Run, find, memo_values, readable, run_fields
+from order_operator.temporal.runs import Run, Unreadable, find, memo_values, readable, run_fields
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -17,8 +16,6 @@ from order_workflows.contract import (
     ORDER_CLUSTER,
     RunKey,
 )
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,27 +45,36 @@ def _seq(observation: Observation) -> int:
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
     """A row of visibility, or of a describe, as an observation."""
-    values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS))
-    snapshot = None
+    snapshot, values, because = None, {}, ""
+    try:
+        values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS))
+    except Unreadable as unreadable:
+        because = str(unreadable)
     if MEMO_SNAPSHOT in values:
         snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
         if snapshot is None:
-            logger.warning("a newer worker's snapshot, left alone: %s", row.execution.workflow_id)
+            because = "it has a format that this operator does not know"
+    input_hash, takeovers = values.get(MEMO_INPUT_HASH), values.get(MEMO_TAKEOVERS)
     return Observation(
         key=key,
         snapshot=snapshot,
-        input_hash=values.get(MEMO_INPUT_HASH),
+        input_hash=input_hash if isinstance(input_hash, str) else None,
         orphaned=bool(values.get(MEMO_ORPHANED)),
-        cluster=_cluster(row),
-        takeovers=int(values.get(MEMO_TAKEOVERS) or 0),
-        unreadable=MEMO_SNAPSHOT in values and snapshot is None,
+        cluster=cluster_of(row),
+        takeovers=takeovers if isinstance(takeovers, int) else 0,
+        unreadable=bool(because),
+        unreadable_because=because,
         **run_fields(row),
     )
 
 
-def _cluster(row: WorkflowExecutionInfo) -> str | None:
+def cluster_of(row: WorkflowExecutionInfo) -> str | None:
+    """Identity of the installation that started the run."""
     payload = row.search_attributes.indexed_fields.get(ORDER_CLUSTER.name)
-    name = json.loads(payload.data) if payload is not None else None
+    try:
+        name = json.loads(payload.data) if payload is not None else None
+    except ValueError:
+        return None
     return name if isinstance(name, str) else None
 
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.service import RPCError
@@ -57,16 +58,16 @@ class OrphanLog:
         """By run id: monotonic time of the first look, and whether the run was young then."""
 
     def plan(
-        self, orphans: list[Observation], open_runs: int, *, clock: float, newest: float, released: bool
+        self, orphans: list[Observation], open_runs: int, *, clock: float, newest: datetime, released: bool
     ) -> OrphanPlan:
-        """`newest`: the present time as Temporal's rows tell it, in seconds since the epoch; `clock`: monotonic;
+        """`newest`: the present time as Temporal's rows tell it, by its clock; `clock`: monotonic;
         `released`: a person has looked, and the brake does not hold."""
         seen = {run.run_id for run in orphans}
         self._first = {run_id: first for run_id, first in self._first.items() if run_id in seen}
         found = OrphanPlan()
         due: list[Observation] = []
         for run in orphans:
-            age = newest - run.start_time.timestamp() if run.start_time else float("inf")
+            age = (newest - run.start_time).total_seconds() if run.start_time else float("inf")
             since, young = self._first.setdefault(run.run_id, (clock, age <= YOUNG_SECONDS))
             if not young and not released:
                 found.report.append(run)
@@ -86,11 +87,13 @@ class Orphans:
         connection: TemporalConnection,
         api: KubernetesApi,
         settings: Settings,
+        newest: Callable[[], datetime | None],
         resource_found: Callable[[Mapping[str, Any]], None],
     ) -> None:
         self._connection = connection
         self._api = api
         self._settings = settings
+        self._newest = newest
         self._resource_found = resource_found
         self._log = OrphanLog()
         self._reported: set[str] = set()
@@ -104,15 +107,16 @@ class Orphans:
             run = tracked.observation
             if run is None or run.orphaned or not self._settings.watches(run.key.namespace):
                 continue
-            if run.cluster not in (None, self._settings.cluster):
-                continue  # another installation's
+            if run.cluster != self._settings.cluster:
+                continue  # another installation's, or of a release that did not tell
             if is_abandoned(run):
                 await self._take_over(tracked, run)
             elif tracked.told != run.run_id:
                 orphans[run.run_id] = tracked
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
+        newest = self._newest() or datetime.now(UTC)
         plan = self._log.plan(
-            runs, open_runs, clock=time.monotonic(), newest=time.time(), released=self._settings.cancel_orphans
+            runs, open_runs, clock=time.monotonic(), newest=newest, released=self._settings.cancel_orphans
         )
         metrics.ORPHANS.set(len(runs))
         metrics.ORPHAN_BRAKE.set(plan.braked)

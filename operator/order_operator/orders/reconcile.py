@@ -7,7 +7,7 @@ what happened: the process may die, be repeated or run twice at any point.
 import logging
 import random
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -38,7 +38,7 @@ from order_operator.orders.decision import (
     next_action,
 )
 from order_operator.orders.events import ANNOUNCED, announce
-from order_operator.orders.observation import Observation, decode, describe
+from order_operator.orders.observation import Observation, cluster_of, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
@@ -48,7 +48,7 @@ from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.scanner import Follower, Scanner
+from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.work_queue import WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
 
@@ -72,7 +72,10 @@ class Reconciler:
         classes: OrderClasses,
         scanner: Scanner,
         settings: Settings,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_act`: whether this process leads, asked before each action."""
+        self._may_act = may_act
         self._api = api
         self._connection = connection
         self._classes = classes
@@ -82,9 +85,10 @@ class Reconciler:
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
-        self._orphans = Orphans(connection, api, settings, resource_found=self.put)
-        scanner.followers[WORKFLOW_TYPE] = Follower(
-            observed=self._observed_row,
+        self._orphans = Orphans(connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put)
+        scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
+            decode=self._decode,
+            observed=self._observed,
             live=lambda: any(item.finished is None for item in self._tracked.values()),
             resynced=self._resynced,
         )
@@ -156,10 +160,12 @@ class Reconciler:
             if tracked.resource is not None and tracked.finished is None:
                 self.queue.add(uid)
 
-    async def _observed_row(self, row: WorkflowExecutionInfo) -> None:
+    async def _decode(self, row: WorkflowExecutionInfo) -> Observation | None:
+        """A workflow is followed if its resource is here, or if this installation has started it."""
         key = parse_workflow_id(row.execution.workflow_id)
-        if key is not None:
-            self._observed(await decode(self._connection.client, key, row))
+        if key is None or not (key.uid in self._tracked or cluster_of(row) == self._settings.cluster):
+            return None
+        return await decode(self._connection.client, key, row)
 
     def _observed(self, observation: Observation) -> None:
         uid = observation.key.uid
@@ -177,18 +183,13 @@ class Reconciler:
         if tracked.learn(observation, asked=False) and tracked.resource is not None:
             self.queue.add(uid)
 
-    def _resynced(self, open_ids: frozenset[str] | None = None) -> None:
+    def _resynced(self, open_ids: frozenset[str]) -> None:
         """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: it is asked."""
         for uid, tracked in self._tracked.items():
             if tracked.resource is None or tracked.finished is not None:
                 continue
             observation = tracked.observation
-            missing = (
-                open_ids is not None
-                and observation is not None
-                and observation.running
-                and observation.workflow_id not in open_ids
-            )
+            missing = observation is not None and observation.running and observation.workflow_id not in open_ids
             if missing:
                 tracked.doubt()
             if missing or observation is None:
@@ -207,7 +208,7 @@ class Reconciler:
         tracked = self._tracked.get(uid)
         if tracked is None or tracked.resource is None:
             return None
-        tracked.refused = None
+        tracked.refused, tracked.asked, tracked.exists = None, False, False
         try:
             return await self._until_rest(uid, tracked)
         except (Conflict, NotFound):
@@ -233,8 +234,10 @@ class Reconciler:
                 case Forget():
                     self._forget(uid)
                     return None
-                case _:
+                case _ if self._may_act():
                     await self._perform(action, uid, tracked, order)
+                case _:
+                    return 1.0
         logger.error("an order does not come to rest", extra={"uid": uid, "action": str(action)})
         return 1.0
 
@@ -306,6 +309,11 @@ class Reconciler:
                 raise
             tracked.refused = problem
             return
+        if tracked.exists:
+            # Not a young order: its run may be one that was there, and the scanner has no news of it.
+            identity = wanted.identity
+            key = RunKey(identity.namespace, identity.name, identity.uid)
+            started = await describe(self._connection.client, key, started.workflow_id) or started
         # The scanner may have been quicker, and knows more.
         known = tracked.observation
         tracked.learn(known if known and not known.precedes(started) else started, asked=True)
@@ -324,13 +332,13 @@ class Reconciler:
 
     def _tell(self, tracked: Tracked, run: Observation, *, found: bool) -> None:
         if found:
-            tracked.told = run.run_id
+            tracked.told, tracked.asked = run.run_id, False
         else:
             tracked.doubt()
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         phase, before = Phase(status["phase"]), order.status.get("phase")
-        tracked.wrote(order.with_version(await self._api.apply_status(order, status)))
+        tracked.wrote(order.with_version(await self._api.write_status(order, status)))
         tracked.phase = phase
         if phase != before and phase in ANNOUNCED:
             self._background.spawn(announce(self._api, order, phase, _note(status), self._settings.identity))

@@ -63,9 +63,9 @@ class Tracked:
     gone: bool = False
     """The resource was deleted; its workflow may still have to be told."""
     exists: bool = False
-    """The API server was asked for the resource before its workflow was started, and has it."""
+    """The API server was asked in this reconciliation, and has the resource."""
     asked: bool = False
-    """Temporal itself was asked, and nothing has cast doubt on its answer since."""
+    """Temporal itself was asked in this reconciliation."""
     doubted: bool = False
     """Something says that the observation, or its absence, may be wrong."""
     told: str | None = None

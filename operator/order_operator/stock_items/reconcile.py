@@ -7,7 +7,7 @@ carries. Other items of the same article wait until that run has ended. Everythi
 import logging
 import random
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -34,7 +34,7 @@ from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_operator.temporal.cancellation import request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT, find
-from order_operator.temporal.scanner import Follower, Scanner
+from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.temporal.starting import Start, start
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
@@ -79,8 +79,15 @@ class StockReconciler:
     plural = STOCK_ITEMS
 
     def __init__(
-        self, api: KubernetesApi, connection: TemporalConnection, scanner: Scanner, settings: Settings
+        self,
+        api: KubernetesApi,
+        connection: TemporalConnection,
+        scanner: Scanner,
+        settings: Settings,
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_act`: whether this process leads, asked before each reconciliation."""
+        self._may_act = may_act
         self._api = api
         self._connection = connection
         self._scanner = scanner
@@ -92,10 +99,11 @@ class StockReconciler:
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
-        scanner.followers[STOCK_ITEM_WORKFLOW_TYPE] = Follower(
+        scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
+            decode=self._decode,
             observed=self._observed,
             live=lambda: any(self._awaits_worker(uid, tracked) for uid, tracked in self._tracked.items()),
-            resynced=self._requeue,
+            resynced=lambda _: self._requeue(),
         )
         connection.on_recovery(self._requeue)
 
@@ -157,9 +165,11 @@ class StockReconciler:
             return False
         return run.snapshot is None or run.snapshot.generation < tracked.resource.generation
 
-    async def _observed(self, row: WorkflowExecutionInfo) -> None:
-        run = await decode_stock(self._connection.client, row)
-        if run is None or run.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
+    async def _decode(self, row: WorkflowExecutionInfo) -> StockRun | None:
+        return await decode_stock(self._connection.client, row)
+
+    def _observed(self, run: StockRun) -> None:
+        if run.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
             return  # its successor has a row of its own
         if not self._learn(run) or run.owner not in self._tracked:
             return  # an item that waits for this article looks again by itself
@@ -182,6 +192,8 @@ class StockReconciler:
         tracked = self._tracked.get(uid)
         if tracked is None:
             return None
+        if not self._may_act():
+            return 1.0
         try:
             if tracked.gone:
                 return await self._after_deletion(uid, tracked.resource)
@@ -295,7 +307,7 @@ class StockReconciler:
         if left > 0:
             return left
         tracked.written_at = time.monotonic()
-        tracked.resource = item.with_version(await self._api.apply_status(item, status))
+        tracked.resource = item.with_version(await self._api.write_status(item, status))
         return None
 
     async def _after_deletion(self, uid: str, item: StockItemResource) -> float | None:

@@ -6,7 +6,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockSnapshot
-from order_operator.temporal.runs import Run, memo_values, readable, run_fields
+from order_operator.temporal.runs import Run, Unreadable, memo_values, readable, run_fields
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
@@ -41,14 +41,19 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
     sku = parse_stock_workflow_id(row.execution.workflow_id)
     if sku is None:
         return None
-    memo = await memo_values(client, row, (MEMO_STOCK_SNAPSHOT, MEMO_UID, MEMO_ITEM))
+    memo, because = {}, ""
+    try:
+        memo = await memo_values(client, row, (MEMO_STOCK_SNAPSHOT, MEMO_UID, MEMO_ITEM))
+    except Unreadable as unreadable:
+        because = str(unreadable)
     published = MEMO_STOCK_SNAPSHOT in memo
     snapshot = readable(memo[MEMO_STOCK_SNAPSHOT], StockSnapshot, STOCK_SNAPSHOT_VERSION) if published else None
     return StockRun(
         sku=sku,
-        owner=memo.get(MEMO_UID),
+        owner=str(memo[MEMO_UID]) if MEMO_UID in memo else None,
         item=str(memo.get(MEMO_ITEM) or ""),
         snapshot=snapshot,
-        unreadable=published and snapshot is None,
+        unreadable=bool(because) or (published and snapshot is None),
+        unreadable_because=because,
         **run_fields(row),
     )

@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_domain.snapshot import OrderSnapshot
 from order_domain.stock_item import StockSnapshot
 from order_domain.value import Value
+from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TASK_PROBLEMS
@@ -61,13 +62,22 @@ class Run:
         return self.status is WorkflowExecutionStatus.RUNNING
 
 
+class Unreadable(Exception):
+    """A memo cannot be decoded; says why."""
+
+
 async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence[str]) -> dict[str, Any]:
-    """Those of the `keys` that the row's memo has, decoded."""
+    """Those of the `keys` that the row's memo has, decoded. Raises Unreadable."""
     memo = row.memo.fields
     names = [name for name in keys if name in memo]
     if not names:
         return {}
-    return dict(zip(names, await client.data_converter.decode([memo[name] for name in names]), strict=True))
+    try:
+        values = await client.data_converter.decode([memo[name] for name in names])
+    except Exception as failed:  # whatever a codec or converter raises at foreign bytes
+        metrics.UNDECODABLE_ROWS.inc()
+        raise Unreadable(f"{type(failed).__name__}: {failed}"[:200]) from failed
+    return dict(zip(names, values, strict=True))
 
 
 def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:

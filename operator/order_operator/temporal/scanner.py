@@ -3,49 +3,56 @@
 Two windows over visibility: a fast one that sees changes within half a second, and a wide one that carries the
 argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
 that overlaps by more than that misses nothing. The wide one also asks for workflows whose own code fails, since those
-publish nothing that could bring them into a window. A full scan at the start and every quarter of an hour finds what
-both cannot know: resets, orders from before, workflows without a resource.
+publish nothing that could bring them into a window. Windows are counted from the newest time seen in a row, which is
+the server's: the clock of this machine may be minutes away from it.
+
+A full scan, at the start and every quarter of an hour, lists what is open, and what ended in another way than
+completed. It finds what windows cannot: resets, runs from before, and, by what it does not list, runs that are gone. It
+goes on beside the windows, so that nobody waits for it.
 """
 
 import asyncio
 import logging
+import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from typing import Any, Generic, TypeVar
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
-from temporalio.client import Client
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
-from order_operator.temporal.runs import RPC_TIMEOUT, find, task_problems
-from order_workflows.contract import ORDER_CLUSTER, ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
+from order_operator.temporal.runs import RPC_TIMEOUT, Run, find, task_problems
+from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
 FAST_SECONDS = 0.5
-
 FAST_OVERLAP = timedelta(seconds=5)
-
 IDLE_SECONDS = 2.0
 """Fast scans slow down to this while nothing is live."""
-
 SWEEP_SECONDS = 15.0
-
 SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 """A minute: a task's time-out and fifty seconds for a visibility store that lags."""
-
 RESYNC_SECONDS = 900.0
-
 PAGE_SIZE = 500
 """Rows carry a memo of up to 2 KiB; a page stays below the 4 MB of a gRPC message."""
-
+BETWEEN_PAGES_SECONDS = 0.4
+"""Of a full scan: with two fast scans a second, less than five requests to visibility in all."""
+ROWS_AT_ONCE = 20
+"""Rows of a full scan that are decoded before others get their turn."""
 MAX_BACKOFF_SECONDS = 10.0
+MAX_AHEAD = timedelta(minutes=15)
+"""A row from further in the future than this, by our clock, does not move a window: nobody may blind the scanner."""
 
 logger = logging.getLogger(__name__)
+
+R = TypeVar("R", bound=Run)
 
 
 class ScanKind(StrEnum):
@@ -57,109 +64,148 @@ class ScanKind(StrEnum):
 
 
 @dataclass(frozen=True)
-class Follower:
+class Subscriber(Generic[R]):
     """Who wants to know of the workflows of one type."""
 
-    observed: Callable[[WorkflowExecutionInfo], Awaitable[None]]
-    """Called with every row that differs from the one before."""
+    decode: Callable[[WorkflowExecutionInfo], Awaitable[R | None]]
+    """Reads a row; None if it is none of the subscriber's."""
+    observed: Callable[[R], None]
+    """Called with every run that differs from the time before."""
     live: Callable[[], bool]
     """Whether changes are expected soon."""
-    resynced: Callable[[], None]
-    """Called after a full scan."""
+    resynced: Callable[[frozenset[str]], None]
+    """Called after a full scan with the ids of all open workflows that it listed."""
 
 
-@dataclass
 class Scanner:
-    """Tells the followers what has changed; who follows is fixed before it runs."""
+    """Tells the subscribers what has changed; who subscribes is fixed before it runs."""
 
-    connection: TemporalConnection
-    cluster: str
-    followers: dict[str, Follower] = field(default_factory=dict)
-    """By workflow type."""
-    synced: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set after the first full scan."""
-    _seen: dict[str, tuple[str, int, int]] = field(default_factory=dict)
-    """By workflow id: run, seq and status in the row last told."""
-    _failing: set[str] = field(default_factory=set)
-    """Workflow ids of the open runs last seen with task problems."""
+    def __init__(self, connection: TemporalConnection) -> None:
+        self._connection = connection
+        self.subscribers: dict[str, Subscriber[Any]] = {}
+        """By workflow type."""
+        self.synced = asyncio.Event()
+        """Set after the first full scan."""
+        self._seen: dict[str, tuple[str, int, int]] = {}
+        """By workflow id: run, seq and status in the row last told."""
+        self._failing: set[str] = set()
+        """Workflow ids of the open runs last seen with task problems."""
+        self._newest: datetime | None = None
+        """Newest time in any row."""
 
     async def run(self) -> None:
         """Scan until cancelled."""
-        watermark = datetime.now(UTC)
-        full_due = sweep_due = 0.0
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._follow())
+            group.create_task(self._resync())
+
+    async def _follow(self) -> None:
+        """The fast window, and from time to time the wide one."""
+        await self.synced.wait()
+        swept = self._newest
+        sweep_due = 0.0
         failures = 0
         while True:
-            now = time.monotonic()
-            kind = ScanKind.FULL if now >= full_due else ScanKind.SWEEP if now >= sweep_due else ScanKind.FAST
-            if self.connection.problem is not None:
-                await asyncio.sleep(FAST_SECONDS)
+            live = any(subscriber.live() for subscriber in self.subscribers.values())
+            await asyncio.sleep(FAST_SECONDS if live else IDLE_SECONDS)
+            if self._connection.problem is not None:
                 continue
-            started = datetime.now(UTC)
-            try:
-                await self._scan(kind, watermark)
-            except (RPCError, RuntimeError) as failed:
+            kind = ScanKind.SWEEP if time.monotonic() >= sweep_due else ScanKind.FAST
+            newest = self._newest
+            since, overlap = (swept, SWEEP_OVERLAP) if kind is ScanKind.SWEEP else (newest, FAST_OVERLAP)
+            if not await self._try(kind, since - overlap if since else None, failures):
                 failures += 1
-                metrics.SCANS.labels(kind=kind, result="error").inc()
-                throttled = isinstance(failed, RPCError) and failed.status is RPCStatusCode.RESOURCE_EXHAUSTED
-                if not throttled:
-                    self.connection.lost()
-                logger.warning("scan failed", extra={"kind": kind, "error": str(failed)})
-                await asyncio.sleep(min(MAX_BACKOFF_SECONDS, 2 ** min(failures, 4) * FAST_SECONDS))
                 continue
             failures = 0
-            metrics.SCANS.labels(kind=kind, result="ok").inc()
-            now = time.monotonic()
-            if kind is not ScanKind.FAST:
+            if kind is ScanKind.SWEEP:
                 # Only a scan whose window held every row since the last one may move the start of the next.
-                watermark = started
-                sweep_due = now + SWEEP_SECONDS
-            if kind is ScanKind.FULL:
-                full_due = now + RESYNC_SECONDS
-                self.synced.set()
-                for follower in self.followers.values():
-                    follower.resynced()
-            live = any(follower.live() for follower in self.followers.values())
-            await asyncio.sleep(FAST_SECONDS if live else IDLE_SECONDS)
+                swept, sweep_due = newest, time.monotonic() + SWEEP_SECONDS
 
-    async def _scan(self, kind: ScanKind, watermark: datetime) -> None:
-        types = ", ".join(f"'{name}'" for name in self.followers)
-        scope = f"WorkflowType IN ({types}) AND {ORDER_CLUSTER.name} = '{self.cluster}'"
-        if kind is ScanKind.FULL:
-            query = scope
-        else:
-            since = datetime.now(UTC) - FAST_OVERLAP if kind is ScanKind.FAST else watermark - SWEEP_OVERLAP
-            instant = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-            fields = (ORDER_UPDATED_AT.name, "CloseTime", "StartTime")
-            recent = " OR ".join(f"{name} >= '{instant}'" for name in fields)
-            if kind is ScanKind.SWEEP and self.connection.reports_task_problems:
-                recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
-            query = f"{scope} AND ({recent})"
+    async def _resync(self) -> None:
+        failures = 0
+        while True:
+            if self._connection.problem is not None:
+                await asyncio.sleep(FAST_SECONDS)
+            elif await self._try(ScanKind.FULL, None, failures):
+                failures = 0
+                await asyncio.sleep(RESYNC_SECONDS)
+            else:
+                failures += 1
+
+    async def _try(self, kind: ScanKind, since: datetime | None, failures: int) -> bool:
+        """One scan; whether it is through. After one that is not, it waits: longer after each of `failures`."""
+        try:
+            await self._scan(kind, since)
+        except (RPCError, RuntimeError) as failed:
+            metrics.SCANS.labels(kind=kind, result="error").inc()
+            throttled = isinstance(failed, RPCError) and failed.status is RPCStatusCode.RESOURCE_EXHAUSTED
+            if not throttled:
+                self._connection.lost()
+            logger.warning("scan failed", extra={"kind": kind, "error": str(failed)})
+            pause = min(MAX_BACKOFF_SECONDS, FAST_SECONDS * 2.0 ** min(failures + 1, 6))
+            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            return False
+        metrics.SCANS.labels(kind=kind, result="ok").inc()
+        return True
+
+    async def _scan(self, kind: ScanKind, since: datetime | None) -> None:
+        full = kind is ScanKind.FULL
         before: set[str] = set(self._failing)
         listed: set[str] = set()
+        open_ids: set[str] = set()
+        async for number, row in self._rows(self._query(kind, since), BETWEEN_PAGES_SECONDS if full else 0.0):
+            identifier = row.execution.workflow_id
+            if identifier in listed:
+                continue  # the server lists open runs first, then the newest: an id's first row is its present run
+            listed.add(identifier)
+            if WorkflowExecutionStatus(row.status) is WorkflowExecutionStatus.RUNNING:
+                open_ids.add(identifier)
+            await self._see(row, force=full)
+            if full and number % ROWS_AT_ONCE == 0:
+                await asyncio.sleep(0)
+        if kind is not ScanKind.FAST:
+            for identifier in before - listed:
+                await self._recovered(identifier)
+        if full:
+            self.synced.set()
+            for subscriber in self.subscribers.values():
+                subscriber.resynced(frozenset(open_ids))
+
+    async def _rows(self, query: str, pause: float) -> AsyncIterator[tuple[int, WorkflowExecutionInfo]]:
+        """Page by page, with a pause in between."""
         token = b""
-        client = self.connection.client
         while True:
+            client = self._connection.client
             page = await client.workflow_service.list_workflow_executions(
                 ListWorkflowExecutionsRequest(
                     namespace=client.namespace, page_size=PAGE_SIZE, query=query, next_page_token=token
                 ),
                 timeout=RPC_TIMEOUT,
             )
-            for row in page.executions:
-                # The server lists open runs first, then the newest: an id's first row is its present run.
-                if row.execution.workflow_id not in listed:
-                    listed.add(row.execution.workflow_id)
-                    await self._see(row, force=kind is ScanKind.FULL)
+            for number, row in enumerate(page.executions):
+                yield number, row
             token = page.next_page_token
             if not token:
-                break
-        if kind is not ScanKind.FAST:
-            for identifier in before - listed:
-                await self._recovered(client, identifier)
+                return
+            await asyncio.sleep(pause)
 
-    async def _recovered(self, client: Client, identifier: str) -> None:
+    def _query(self, kind: ScanKind, since: datetime | None) -> str:
+        """`since`: None as long as there is no row to count from."""
+        types = ", ".join(f"'{name}'" for name in self.subscribers)
+        scope = f"WorkflowType IN ({types})"
+        if kind is ScanKind.FULL:
+            return f"{scope} AND ExecutionStatus != 'Completed'"
+        if since is None:
+            return scope
+        instant = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        recent = " OR ".join(f"{name} >= '{instant}'" for name in (ORDER_UPDATED_AT.name, "CloseTime", "StartTime"))
+        if kind is ScanKind.SWEEP and self._connection.reports_task_problems:
+            recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
+        return f"{scope} AND ({recent})"
+
+    async def _recovered(self, identifier: str) -> None:
         """A failing workflow is no longer listed as such. If it has published nothing since, no window brings it."""
-        row = await find(client, identifier)
+        row = await find(self._connection.client, identifier)
         self._failing.discard(identifier)
         if row is not None:
             await self._tell(row)
@@ -167,17 +213,39 @@ class Scanner:
     async def _see(self, row: WorkflowExecutionInfo, *, force: bool) -> None:
         """Tell of a row only when it says something new; decoding is what costs."""
         identifier, attributes = row.execution.workflow_id, row.search_attributes.indexed_fields
+        self._move_window(row)
         mark = (row.execution.run_id, _seq(attributes), int(row.status))
         failing = bool(task_problems(row))
         if force or self._seen.get(identifier) != mark or failing != (identifier in self._failing):
-            self._seen[identifier] = mark
             (self._failing.add if failing else self._failing.discard)(identifier)
-            await self._tell(row)
+            if await self._tell(row):
+                self._seen[identifier] = mark
 
-    async def _tell(self, row: WorkflowExecutionInfo) -> None:
-        follower = self.followers.get(row.type.name)
-        if follower is not None:
-            await follower.observed(row)
+    async def _tell(self, row: WorkflowExecutionInfo) -> bool:
+        """Whether it is a subscriber's. One that cannot be told harms nobody else."""
+        subscriber = self.subscribers.get(row.type.name)
+        if subscriber is None:
+            return False
+        try:
+            run = await subscriber.decode(row)
+            if run is not None:
+                subscriber.observed(run)
+        except Exception:
+            metrics.UNDECODABLE_ROWS.inc()
+            logger.exception("a row of visibility is left out", extra={"workflow_id": row.execution.workflow_id})
+            return True
+        return run is not None
+
+    def _move_window(self, row: WorkflowExecutionInfo) -> None:
+        limit = datetime.now(UTC) + MAX_AHEAD
+        for moment in (_updated_at(row), _moment(row, "start_time"), _moment(row, "close_time")):
+            if moment is not None and moment <= limit and (self._newest is None or moment > self._newest):
+                self._newest = moment
+
+    @property
+    def newest(self) -> datetime | None:
+        """The newest time in any row, by the server's clock; None before there was one."""
+        return self._newest
 
     def forget(self, workflow_id: str) -> None:
         """Drop the memory of a workflow whose resource is gone."""
@@ -187,3 +255,18 @@ class Scanner:
 def _seq(attributes: Mapping[str, Payload]) -> int:
     payload = attributes.get(ORDER_SEQ.name)
     return int(payload.data) if payload is not None and payload.data.isdigit() else -1
+
+
+def _updated_at(row: WorkflowExecutionInfo) -> datetime | None:
+    payload = row.search_attributes.indexed_fields.get(ORDER_UPDATED_AT.name)
+    if payload is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(payload.data.decode().strip('"'))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _moment(row: WorkflowExecutionInfo, name: str) -> datetime | None:
+    return getattr(row, name).ToDatetime(UTC) if row.HasField(name) else None  # type: ignore[arg-type]

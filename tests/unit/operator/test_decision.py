@@ -459,7 +459,8 @@ def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> Non
 
 def test_with_policy_orphan_the_resource_goes_once_the_run_itself_says_that_it_goes_on_alone() -> None:
     assert next_action(deleting("Orphan", observation=WAITS)) == Release(WAITS)
-    assert next_action(shown(deleting("Orphan", observation=WAITS, told=True))) == Wait(AGAIN_SECONDS)
+    assert next_action(deleting("Orphan", observation=WAITS, told=True)) == Describe()
+    assert next_action(shown(deleting("Orphan", observation=WAITS, told=True, asked=True))) == Wait(2.0)
     assert next_action(deleting("Orphan", observation=replace(WAITS, orphaned=True))) == SetFinalizer(False)
 
 

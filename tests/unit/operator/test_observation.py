@@ -1,23 +1,22 @@
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any, cast
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload, SearchAttributes
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_operator.orders.observation import Observation, decode
-from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
-from order_operator.temporal.scanner import Follower, ScanKind, Scanner
+from order_operator.temporal.connection import TASK_PROBLEMS
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
     MEMO_SNAPSHOT,
+    MEMO_TAKEOVERS,
     MEMO_UID,
     RunKey,
     parse_workflow_id,
@@ -130,53 +129,34 @@ async def test_only_an_open_run_is_running(status: WorkflowExecutionStatus) -> N
     assert observation.running == (status is WorkflowExecutionStatus.RUNNING)
 
 
-class OnePage:
-    """Temporal, listing these workflows."""
-
-    def __init__(self, *rows: WorkflowExecutionInfo) -> None:
-        self.namespace = "default"
-        self.rows = rows
-        self.queries: list[str] = []
-        self.client = self.workflow_service = self
-        self.reports_task_problems = False
-
-    async def list_workflow_executions(self, request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
-        self.queries.append(request.query)
-        return ListWorkflowExecutionsResponse(executions=self.rows)
-
-
-def a_row(kind: str, workflow_id: str, run_id: str = "run-1") -> WorkflowExecutionInfo:
+async def test_a_memo_that_cannot_be_decoded_makes_an_observation_that_says_so() -> None:
+    """B10: one such memo, of anybody in the namespace, ended the operator."""
     row = WorkflowExecutionInfo(status=1)
-    row.type.name = kind
-    row.execution.workflow_id = workflow_id
-    row.execution.run_id = run_id
-    return row
+    row.execution.workflow_id = workflow_id(*KEY)
+    row.memo.fields[MEMO_SNAPSHOT].CopyFrom(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"?"))
+    client = await Client.connect("127.0.0.1:1", lazy=True, data_converter=pydantic_data_converter)
+
+    observation = await decode(client, KEY, row)
+
+    assert observation.unreadable
+    assert "encoding" in observation.unreadable_because
 
 
-async def told(page: OnePage, times: int = 1) -> dict[str, list[str]]:
-    """The run ids that each follower was told of in as many scans."""
-    found: dict[str, list[str]] = {"A": [], "B": []}
-    scanner = Scanner(cast("TemporalConnection", page), "here")
-    for kind, runs in found.items():
+@pytest.mark.parametrize("memo", [{MEMO_INPUT_HASH: 7}, {MEMO_TAKEOVERS: "many"}, {MEMO_ORPHANED: None}])
+async def test_a_memo_of_another_shape_is_not_believed(memo: dict[str, Any]) -> None:
+    observation = await decoded(memo)
 
-        async def observed(row: WorkflowExecutionInfo, runs: list[str] = runs) -> None:
-            runs.append(row.execution.run_id)
-
-        scanner.followers[kind] = Follower(observed=observed, live=lambda: True, resynced=lambda: None)
-    for _ in range(times):
-        await scanner._scan(ScanKind.SWEEP, STARTED)
-    return found
+    assert (observation.input_hash, observation.takeovers, observation.orphaned) == (None, 0, False)
 
 
-async def test_one_query_serves_the_followers_of_every_type() -> None:
-    page = OnePage(a_row("A", "a/1", "run-a"), a_row("B", "b/1", "run-b"))
+async def test_what_is_older_does_not_replace_what_is_newer() -> None:
+    """B29: a visibility store that reads back in time let the status go backward."""
+    first = await decoded({MEMO_SNAPSHOT: a_snapshot(seq=1).to_memo()})
+    second = await decoded({MEMO_SNAPSHOT: a_snapshot(seq=2).to_memo()})
+    ended = replace(first, status=WorkflowExecutionStatus.COMPLETED)
+    next_run = replace(first, run_id="run-2", start_time=STARTED + timedelta(seconds=1))
 
-    assert await told(page) == {"A": ["run-a"], "B": ["run-b"]}
-    assert len(page.queries) == 1
-    assert page.queries[0].startswith("WorkflowType IN ('A', 'B') AND OrderCluster = 'here' AND (")
-
-
-async def test_of_several_runs_of_an_id_only_the_present_one_is_told() -> None:
-    page = OnePage(a_row("A", "a/1", "new"), a_row("A", "a/1", "old"))
-
-    assert (await told(page, times=2))["A"] == ["new"]
+    assert first.precedes(second)
+    assert not second.precedes(first)
+    assert second.precedes(ended)
+    assert ended.precedes(next_run)

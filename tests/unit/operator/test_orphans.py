@@ -18,26 +18,22 @@ def runs(number: int) -> list[Observation]:
     return [replace(an_observation(start_time=STARTED), run_id=f"run-{index}") for index in range(number)]
 
 
-def seconds(moment: datetime) -> float:
-    return moment.timestamp()
-
-
 def test_a_young_run_is_cancelled_only_when_a_second_look_minutes_later_finds_no_resource_either() -> None:
     log, orphans = OrphanLog(), runs(1)
 
-    first = log.plan(orphans, 100, clock=0.0, newest=seconds(YOUNG), released=False)
-    soon = log.plan(orphans, 100, clock=60.0, newest=seconds(YOUNG), released=False)
-    later = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=seconds(YOUNG), released=False)
+    first = log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
+    soon = log.plan(orphans, 100, clock=60.0, newest=YOUNG, released=False)
+    later = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False)
 
     assert (first.cancel, soon.cancel, later.cancel) == ([], [], orphans)
 
 
 def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
     log, orphans = OrphanLog(), runs(1)
-    log.plan(orphans, 100, clock=0.0, newest=seconds(YOUNG), released=False)
-    log.plan([], 100, clock=60.0, newest=seconds(YOUNG), released=False)
+    log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
+    log.plan([], 100, clock=60.0, newest=YOUNG, released=False)
 
-    again = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=seconds(YOUNG), released=False)
+    again = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False)
 
     assert again.cancel == []
 
@@ -45,45 +41,45 @@ def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
 def test_a_run_of_some_age_lost_its_finalizer_by_force_and_is_reported() -> None:
     log, orphans = OrphanLog(), runs(1)
 
-    looks = [log.plan(orphans, 100, clock=clock, newest=seconds(OLD), released=False) for clock in (0.0, 1_000.0)]
+    looks = [log.plan(orphans, 100, clock=clock, newest=OLD, released=False) for clock in (0.0, 1_000.0)]
 
     assert [(look.report, look.cancel) for look in looks] == [(orphans, [])] * 2
 
 
 def test_a_run_that_was_young_at_its_first_look_stays_so() -> None:
     log, orphans = OrphanLog(), runs(1)
-    log.plan(orphans, 100, clock=0.0, newest=seconds(YOUNG), released=False)
+    log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
 
-    assert log.plan(orphans, 100, clock=900.0, newest=seconds(OLD), released=False).cancel == orphans
+    assert log.plan(orphans, 100, clock=900.0, newest=OLD, released=False).cancel == orphans
 
 
 def test_only_a_few_are_cancelled_at_each_look() -> None:
     log, orphans = OrphanLog(), runs(BRAKE_NUMBER)
-    log.plan(orphans, 1_000, clock=0.0, newest=seconds(YOUNG), released=False)
+    log.plan(orphans, 1_000, clock=0.0, newest=YOUNG, released=False)
 
-    assert len(log.plan(orphans, 1_000, clock=300.0, newest=seconds(YOUNG), released=False).cancel) == MAX_PER_LOOK
+    assert len(log.plan(orphans, 1_000, clock=300.0, newest=YOUNG, released=False).cancel) == MAX_PER_LOOK
 
 
 @pytest.mark.parametrize(("number", "open_runs"), [(11, 11), (11, 200), (60, 1_000)])
 def test_none_is_cancelled_while_many_look_orphaned_at_once(number: int, open_runs: int) -> None:
     """B8: a second cluster with the chart's defaults cancelled every order of the first."""
     log, orphans = OrphanLog(), runs(number)
-    log.plan(orphans, open_runs, clock=0.0, newest=seconds(YOUNG), released=False)
+    log.plan(orphans, open_runs, clock=0.0, newest=YOUNG, released=False)
 
-    braked = log.plan(orphans, open_runs, clock=300.0, newest=seconds(YOUNG), released=False)
+    braked = log.plan(orphans, open_runs, clock=300.0, newest=YOUNG, released=False)
 
     assert (braked.braked, braked.cancel) == (True, [])
 
 
 @pytest.mark.parametrize(("number", "open_runs"), [(10, 10), (50, 1_000)])
 def test_the_brake_leaves_few_ones_alone(number: int, open_runs: int) -> None:
-    assert not OrphanLog().plan(runs(number), open_runs, clock=0.0, newest=seconds(YOUNG), released=False).braked
+    assert not OrphanLog().plan(runs(number), open_runs, clock=0.0, newest=YOUNG, released=False).braked
 
 
 def test_a_person_who_has_looked_releases_the_brake_and_what_was_only_reported() -> None:
     log, orphans = OrphanLog(), runs(20)
-    log.plan(orphans, 20, clock=0.0, newest=seconds(OLD), released=True)
+    log.plan(orphans, 20, clock=0.0, newest=OLD, released=True)
 
-    released = log.plan(orphans, 20, clock=300.0, newest=seconds(OLD), released=True)
+    released = log.plan(orphans, 20, clock=300.0, newest=OLD, released=True)
 
     assert (released.braked, len(released.cancel)) == (False, MAX_PER_LOOK)

@@ -33,13 +33,13 @@ class Shelf:
         self.written: list[Mapping[str, Any]] = []
         self.connection = TemporalConnection(client, create_search_attributes=False)
         self.connection.problem = None
-        self.scanner = Scanner(self.connection, "here")
+        self.scanner = Scanner(self.connection)
         self.scanner.synced.set()
         self._version = 0
         settings = Settings.from_environment({}, 1)
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
-    async def apply_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
+    async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
         self.written.append(status)
         return self.body(item.uid, status=status)
 
@@ -71,7 +71,8 @@ class Shelf:
             row.memo.fields[name].CopyFrom(payload)
         if status is not RUNNING:
             row.close_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=ended_before))
-        await self.scanner.followers[STOCK_ITEM_WORKFLOW_TYPE].observed(row)
+        subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
+        subscriber.observed(await subscriber.decode(row))
 
     async def look(self, uid: str) -> float | None:
         return await self.stock._reconcile(uid)

@@ -18,6 +18,7 @@ from sqlalchemy.sql.dml import ReturningInsert
 from order_domain.errors import LedgerUnavailable, OrderError
 from order_worker.ledger import refusals, schema
 from order_worker.ledger.audit_keys import KeyRing
+from order_worker.ledger.circuit_breaker import Attempt, CircuitBreaker
 from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_THREADS, connect
 
 T = TypeVar("T")
@@ -55,6 +56,7 @@ class Ledger:
         """Whether new events of the audit trail are sealed with a key."""
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_THREADS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
+        self._breaker = CircuitBreaker()
         self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-ping")
 
     @classmethod
@@ -86,20 +88,8 @@ class Ledger:
 
     def _run(self, work: Callable[[Connection], T | OrderError]) -> T | OrderError:
         try:
-            for pause in PAUSES:
-                begun = False
-                try:
-                    with self._engine.begin() as connection:
-                        begun = True
-                        return work(connection)
-                except DBAPIError as error:
-                    if begun and refusals.sqlstate(error.orig) in refusals.GIVEN_UP_FOR_OTHERS:
-                        time.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - spreads retries, guards nothing
-                    elif begun or not error.connection_invalidated:
-                        raise
-                    # else: the pool's connection was dead before anything began. It has none of them any more.
-            with self._engine.begin() as connection:
-                return work(connection)
+            with self._breaker.attempt() as attempt:
+                return self._repeat(work, attempt)
         except StatementError as error:
             meaning = refusals.meaning(error)
             if meaning is None:
@@ -107,6 +97,26 @@ class Ledger:
             raise meaning from error
         except PoolTimeout as error:
             raise LedgerUnavailable("the ledger does not answer: no connection is free") from error
+
+    def _repeat(self, work: Callable[[Connection], T | OrderError], attempt: Attempt) -> T | OrderError:
+        if self._engine.dialect.name == "sqlite":
+            attempt.connected()  # a file is there, at worst it is busy
+        for pause in PAUSES:
+            begun = False
+            try:
+                with self._engine.begin() as connection:
+                    begun = True
+                    attempt.connected()
+                    return work(connection)
+            except DBAPIError as error:
+                if begun and refusals.sqlstate(error.orig) in refusals.GIVEN_UP_FOR_OTHERS:
+                    time.sleep(pause * random.uniform(1.0, 1.5))  # noqa: S311 - spreads retries, guards nothing
+                elif begun or not error.connection_invalidated:
+                    raise
+                # else: the pool's connection was dead before anything began. It has none of them any more.
+        with self._engine.begin() as connection:
+            attempt.connected()
+            return work(connection)
 
     async def ping(self) -> None:
         """Raises LedgerUnavailable unless the database answers and can be written to. It waits for no transaction, so

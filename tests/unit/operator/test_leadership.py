@@ -1,0 +1,171 @@
+"""How long a process may act on its Lease, with a scripted clock and API server."""
+
+import asyncio
+from typing import Any, cast
+
+import pytest
+from kubernetes.aio import client
+
+from order_operator.cluster import leadership
+from order_operator.cluster.leadership import LEASE_DURATION_SECONDS, RENEW_DEADLINE_SECONDS, Leadership
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Leases:
+    """One Lease. `fail` and `hang` say what the next calls do."""
+
+    def __init__(self, clock: Clock) -> None:
+        self.clock = clock
+        self.lease: client.V1Lease | None = None
+        self.version = 0
+        self.fail = False
+        self.hang = False
+        self.calls = 0
+
+    async def _answer(self) -> None:
+        self.calls += 1
+        if self.hang:
+            await asyncio.Event().wait()
+        if self.fail:
+            raise client.ApiException(status=503, reason="Service Unavailable")
+
+    async def read_namespaced_lease(self, *_: object) -> client.V1Lease:
+        await self._answer()
+        if self.lease is None:
+            raise client.ApiException(status=404)
+        return client.V1Lease(
+            metadata=client.V1ObjectMeta(resource_version=str(self.version)),
+            spec=client.V1LeaseSpec(**{key: getattr(self.lease.spec, key) for key in _FIELDS}),
+        )
+
+    async def create_namespaced_lease(self, _namespace: str, body: client.V1Lease) -> None:
+        await self.replace_namespaced_lease("", "", body)
+
+    async def replace_namespaced_lease(self, _name: str, _namespace: str, body: client.V1Lease) -> None:
+        await self._answer()
+        self.version += 1
+        self.lease = body
+
+
+_FIELDS = ("holder_identity", "lease_duration_seconds", "acquire_time", "renew_time", "lease_transitions")
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """Sleeping moves it on."""
+    clock = Clock()
+    real = asyncio.sleep
+
+    async def sleep(seconds: float) -> None:
+        clock.now += seconds
+        await real(0)
+
+    monkeypatch.setattr(leadership.asyncio, "sleep", sleep)
+    monkeypatch.setattr(leadership, "CALL_SECONDS", 0.02)
+    return clock
+
+
+@pytest.fixture
+def leases(clock: Clock) -> Leases:
+    return Leases(clock)
+
+
+def a_candidate(leases: Leases, identity: str = "first") -> Leadership:
+    candidate = Leadership(cast("Any", None), "shop", "operator", identity, clock=leases.clock)
+    candidate._leases = cast("Any", leases)
+    return candidate
+
+
+async def test_a_leader_that_cannot_renew_stops_at_the_deadline_counted_from_its_last_success(leases: Leases) -> None:
+    leader = a_candidate(leases)
+    await leader.acquire()
+    acquired, leases.fail = leases.clock.now, True
+
+    await leader.hold()
+
+    assert not leader.leads
+    assert leases.clock.now - acquired <= RENEW_DEADLINE_SECONDS < LEASE_DURATION_SECONDS
+
+
+async def test_a_leader_whose_renewal_hangs_stops_at_the_deadline_too(leases: Leases) -> None:
+    """B17: it acted up to 18 s after its last renewal, of a Lease of 15 s."""
+    leader = a_candidate(leases)
+    await leader.acquire()
+    acquired, leases.hang = leases.clock.now, True
+
+    await asyncio.wait_for(leader.hold(), 5)
+
+    assert leases.clock.now - acquired <= RENEW_DEADLINE_SECONDS
+
+
+async def test_a_leader_that_sees_another_one_stops_at_once(leases: Leases) -> None:
+    leader = a_candidate(leases)
+    await leader.acquire()
+    assert leases.lease is not None
+    leases.lease.spec.holder_identity = "second"
+    leases.version += 1
+    before = leases.clock.now
+
+    await leader.hold()
+
+    assert not leader.leads
+    assert leases.clock.now - before <= leadership.RETRY_SECONDS
+
+
+async def test_a_process_that_was_frozen_may_not_act_when_it_wakes(leases: Leases) -> None:
+    leader = a_candidate(leases)
+    await leader.acquire()
+    assert leader.leads
+
+    leases.clock.now += RENEW_DEADLINE_SECONDS
+
+    assert not leader.leads
+
+
+async def test_a_candidate_whose_connection_hangs_goes_on_trying(leases: Leases) -> None:
+    """B16: a black-holed connection held a failover up for five minutes."""
+    candidate = a_candidate(leases)
+    leases.hang = True
+    acquiring = asyncio.create_task(candidate.acquire())
+    while leases.calls < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    leases.hang = False
+
+    await asyncio.wait_for(acquiring, 5)
+    assert candidate.leads
+
+
+async def test_a_candidate_that_cannot_read_the_lease_for_long_says_so(leases: Leases) -> None:
+    candidate = a_candidate(leases)
+    assert candidate.problem is None
+    leases.fail = True
+    acquiring = asyncio.create_task(candidate.acquire())
+
+    while candidate.problem is None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    assert "shop/operator" in candidate.problem
+    assert "503" in candidate.problem
+    leases.fail = False
+    await asyncio.wait_for(acquiring, 5)
+    assert candidate.problem is None
+
+
+async def test_a_leader_that_gave_the_lease_back_may_not_act(leases: Leases) -> None:
+    leader = a_candidate(leases)
+    await leader.acquire()
+
+    await leader.release()
+
+    assert not leader.leads
+    second = a_candidate(leases, "second")
+    await asyncio.wait_for(second.acquire(), 5)
+    assert second.leads
