@@ -7,8 +7,9 @@ import platform
 import signal
 import sys
 from collections.abc import Awaitable, Coroutine, Sequence
+from dataclasses import replace
 from importlib.metadata import version
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import kopf
@@ -29,12 +30,15 @@ from order_operator.settings import Settings, SettingsError
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
+from order_process import logs
 
 CRD_POLL_SECONDS = 1.0
 STOP_SECONDS = 1.0
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 async def run(settings: Settings) -> int:
@@ -52,7 +56,7 @@ async def run(settings: Settings) -> int:
         leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
         health.lease_problem = lambda: leadership.problem
         try:
-            if not await _before([stop.wait()], leadership.acquire()):
+            if await _before([stop.wait()], leadership.acquire()) is None:
                 return 0
             return await _lead(settings, KubernetesApi(api_client, lambda: leadership.leads), leadership, health, stop)
         finally:
@@ -73,9 +77,12 @@ async def _lead(
     leading = asyncio.create_task(leadership.hold())
     try:
         classes = OrderClasses()
-        if await _before([stop.wait(), asyncio.shield(leading)], _know_classes(api, classes)):
-            return await _serve(settings, api, classes, leading, leadership, health, stop)
-        return _exit_code(leading)
+        ready = await _before([stop.wait(), asyncio.shield(leading)], _know_cluster(api, classes, settings.cluster))
+        if ready is None:
+            return _exit_code(leading)
+        settings = replace(settings, cluster=ready.result())
+        logger.info("this installation's identity in Temporal", extra={"cluster": settings.cluster})
+        return await _serve(settings, api, classes, leading, leadership, health, stop)
     finally:
         leading.cancel()
 
@@ -148,8 +155,8 @@ async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
     _stop_on_signals(stop)
 
 
-async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, None]) -> bool:
-    """Do `work` unless one of `ends` comes first; whether it was done."""
+async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
+    """Do `work`, and give its task, unless one of `ends` comes first. Raises what `work` raises."""
     task = asyncio.create_task(work)
     ending = [asyncio.ensure_future(end) for end in ends]
     await asyncio.wait([task, *ending], return_when=asyncio.FIRST_COMPLETED)
@@ -157,13 +164,14 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, None
         end.cancel()
     if not task.done():
         task.cancel()
-        return False
+        return None
     task.result()
-    return True
+    return task
 
 
-async def _know_classes(api: KubernetesApi, classes: OrderClasses) -> None:
-    """Fill `classes` once all kinds are served, however long that takes; a fresh API server answers 429 at first."""
+async def _know_cluster(api: KubernetesApi, classes: OrderClasses, identity: str) -> str:
+    """Fill `classes` once all kinds are served, however long that takes, and give the identity of this installation:
+    `identity`, or the cluster's own. A fresh API server answers 429 at first."""
     told = ""
     while True:
         try:
@@ -171,9 +179,11 @@ async def _know_classes(api: KubernetesApi, classes: OrderClasses) -> None:
             if not missing:
                 for body in await api.list_order_classes():
                     classes.put(body)
-                return
+                return identity or await api.cluster_identity()
             problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
-        except (client.ApiException, NotFound, aiohttp.ClientError, TimeoutError) as failed:
+        except client.ApiException as refused:
+            problem = f"the API server refuses what is read at the start: {refused.status} {refused.reason}"
+        except (NotFound, aiohttp.ClientError, TimeoutError) as failed:
             problem = f"the API server does not answer: {type(failed).__name__}"
         if told != problem:
             logger.warning("waiting: %s", problem)
@@ -191,7 +201,7 @@ async def _main(settings: Settings) -> int:
 
 def main() -> None:
     """Entry point of `order-operator`."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logs.configure()
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     try:

@@ -25,8 +25,9 @@ class Settings:
     """What the operator can be told from outside."""
 
     cluster: str
-    """ORDER_OPERATOR_CLUSTER: the search attribute OrderCluster of this installation's orders; installations that
-    share a Temporal namespace need different ones. Default `default`."""
+    """ORDER_OPERATOR_CLUSTER: identity of this installation, the search attribute OrderCluster of its workflows. It
+    decides only about workflows without a resource. Empty, the default: the uid of the cluster's namespace
+    kube-system, which no other cluster has."""
     task_queue: str
     """ORDER_OPERATOR_TASK_QUEUE: where the workers listen."""
     namespaces: tuple[str, ...]
@@ -58,7 +59,7 @@ class Settings:
         """Raises SettingsError naming the variable."""
         names = environment.get("ORDER_OPERATOR_NAMESPACES", "").split(",")
         return cls(
-            cluster=environment.get("ORDER_OPERATOR_CLUSTER") or "default",
+            cluster=environment.get("ORDER_OPERATOR_CLUSTER", "").strip(),
             task_queue=environment.get("ORDER_OPERATOR_TASK_QUEUE") or DEFAULT_TASK_QUEUE,
             namespaces=tuple(name.strip() for name in names if name.strip()),
             metrics=_address(environment, "ORDER_OPERATOR_METRICS_ADDRESS", "0.0.0.0:9090"),

@@ -88,6 +88,7 @@ LEADER_RULES = {
     "shop-system/order-platform-operator-leader: create on coordination.k8s.io/leases",
     "shop-system/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
 }
+IDENTITY_RULES = {"kube-system/order-platform-operator-identity: get on /namespaces [kube-system]"}
 
 
 def order_rules(namespace: str) -> set[str]:
@@ -103,14 +104,18 @@ def test_the_rights_for_all_namespaces_are_exactly_these(render: Render) -> None
     manifests = render("order-platform")
 
     assert granted(manifests, "ClusterRole") == CLUSTER_RULES | order_rules("*")
-    assert granted(manifests, "Role") == LEADER_RULES
+    assert granted(manifests, "Role") == LEADER_RULES | IDENTITY_RULES
+
+
+def test_an_identity_that_is_given_needs_no_right_to_read_the_clusters(render: Render) -> None:
+    assert granted(render("order-platform", {"cluster": "east"}), "Role") == LEADER_RULES
 
 
 def test_with_chosen_namespaces_nothing_cluster_wide_touches_an_order(render: Render) -> None:
     manifests = render("order-platform", {"watch": {"namespaces": ["shop", "outlet"]}})
 
     assert granted(manifests, "ClusterRole") == CLUSTER_RULES
-    assert granted(manifests, "Role") == LEADER_RULES | order_rules("shop") | order_rules("outlet")
+    assert granted(manifests, "Role") == LEADER_RULES | IDENTITY_RULES | order_rules("shop") | order_rules("outlet")
 
 
 def test_every_role_of_the_operator_is_bound_to_it_alone(render: Render) -> None:
@@ -120,6 +125,7 @@ def test_every_role_of_the_operator_is_bound_to_it_alone(render: Render) -> None
     assert {item["roleRef"]["name"] for item in bindings} == {
         "order-platform-operator",
         "order-platform-operator-leader",
+        "order-platform-operator-identity",
     }
     assert {subject["name"] for item in bindings for subject in item["subjects"]} == {"order-platform-operator"}
 

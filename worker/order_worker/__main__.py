@@ -13,7 +13,8 @@ from functools import partial
 from temporalio.worker import Worker
 
 from order_domain.errors import LedgerUnavailable, TransientError
-from order_worker import audit_commands, bootstrap, logs, metrics, shutdown
+from order_process import logs
+from order_worker import audit_commands, bootstrap, metrics, shutdown
 from order_worker.health import Health
 from order_worker.ledger import attempts, installations, schema, stock
 from order_worker.ledger.audit_keys import KeyRing

@@ -55,6 +55,7 @@ class KubernetesApi:
         self._may_act = may_act
         self._objects = client.CustomObjectsApi(api)
         self._events = client.EventsV1Api(api)
+        self._core = client.CoreV1Api(api)
         self._crds = client.ApiextensionsV1Api(api)
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
@@ -97,6 +98,13 @@ class KubernetesApi:
         )
         answer: dict[str, Any] = await _counted("list", ORDER_CLASSES, call)
         return list(answer["items"])
+
+    async def cluster_identity(self) -> str:
+        """The uid of the namespace kube-system, which stays the same as long as the cluster exists."""
+        call = self._core.read_namespace("kube-system", _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        namespace = await _counted("get", "namespaces", call)
+        assert namespace.metadata is not None
+        return str(namespace.metadata.uid)
 
     async def crd_established(self, name: str) -> bool:
         """Whether the API server already serves this kind."""

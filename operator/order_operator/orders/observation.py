@@ -1,19 +1,17 @@
 """What Temporal says of one order's workflow."""
 
-import json
 from dataclasses import dataclass
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
-from order_operator.temporal.runs import Run, Unreadable, find, memo_values, readable, run_fields
+from order_operator.temporal.runs import Run, Unreadable, cluster_of, find, memo_values, readable, run_fields
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
     MEMO_SNAPSHOT,
     MEMO_TAKEOVERS,
-    ORDER_CLUSTER,
     RunKey,
 )
 
@@ -66,16 +64,6 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         unreadable_because=because,
         **run_fields(row),
     )
-
-
-def cluster_of(row: WorkflowExecutionInfo) -> str | None:
-    """Identity of the installation that started the run."""
-    payload = row.search_attributes.indexed_fields.get(ORDER_CLUSTER.name)
-    try:
-        name = json.loads(payload.data) if payload is not None else None
-    except ValueError:
-        return None
-    return name if isinstance(name, str) else None
 
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:

@@ -38,7 +38,7 @@ from order_operator.orders.decision import (
     next_action,
 )
 from order_operator.orders.events import ANNOUNCED, announce
-from order_operator.orders.observation import Observation, cluster_of, decode, describe
+from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
@@ -48,6 +48,7 @@ from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.runs import cluster_of
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.work_queue import WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id

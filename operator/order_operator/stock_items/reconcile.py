@@ -132,7 +132,8 @@ class StockReconciler:
         for run in self._runs.values():
             orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
             watched = self._settings.watches(run.item.partition("/")[0])
-            if run.running and orphan and watched and run.run_id not in self._let_go:
+            ours = run.cluster == self._settings.cluster  # another installation's run is none of our business
+            if run.running and orphan and watched and ours and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))
         return [item for item in listed.values() if self._is_behind(item)]
 

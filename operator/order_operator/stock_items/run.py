@@ -6,7 +6,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockSnapshot
-from order_operator.temporal.runs import Run, Unreadable, memo_values, readable, run_fields
+from order_operator.temporal.runs import Run, Unreadable, cluster_of, memo_values, readable, run_fields
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
@@ -22,6 +22,8 @@ class StockRun(Run):
     """uid of the item that it runs for."""
     item: str
     """`<namespace>/<name>` of that item; empty if the run does not tell."""
+    cluster: str | None = None
+    """Identity of the installation that started it; None if the run does not tell."""
     snapshot: StockSnapshot | None = None
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
 
@@ -52,6 +54,7 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
         sku=sku,
         owner=str(memo[MEMO_UID]) if MEMO_UID in memo else None,
         item=str(memo.get(MEMO_ITEM) or ""),
+        cluster=cluster_of(row),
         snapshot=snapshot,
         unreadable=bool(because) or (published and snapshot is None),
         unreadable_because=because,

@@ -18,6 +18,7 @@ from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TASK_PROBLEMS
+from order_workflows.contract import ORDER_CLUSTER
 
 
 class WorkflowRef(Value):
@@ -141,3 +142,13 @@ def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
         namespace=namespace,
         task_queue=run.task_queue,
     )
+
+
+def cluster_of(row: WorkflowExecutionInfo) -> str | None:
+    """Identity of the installation that started the run."""
+    payload = row.search_attributes.indexed_fields.get(ORDER_CLUSTER.name)
+    try:
+        name = json.loads(payload.data) if payload is not None else None
+    except ValueError:
+        return None
+    return name if isinstance(name, str) else None

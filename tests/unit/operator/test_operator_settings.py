@@ -10,7 +10,7 @@ def settings(**environment: str) -> Settings:
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
     found = settings()
 
-    assert found.cluster == "default"
+    assert found.cluster == ""
     assert found.task_queue == "orders"
     assert found.namespaces == ()
     assert found.metrics == Address("0.0.0.0", 9090)  # noqa: S104 - the documented default

@@ -4,7 +4,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
-_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
+"""`settings` is kopf's own object."""
 
 
 class JsonLine(logging.Formatter):

@@ -3,7 +3,7 @@
 import json
 import logging
 
-from order_worker.logs import JsonLine
+from order_process.logs import JsonLine
 
 
 def line(**extra: object) -> dict[str, object]:
