@@ -9,7 +9,18 @@ import pytest
 from conftest import sqlite_bench
 from order_invariants import Books, check, read_books, taken_back
 from order_machine import Bench
-from shop_world import APPROVE, CANCEL, CANCEL_SIGNAL, CUSTOMERS, LINES, METHODS, POSTAL_CODES, World, other_lines
+from shop_world import (
+    APPROVE,
+    CANCEL,
+    CANCEL_SIGNAL,
+    CUSTOMERS,
+    LINES,
+    METHODS,
+    POSTAL_CODES,
+    SUSPEND,
+    World,
+    other_lines,
+)
 from temporal_stand_in import Message, Run
 from workflow_loop import Call
 
@@ -143,6 +154,19 @@ def test_lines_changed_in_a_lost_task_are_those_that_are_paid_and_sold(shop: Sho
     shop.go_on_to(CHANGE)
     shop.lose_task(1, *([APPROVE] if approved else [other_lines(LINES[0])]))
     shop.run.tell(APPROVE)
+    assert shop.end() == "Order Completed"
+
+
+def test_lines_changed_again_to_those_sold_in_a_lost_task_leave_the_order_completed(shop: Shop) -> None:
+    shop.order("unpaid", lines=DEAR)
+    shop.go_on_to(RESERVE)
+    shop.attempt(shop.run.calls[0])
+    shop.run.tell(other_lines(LINES[0]))
+    shop.go_on_to(CHANGE)
+    shop.lose_task(3, SUSPEND, *[other_lines(LINES[0])] * 2)
+    for _ in range(3):
+        shop.attempt(shop.run.calls[0])
+    shop.run.tell(CANCEL)
     assert shop.end() == "Order Completed"
 
 
