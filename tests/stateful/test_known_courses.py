@@ -24,6 +24,8 @@ from shop_world import (
 from temporal_stand_in import Message, Run
 from workflow_loop import Call
 
+from order_worker.ledger.verification import Verification
+
 RESERVE, COMMIT, CHANGE = "StockActivities.reserve", "StockActivities.commit", "OrderActivities.change_lines"
 CHARGE, REFUND, SHIP, CALL_BACK = (
     "PaymentActivities.charge",
@@ -89,9 +91,10 @@ class Shop:
         self.look()
 
     def end(self) -> str:
-        """Everybody is well again; the ledger's status of the order then."""
+        """Everybody is well again, and the trail fits the books; the ledger's status of the order then."""
         self.world.converge()
         self.look()
+        assert self.bench.ledger.run(lambda tx: list(Verification().flaws(tx))) == []
         assert self.books is not None
         (uid,) = self.books.orders
         return str(self.books.orders[uid][0])
@@ -269,3 +272,15 @@ def test_an_order_completed_with_other_lines_stays_so_after_a_reset_to_any_task(
             shop.reset(to, reapply=False)
             assert shop.end() == "Order Completed", f"reset to task {to}"
         to += 1
+
+
+def test_a_refund_that_a_run_which_takes_over_asks_for_with_its_amount_is_told_as_it_was_begun(shop: Shop) -> None:
+    shop.order()
+    charge = shop.go_on_to(CHARGE)
+    shop.world.stall(charge, 4)
+    shop.world.time_out(charge)
+    shop.run.tell(CANCEL)
+    shop.world.stall(shop.go_on_to(REFUND), 2)
+    shop.world.wake(shop.world.late[0], 10)
+    shop.world.terminate(shop.run)
+    assert shop.end() == "Order Cancelled"
