@@ -223,4 +223,5 @@ def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(
 def test_the_machine_finds_a_takeover_that_forgets_what_was_begun(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = halt._begun
     monkeypatch.setattr(halt, "_begun", lambda *known: begun(*known)[:-1])
-    assert find() in ("I1", "I3", "I16")
+    # The ledger refuses the end that does not fit its books, and goes on refusing it.
+    assert find() in ("I1", "I3", "I11", "I16")
