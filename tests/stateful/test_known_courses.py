@@ -9,9 +9,22 @@ import pytest
 from conftest import sqlite_bench
 from order_invariants import Books, check, read_books, taken_back
 from order_machine import Bench
-from shop_world import APPROVE, CANCEL, CANCEL_SIGNAL, CUSTOMERS, LINES, METHODS, POSTAL_CODES, World, other_lines
+from shop_world import (
+    APPROVE,
+    CANCEL,
+    CANCEL_SIGNAL,
+    CUSTOMERS,
+    LINES,
+    METHODS,
+    POSTAL_CODES,
+    SUSPEND,
+    World,
+    other_lines,
+)
 from temporal_stand_in import Message, Run
 from workflow_loop import Call
+
+from order_worker.ledger.verification import Verification
 
 RESERVE, COMMIT, CHANGE = "StockActivities.reserve", "StockActivities.commit", "OrderActivities.change_lines"
 CHARGE, REFUND, SHIP, CALL_BACK = (
@@ -78,9 +91,10 @@ class Shop:
         self.look()
 
     def end(self) -> str:
-        """Everybody is well again; the ledger's status of the order then."""
+        """Everybody is well again, and the trail fits the books; the ledger's status of the order then."""
         self.world.converge()
         self.look()
+        assert self.bench.ledger.run(lambda tx: list(Verification().flaws(tx))) == []
         assert self.books is not None
         (uid,) = self.books.orders
         return str(self.books.orders[uid][0])
@@ -143,6 +157,19 @@ def test_lines_changed_in_a_lost_task_are_those_that_are_paid_and_sold(shop: Sho
     shop.go_on_to(CHANGE)
     shop.lose_task(1, *([APPROVE] if approved else [other_lines(LINES[0])]))
     shop.run.tell(APPROVE)
+    assert shop.end() == "Order Completed"
+
+
+def test_lines_changed_again_to_those_sold_in_a_lost_task_leave_the_order_completed(shop: Shop) -> None:
+    shop.order("unpaid", lines=DEAR)
+    shop.go_on_to(RESERVE)
+    shop.attempt(shop.run.calls[0])
+    shop.run.tell(other_lines(LINES[0]))
+    shop.go_on_to(CHANGE)
+    shop.lose_task(3, SUSPEND, *[other_lines(LINES[0])] * 2)
+    for _ in range(3):
+        shop.attempt(shop.run.calls[0])
+    shop.run.tell(CANCEL)
     assert shop.end() == "Order Completed"
 
 
@@ -245,3 +272,15 @@ def test_an_order_completed_with_other_lines_stays_so_after_a_reset_to_any_task(
             shop.reset(to, reapply=False)
             assert shop.end() == "Order Completed", f"reset to task {to}"
         to += 1
+
+
+def test_a_refund_that_a_run_which_takes_over_asks_for_with_its_amount_is_told_as_it_was_begun(shop: Shop) -> None:
+    shop.order()
+    charge = shop.go_on_to(CHARGE)
+    shop.world.stall(charge, 4)
+    shop.world.time_out(charge)
+    shop.run.tell(CANCEL)
+    shop.world.stall(shop.go_on_to(REFUND), 2)
+    shop.world.wake(shop.world.late[0], 10)
+    shop.world.terminate(shop.run)
+    assert shop.end() == "Order Cancelled"

@@ -67,16 +67,6 @@ def test_the_machine_finds_a_missing_unique_index(find: Find) -> None:
     assert find(ledger="DROP INDEX uq_orders_number") == "I5"
 
 
-def test_the_machine_finds_a_missing_tombstone(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
-    def prevent(tx: Connection, order: Any, target_id: str) -> bool:
-        target = tx.execute(undoing._TARGET, {"operation": target_id}).one_or_none()
-        return target is None or target.state == "refused"
-
-    for module in (undoing, stock):
-        monkeypatch.setattr(module, "prevent", prevent)
-    assert find() in ("I1", "I2", "I3", "I16")
-
-
 def test_the_machine_finds_a_missing_status_trigger(find: Find) -> None:
     assert find(ledger="DROP TRIGGER orders_status_guard") == "I6"
 
@@ -164,7 +154,7 @@ def test_the_machine_finds_an_effect_that_the_halt_does_not_tell(
     find: Find, monkeypatch: pytest.MonkeyPatch, kind: EffectKind
 ) -> None:
     begun = halt._begun
-    monkeypatch.setattr(halt, "_begun", lambda *known: [effect for effect in begun(*known) if effect.kind is not kind])
+    monkeypatch.setattr(halt, "_begun", lambda *known: [row for row in begun(*known) if row.kind != kind])
     # Either it is lost, or the ledger refuses the end, and goes on refusing it.
     assert find() in ("I1", "I3", "I11", "I16")
 
@@ -233,4 +223,5 @@ def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(
 def test_the_machine_finds_a_takeover_that_forgets_what_was_begun(find: Find, monkeypatch: pytest.MonkeyPatch) -> None:
     begun = halt._begun
     monkeypatch.setattr(halt, "_begun", lambda *known: begun(*known)[:-1])
-    assert find() in ("I1", "I3", "I16")
+    # The ledger refuses the end that does not fit its books, and goes on refusing it.
+    assert find() in ("I1", "I3", "I11", "I16")

@@ -27,6 +27,13 @@ def test_the_total_time_of_a_class_is_a_number_of_attempts(retry: StepRetry, att
     assert timing.attempts_in_total(retry) == attempts
 
 
+def test_a_step_on_a_queue_has_the_attempts_of_the_classs_total_time() -> None:
+    policy = timing.remote(StepRetry(total_seconds=20))["retry_policy"]
+
+    assert policy is not None
+    assert policy.maximum_attempts == 5
+
+
 def test_time_in_the_queue_is_not_limited() -> None:
     assert "schedule_to_close_timeout" not in timing.remote(StepRetry(total_seconds=20))
     assert "schedule_to_start_timeout" not in timing.remote(StepRetry(total_seconds=20))

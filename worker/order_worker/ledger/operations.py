@@ -109,7 +109,7 @@ _KNOWN = select(operations).where(operations.c.operation_id == bindparam("operat
 _CREATED_AT = select(operations.c.created_at).where(operations.c.operation_id == bindparam("operation"))
 _ADD = insert(operations)
 _ADD_NEW = insert_unless_present(operations, operations.c.operation_id)
-_END = update(operations).where(operations.c.operation_id == bindparam("operation"))
+_END = update(operations).where(operations.c.operation_id == bindparam("operation")).returning(operations.c.params)
 _END_INTENT = _END.where(operations.c.state == State.INTENT.value)
 
 
@@ -154,9 +154,11 @@ def settle(
     ending = _ending(outcome)
     if known is None:
         tx.execute(_ADD, {**_opening(operation, ending["finished_at"]), **ending})
+        params = operation.stored_params
     else:
-        tx.execute(_END, {"operation": operation.operation_id, **ending})
-    _audit(tx, order, operation, ending, before)
+        # As they were when it was opened: asked for again, it may come with other remarks.
+        params = tx.execute(_END, {"operation": operation.operation_id, **ending}).scalar_one()
+    _audit(tx, order, operation, params, ending, before)
 
 
 def _ending(outcome: Outcome | OrderError) -> dict[str, Any]:
@@ -209,9 +211,10 @@ def refuse_if_completed(order: LockedOrder, operation: Operation) -> None:
 def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError) -> bool:
     """`settle` for an operation that was open when last seen; False if somebody else has closed it."""
     ending = _ending(outcome)
-    if tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending}).rowcount == 0:
+    ended = tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending}).one_or_none()
+    if ended is None:
         return False
-    _audit(tx, order, operation, ending)
+    _audit(tx, order, operation, ended.params, ending)
     return True
 
 
@@ -219,10 +222,11 @@ def _audit(
     tx: Connection,
     order: LockedOrder,
     operation: Operation,
+    params: Mapping[str, JsonValue] | None,
     ending: dict[str, Any],
     before: Mapping[str, JsonValue] | None = None,
 ) -> None:
-    plain, personal = audit.split(operation.stored_params or {})
+    plain, personal = audit.split(params or {})
     outcome, told = audit.split(ending["outcome"])
     data = {"operationID": operation.operation_id, "state": ending["state"], "params": plain, **outcome}
     if ending["error_type"]:
@@ -234,7 +238,7 @@ def _audit(
 
 def audit_intent(tx: Connection, order: LockedOrder, operation: Operation) -> None:
     """One event, in the transaction of the intent."""
-    _audit(tx, order, operation, {"state": State.INTENT, "outcome": {}, "error_type": None})
+    _audit(tx, order, operation, operation.stored_params, {"state": State.INTENT, "outcome": {}, "error_type": None})
 
 
 class Settled(NamedTuple, Generic[R]):

@@ -218,8 +218,8 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
     if order.forward_only or payments.charge_of(tx, uid) is not None:
         if order.lines_digest != digest:
             raise PermanentError(f"order {uid} is charged already, its lines stay as they are")
-        reservation = next(iter(held), request.replaces)
-        return LinesChanged(reservation_id=reservation and stock.reservation_id(reservation))
+        # Not the one that the request names: a run that lost a workflow task may name one that never came to be.
+        return LinesChanged(reservation_id=stock.reservation_of(tx, uid))
     if request.replaces is not None:
         stock.refuse_foreign(tx, order, request.replaces)
     before: dict[str, JsonValue] = {"totalMinor": order.total_minor}

@@ -74,6 +74,12 @@ _HELD = (
     .join(operations, operations.c.operation_id == reservations.c.operation_id)
     .where(operations.c.order_uid == bindparam("order"), reservations.c.state == "held")
 )
+_RESERVED = (
+    select(reservations.c.operation_id)
+    .join(operations, operations.c.operation_id == reservations.c.operation_id)
+    .where(operations.c.order_uid == bindparam("order"), reservations.c.state.in_(["held", "committed"]))
+    .limit(1)
+)
 _HOLD = insert(reservations)
 _CHANGE_ROW = update(reservations).where(
     reservations.c.operation_id == bindparam("reservation"), reservations.c.sku == bindparam("article")
@@ -295,6 +301,12 @@ def held_by(tx: Connection, order_uid: str) -> dict[str, dict[str, int]]:
     for row in tx.execute(_HELD, {"order": order_uid}):
         held.setdefault(row.operation_id, {})[row.sku] = row.quantity
     return held
+
+
+def reservation_of(tx: Connection, order_uid: str) -> str | None:
+    """The name of the reservation whose pieces the order holds or has bought."""
+    operation_id = tx.execute(_RESERVED, {"order": order_uid}).scalars().first()
+    return None if operation_id is None else reservation_id(operation_id)
 
 
 def total(held: Mapping[str, Mapping[str, int]]) -> dict[str, int]:
