@@ -11,8 +11,6 @@ from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-import aiohttp
-import kopf
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
 
@@ -21,15 +19,17 @@ from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.api_names import CRDS
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
-from order_operator.handlers import build_registry, build_settings
+from order_operator.handlers import registry_of_classes, registry_of_resources
 from order_operator.http_endpoints import Health, probe, prometheus_page, serving
-from order_operator.orders.classes import OrderClasses
+from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
 from order_operator.settings import Settings, SettingsError
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
+from order_operator.watching import Watch, on_this_loop
+from order_operator.work_queue import TryLater
 from order_process import logs
 
 CRD_POLL_SECONDS = 1.0
@@ -44,7 +44,9 @@ T = TypeVar("T")
 async def run(settings: Settings) -> int:
     """The operator's life; returns the exit code."""
     stop = asyncio.Event()
-    _stop_on_signals(stop)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
     health = Health()
     beating = asyncio.create_task(health.run())
     probes = {"/healthz": lambda: probe(health.problem()), "/readyz": lambda: probe(health.readiness_problem())}
@@ -63,12 +65,6 @@ async def run(settings: Settings) -> int:
             metrics.ACTIVE.set(0)
             await leadership.release()
             beating.cancel()
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
 
 
 async def _lead(
@@ -101,22 +97,22 @@ async def _serve(
     reconciler = Reconciler(api, connection, classes, scanner, settings, may_act=lambda: leadership.leads)
     stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)
-    inventory = Inventory(api, [reconciler, stock], settings.namespaces, known=scanner.synced)
+    watched_classes = WatchedClasses(classes, reconciler.classes_changed)
+    inventory = Inventory(
+        api, [reconciler, stock], settings.namespaces, known=scanner.synced, classes_listed=watched_classes.listed
+    )
     health.watch_alive = lambda: inventory.watch_alive
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
-    ready = asyncio.Event()
+    deliver = on_this_loop()
+    watches = [Watch("classes", lambda: registry_of_classes(watched_classes, deliver), [])]
+    for namespaces in [[name] for name in settings.namespaces] or [[]]:
+        name = namespaces[0] if namespaces else "orders"
+        watches.append(Watch(name, lambda: registry_of_resources(reconciler, stock, deliver), namespaces))
     parts = [
         asyncio.create_task(part)
         for part in (
-            kopf.operator(
-                registry=build_registry(reconciler, classes, stock),
-                settings=build_settings(),
-                clusterwide=not settings.namespaces,
-                namespaces=settings.namespaces,
-                ready_flag=ready,
-            ),
             connection.watch(),
             scanner.run(),
             reconciler.queue.run(),
@@ -126,7 +122,8 @@ async def _serve(
         )
     ]
     stopping = asyncio.create_task(stop.wait())
-    take_back = asyncio.create_task(_take_signals_back(ready, stop))
+    for watch in watches:
+        watch.start()
     try:
         done, _ = await asyncio.wait([*parts, leading, stopping], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
@@ -136,10 +133,10 @@ async def _serve(
         return _exit_code(leading)
     finally:
         REGISTRY.unregister(gauges)
-        # kopf too: cancelled, it stops at once; asked to stop, it first waits five seconds for tasks that are not its.
-        for task in [*parts, stopping, take_back]:
+        for task in [*parts, stopping]:
             task.cancel()
-        await asyncio.wait([*parts, stopping, take_back], timeout=STOP_SECONDS)
+        await asyncio.wait([*parts, stopping], timeout=STOP_SECONDS)
+        await asyncio.gather(*(asyncio.to_thread(watch.stop) for watch in watches))
 
 
 def _exit_code(leading: asyncio.Task[None]) -> int:
@@ -147,12 +144,6 @@ def _exit_code(leading: asyncio.Task[None]) -> int:
         logger.error("leadership lost; exiting so that nothing is written by two")
         return 1
     return 0
-
-
-async def _take_signals_back(ready: asyncio.Event, stop: asyncio.Event) -> None:
-    """kopf puts its own signal handlers in place of ours when it starts."""
-    await ready.wait()
-    _stop_on_signals(stop)
 
 
 async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) -> asyncio.Task[T] | None:
@@ -181,10 +172,8 @@ async def _know_cluster(api: KubernetesApi, classes: OrderClasses, identity: str
                     classes.put(body)
                 return identity or await api.cluster_identity()
             problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
-        except client.ApiException as refused:
-            problem = f"the API server refuses what is read at the start: {refused.status} {refused.reason}"
-        except (NotFound, aiohttp.ClientError, TimeoutError) as failed:
-            problem = f"the API server does not answer: {type(failed).__name__}"
+        except (NotFound, TryLater) as failed:
+            problem = str(failed)
         if told != problem:
             logger.warning("waiting: %s", problem)
             told = problem
@@ -204,6 +193,7 @@ def main() -> None:
     logs.configure()
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one
     try:
         settings = Settings.from_environment(os.environ, os.getpid())
     except SettingsError as wrong:

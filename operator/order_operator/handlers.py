@@ -1,47 +1,60 @@
 """Every hook of kopf. kopf connects, watches and stops; it keeps no state and writes nothing."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
 
 import kopf
 
 from order_operator.cluster.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, STOCK_ITEMS, VERSION
-from order_operator.orders.classes import OrderClasses
-from order_operator.orders.reconcile import Reconciler
-from order_operator.stock_items.reconcile import StockReconciler
 
 
-def build_registry(reconciler: Reconciler, classes: OrderClasses, stock: StockReconciler) -> kopf.OperatorRegistry:
-    """The handlers, bound to the objects that they feed."""
+class Kind(Protocol):
+    """Who takes in the objects of one kind."""
+
+    def put(self, body: Mapping[str, Any], /) -> None:
+        """One version of an object."""
+
+    def remove(self, body: Mapping[str, Any], /) -> None:
+        """The last version of an object that is gone."""
+
+
+Deliver = Callable[[Callable[[Mapping[str, Any]], None], Mapping[str, Any]], None]
+"""Calls the function with the object, on the thread of the operator."""
+
+
+def _registry() -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
 
     @kopf.on.login(registry=registry)
     def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
         return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
-    # Coroutines, though nothing is awaited: kopf runs plain functions in threads, and the reconciler has only one.
-    @kopf.on.event(GROUP, VERSION, ORDERS, registry=registry)
-    async def order_changed(event: Mapping[str, Any], **_: Any) -> None:
-        # DELETED is told apart because the object is the last one there was, not because of what it holds.
-        if event["type"] == "DELETED":
-            reconciler.remove(event["object"])
-        else:
-            reconciler.put(event["object"])
+    return registry
+
+
+# The handlers are coroutines, though nothing is awaited: kopf runs plain functions in further threads.
+
+
+def registry_of_resources(orders: Kind, stock: Kind, deliver: Deliver) -> kopf.OperatorRegistry:
+    """The handlers of what lives in namespaces."""
+    registry = _registry()
+    for plural, kind in {ORDERS: orders, STOCK_ITEMS: stock}.items():
+
+        @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)
+        async def changed(event: Mapping[str, Any], kind: Kind = kind, **_: Any) -> None:
+            # DELETED is told apart because the object is the last one there was, not because of what it holds.
+            deliver(kind.remove if event["type"] == "DELETED" else kind.put, event["object"])
+
+    return registry
+
+
+def registry_of_classes(changed: Kind, deliver: Deliver) -> kopf.OperatorRegistry:
+    """The handlers of OrderClasses."""
+    registry = _registry()
 
     @kopf.on.event(GROUP, VERSION, ORDER_CLASSES, registry=registry)
     async def class_changed(event: Mapping[str, Any], **_: Any) -> None:
-        if event["type"] == "DELETED":
-            classes.remove(event["object"]["metadata"]["name"])
-        else:
-            classes.put(event["object"])
-        reconciler.classes_changed()
-
-    @kopf.on.event(GROUP, VERSION, STOCK_ITEMS, registry=registry)
-    async def stock_item_changed(event: Mapping[str, Any], **_: Any) -> None:
-        if event["type"] == "DELETED":
-            stock.remove(event["object"])
-        else:
-            stock.put(event["object"])
+        deliver(changed.remove if event["type"] == "DELETED" else changed.put, event["object"])
 
     return registry
 

@@ -25,6 +25,11 @@ KUBERNETES_REQUESTS = Counter(
 )
 TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Temporal answers and is set up for orders.")
 SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
+WATCH_FAILURES = Counter(
+    "orders_operator_watch_failures",
+    "Watches that ended and were started again, by what they watch: a namespace, `orders` in all, or `classes`.",
+    ["watch"],
+)
 UNDECODABLE_ROWS = Counter(
     "orders_operator_undecodable_rows", "Workflows listed by Temporal that could not be read; each harms no other."
 )

@@ -14,9 +14,21 @@ from collections.abc import Awaitable, Callable
 from order_operator import metrics
 
 MAX_BACKOFF_SECONDS = 10.0
-"""Longest wait between two attempts at one key: outages are ours to notice the end of, soon."""
+"""Longest wait between two attempts at one key. Kept short so that recovery is noticed within ten seconds."""
+MAX_REFUSED_SECONDS = 300.0
+"""The same for a key whose write was refused for its content or for want of rights: only a person ends that."""
 
 logger = logging.getLogger(__name__)
+
+
+class TryLater(Exception):
+    """What was to be done failed for a known reason; says which, and when to try again."""
+
+    def __init__(self, message: str, *, after: float | None = None, refused: bool = False) -> None:
+        """`after`: seconds that the other side asked for; `refused`: trying again soon would give the same answer."""
+        super().__init__(message)
+        self.after = after
+        self.longest = MAX_REFUSED_SECONDS if refused else MAX_BACKOFF_SECONDS
 
 
 class WorkQueue:
@@ -87,12 +99,15 @@ class WorkQueue:
         metrics.INFLIGHT.inc()
         try:
             again = await self._process(key)
+        except TryLater as later:
+            failures = self._count_failure(key)
+            if failures & (failures - 1) == 0:  # the first time, the second, the fourth: nobody reads the hundredth
+                logger.warning("to be tried again", extra={"uid": key, "failures": failures, "error": str(later)})
+            self.add(key, delay=_backoff(failures, later.longest) if later.after is None else _spread(later.after))
         except Exception:
-            failures = self._failures[key] = self._failures.get(key, 0) + 1
-            delay = min(MAX_BACKOFF_SECONDS, 0.5 * 2 ** min(failures, 10)) * random.uniform(0.5, 1.0)  # noqa: S311
+            failures = self._count_failure(key)
             logger.exception("reconciliation failed", extra={"uid": key, "failures": failures})
-            metrics.RECONCILES.labels(result="error").inc()
-            self.add(key, delay=delay)
+            self.add(key, delay=_backoff(failures, MAX_BACKOFF_SECONDS))
         else:
             self._failures.pop(key, None)
             metrics.RECONCILES.labels(result="ok" if again is None else "retry").inc()
@@ -103,3 +118,18 @@ class WorkQueue:
             metrics.INFLIGHT.dec()
             metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
             self._wake.set()
+
+    def _count_failure(self, key: str) -> int:
+        """In a row, of this key."""
+        metrics.RECONCILES.labels(result="error").inc()
+        self._failures[key] = self._failures.get(key, 0) + 1
+        return self._failures[key]
+
+
+def _backoff(failures: int, longest: float) -> float:
+    return min(longest, 0.5 * 2.0 ** min(failures, 12)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
+
+
+def _spread(seconds: float) -> float:
+    """Not before the time, and not all at once."""
+    return seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreads retries, guards nothing

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
+import aiohttp
 from kubernetes.aio import client
 
 from order_operator import metrics
@@ -17,6 +18,7 @@ from order_operator.cluster.api_names import (
     VERSION,
 )
 from order_operator.cluster.resource import Resource
+from order_operator.work_queue import TryLater
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
@@ -28,6 +30,19 @@ T = TypeVar("T")
 
 class Conflict(Exception):
     """The object changed since it was read; the watch will bring the new one."""
+
+
+class ApiRefused(TryLater):
+    """The API server answered with an error; for want of rights or for the content, trying again soon is no use."""
+
+    def __init__(self, message: str, answer: client.ApiException) -> None:
+        self.status = answer.status
+        lasting = self.status in {400, 401, 403, 413, 422}
+        super().__init__(message, after=_retry_after(answer), refused=lasting)
+
+
+class ApiUnreachable(TryLater):
+    """There was no answer."""
 
 
 class NotLeading(Exception):
@@ -201,10 +216,19 @@ async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
             raise NotFound(_message(refused)) from refused
         if refused.status == 409:
             raise Conflict(_message(refused)) from refused
-        raise
+        raise ApiRefused(f"{verb} {resource}: {code} {_message(refused)}", refused) from refused
+    except (aiohttp.ClientError, TimeoutError) as lost:
+        cause = str(lost) or type(lost).__name__
+        raise ApiUnreachable(f"{verb} {resource}: the API server does not answer: {cause}") from lost
     finally:
         metrics.KUBERNETES_REQUESTS.labels(verb=verb, resource=resource, code=code).inc()
     return answer
+
+
+def _retry_after(refused: client.ApiException) -> float | None:
+    """Seconds that an overloaded API server asks to be left alone; None if it does not."""
+    text = (refused.headers or {}).get("Retry-After", "")
+    return float(text) if text.isdigit() else None
 
 
 def _message(refused: client.ApiException) -> str:

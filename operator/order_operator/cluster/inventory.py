@@ -1,31 +1,35 @@
 """Once a minute all resources are listed, metadata only, and compared with what the watch has brought and with the open
-workflows: a watch that missed something is noticed and made good, and a workflow without a resource is cancelled."""
+workflows: a watch that missed something is noticed and made good, and workflows without a resource are found."""
 
 import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
-
-import aiohttp
-from kubernetes.aio import client
 
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, Listed, NotFound
+from order_operator.work_queue import TryLater
 
 INTERVAL_SECONDS = 60.0
 
 logger = logging.getLogger(__name__)
 
 
-class Books(Protocol):
+class WentBack(Exception):
+    """The API server's data is older than what was seen before: etcd was restored. What is known compares with nothing
+    any more, and a fresh start is the cure."""
+
+
+class Cache(Protocol):
     """What the operator believes to be there of one kind."""
 
     plural: str
 
-    def compare(self, listed: Mapping[str, Listed], version: int, /) -> list[Listed]:
-        """Make good what has gone since, by a list as of resourceVersion `version`; return what is not known yet."""
+    def compare(self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool], /) -> list[Listed]:
+        """Make good what has gone since, by a list as of resourceVersion `version` of the namespaces that it `covers`;
+        return what is not known yet."""
 
     def put(self, body: Mapping[str, Any], /) -> None:
         """Take in one object."""
@@ -35,19 +39,26 @@ class Inventory:
     """`watch_alive` turns False when a watch has missed something for more than a whole interval."""
 
     def __init__(
-        self, api: KubernetesApi, books: Sequence[Books], namespaces: Sequence[str], known: asyncio.Event
+        self,
+        api: KubernetesApi,
+        caches: Sequence[Cache],
+        namespaces: Sequence[str],
+        known: asyncio.Event,
+        classes_listed: Callable[[Sequence[Mapping[str, Any]]], None],
     ) -> None:
-        """`known`: set once Temporal's side is."""
+        """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time."""
         self._api = api
-        self._books = books
+        self._caches = caches
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._known = known
+        self._classes_listed = classes_listed
         self._behind: set[str] = set()
         self._taken = False
+        self._newest = 0
         self.watch_alive = True
 
     async def run(self) -> None:
-        """Take stock until cancelled, for the first time as soon as Temporal's side is known."""
+        """Take stock until cancelled, for the first time as soon as Temporal's side is known. Raises WentBack."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(INTERVAL_SECONDS):
@@ -55,31 +66,47 @@ class Inventory:
                     await asyncio.sleep(INTERVAL_SECONDS if self._taken else 0)
             try:
                 await self.take()
-            except (client.ApiException, NotFound, aiohttp.ClientError, TimeoutError) as failed:
+            except (TryLater, NotFound) as failed:
                 logger.warning("inventory not taken", extra={"error": str(failed)})
 
     async def take(self) -> None:
         """One comparison. What was behind in the last one too is fetched now."""
         self._taken = True
-        behind = [(books, item) for books in self._books for item in await self._compare(books)]
-        missed = [(books, item) for books, item in behind if item.uid in self._behind]
+        self._classes_listed(await self._api.list_order_classes())
+        behind = [(cache, item) for cache in self._caches for item in await self._compare(cache)]
+        missed = [(cache, item) for cache, item in behind if item.uid in self._behind]
         self._behind = {item.uid for _, item in behind}
         self.watch_alive = not missed
         metrics.UNOBSERVED.clear()
         for name, count in Counter(item.namespace for _, item in missed).items():
             metrics.UNOBSERVED.labels(order_namespace=name).set(count)
-        for books, item in missed:
-            logger.warning("the watch missed one of the %s: %s/%s", books.plural, item.namespace, item.name)
+        for cache, item in missed:
+            logger.warning("the watch missed one of the %s: %s/%s", cache.plural, item.namespace, item.name)
             try:
-                books.put(await self._api.get(books.plural, item.namespace, item.name))
+                cache.put(await self._api.get(cache.plural, item.namespace, item.name))
             except NotFound:
                 continue
 
-    async def _compare(self, books: Books) -> list[Listed]:
+    async def _compare(self, cache: Cache) -> list[Listed]:
         listed: dict[str, Listed] = {}
-        versions = []
+        versions: list[int] = []
+        covered: set[str | None] = set()
         for namespace in self._namespaces:
-            part, version = await self._api.list_metadata(books.plural, namespace)
+            try:
+                part, version = await self._api.list_metadata(cache.plural, namespace)
+            except TryLater as failed:
+                # Nothing is known of this namespace then, and the others do not wait for it.
+                logger.warning("namespace not listed", extra={"namespace": namespace, "error": str(failed)})
+                continue
+            covered.add(namespace)
             listed |= part
             versions.append(version)
-        return books.compare(listed, min(versions))
+        if not versions:
+            return []
+        self._look_for_a_restored_server(versions)
+        return cache.compare(listed, min(versions), lambda name: None in covered or name in covered)
+
+    def _look_for_a_restored_server(self, versions: Sequence[int]) -> None:
+        if min(versions) < self._newest:
+            raise WentBack(f"resourceVersion {min(versions)} after {self._newest}: starting anew")
+        self._newest = max(self._newest, *versions)

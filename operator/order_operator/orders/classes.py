@@ -1,7 +1,7 @@
 """The OrderClasses of the cluster, and which one an order follows."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,12 +34,15 @@ class OrderClasses:
     def __init__(self) -> None:
         self._valid: dict[str, OrderClass] = {}
         self._invalid: dict[str, str] = {}
+        self._seen: dict[str, str] = {}
+        """resourceVersion of each, by name."""
 
     def put(self, body: Mapping[str, Any]) -> None:
         """Take in one version of a class, valid or not."""
         metadata = body["metadata"]
         name = metadata["name"]
         self.remove(name)
+        self._seen[name] = metadata.get("resourceVersion", "")
         try:
             spec = judge(OrderClassSpec, body.get("spec") or {})
         except ValidationError as invalid:
@@ -55,10 +58,25 @@ class OrderClasses:
             spec=spec,
         )
 
+    def replace(self, bodies: Sequence[Mapping[str, Any]]) -> bool:
+        """Take in a list of all classes; whether the watch had brought something else."""
+        before = self._versions
+        for name in set(before) - {body["metadata"]["name"] for body in bodies}:
+            self.remove(name)
+        for body in bodies:
+            if before.get(body["metadata"]["name"]) != body["metadata"].get("resourceVersion"):
+                self.put(body)
+        return before != self._versions
+
+    @property
+    def _versions(self) -> dict[str, str]:
+        return dict(self._seen)
+
     def remove(self, name: str) -> None:
         """The class is gone."""
         self._valid.pop(name, None)
         self._invalid.pop(name, None)
+        self._seen.pop(name, None)
 
     def spec(self, name: str) -> OrderClassSpec | None:
         """What the valid class of this name says now."""
@@ -90,3 +108,27 @@ class OrderClasses:
             f"spec.className: there is no OrderClass {name}; create it or use one of: {known}",
             stalled=True,
         )
+
+
+class WatchedClasses:
+    """Takes in what the watch and the lists bring, and tells of each change."""
+
+    def __init__(self, classes: OrderClasses, changed: Callable[[], None]) -> None:
+        self._classes = classes
+        self._changed = changed
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """One version of a class."""
+        self._classes.put(body)
+        self._changed()
+
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """The last version of a class that is gone."""
+        self._classes.remove(body["metadata"]["name"])
+        self._changed()
+
+    def listed(self, bodies: Sequence[Mapping[str, Any]]) -> None:
+        """All classes, independently of the watch."""
+        if self._classes.replace(bodies):
+            logger.warning("the watch missed a change of the classes")
+            self._changed()

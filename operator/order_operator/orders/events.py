@@ -4,13 +4,13 @@ order that just completes is told by its status alone: an event would be a quart
 import logging
 from datetime import UTC, datetime
 
-import aiohttp
 from kubernetes.aio import client
 
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import API_VERSION, FIELD_MANAGER, GROUP, ORDER_KIND
 from order_operator.orders.resource import OrderResource
+from order_operator.work_queue import TryLater
 
 _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
 
@@ -42,5 +42,5 @@ async def announce(api: KubernetesApi, order: OrderResource, phase: Phase, note:
         await api.create_event(order.namespace, event)
     except (Conflict, NotFound):
         pass
-    except (client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
+    except TryLater as failed:
         logger.warning("event not posted", extra={"order": order.reference, "error": str(failed)})

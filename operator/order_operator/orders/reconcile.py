@@ -121,13 +121,17 @@ class Reconciler:
             tracked.gone = True
             self.queue.add(uid)
 
-    def compare(self, listed: Mapping[str, Listed], version: int) -> list[Listed]:
-        """Compare with a list of all orders, made independently of the watch, as of resourceVersion `version`: orders
-        that are gone and workflows without an order are dealt with; what the watch has not brought yet is returned."""
+    def compare(
+        self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool] = lambda _: True
+    ) -> list[Listed]:
+        """Compare with a list of all orders of the namespaces that it `covers`, made independently of the watch, as of
+        resourceVersion `version`: orders that are gone and workflows without an order are dealt with; what the watch
+        has not brought yet is returned."""
         without_resource: dict[str, Tracked] = {}
         for uid, tracked in list(self._tracked.items()):
             known = tracked.resource
-            if uid in listed:
+            of = known or (tracked.observation and tracked.observation.key)
+            if uid in listed or (of and not covers(of.namespace)):
                 continue
             if known is not None:
                 if int(known.resource_version) <= version:
@@ -212,12 +216,26 @@ class Reconciler:
         tracked.refused, tracked.asked, tracked.exists = None, False, False
         try:
             return await self._until_rest(uid, tracked)
-        except (Conflict, NotFound):
-            # The watch brings the newer version and with it this order again; the delay is for a watch that lags.
-            return 1.0
+        except Conflict:
+            return await self._look_at_newest(tracked)
+        except NotFound:
+            return 1.0  # the watch brings that it is gone; the delay is for a watch that lags
         except RPCError as failed:
             self._connection.problem_of(failed)
             return _spread(2.0)
+
+    async def _look_at_newest(self, tracked: Tracked) -> float | None:
+        """Somebody else was quicker. The newest version is fetched once, then the watch is waited for."""
+        order = tracked.resource
+        assert order is not None
+        tracked.conflicts += 1
+        if tracked.conflicts > 1:
+            return _spread(min(10.0, 0.5 * 2.0**tracked.conflicts))
+        try:
+            self.put(await self._api.get(ORDERS, order.namespace, order.name))
+        except NotFound:
+            return 1.0
+        return 0.0
 
     async def _until_rest(self, uid: str, tracked: Tracked) -> float | None:
         action: Action = Wait()

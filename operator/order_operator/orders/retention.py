@@ -12,18 +12,17 @@ from collections.abc import Callable, Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-import aiohttp
-from kubernetes.aio import client
 from temporalio.service import RPCError
 
 from order_domain.policy import OrderClassSpec
 from order_operator import metrics
-from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import describe
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.tracking import Finished
 from order_operator.temporal.connection import TemporalConnection
+from order_operator.work_queue import TryLater
 from order_workflows.contract import RunKey, workflow_id
 
 PASS_SECONDS = 5.0
@@ -99,7 +98,7 @@ class Retention:
             await asyncio.sleep(PASS_SECONDS)
             try:
                 await self.take(time.time())
-            except (RPCError, RuntimeError, client.ApiException, aiohttp.ClientError, TimeoutError) as failed:
+            except (RPCError, RuntimeError, TryLater) as failed:
                 logger.warning("finished orders not deleted", extra={"error": str(failed)})
 
     async def take(self, now: float) -> None:
@@ -119,7 +118,7 @@ class Retention:
                 await self._api.delete(order)
             except (Conflict, NotFound):
                 continue  # edited or deleted meanwhile: the watch brings it
-            except client.ApiException as failed:
+            except ApiRefused as failed:
                 if failed.status not in _REFUSALS:
                     raise
                 self._refused[order.uid] = now

@@ -74,6 +74,8 @@ class Tracked:
     """Why the present run could not be taken over."""
     refused: Problem | None = None
     """Why Temporal refused to start the workflow, in this reconciliation."""
+    conflicts: int = 0
+    """In a row: writes that met a newer version."""
     written_at: float = -math.inf
     """Monotonic time of the last status write."""
     finished: Finished | None = None
@@ -115,7 +117,7 @@ class Tracked:
 
     def wrote(self, order: OrderResource) -> None:
         """A status was written; `order` is what the API server answered."""
-        self.written_at = time.monotonic()
+        self.written_at, self.conflicts = time.monotonic(), 0
         self.resource = order
         self.measure_lag()
 

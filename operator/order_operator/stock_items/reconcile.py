@@ -123,15 +123,20 @@ class StockReconciler:
         """The watch says that a StockItem is gone."""
         self._gone(body["metadata"]["uid"])
 
-    def compare(self, listed: Mapping[str, Listed], version: int) -> list[Listed]:
-        """Compare with a list of all items, made independently of the watch, as of resourceVersion `version`: items
-        that are gone and workflows without an item are dealt with; what the watch has not brought yet is returned."""
+    def compare(
+        self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool] = lambda _: True
+    ) -> list[Listed]:
+        """Compare with a list of all items of the namespaces that it `covers`, made independently of the watch, as of
+        resourceVersion `version`: items that are gone and workflows without an item are dealt with; what the watch has
+        not brought yet is returned."""
         for uid, tracked in self._tracked.items():
-            if uid not in listed and int(tracked.resource.resource_version) <= version:
+            known = tracked.resource
+            if uid not in listed and covers(known.namespace) and int(known.resource_version) <= version:
                 self._gone(uid)
         for run in self._runs.values():
             orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
-            watched = self._settings.watches(run.item.partition("/")[0])
+            namespace = run.item.partition("/")[0]
+            watched = self._settings.watches(namespace) and covers(namespace)
             ours = run.cluster == self._settings.cluster  # another installation's run is none of our business
             if run.running and orphan and watched and ours and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))

@@ -1,21 +1,35 @@
 """What the watch missed is found by the list that does not depend on it."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
+import pytest
+
 from order_operator.cluster.api import KubernetesApi, Listed
-from order_operator.cluster.inventory import Books, Inventory
+from order_operator.cluster.inventory import Cache, Inventory, WentBack
+from order_operator.work_queue import TryLater
 
 
 class OneOrder:
     """The cluster: one order, at a version."""
 
-    def __init__(self) -> None:
+    def __init__(self, *namespaces: str) -> None:
         self.version = 7
+        self.list_version = 100
+        self.namespaces = namespaces
+        self.refused: set[str] = set()
+        self.classes: list[Sequence[Mapping[str, Any]]] = []
 
-    async def list_metadata(self, _plural: str, _namespace: str | None) -> tuple[dict[str, Listed], int]:
-        return {"u1": Listed("u1", "shop", "order", self.version)}, 100
+    async def list_order_classes(self) -> list[dict[str, Any]]:
+        return [{"metadata": {"name": "standard"}}]
+
+    async def list_metadata(self, _plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
+        if namespace in self.refused:
+            raise TryLater("403 Forbidden")
+        if namespace not in (None, "shop"):
+            return {}, self.list_version
+        return {"u1": Listed("u1", "shop", "order", self.version)}, self.list_version
 
     async def get(self, *_: str) -> dict[str, Any]:
         return {"metadata": {"uid": "u1", "resourceVersion": str(self.version)}}
@@ -28,16 +42,20 @@ class Watched:
 
     def __init__(self, **versions: int) -> None:
         self.versions = versions
+        self.covered: list[str] = []
 
-    def compare(self, listed: Mapping[str, Listed], _: int) -> list[Listed]:
+    def compare(self, listed: Mapping[str, Listed], _: int, covers: Callable[[str], bool]) -> list[Listed]:
+        self.covered = [name for name in ("shop", "outlet") if covers(name)]
         return [item for item in listed.values() if self.versions.get(item.uid, 0) < item.resource_version]
 
     def put(self, body: Mapping[str, Any]) -> None:
         self.versions[body["metadata"]["uid"]] = int(body["metadata"]["resourceVersion"])
 
 
-def inventory(cluster: OneOrder, *books: Books) -> Inventory:
-    return Inventory(cast("KubernetesApi", cluster), books, [], asyncio.Event())
+def inventory(cluster: OneOrder, *caches: Cache) -> Inventory:
+    return Inventory(
+        cast("KubernetesApi", cluster), caches, cluster.namespaces, asyncio.Event(), cluster.classes.append
+    )
 
 
 async def test_a_watch_that_is_only_slow_is_left_alone() -> None:
@@ -68,3 +86,41 @@ async def test_a_watch_that_has_caught_up_is_alive_again() -> None:
         await stock.take()
 
     assert stock.watch_alive
+
+
+async def test_a_namespace_that_may_not_be_listed_holds_up_no_other_and_proves_nothing() -> None:
+    """B11: the inventory of all namespaces was left out while one was refused."""
+    cluster, watched = OneOrder("shop", "outlet"), Watched(u1=7)
+    cluster.refused.add("outlet")
+
+    await inventory(cluster, watched).take()
+
+    assert watched.covered == ["shop"]
+
+
+async def test_without_chosen_namespaces_all_are_covered() -> None:
+    watched = Watched()
+
+    await inventory(OneOrder(), watched).take()
+
+    assert watched.covered == ["shop", "outlet"]
+
+
+async def test_an_api_server_whose_data_went_back_is_no_basis_to_go_on() -> None:
+    """B37: after etcd was restored every older version was ignored, and nothing was found to be gone."""
+    cluster = OneOrder()
+    stock = inventory(cluster, Watched())
+    await stock.take()
+    cluster.list_version = 99
+
+    with pytest.raises(WentBack):
+        await stock.take()
+
+
+async def test_classes_are_compared_as_well() -> None:
+    """B21: a class that the watch had lost stayed lost until a restart."""
+    cluster = OneOrder()
+
+    await inventory(cluster, Watched()).take()
+
+    assert cluster.classes == [[{"metadata": {"name": "standard"}}]]

@@ -99,3 +99,13 @@ def test_a_removed_class_is_not_used_any_more() -> None:
     classes.remove("c")
 
     assert reason_of(classes.resolve(an_order_spec(class_name="c"))) == Reason.CLASS_NOT_FOUND
+
+
+def test_a_list_of_the_classes_makes_good_what_the_watch_has_missed() -> None:
+    classes = OrderClasses()
+    classes.put(a_class("gone"))
+
+    assert classes.replace([a_class("standard")])
+    assert not classes.replace([a_class("standard")])
+    assert classes.spec("gone") is None
+    assert classes.spec("standard") == a_policy()

@@ -9,7 +9,7 @@ from itertools import pairwise
 import pytest
 
 from order_operator import work_queue
-from order_operator.work_queue import WorkQueue
+from order_operator.work_queue import TryLater, WorkQueue
 
 DEADLINE_SECONDS = 5.0
 Process = Callable[[str], Awaitable[float | None]]
@@ -245,3 +245,32 @@ async def test_the_back_off_grows_with_every_failure_up_to_its_cap(monkeypatch: 
 
 async def test_the_back_off_starts_anew_after_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await delays_after([False, False, True, False], monkeypatch) == [1.0, 2.0, 1.0]
+
+
+async def test_a_failure_that_is_known_is_tried_again_and_logged_in_one_line(caplog: pytest.LogCaptureFixture) -> None:
+    attempts: list[str] = []
+    done = asyncio.Event()
+
+    async def process(key: str) -> None:
+        attempts.append(key)
+        if len(attempts) == 1:
+            raise TryLater("429 Too Many Requests", after=0.0)
+        done.set()
+
+    async with running(process) as queue:
+        queue.add("a")
+        await done.wait()
+
+    [line] = [record for record in caplog.records if record.name == work_queue.logger.name]
+    assert (line.levelname, line.exc_info) == ("WARNING", None)
+
+
+@pytest.mark.parametrize(("refused", "longest"), [(False, 10.0), (True, 300.0)])
+def test_what_only_a_person_can_end_is_tried_again_ever_more_rarely(refused: bool, longest: float) -> None:
+    later = TryLater("422 Invalid", refused=refused)
+
+    pauses = [work_queue._backoff(failures, later.longest) for failures in range(1, 30)]
+
+    assert max(pauses) <= longest
+    assert pauses[-1] >= longest / 2
+    assert pauses[0] <= 1.0

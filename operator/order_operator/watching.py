@@ -1,0 +1,79 @@
+"""kopf's watches, each in a thread of its own: for the classes, and for each watched namespace or for all together.
+
+kopf takes the whole event loop for its own: when a watch ends, because a namespace has withdrawn its rights say, it
+cancels every task that was started after it, and it takes over the process's signals. In a thread with a loop of its
+own it ends nothing but itself, and is started again.
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import kopf
+
+from order_operator import metrics
+from order_operator.handlers import Deliver, build_settings
+
+LONGEST_PAUSE_SECONDS = 60.0
+JOIN_SECONDS = 0.5
+
+logger = logging.getLogger(__name__)
+
+
+class Watch:
+    """One kopf operator that is started again whenever it ends."""
+
+    def __init__(self, name: str, registry: Callable[[], kopf.OperatorRegistry], namespaces: Sequence[str]) -> None:
+        """`name`: for the log, and label of the metric; `namespaces`: empty for the whole cluster."""
+        self._name = name
+        self._registry = registry
+        self._namespaces = namespaces
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Return soon, whether or not kopf has come to an end."""
+        self._stop.set()
+        self._thread.join(JOIN_SECONDS)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stop.is_set():
+            error = "it ended by itself"
+            try:
+                kopf.run(
+                    registry=self._registry(),
+                    settings=build_settings(),
+                    clusterwide=not self._namespaces,
+                    namespaces=self._namespaces,
+                    stop_flag=self._stop,
+                )
+            except Exception as failed:  # noqa: BLE001 - whatever it is, the others go on
+                error = f"{type(failed).__name__}: {failed}"
+            if self._stop.is_set():
+                return
+            failures += 1
+            metrics.WATCH_FAILURES.labels(watch=self._name).inc()
+            pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(failures, 6))
+            logger.warning(
+                "a watch ended and is started again: has the operator the right to list and watch there?",
+                extra={"watch": self._name, "error": error[:500], "pause_seconds": pause},
+            )
+            self._stop.wait(pause)
+
+
+def on_this_loop() -> Deliver:
+    """Hands what other threads bring to the loop that runs now, in its order."""
+    loop = asyncio.get_running_loop()
+
+    def deliver(function: Callable[[Mapping[str, Any]], None], body: Mapping[str, Any]) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(function, body)
+
+    return deliver
