@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 import pytest
+from builders import a_line, a_policy, an_order_spec
 from real_shop import NOTHING_REAPPLIED, SHIPPING, RealShop, shipping_class
 from storefront import PlacedOrder
 from temporalio.service import RPCError
@@ -10,8 +11,9 @@ from temporalio.service import RPCError
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import contract
-from order_workflows.contract import CancelRequest
+from order_workflows.contract import CancelRequest, Decision
 
+APPROVED_SHIPPING = ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"]
 REAPPLIED: tuple[int, ...] = ()
 MESSAGES = pytest.mark.parametrize("exclude", [REAPPLIED, NOTHING_REAPPLIED], ids=["reapplied", "not-reapplied"])
 POINTS = pytest.mark.parametrize("before", [None, "charge_payment"], ids=["first-task", "before-charge"])
@@ -145,3 +147,22 @@ async def test_an_order_that_waits_for_a_person_can_be_reset_to_any_task(
         again = await real.reset_to(order, (await order.handle.describe()).run_id, task, exclude)
         assert await ends_when_asked(real, again) == OrderStatus.ORDER_CANCELLED
         await real.kept_nothing(order)
+
+
+async def test_a_run_of_an_order_that_the_ledger_holds_as_completed_asks_nobody_and_shows_its_figures(
+    real: RealShop,
+) -> None:
+    """B46: it waited for approval again, and a No ended as Rejected with the money kept."""
+    spec = an_order_spec(lines=[a_line(unit_price_minor=100)])
+    order = await real.place(spec, policy=a_policy(pipeline=APPROVED_SHIPPING, approval={"mode": "Always"}))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=100, currency="USD"))
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+
+    again = await real.reset(order, exclude=NOTHING_REAPPLIED)
+
+    assert await real.ends(again) == OrderStatus.ORDER_COMPLETED
+    shown = await again.snapshot()
+    assert shown.payment is not None
+    assert (shown.payment.captured_minor, shown.payment.refunded_minor, shown.progress) == (100, 0, 100)
+    await real.carried_out(again, total=100)

@@ -58,6 +58,21 @@ async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
     return await _sell(order, sold) if sold else end
 
 
+async def as_recorded(order: OrderRun, end: OrderEnded) -> OrderEnded:
+    """How an order ended that an earlier run carried out, with the figures that the ledger holds. Nothing is done."""
+    halted = await _halt(order, end)
+    order.pass_pivot()
+    order.ending = True
+    _take_over_books(order, halted)
+    if halted.in_force is not None:
+        order.take_over_lines(halted.in_force)
+    if halted.ended is None:
+        return OrderEnded(end.status)
+    end = OrderEnded(OrderStatus(halted.ended), _error(halted, end))
+    order.last_error = end.error
+    return end
+
+
 async def settle_as_remembered(order: OrderRun, end: OrderEnded) -> OrderEnded:
     """The same for a run of an earlier release that came to its end before it could ask the ledger."""
     if order.pivot_passed:

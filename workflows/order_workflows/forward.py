@@ -43,6 +43,9 @@ class Forward:
             await self._until_done(self._task)
         except OrderEnded as ended:
             end = ended
+            if ended.on_record:
+                order.finish()
+                return ended
         except FailureError as failure:
             end = self._end_of(failure)
         except asyncio.CancelledError:

@@ -49,6 +49,8 @@ class OrderWorkflow:
             )
         while end is None:
             end = await self._forward.run()
+            if end.on_record:
+                end = await _shielded(ending.as_recorded(self._order, end))
             if end.status is not OrderStatus.ORDER_COMPLETED:
                 end = await _shielded(self._settle(end))
         if order.revision > 1:

@@ -34,7 +34,7 @@ class OrderClasses:
     def __init__(self) -> None:
         self._valid: dict[str, OrderClass] = {}
         self._invalid: dict[str, str] = {}
-        self._seen: dict[str, str] = {}
+        self._versions: dict[str, str] = {}
         """resourceVersion of each, by name."""
 
     def put(self, body: Mapping[str, Any]) -> None:
@@ -42,7 +42,7 @@ class OrderClasses:
         metadata = body["metadata"]
         name = metadata["name"]
         self.remove(name)
-        self._seen[name] = metadata.get("resourceVersion", "")
+        self._versions[name] = _version(body)
         try:
             spec = judge(OrderClassSpec, body.get("spec") or {})
         except ValidationError as invalid:
@@ -60,23 +60,20 @@ class OrderClasses:
 
     def replace(self, bodies: Sequence[Mapping[str, Any]]) -> bool:
         """Take in a list of all classes; whether the watch had brought something else."""
-        before = self._versions
-        for name in set(before) - {body["metadata"]["name"] for body in bodies}:
+        listed = {body["metadata"]["name"]: body for body in bodies}
+        gone = set(self._versions) - set(listed)
+        other = {name for name, body in listed.items() if self._versions.get(name) != _version(body)}
+        for name in gone:
             self.remove(name)
-        for body in bodies:
-            if before.get(body["metadata"]["name"]) != body["metadata"].get("resourceVersion"):
-                self.put(body)
-        return before != self._versions
-
-    @property
-    def _versions(self) -> dict[str, str]:
-        return dict(self._seen)
+        for name in other:
+            self.put(listed[name])
+        return bool(gone or other)
 
     def remove(self, name: str) -> None:
         """The class is gone."""
         self._valid.pop(name, None)
         self._invalid.pop(name, None)
-        self._seen.pop(name, None)
+        self._versions.pop(name, None)
 
     def spec(self, name: str) -> OrderClassSpec | None:
         """What the valid class of this name says now."""
@@ -108,6 +105,10 @@ class OrderClasses:
             f"spec.className: there is no OrderClass {name}; create it or use one of: {known}",
             stalled=True,
         )
+
+
+def _version(body: Mapping[str, Any]) -> str:
+    return str(body["metadata"].get("resourceVersion", ""))
 
 
 class WatchedClasses:

@@ -2,7 +2,10 @@
 order that just completes is told by its status alone: an event would be a quarter of its API writes."""
 
 import logging
+import re
+from collections.abc import Mapping
 from datetime import UTC, datetime
+from typing import Any
 
 from kubernetes.aio import client
 
@@ -16,13 +19,34 @@ _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.D
 
 ANNOUNCED = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phase.MANUAL_REVIEW})
 
+MAX_OF_NAME = 200
+"""Characters of an order's name in the name of its events."""
+
 logger = logging.getLogger(__name__)
 
 
-async def announce(api: KubernetesApi, order: OrderResource, phase: Phase, note: str, identity: str) -> None:
+def occasion(status: Mapping[str, Any]) -> str:
+    """What one event is about: the phase and, of an order that waits, for what. Empty if there is nothing to tell."""
+    phase = status.get("phase")
+    if phase not in ANNOUNCED:
+        return ""
+    waits_for = (status.get("pendingAction") or {}).get("kind") or status.get("orderStatus") or ""
+    return f"{phase}.{waits_for}" if phase == Phase.WAITING else str(phase)
+
+
+def event_name(order: OrderResource, about: str) -> str:
+    """The same for the same occasion, so that it is posted once. Within the 253 characters of a name."""
+    words = re.sub(r"[^a-z0-9.]+", "-", about.lower())
+    return f"{order.name[:MAX_OF_NAME].rstrip('-.')}.{order.uid[:8]}.{words}"
+
+
+async def announce(
+    api: KubernetesApi, order: OrderResource, status: Mapping[str, Any], note: str, identity: str
+) -> None:
     """Best effort: an event that cannot be posted is logged, and one posted before is not posted again."""
+    phase = Phase(status["phase"])
     event = client.EventsV1Event(
-        metadata=client.V1ObjectMeta(name=f"{order.name}.{order.uid[:8]}.{phase.lower()}", namespace=order.namespace),
+        metadata=client.V1ObjectMeta(name=event_name(order, occasion(status)), namespace=order.namespace),
         event_time=datetime.now(UTC),
         regarding=client.V1ObjectReference(
             api_version=API_VERSION,

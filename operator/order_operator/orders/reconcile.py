@@ -37,7 +37,7 @@ from order_operator.orders.decision import (
     WriteStatus,
     next_action,
 )
-from order_operator.orders.events import ANNOUNCED, announce
+from order_operator.orders.events import announce, occasion
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
@@ -356,11 +356,11 @@ class Reconciler:
             tracked.doubt()
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
-        phase, before = Phase(status["phase"]), order.status.get("phase")
+        about, before = occasion(status), occasion(order.status)
         tracked.wrote(order.with_version(await self._api.write_status(order, status)))
-        tracked.phase = phase
-        if phase != before and phase in ANNOUNCED:
-            self._background.spawn(announce(self._api, order, phase, _note(status), self._settings.identity))
+        tracked.phase = Phase(status["phase"])
+        if about and about != before:
+            self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         if order.held:

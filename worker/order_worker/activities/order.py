@@ -15,6 +15,7 @@ from order_workflows.activities.order import (
     LinesChanged,
     LinesSold,
     OrderActivities,
+    Received,
     ReceiveOrder,
     SellLines,
     UpdateStatus,
@@ -28,7 +29,7 @@ class LedgerOrders(OrderActivities):
         self._ledger = ledger
 
     @activity.defn(name="receive_order")
-    async def receive(self, request: ReceiveOrder) -> Outcome:
+    async def receive(self, request: ReceiveOrder) -> Received:
         return await self._ledger.transaction(partial(orders.receive, request=request))
 
     @activity.defn(name="change_lines")

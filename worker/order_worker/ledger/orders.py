@@ -30,7 +30,7 @@ from order_worker.ledger.operations import (
 from order_worker.ledger.tables import operations, orders
 from order_worker.ledger.undoing import mark_reversed
 from order_workflows.activities.effect import Outcome
-from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, ReceiveOrder, UpdateStatus
+from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, Received, ReceiveOrder, UpdateStatus
 
 _ENDS = frozenset(status for status in OrderStatus if status.terminal)
 
@@ -64,13 +64,13 @@ _GIVE_NUMBER_BACK = _CHANGE.values(
 )
 
 
-def receive(tx: Connection, request: ReceiveOrder) -> Outcome | OrderError:
+def receive(tx: Connection, request: ReceiveOrder) -> Received | OrderError:
     """Make the order known. The same uid again is the same order: it gets the lines and charges of the request, unless
-    they cannot be changed any more. Another uid under a number that is held is a duplicate. Raises OperationConflict if
-    the same uid comes with another number, customer or currency, OperationCancelled if the order is halted or has ended
-    other than completed."""
+    they cannot be changed any more, and one that has completed says so. Another uid under a number that is held is a
+    duplicate. Raises OperationConflict if the same uid comes with another number, customer or currency,
+    OperationCancelled if the order is halted or has ended other than completed."""
     if insert(tx, request):
-        return Outcome()
+        return Received()
     order = lock_if_received(tx, request.order)
     if order is None:
         refusal = duplicate(tx, request)
@@ -81,8 +81,10 @@ def receive(tx: Connection, request: ReceiveOrder) -> Outcome | OrderError:
     number = known.order_id or known.former_order_id
     if (number, known.customer_id, order.currency) != (request.order_id, request.customer_id, request.currency):
         raise OperationConflict(f"order {request.order.uid} was received before with other data")
+    if order.completed:
+        return Received(ended=order.status)
     _restate(tx, order, request)
-    return Outcome()
+    return Received()
 
 
 def insert(tx: Connection, request: ReceiveOrder, *, with_number: bool = True) -> bool:

@@ -30,6 +30,14 @@ class ReceiveOrder(Effect):
     what the order owes is unknown."""
 
 
+class Received(Outcome):
+    """The ledger knows the order."""
+
+    ended: str | None = None
+    """`OrderStatus` of an order that the ledger holds as completed: an earlier run carried it out, whose history
+    Temporal has lost. Nothing is to be done any more. None from an older worker."""
+
+
 class ChangeLines(Effect):
     """Let the order have other lines: in one step its total and, where units are held, the reservation."""
 
@@ -226,10 +234,11 @@ class OrderActivities(ABC):
 
     @activity.defn(name="receive_order")
     @abstractmethod
-    async def receive(self, request: ReceiveOrder) -> Outcome:
+    async def receive(self, request: ReceiveOrder) -> Received:
         """Insert the order; for one that is there already, put the lines, charges and total in force that the request
         names. Raises DuplicateOrder if the number belongs to another order, OperationCancelled if this order is halted
-        or has ended other than Completed. Lines that are charged or sold stay as they are."""
+        or has ended other than Completed. Lines that are charged or sold stay as they are. Tells of an order that has
+        completed."""
 
     @activity.defn(name="change_lines")
     @abstractmethod

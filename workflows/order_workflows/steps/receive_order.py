@@ -4,16 +4,19 @@ from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import local_activities
 from order_workflows.activities.order import OrderActivities, ReceiveOrder
-from order_workflows.order_run import OrderRun
+from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
-    """Raises DuplicateOrder through the activity when the number is taken."""
+    """Raises DuplicateOrder through the activity when the number is taken, OrderEnded if the ledger holds the order as
+    completed."""
     outcome = await local_activities.as_class_says(
         OrderActivities.receive, request(order), order.retry(StepName.RECEIVE), failed=order.show_retry
     )
     order.attempted(outcome)
+    if outcome.ended is not None:
+        raise OrderEnded(OrderStatus(outcome.ended), on_record=True)
 
 
 def request(order: OrderRun) -> ReceiveOrder:
