@@ -1,0 +1,162 @@
+"""What the operator does not see is no reason to undo, to begin anew or to say that nothing is there."""
+
+import json
+from typing import Any
+
+import pytest
+from cluster import ORDERS, Cluster
+from slow_proxy import slow_proxy
+
+ANA = "Ana Torres 😀 𠮷"
+
+
+def wait_for_approval(cluster: Cluster, **changes: Any) -> str:
+    """Workflow id of an order that waits, is shown so and carries the finalizer."""
+    cluster.apply(total=150_000, **changes)
+    identifier: str = cluster.reaches("Waiting")["workflow"]["id"]
+    return identifier
+
+
+def delete_workflow(cluster: Cluster, identifier: str) -> None:
+    """As retention, a restored Temporal or an administrator would."""
+    cluster.stack.temporal("workflow", "delete", "--workflow-id", identifier)
+
+    def gone() -> bool:
+        try:
+            cluster.workflow(identifier)
+        except Exception:  # noqa: BLE001 - the command fails in its own way
+            return True
+        return False
+
+    cluster.until(gone)
+
+
+def approve_in_spec(cluster: Cluster) -> None:
+    cluster.patch("order", approval={"decision": "Approved", "by": "bob", "totalMinor": 150_000})
+
+
+@pytest.fixture
+def seen_from_afar(cluster: Cluster) -> Any:
+    """Starts the operator anew, at 150 ms from Temporal."""
+    address = cluster.stack.addresses["temporal"].split("//")[-1]
+    host, _, port = address.rpartition(":")
+    with slow_proxy(host, int(port), 0.15) as proxy:
+
+        def start() -> None:
+            far = cluster.stack.with_environment({"operator": {"TEMPORAL_ADDRESS": proxy}})
+            far.up(["operator"], keep=True)
+
+        yield start
+        cluster.stack.kill("operator")
+        cluster.stack.up()
+
+
+def test_an_operator_that_starts_far_from_temporal_takes_nothing_off_its_open_orders(
+    cluster: Cluster, seen_from_afar: Any
+) -> None:
+    """B1: with 20 ms of round trip, each start took finalizer and progress off every open order, and put them back."""
+    wait_for_approval(cluster)
+    cluster.stack.kill("operator")
+    before = cluster.order()["metadata"]["resourceVersion"]
+
+    seen_from_afar()
+
+    cluster.until(lambda: cluster.scans("full") > 0)
+    cluster.until(lambda: cluster.scans("sweep") > 0)
+    assert cluster.order()["metadata"]["resourceVersion"] == before
+    approve_in_spec(cluster)
+    cluster.reaches("Completed")
+
+
+def test_an_order_whose_open_workflow_vanished_goes_on_and_is_charged_once(cluster: Cluster) -> None:
+    """B13: it stayed Waiting and Ready for ever, and each approval was sent once a second without end."""
+    delete_workflow(cluster, wait_for_approval(cluster))
+
+    approve_in_spec(cluster)
+
+    cluster.reaches("Completed")
+    assert list(cluster.charges().values()) == [(150_000, 0)]
+
+
+def test_an_order_whose_workflow_vanished_can_be_deleted(cluster: Cluster) -> None:
+    """B13: its finalizer could not be got rid of."""
+    delete_workflow(cluster, wait_for_approval(cluster))
+
+    cluster.delete("order")
+
+    assert not cluster.order()
+
+
+def test_an_order_that_completed_unseen_and_was_forgotten_stays_completed(cluster: Cluster) -> None:
+    """B46: it was begun anew, and could end as Rejected with the money kept."""
+    identifier = wait_for_approval(cluster)
+    cluster.stack.kill("operator")
+    decision = json.dumps({"by": "bob", "totalMinor": 150_000, "currency": "USD"})
+    cluster.stack.temporal(
+        "workflow", "update", "execute", "--workflow-id", identifier, "--name", "approve", "--input", decision
+    )
+    cluster.until(lambda: cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("COMPLETED"))
+    delete_workflow(cluster, identifier)
+
+    cluster.stack.up()
+
+    status = cluster.reaches("Completed")
+    assert status["payment"]["capturedMinor"] == 150_000
+    assert list(cluster.charges().values()) == [(150_000, 0)]
+
+
+def test_what_others_wrote_into_a_status_is_gone_with_the_next_look(cluster: Cluster) -> None:
+    """B12: forged conditions and payments stayed for ever, and `kubectl wait` believed them."""
+    wait_for_approval(cluster)
+    forged = cluster.status()
+    shown = {key: forged[key] for key in ("phase", "orderStatus", "progress")}
+    forged["payment"] = {"transactionID": "tx-forged", "capturedMinor": 150_000}
+    forged["conditions"].append(
+        {
+            "type": "Shipped",
+            "status": "True",
+            "reason": "Done",
+            "observedGeneration": 1,
+            "lastTransitionTime": "2026-01-02T03:04:05Z",
+        }
+    )
+
+    cluster.create_status("order", forged)
+
+    status = cluster.eventually(lambda status: "payment" not in status)
+    assert [item["type"] for item in status["conditions"] if item["type"] == "Shipped"] == []
+    assert {key: status[key] for key in shown} == shown
+
+
+def test_every_character_arrives_in_the_status(cluster: Cluster) -> None:
+    """An emoji in a name, and the order was charged, shipped and shown as Running for ever."""
+    address = {
+        "name": ANA,
+        "line1": "1 Main Street",
+        "city": "Springfield",
+        "postalCode": "62701",
+        "country": "US",
+    }
+    wait_for_approval(cluster, shippingAddress=address)
+    cluster.patch("order", approval={"decision": "Approved", "by": "maria 😀", "totalMinor": 150_000})
+
+    status = cluster.reaches("Completed")
+
+    assert status["shippingAddress"]["name"] == ANA
+    assert status["approval"]["by"] == "maria 😀"
+
+
+def test_lines_that_a_client_of_the_workflow_changed_stay_and_are_told(cluster: Cluster) -> None:
+    """B14: the operator took them back within a second, and hung the second time."""
+    identifier = wait_for_approval(cluster)
+    lines = [{"lineID": "1", "sku": "PROD-001", "quantity": 3, "unitPriceMinor": 150_000}]
+    cluster.stack.temporal(
+        "workflow", "update", "execute", "--workflow-id", identifier, "--name", "change_lines",
+        "--input", json.dumps({"lines": lines}),
+    )  # fmt: skip
+
+    status = cluster.eventually(lambda status: status.get("totalMinor") == 450_000)
+
+    cluster.until(lambda: cluster.condition("SpecApplied")["reason"] == "ChangedByClient")
+    assert status["phase"] == "Waiting"
+    cluster.kubectl("delete", ORDERS, "order", "--timeout=60s")
