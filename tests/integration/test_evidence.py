@@ -19,7 +19,7 @@ def wait_for_approval(cluster: Cluster, **changes: Any) -> str:
 
 def delete_workflow(cluster: Cluster, identifier: str) -> None:
     """As retention, a restored Temporal or an administrator would."""
-    cluster.stack.temporal("workflow", "delete", "--workflow-id", identifier)
+    cluster.stack.temporal("workflow", "delete", "--workflow-id", identifier, "--yes")
 
     def gone() -> bool:
         try:

@@ -10,6 +10,7 @@ from pydantic import Field, StringConstraints
 
 from order_domain.snapshot import ShortText
 from order_domain.value import Value
+from order_operator.problem import Problem
 
 MAX_MESSAGE = 1024
 """As the status schema bounds it."""
@@ -157,3 +158,17 @@ class Condition(Value):
     """metadata.generation that this condition speaks of."""
     last_transition_time: datetime
     """When `status` last changed."""
+
+
+def held_up(status: Mapping[str, Any], problem: Problem | None, now: datetime) -> dict[str, Any]:
+    """The status as it is, saying only what keeps its resource from being followed; `now` in UTC."""
+    if problem is None:
+        return dict(status)
+    existing = status.get("conditions") or []
+    conditions = ConditionSet(existing, int(status.get("observedGeneration") or 0), now)
+    conditions.set(ConditionType.READY, False if problem.stalled else None, problem.reason, problem.message)
+    conditions.set(ConditionType.RECONCILING, not problem.stalled, problem.reason, problem.message)
+    conditions.set(ConditionType.STALLED, problem.stalled, problem.reason, problem.message)
+    told = {item["type"]: item for item in conditions.build()}
+    others = [told.pop(item["type"], item) for item in existing]
+    return {**status, "conditions": [*others, *told.values()]}

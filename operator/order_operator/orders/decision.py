@@ -23,6 +23,7 @@ from order_operator.orders.reflection import reflect, shows_other_run
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
+from order_operator.temporal.connection import NOT_ANSWERED
 
 FRESH_SECONDS = 5.0
 """An order older than this may be gone by now, though the watch still delivers it: an operator that was frozen reads
@@ -171,6 +172,8 @@ Action = (
 
 def next_action(known: Known) -> Action:
     """The one thing to do now."""
+    if known.connection is NOT_ANSWERED:
+        return Wait()  # the first answer, whatever it is, lets every order be looked at
     if known.gone:
         return _after_deletion(known)
     if known.order.deleting:

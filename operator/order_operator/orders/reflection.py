@@ -18,7 +18,7 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason
+from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
 from order_operator.orders.amendment import Refusal, asks_for_other_address, asks_for_other_lines
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
@@ -43,7 +43,7 @@ def reflect(
     down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
     """
     if _keeps_what_it_shows(order, observation):
-        return _kept(order, now, problem)
+        return held_up(order.status, problem, now)
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
     problem = problem or failing(observation, "order")
     order_status = _order_status(observation, snapshot)
@@ -98,21 +98,6 @@ def _keeps_what_it_shows(order: OrderResource, observation: Observation | None) 
     if observation is None:
         return order.names_workflow
     return observation.unreadable or (observation.snapshot is None and shows_other_run(order, observation))
-
-
-def _kept(order: OrderResource, now: datetime, problem: Problem | None) -> dict[str, Any]:
-    """The status as it is, with what keeps the order from being followed."""
-    if problem is None:
-        return dict(order.status)
-    existing = order.status.get("conditions") or []
-    conditions = ConditionSet(existing, int(order.status.get("observedGeneration") or 0), now)
-    stalled = problem.stalled
-    conditions.set(ConditionType.READY, False if stalled else None, problem.reason, problem.message)
-    conditions.set(ConditionType.RECONCILING, not stalled, problem.reason, problem.message)
-    conditions.set(ConditionType.STALLED, stalled, problem.reason, problem.message)
-    told = {item["type"]: item for item in conditions.build()}
-    others = [told.pop(item["type"], item) for item in existing]
-    return {**order.status, "conditions": [*others, *told.values()]}
 
 
 def _order_status(observation: Observation | None, snapshot: OrderSnapshot) -> OrderStatus:

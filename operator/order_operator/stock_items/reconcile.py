@@ -32,7 +32,7 @@ from order_operator.stock_items.reflection import reflect_stock
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_operator.temporal.cancellation import request_cancel
-from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.connection import NOT_ANSWERED, TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT, find
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.temporal.starting import Start, start
@@ -216,7 +216,8 @@ class StockReconciler:
             problem = Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
             if run is None or not run.running:
-                if self._connection.problem is None and not self._scanner.synced.is_set():
+                problem = self._connection.problem
+                if problem is NOT_ANSWERED or (problem is None and not self._scanner.synced.is_set()):
                     return None  # the first full scan knows whether the workflow runs; it queues this item again
                 problem = _ended_just_now(run) or await self._start(item, spec)
                 run = self._own_run(uid)

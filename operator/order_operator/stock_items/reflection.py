@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason
+from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
 from order_operator.problem import Problem
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import StockRun
@@ -27,6 +27,8 @@ def reflect_stock(
     `run` is the item's own, None while another item keeps the article; `problem` is what keeps the item from being
     followed. `now` (UTC) dates the conditions that change.
     """
+    if run is None and problem is not None and not problem.stalled and item.status.get("workflow"):
+        return held_up(item.status, problem, now)  # what is not seen is no reason to forget what is shown
     snapshot = run.snapshot if run else None
     awaited = snapshot is not None and snapshot.generation < item.generation and not (problem and problem.stalled)
     generation = snapshot.generation if snapshot and awaited else item.generation

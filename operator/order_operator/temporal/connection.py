@@ -57,6 +57,9 @@ def _named(failed: RPCError) -> Problem | None:
     return Problem(reason, f"{message} ({failed.message})"[:1024])
 
 
+NOT_ANSWERED = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
+"""Before the first check is through: nothing is known of Temporal, not even that it is away."""
+
 UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; this goes on by itself later")
 
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
@@ -76,7 +79,7 @@ class TemporalConnection:
         self._cause = ""
         self.reports_task_problems = False
         """Whether the server has `TASK_PROBLEMS`; a query that names an unknown attribute is refused whole."""
-        self.problem: Problem | None = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
+        self.problem: Problem | None = NOT_ANSWERED
 
     @classmethod
     async def connect(
@@ -91,7 +94,7 @@ class TemporalConnection:
         return cls(client, create_search_attributes=create_search_attributes)
 
     def on_recovery(self, callback: Callable[[], None]) -> None:
-        """Call `callback` whenever a problem has gone."""
+        """Call `callback` whenever a problem has gone, and once the first check is through."""
         self._changed.append(callback)
 
     def lost(self) -> None:
@@ -121,6 +124,9 @@ class TemporalConnection:
                     callback()
             elif self.problem is not None and self.problem != before:
                 logger.warning("orders wait: %s", self.problem.message, extra={"reason": self.problem.reason})
+                if before is NOT_ANSWERED:
+                    for callback in self._changed:
+                        callback()
             self._check_now.clear()
             try:
                 async with asyncio.timeout(CHECK_SECONDS if self.problem is None else RETRY_SECONDS):

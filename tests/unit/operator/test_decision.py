@@ -38,6 +38,7 @@ from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import NOT_TAKEN_OVER
 from order_operator.problem import Problem
+from order_operator.temporal.connection import NOT_ANSWERED
 
 NOW = datetime(2026, 1, 2, 3, 4, 2, tzinfo=UTC)
 """Two seconds after the resource was created."""
@@ -157,11 +158,17 @@ def test_a_start_that_temporal_refuses_is_told_and_tried_again_later() -> None:
 # An order whose workflow is not seen: absence proves nothing
 
 
-@pytest.mark.parametrize("connection", [AWAY, Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")])
-def test_while_temporal_is_away_an_order_keeps_its_status_and_its_finalizer(connection: Problem) -> None:
+def test_nothing_is_done_before_temporal_has_answered_for_the_first_time() -> None:
+    """B1: a start cost four writes per open order."""
+    order = an_order_resource(status=WAITING_STATUS, finalizers=[FINALIZER])
+
+    assert next_action(known(order, connection=NOT_ANSWERED, synced=False)) == Wait()
+
+
+def test_while_temporal_is_away_an_order_keeps_its_status_and_its_finalizer() -> None:
     """B1, B2: each start of an operator took both off every open order."""
     before = an_order_resource(status={**WAITING_STATUS, "progress": 33}, finalizers=[FINALIZER])
-    away = shown(known(before, connection=connection, synced=False))
+    away = shown(known(before, connection=AWAY, synced=False))
 
     assert away.order.held
     assert {key: away.order.status[key] for key in ("phase", "progress", "workflow")} == {

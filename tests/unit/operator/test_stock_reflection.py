@@ -191,3 +191,14 @@ def test_the_status_tells_where_to_look_further() -> None:
         "namespace": "default",
         "taskQueue": "orders",
     }
+
+
+def test_an_item_whose_run_is_not_seen_while_temporal_is_away_keeps_its_counts() -> None:
+    """B2: they were lost at each start of an operator with Temporal away."""
+    before = reflected(counted(on_hand=7))
+    away = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached")
+
+    status = reflected(None, an_item(status=before), problem=away)
+
+    assert (status["onHand"], status["workflow"]) == (7, before["workflow"])
+    assert said(status, "Ready") == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
