@@ -9,24 +9,46 @@ from contextlib import contextmanager, suppress
 @contextmanager
 def slow_proxy(host: str, port: int, seconds: float) -> Iterator[str]:
     """`host:port` of a proxy to that server, with so many seconds each way."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    proxy = _Proxy(host, port, seconds)
+    # asyncio.run cancels what is open at the end, and closes the loop.
+    thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()), daemon=True)
     thread.start()
-
-    async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while data := await reader.read(65536):
-                loop.call_later(seconds, writer.write, data)
-        loop.call_later(seconds, writer.close)
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        beyond_reader, beyond_writer = await asyncio.open_connection(host, port)
-        await asyncio.gather(pipe(reader, beyond_writer), pipe(beyond_reader, writer))
-
-    server = asyncio.run_coroutine_threadsafe(asyncio.start_server(serve, "127.0.0.1", 0), loop).result()
     try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        assert proxy.started.wait(5)
+        yield f"127.0.0.1:{proxy.port}"
     finally:
-        loop.call_soon_threadsafe(server.close)
-        loop.call_soon_threadsafe(loop.stop)
+        proxy.loop.call_soon_threadsafe(proxy.end.set)
         thread.join(5)
+
+
+class _Proxy:
+    def __init__(self, host: str, port: int, seconds: float) -> None:
+        self._beyond = (host, port)
+        self._seconds = seconds
+        self.started = threading.Event()
+        self.port = 0
+        self.loop: asyncio.AbstractEventLoop
+        self.end: asyncio.Event
+
+    async def serve(self) -> None:
+        """Until `end` is set."""
+        self.loop, self.end = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
+        self.port = server.sockets[0].getsockname()[1]
+        self.started.set()
+        await self.end.wait()
+        server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        beyond_reader, beyond_writer = await asyncio.open_connection(*self._beyond)
+        try:
+            await asyncio.gather(self._pipe(reader, beyond_writer), self._pipe(beyond_reader, writer))
+        finally:
+            writer.close()
+            beyond_writer.close()
+
+    async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                self.loop.call_later(self._seconds, writer.write, data)
+        self.loop.call_later(self._seconds, writer.close)
