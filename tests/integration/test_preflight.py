@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 
+import pytest
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import ListSearchAttributesRequest
 from temporalio.client import Client
@@ -65,8 +66,9 @@ async def test_an_operator_that_may_not_create_them_names_exactly_those_that_are
     assert f"lacks the search attributes {', '.join(missing)}: " in connection.problem.message
 
 
-async def test_an_attribute_of_another_type_is_named_and_left_alone(servers: Stack) -> None:
-    connection = await checked(servers, a_namespace(servers, {"OrderTotalMinor": "Keyword"}), create=True)
+@pytest.mark.parametrize("create", [True, False])
+async def test_an_attribute_of_another_type_is_named_and_left_alone(create: bool, servers: Stack) -> None:
+    connection = await checked(servers, a_namespace(servers, {"OrderTotalMinor": "Keyword"}), create=create)
 
     assert connection.problem is not None
     assert connection.problem.reason is Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH

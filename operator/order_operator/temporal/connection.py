@@ -3,13 +3,16 @@ attributes of the right type (created when allowed). While it is not, orders wai
 
 import asyncio
 import logging
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSearchAttributesRequest
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
+from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import PayloadCodec
 from temporalio.envconfig import ClientConfig
@@ -51,10 +54,8 @@ _NAMED = {
 
 
 def _named(failed: RPCError) -> Problem | None:
-    if failed.status not in _NAMED:
-        return None
-    reason, message = _NAMED[failed.status]
-    return Problem(reason, f"{message} ({failed.message})"[:1024])
+    """Without the server's words, which may count seconds: every order would be written anew each time."""
+    return Problem(*_NAMED[failed.status]) if failed.status in _NAMED else None
 
 
 NOT_ANSWERED = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
@@ -76,7 +77,7 @@ class TemporalConnection:
         self._create = create_search_attributes
         self._changed: list[Callable[[], None]] = []
         self._check_now = asyncio.Event()
-        self._cause = ""
+        self._told = ""
         self.reports_task_problems = False
         """Whether the server has `TASK_PROBLEMS`; a query that names an unknown attribute is refused whole."""
         self.problem: Problem | None = NOT_ANSWERED
@@ -118,7 +119,7 @@ class TemporalConnection:
             before, self.problem = self.problem, await self._check()
             metrics.TEMPORAL_REACHABLE.set(self.problem is None)
             if self.problem is None and before is not None:
-                self._cause = ""
+                self._told = ""
                 logger.info("Temporal is ready for orders", extra={"namespace": self.client.namespace})
                 for callback in self._changed:
                     callback()
@@ -140,8 +141,10 @@ class TemporalConnection:
         namespace = self.client.namespace
         try:
             async with asyncio.timeout(2 * RPC_SECONDS):
-                await self.client.workflow_service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
-                return await self._check_search_attributes(namespace)
+                service = self.client.workflow_service
+                described = await service.describe_namespace(DescribeNamespaceRequest(namespace=namespace))
+                columns = {name: column for column, name in described.config.custom_search_attribute_aliases.items()}
+                return await self._check_search_attributes(namespace, columns)
         except (RPCError, RuntimeError, TimeoutError) as failed:
             if isinstance(failed, RPCError) and failed.status is RPCStatusCode.NOT_FOUND:
                 return Problem(
@@ -149,19 +152,28 @@ class TemporalConnection:
                     f"Temporal has no namespace {namespace!r}: create it; orders go on by themselves then",
                 )
             problem = _named(failed) if isinstance(failed, RPCError) else None
-            if problem is None and str(failed) != self._cause:
-                self._cause = str(failed)
-                logger.warning("Temporal cannot be reached", extra={"error": self._cause[:500]})
+            self._tell_cause(failed)
             return problem or UNREACHABLE
 
-    async def _check_search_attributes(self, namespace: str) -> Problem | None:
-        service = self.client.operator_service
+    def _tell_cause(self, failed: Exception) -> None:
+        """In the server's own words, when they change by more than a number."""
+        status = failed.status.name if isinstance(failed, RPCError) else type(failed).__name__
+        words = f"{status}: {failed}"[:500]
+        if (pattern := re.sub(r"\d+", "0", words)) != self._told:
+            self._told = pattern
+            logger.warning("Temporal does not serve the operator", extra={"error": words})
+
+    async def _check_search_attributes(self, namespace: str, columns: Mapping[str, str]) -> Problem | None:
+        """`columns`: where the store keeps each attribute, which not every store tells."""
+        if not self._create:
+            return await self._try_search_attributes(columns)
+        request = ListSearchAttributesRequest(namespace=namespace)
         try:
-            answer = await service.list_search_attributes(ListSearchAttributesRequest(namespace=namespace))
+            answer = await self.client.operator_service.list_search_attributes(request)
         except RPCError as refused:
             if refused.status not in _RESERVED:
                 raise
-            return await self._try_search_attributes(namespace)
+            return await self._try_search_attributes(columns)
         self.reports_task_problems = TASK_PROBLEMS in answer.system_attributes
         missing: dict[str, IndexedValueType.ValueType] = {}
         for key in SEARCH_ATTRIBUTES:
@@ -170,51 +182,79 @@ class TemporalConnection:
             if found is None:
                 missing[key.name] = wanted
             elif found != wanted:
-                return Problem(
-                    Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH,
-                    f"search attribute {key.name} of Temporal namespace {namespace!r} has type "
-                    f"{IndexedValueType.Name(found)} but orders need {IndexedValueType.Name(wanted)}",
-                )
-        if not missing:
-            return None
-        if not self._create:
-            return Problem(
-                Reason.SEARCH_ATTRIBUTES_MISSING,
-                f"Temporal namespace {namespace!r} lacks the search attributes {', '.join(missing)}: "
-                "register them with `temporal operator search-attribute create`",
-            )
-        logger.info("registering search attributes %s", ", ".join(missing))
+                return _mismatch(namespace, key, found)
         try:
-            await service.add_search_attributes(
-                AddSearchAttributesRequest(namespace=namespace, search_attributes=missing)
-            )
+            await self._register(missing)
+        except RPCError as refused:
+            if refused.status not in _RESERVED:
+                raise
+            return await self._try_search_attributes(columns)
+        await self._answers("")  # whether the operator may list workflows at all
+        return None
+
+    async def _register(self, missing: dict[str, IndexedValueType.ValueType]) -> None:
+        if not missing:
+            return
+        logger.info("registering search attributes %s", ", ".join(missing))
+        request = AddSearchAttributesRequest(namespace=self.client.namespace, search_attributes=missing)
+        try:
+            await self.client.operator_service.add_search_attributes(request)
         except RPCError as refused:
             if refused.status is not RPCStatusCode.ALREADY_EXISTS:
                 raise
-        return None
 
-    async def _try_search_attributes(self, namespace: str) -> Problem | None:
+    async def _try_search_attributes(self, columns: Mapping[str, str]) -> Problem | None:
         """Where the service of administrators is not for us, a query that names the attributes tells whether they are
-        there, and of the right type."""
-        names = " AND ".join(f"{key.name} IS NOT NULL" for key in SEARCH_ATTRIBUTES)
+        there, and the names of their columns of which type they are."""
+        namespace = self.client.namespace
+        self.reports_task_problems = await self._answers(f"{TASK_PROBLEMS} IS NULL")
+        for key in SEARCH_ATTRIBUTES:
+            found = _COLUMNS.get(columns.get(key.name, "").rstrip("0123456789"))
+            if found is not None and found != IndexedValueType.ValueType(key.indexed_value_type):
+                return _mismatch(namespace, key, found)
+        if await self._answers(" AND ".join(f"{key.name} IS NULL" for key in SEARCH_ATTRIBUTES)):
+            return None
+        missing = [key.name for key in SEARCH_ATTRIBUTES if not await self._answers(f"{key.name} IS NULL")]
+        if not missing:
+            return None
+        return Problem(
+            Reason.SEARCH_ATTRIBUTES_MISSING,
+            f"Temporal namespace {namespace!r} lacks the search attributes {', '.join(missing)}: "
+            "register them with `temporal operator search-attribute create`",
+        )
+
+    async def _answers(self, query: str) -> bool:
+        """Whether Temporal understands a query."""
         try:
             await self.client.workflow_service.list_workflow_executions(
-                ListWorkflowExecutionsRequest(namespace=namespace, page_size=1, query=names)
+                ListWorkflowExecutionsRequest(namespace=self.client.namespace, page_size=1, query=query)
             )
         except RPCError as refused:
             if refused.status is not RPCStatusCode.INVALID_ARGUMENT:
                 raise
-            wanted = ", ".join(
-                f"{key.name} ({IndexedValueType.Name(IndexedValueType.ValueType(key.indexed_value_type))})"
-                for key in SEARCH_ATTRIBUTES
-            )
-            return Problem(
-                Reason.SEARCH_ATTRIBUTES_MISSING,
-                f"Temporal namespace {namespace!r} lacks search attributes ({refused.message}), and the operator may "
-                f"not register them. Orders need {wanted}"[:1024],
-            )
-        return None
+            return False
+        return True
 
+
+def _mismatch(namespace: str, key: SearchAttributeKey[Any], found: IndexedValueType.ValueType) -> Problem:
+    wanted = IndexedValueType.ValueType(key.indexed_value_type)
+    return Problem(
+        Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH,
+        f"search attribute {key.name} of Temporal namespace {namespace!r} has type "
+        f"{IndexedValueType.Name(found)} but orders need {IndexedValueType.Name(wanted)}",
+    )
+
+
+_COLUMNS = {
+    "Bool": IndexedValueType.INDEXED_VALUE_TYPE_BOOL,
+    "Datetime": IndexedValueType.INDEXED_VALUE_TYPE_DATETIME,
+    "Double": IndexedValueType.INDEXED_VALUE_TYPE_DOUBLE,
+    "Int": IndexedValueType.INDEXED_VALUE_TYPE_INT,
+    "Keyword": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD,
+    "KeywordList": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD_LIST,
+    "Text": IndexedValueType.INDEXED_VALUE_TYPE_TEXT,
+}
+"""How the server names its columns, before their number."""
 
 _RESERVED = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.UNAUTHENTICATED})
 """Answers of a server that keeps the operator service for administrators."""

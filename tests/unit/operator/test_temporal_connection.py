@@ -1,15 +1,24 @@
 """What the operator makes of Temporal's answers, with a scripted server."""
 
+import logging
+from collections.abc import Sequence
 from typing import Any, cast
 
 import pytest
+from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import IndexedValueType
+from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import ListSearchAttributesResponse
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse, ListWorkflowExecutionsRequest
 from temporalio.client import Client
+from temporalio.converter import PayloadCodec
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.conditions import Reason
-from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal import connection as module
+from order_operator.temporal.connection import TASK_PROBLEMS, UNREACHABLE, TemporalConnection
+from order_operator.temporal.runs import memo_values
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 
@@ -23,17 +32,21 @@ class Server:
     def __init__(self, **errors: RPCError) -> None:
         self.namespace = "shop"
         self.workflow_service = self.operator_service = self
-        self._errors = errors
+        self.errors = errors
         self.calls: list[str] = []
+        self.system: set[str] = set()
         self.attributes = {key.name: IndexedValueType.ValueType(key.indexed_value_type) for key in SEARCH_ATTRIBUTES}
 
     def _answer(self, call: str) -> None:
         self.calls.append(call)
-        if call in self._errors:
-            raise self._errors[call]
+        if call in self.errors:
+            raise self.errors[call]
 
-    async def describe_namespace(self, _request: Any) -> None:
+    async def describe_namespace(self, _request: Any) -> DescribeNamespaceResponse:
         self._answer("describe_namespace")
+        kinds = {kind: name for name, kind in module._COLUMNS.items()}
+        columns = {f"{kinds[kind]}{number:02}": name for number, (name, kind) in enumerate(self.attributes.items())}
+        return DescribeNamespaceResponse(config=NamespaceConfig(custom_search_attribute_aliases=columns))
 
     async def list_search_attributes(self, _request: Any) -> ListSearchAttributesResponse:
         self._answer("list_search_attributes")
@@ -42,8 +55,11 @@ class Server:
     async def add_search_attributes(self, _request: Any) -> None:
         self._answer("add_search_attributes")
 
-    async def list_workflow_executions(self, _request: Any) -> None:
+    async def list_workflow_executions(self, request: ListWorkflowExecutionsRequest) -> None:
         self._answer("list_workflow_executions")
+        for term in filter(None, request.query.split(" AND ")):
+            if term.removesuffix(" IS NULL") not in {*self.attributes, *self.system}:
+                raise RPCError(f"invalid query: {term}", RPCStatusCode.INVALID_ARGUMENT, b"")
 
 
 def a_connection(server: Server, *, create: bool = True) -> TemporalConnection:
@@ -79,16 +95,103 @@ async def test_a_server_that_keeps_the_operator_service_for_administrators_is_as
 
 
 async def test_attributes_that_such_a_server_lacks_are_asked_for() -> None:
-    server = Server(
-        list_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED),
-        list_workflow_executions=rpc(RPCStatusCode.INVALID_ARGUMENT),
-    )
+    server = Server(list_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED))
+    server.attributes.pop("OrderStatus")
+    server.attributes.pop("OrderTotalMinor")
 
     problem = await a_connection(server)._check()
 
     assert problem is not None
     assert problem.reason == Reason.SEARCH_ATTRIBUTES_MISSING
-    assert "OrderStatus" in problem.message
+    assert "lacks the search attributes OrderStatus, OrderTotalMinor: " in problem.message
+
+
+async def test_the_type_of_an_attribute_is_told_by_its_column_there() -> None:
+    server = Server(list_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED))
+    server.attributes["OrderTotalMinor"] = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
+
+    problem = await a_connection(server)._check()
+
+    assert problem is not None
+    assert problem.reason == Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH
+    assert "OrderTotalMinor" in problem.message
+
+
+async def test_a_server_that_lets_the_operator_look_but_not_register_is_asked_by_a_query() -> None:
+    server = Server(add_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED))
+    server.attributes.pop("OrderStatus")
+
+    problem = await a_connection(server)._check()
+
+    assert problem is not None
+    assert problem.reason == Reason.SEARCH_ATTRIBUTES_MISSING
+
+
+async def test_the_operator_service_is_not_asked_by_an_operator_that_registers_nothing() -> None:
+    """B23: where it is reserved for administrators, no order ever started."""
+    server = Server()
+
+    assert await a_connection(server, create=False)._check() is None
+    assert set(server.calls) == {"describe_namespace", "list_workflow_executions"}
+
+
+@pytest.mark.parametrize("there", [True, False])
+async def test_a_query_tells_whether_the_server_reports_failing_tasks(there: bool) -> None:
+    server = Server()
+    server.system = {TASK_PROBLEMS} if there else set()
+    connection = a_connection(server, create=False)
+
+    assert await connection._check() is None
+    assert connection.reports_task_problems is there
+
+
+@pytest.mark.parametrize("create", [True, False])
+async def test_an_operator_that_may_not_list_workflows_says_so(create: bool) -> None:
+    server = Server(list_workflow_executions=rpc(RPCStatusCode.PERMISSION_DENIED))
+
+    problem = await a_connection(server, create=create)._check()
+
+    assert problem is not None
+    assert problem.reason == Reason.TEMPORAL_PERMISSION_DENIED
+
+
+async def test_the_servers_words_are_logged_when_they_change_and_never_shown(caplog: pytest.LogCaptureFixture) -> None:
+    """A status that repeats them would be written anew with every second that they count."""
+    server = Server()
+    connection = a_connection(server)
+    problems = []
+    for words in ("token expired 3 s ago", "token expired 5 s ago", "unknown key"):
+        server.errors = {"describe_namespace": RPCError(words, RPCStatusCode.UNAUTHENTICATED, b"")}
+        problems.append(await connection._check())
+
+    told = [record.error for record in caplog.records if record.levelno == logging.WARNING]  # type: ignore[attr-defined]
+    assert told == ["UNAUTHENTICATED: token expired 3 s ago", "UNAUTHENTICATED: unknown key"]
+    assert len(set(problems)) == 1
+
+
+async def test_a_client_that_is_replaced_is_asked_from_then_on() -> None:
+    old, new = Server(describe_namespace=rpc(RPCStatusCode.UNAUTHENTICATED)), Server()
+    connection = a_connection(old)
+    await connection._check()
+
+    connection.client = cast("Client", new)
+
+    assert await connection._check() is None
+    assert new.calls
+
+
+async def test_payloads_go_through_the_codec_that_the_connection_was_given() -> None:
+    class Reversed(PayloadCodec):
+        async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
+            return [Payload(metadata=each.metadata, data=each.data[::-1]) for each in payloads]
+
+        decode = encode
+
+    connection = await TemporalConnection.connect(create_search_attributes=False, codec=Reversed())
+    row = WorkflowExecutionInfo()
+    row.memo.fields["uid"].CopyFrom(Payload(metadata={"encoding": b"json/plain"}, data=b'"dcba"'))
+
+    assert await memo_values(connection.client, row, ["uid"]) == {"uid": "abcd"}
 
 
 async def test_missing_attributes_are_registered_only_where_that_is_allowed() -> None:
