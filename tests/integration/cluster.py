@@ -96,9 +96,17 @@ class Cluster:
 
     def scans(self, kind: str) -> int:
         """How often the operator has looked through Temporal in this way, as it counts itself."""
+        return self._counted(rf'scans_total{{kind="{kind}",result="ok"}}')
+
+    def undecodable_rows(self) -> int:
+        """How many workflows the operator could not read, as it counts itself."""
+        return self._counted("undecodable_rows_total")
+
+    def _counted(self, metric: str) -> int:
+        """A counter of the operator; `metric` is a pattern without the prefix that all of them have."""
         with urllib.request.urlopen(self.stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
             page = answer.read().decode()
-        found = re.search(rf'^orders_operator_scans_total{{kind="{kind}",result="ok"}} (\d+)', page, re.MULTILINE)
+        found = re.search(rf"^orders_operator_{metric} (\d+)", page, re.MULTILINE)
         return int(found[1]) if found else 0
 
     def delete(self, name: str, *arguments: str, kind: str = ORDERS) -> None:

@@ -107,8 +107,8 @@ class Orphans:
             run = tracked.observation
             if run is None or run.orphaned or not self._settings.watches(run.key.namespace):
                 continue
-            if run.cluster != self._settings.cluster:
-                continue  # another installation's, or of a release that did not tell
+            if run.unreadable or run.cluster != self._settings.cluster:
+                continue  # nothing says that it is ours, or that it was not released on purpose
             if is_abandoned(run):
                 await self._take_over(tracked, run)
             elif tracked.told != run.run_id:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -14,7 +15,6 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_domain.snapshot import OrderSnapshot
 from order_domain.stock_item import StockSnapshot
 from order_domain.value import Value
-from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TASK_PROBLEMS
@@ -50,10 +50,11 @@ class Run:
     task_queue: str
     start_time: datetime | None = None
     close_time: datetime | None = None
-    unreadable_because: str = ""
-    """Why not, where it is not a newer format."""
     unreadable: bool = False
-    """The workflow has published, but in a format that this operator does not know."""
+    """What the workflow has published cannot be read: it has a format that this operator does not know, or is encoded
+    in another way, or is another's."""
+    unreadable_because: str = ""
+    """Why, as far as that is known."""
     task_problems: tuple[str, ...] = ()
     """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
 
@@ -76,7 +77,6 @@ async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence
     try:
         values = await client.data_converter.decode([memo[name] for name in names])
     except Exception as failed:  # whatever a codec or converter raises at foreign bytes
-        metrics.UNDECODABLE_ROWS.inc()
         raise Unreadable(f"{type(failed).__name__}: {failed}"[:200]) from failed
     return dict(zip(names, values, strict=True))
 
@@ -86,7 +86,7 @@ def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
     return {
         "workflow_id": row.execution.workflow_id,
         "run_id": row.execution.run_id,
-        "status": WorkflowExecutionStatus(row.status),
+        "status": _status(row),
         "task_queue": row.task_queue,
         "start_time": row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
         "close_time": row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
@@ -94,9 +94,19 @@ def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
     }
 
 
+def is_open(row: WorkflowExecutionInfo) -> bool:
+    """Whether the run goes on. One that somebody paused does."""
+    return row.status in {AnyStatus.WORKFLOW_EXECUTION_STATUS_RUNNING, AnyStatus.WORKFLOW_EXECUTION_STATUS_PAUSED}
+
+
+def _status(row: WorkflowExecutionInfo) -> WorkflowExecutionStatus:
+    """Raises ValueError for what this release does not know. The SDK has no word for a paused run."""
+    return WorkflowExecutionStatus.RUNNING if is_open(row) else WorkflowExecutionStatus(row.status)
+
+
 def task_problems(row: WorkflowExecutionInfo) -> tuple[str, ...]:
     payload = row.search_attributes.indexed_fields.get(TASK_PROBLEMS)
-    if payload is None or WorkflowExecutionStatus(row.status) is not WorkflowExecutionStatus.RUNNING:
+    if payload is None or not is_open(row):
         return ()
     problems = json.loads(payload.data or b"null")
     return tuple(map(str, problems)) if isinstance(problems, list) else (str(problems),) if problems else ()

@@ -4,11 +4,11 @@ Two windows over visibility: a fast one that sees changes within half a second, 
 argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
 that overlaps by more than that misses nothing. The wide one also asks for workflows whose own code fails, since those
 publish nothing that could bring them into a window. Windows are counted from the newest time seen in a row, which is
-the server's: the clock of this machine may be minutes away from it.
+the server's: the clock of this machine may be minutes away from it. Two requests for a row each give it at the start.
 
 A full scan, at the start and every quarter of an hour, lists what is open, and what ended in another way than
 completed. It finds what windows cannot: resets, runs from before, and, by what it does not list, runs that are gone. It
-goes on beside the windows, so that nobody waits for it.
+goes on beside the windows, so that nobody waits for it; however long it takes, they hold what changes meanwhile.
 """
 
 import asyncio
@@ -23,13 +23,12 @@ from typing import Any, Generic, TypeVar
 
 from temporalio.api.common.v1 import Payload
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest
-from temporalio.client import WorkflowExecutionStatus
+from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
-from order_operator.temporal.runs import RPC_TIMEOUT, Run, find, task_problems
+from order_operator.temporal.runs import RPC_TIMEOUT, Run, find, is_open, task_problems
 from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
 FAST_SECONDS = 0.5
@@ -42,8 +41,10 @@ SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 RESYNC_SECONDS = 900.0
 PAGE_SIZE = 500
 """Rows carry a memo of up to 2 KiB; a page stays below the 4 MB of a gRPC message."""
-BETWEEN_PAGES_SECONDS = 0.4
-"""Of a full scan: with two fast scans a second, less than five requests to visibility in all."""
+REQUEST_SECONDS = 0.2
+"""Least time between two requests to visibility, of all scans together: servers limit them by namespace."""
+BETWEEN_PAGES_SECONDS = 2 * REQUEST_SECONDS
+"""Of a full scan: every second turn stays free for the windows."""
 ROWS_AT_ONCE = 20
 """Rows of a full scan that are decoded before others get their turn."""
 MAX_BACKOFF_SECONDS = 10.0
@@ -58,6 +59,8 @@ R = TypeVar("R", bound=Run)
 class ScanKind(StrEnum):
     """Which window a scan looks through."""
 
+    NEWEST = "newest"
+    """The newest run that is open and the newest that completed: where the other windows begin to count."""
     FAST = "fast"
     SWEEP = "sweep"
     FULL = "full"
@@ -90,18 +93,22 @@ class Scanner:
         """By workflow id: run, seq and status in the row last told."""
         self._failing: set[str] = set()
         """Workflow ids of the open runs last seen with task problems."""
+        self._undecodable: dict[str, tuple[str, int, int]] = {}
+        """By workflow id: run, seq and status of the row last reported as one that cannot be read."""
         self._newest: datetime | None = None
         """Newest time in any row."""
+        self._next_request = 0.0
+        """Monotonic time from which visibility may be asked again."""
 
     async def run(self) -> None:
         """Scan until cancelled."""
+        await self._until_through(ScanKind.NEWEST)
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow())
             group.create_task(self._resync())
 
     async def _follow(self) -> None:
         """The fast window, and from time to time the wide one."""
-        await self.synced.wait()
         swept = self._newest
         sweep_due = 0.0
         failures = 0
@@ -122,13 +129,17 @@ class Scanner:
                 swept, sweep_due = newest, time.monotonic() + SWEEP_SECONDS
 
     async def _resync(self) -> None:
+        while True:
+            await self._until_through(ScanKind.FULL)
+            await asyncio.sleep(RESYNC_SECONDS)
+
+    async def _until_through(self, kind: ScanKind) -> None:
         failures = 0
         while True:
             if self._connection.problem is not None:
                 await asyncio.sleep(FAST_SECONDS)
-            elif await self._try(ScanKind.FULL, None, failures):
-                failures = 0
-                await asyncio.sleep(RESYNC_SECONDS)
+            elif await self._try(kind, None, failures):
+                return
             else:
                 failures += 1
 
@@ -141,7 +152,7 @@ class Scanner:
             throttled = isinstance(failed, RPCError) and failed.status is RPCStatusCode.RESOURCE_EXHAUSTED
             if not throttled:
                 self._connection.lost()
-            logger.warning("scan failed", extra={"kind": kind, "error": str(failed)})
+            logger.warning("scan failed", extra={"kind": kind, "error": str(failed)[:500]})
             pause = min(MAX_BACKOFF_SECONDS, FAST_SECONDS * 2.0 ** min(failures + 1, 6))
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
             return False
@@ -149,6 +160,9 @@ class Scanner:
         return True
 
     async def _scan(self, kind: ScanKind, since: datetime | None) -> None:
+        if kind is ScanKind.NEWEST:
+            await self._find_newest()
+            return
         full = kind is ScanKind.FULL
         before: set[str] = set(self._failing)
         listed: set[str] = set()
@@ -158,9 +172,10 @@ class Scanner:
             if identifier in listed:
                 continue  # the server lists open runs first, then the newest: an id's first row is its present run
             listed.add(identifier)
-            if WorkflowExecutionStatus(row.status) is WorkflowExecutionStatus.RUNNING:
+            self._move_window(row)
+            if is_open(row):
                 open_ids.add(identifier)
-            await self._see(row, force=full)
+            await self._take(row, force=full)
             if full and number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         if kind is not ScanKind.FAST:
@@ -171,17 +186,18 @@ class Scanner:
             for subscriber in self.subscribers.values():
                 subscriber.resynced(frozenset(open_ids))
 
+    async def _find_newest(self) -> None:
+        """Without this the first windows would count from the oldest open run, and hold all that completed since."""
+        for status in ("Running", "Completed"):
+            page = await self._page(f"{self._scope()} AND ExecutionStatus = '{status}'", b"", size=1)
+            for row in page.executions:
+                self._move_window(row)
+
     async def _rows(self, query: str, pause: float) -> AsyncIterator[tuple[int, WorkflowExecutionInfo]]:
         """Page by page, with a pause in between."""
         token = b""
         while True:
-            client = self._connection.client
-            page = await client.workflow_service.list_workflow_executions(
-                ListWorkflowExecutionsRequest(
-                    namespace=client.namespace, page_size=PAGE_SIZE, query=query, next_page_token=token
-                ),
-                timeout=RPC_TIMEOUT,
-            )
+            page = await self._page(query, token)
             for number, row in enumerate(page.executions):
                 yield number, row
             token = page.next_page_token
@@ -189,10 +205,26 @@ class Scanner:
                 return
             await asyncio.sleep(pause)
 
+    async def _page(self, query: str, token: bytes, size: int = PAGE_SIZE) -> ListWorkflowExecutionsResponse:
+        """When it is this request's turn."""
+        turn = max(time.monotonic(), self._next_request)
+        self._next_request = turn + REQUEST_SECONDS
+        await asyncio.sleep(turn - time.monotonic())
+        client = self._connection.client  # as it is now: it may be replaced between two pages
+        return await client.workflow_service.list_workflow_executions(
+            ListWorkflowExecutionsRequest(
+                namespace=client.namespace, page_size=size, query=query, next_page_token=token
+            ),
+            timeout=RPC_TIMEOUT,
+        )
+
+    def _scope(self) -> str:
+        types = ", ".join(f"'{name}'" for name in self.subscribers)
+        return f"WorkflowType IN ({types})"
+
     def _query(self, kind: ScanKind, since: datetime | None) -> str:
         """`since`: None as long as there is no row to count from."""
-        types = ", ".join(f"'{name}'" for name in self.subscribers)
-        scope = f"WorkflowType IN ({types})"
+        scope = self._scope()
         if kind is ScanKind.FULL:
             return f"{scope} AND ExecutionStatus != 'Completed'"
         if since is None:
@@ -208,13 +240,18 @@ class Scanner:
         row = await find(self._connection.client, identifier)
         self._failing.discard(identifier)
         if row is not None:
-            await self._tell(row)
+            await self._take(row, force=True)
+
+    async def _take(self, row: WorkflowExecutionInfo, *, force: bool) -> None:
+        """One that cannot be told harms no other."""
+        try:
+            await self._see(row, force=force)
+        except Exception as failed:  # noqa: BLE001 - whatever it is, the next row is read
+            self._report(row, f"{type(failed).__name__}: {failed}", failed)
 
     async def _see(self, row: WorkflowExecutionInfo, *, force: bool) -> None:
         """Tell of a row only when it says something new; decoding is what costs."""
-        identifier, attributes = row.execution.workflow_id, row.search_attributes.indexed_fields
-        self._move_window(row)
-        mark = (row.execution.run_id, _seq(attributes), int(row.status))
+        identifier, mark = row.execution.workflow_id, _mark(row)
         failing = bool(task_problems(row))
         if force or self._seen.get(identifier) != mark or failing != (identifier in self._failing):
             (self._failing.add if failing else self._failing.discard)(identifier)
@@ -222,19 +259,27 @@ class Scanner:
                 self._seen[identifier] = mark
 
     async def _tell(self, row: WorkflowExecutionInfo) -> bool:
-        """Whether it is a subscriber's. One that cannot be told harms nobody else."""
+        """Whether it is a subscriber's."""
         subscriber = self.subscribers.get(row.type.name)
-        if subscriber is None:
+        run = await subscriber.decode(row) if subscriber is not None else None
+        if subscriber is None or run is None:
             return False
-        try:
-            run = await subscriber.decode(row)
-            if run is not None:
-                subscriber.observed(run)
-        except Exception:
-            metrics.UNDECODABLE_ROWS.inc()
-            logger.exception("a row of visibility is left out", extra={"workflow_id": row.execution.workflow_id})
-            return True
-        return run is not None
+        subscriber.observed(run)
+        if run.unreadable:
+            self._report(row, run.unreadable_because)
+        else:
+            self._undecodable.pop(row.execution.workflow_id, None)
+        return True
+
+    def _report(self, row: WorkflowExecutionInfo, because: str, failed: Exception | None = None) -> None:
+        """Once for each state of a run: a foreign workflow is listed again and again."""
+        identifier, mark = row.execution.workflow_id, _mark(row)
+        if self._undecodable.get(identifier) == mark:
+            return
+        self._undecodable[identifier] = mark
+        metrics.UNDECODABLE_ROWS.inc()
+        about = {"workflow_id": identifier, "run_id": row.execution.run_id, "error": because[:500]}
+        logger.warning("a workflow cannot be read; it is left alone", extra=about, exc_info=failed)
 
     def _move_window(self, row: WorkflowExecutionInfo) -> None:
         limit = datetime.now(UTC) + MAX_AHEAD
@@ -250,6 +295,12 @@ class Scanner:
     def forget(self, workflow_id: str) -> None:
         """Drop the memory of a workflow whose resource is gone."""
         self._seen.pop(workflow_id, None)
+        self._undecodable.pop(workflow_id, None)
+
+
+def _mark(row: WorkflowExecutionInfo) -> tuple[str, int, int]:
+    """Run, seq and status: what makes a row differ from the one before."""
+    return row.execution.run_id, _seq(row.search_attributes.indexed_fields), int(row.status)
 
 
 def _seq(attributes: Mapping[str, Payload]) -> int:

@@ -2,12 +2,24 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any, cast
 
 import pytest
 from builders import an_observation
 
+from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.orders.observation import Observation
-from order_operator.orders.orphans import BRAKE_NUMBER, MAX_PER_LOOK, TWO_LOOKS_SECONDS, YOUNG_SECONDS, OrphanLog
+from order_operator.orders.orphans import (
+    BRAKE_NUMBER,
+    MAX_PER_LOOK,
+    TWO_LOOKS_SECONDS,
+    YOUNG_SECONDS,
+    OrphanLog,
+    Orphans,
+)
+from order_operator.orders.tracking import Tracked
+from order_operator.settings import Settings
+from order_operator.temporal.connection import TemporalConnection
 
 STARTED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 YOUNG = STARTED + timedelta(seconds=60)
@@ -83,3 +95,43 @@ def test_a_person_who_has_looked_releases_the_brake_and_what_was_only_reported()
     released = log.plan(orphans, 20, clock=300.0, newest=OLD, released=True)
 
     assert (released.braked, len(released.cancel)) == (False, MAX_PER_LOOK)
+
+
+class Servers:
+    """An API server without Orders, and a Temporal that notes what it is asked to cancel."""
+
+    def __init__(self) -> None:
+        self.problem = None
+        self.client = self
+        self.cancelled: list[str] = []
+
+    async def get(self, plural: str, _namespace: str, name: str) -> None:
+        raise NotFound(plural, name)
+
+    def get_workflow_handle(self, workflow_id: str) -> "Servers":
+        self.cancelled.append(workflow_id)
+        return self
+
+    async def cancel(self, **_: Any) -> None:
+        pass
+
+
+@pytest.mark.parametrize(("unreadable", "cancelled"), [(False, 1), (True, 0)])
+async def test_a_workflow_that_cannot_be_read_is_never_cancelled(
+    unreadable: bool, cancelled: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be another's, or one that goes on without its resource on purpose."""
+    monkeypatch.setattr("order_operator.orders.orphans.TWO_LOOKS_SECONDS", 0.0)
+    servers, settings = Servers(), Settings.from_environment({"ORDER_OPERATOR_CLUSTER": "here"}, 1)
+    orphans = Orphans(
+        cast("TemporalConnection", servers),
+        cast("KubernetesApi", servers),
+        settings,
+        newest=lambda: YOUNG,
+        resource_found=lambda _: None,
+    )
+    run = an_observation(cluster="here", unreadable=unreadable)
+
+    await orphans.look({run.key.uid: Tracked(observation=run)}, 1)
+
+    assert len(servers.cancelled) == cancelled

@@ -1,7 +1,10 @@
 """What the scanner asks of Temporal and tells its subscribers, with scripted pages of visibility."""
 
 import asyncio
-from collections.abc import Callable
+import contextlib
+import random
+import time
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -9,15 +12,17 @@ from typing import Any, cast
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_operator import metrics
 from order_operator.temporal import scanner as module
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.runs import Run
-from order_operator.temporal.scanner import ScanKind, Scanner, Subscriber
+from order_operator.temporal.runs import Run, run_fields
+from order_operator.temporal.scanner import REQUEST_SECONDS, ROWS_AT_ONCE, SWEEP_OVERLAP, ScanKind, Scanner, Subscriber
 from order_workflows.contract import ORDER_UPDATED_AT
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -48,12 +53,13 @@ def a_row(
 
 
 class Visibility:
-    """Temporal. `pages` are listed one after the other; `answer` replaces that."""
+    """Temporal. `pages` are listed one after the other; `answer` may fail instead."""
 
     def __init__(self, *pages: list[WorkflowExecutionInfo]) -> None:
         self.namespace = "default"
         self.pages = list(pages)
         self.queries: list[str] = []
+        self.asked_at: list[float] = []
         self.client = self.workflow_service = self
         self.reports_task_problems = False
         self.problem = None
@@ -62,6 +68,7 @@ class Visibility:
 
     async def list_workflow_executions(self, request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
         self.queries.append(request.query)
+        self.asked_at.append(time.monotonic())
         if self.answer is not None:
             self.answer(request.query)
         number = int(request.next_page_token or b"0")
@@ -80,6 +87,7 @@ class Told:
     runs: list[str] = field(default_factory=list)
     open_ids: list[frozenset[str]] = field(default_factory=list)
     poison: str = ""
+    unreadable: bool = False
     foreign: set[str] = field(default_factory=set)
 
     async def decode(self, row: WorkflowExecutionInfo) -> Run | None:
@@ -87,8 +95,9 @@ class Told:
             raise KeyError("Unknown payload encoding")
         if row.execution.workflow_id in self.foreign:
             return None
-        status = WorkflowExecutionStatus(row.status)
-        return Run(workflow_id=row.execution.workflow_id, run_id=row.execution.run_id, status=status, task_queue="q")
+        return Run(
+            unreadable=self.unreadable, unreadable_because="KeyError: 'encrypted'" * self.unreadable, **run_fields(row)
+        )
 
     def subscriber(self) -> Subscriber[Run]:
         return Subscriber(
@@ -101,7 +110,8 @@ class Told:
 
 @pytest.fixture(autouse=True)
 def _no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("FAST_SECONDS", "IDLE_SECONDS", "BETWEEN_PAGES_SECONDS", "MAX_BACKOFF_SECONDS"):
+    names = ("FAST_SECONDS", "IDLE_SECONDS", "REQUEST_SECONDS", "BETWEEN_PAGES_SECONDS", "MAX_BACKOFF_SECONDS")
+    for name in names:
         monkeypatch.setattr(module, name, 0.0)
 
 
@@ -146,6 +156,57 @@ async def test_a_row_that_cannot_be_read_harms_no_other() -> None:
     assert told.runs == ["run-2"]
 
 
+def counted() -> float:
+    return metrics.UNDECODABLE_ROWS._value.get()
+
+
+@pytest.mark.parametrize("told", [Told(poison="a/1"), Told(unreadable=True)])
+async def test_a_row_that_cannot_be_read_is_reported_once_for_each_state_of_its_run(
+    told: Told, caplog: pytest.LogCaptureFixture
+) -> None:
+    visibility = Visibility([a_row("a/1")])
+    scanner = a_scanner(visibility, A=told)
+    before = counted()
+    for _ in range(3):
+        await scan(scanner, ScanKind.FULL)
+
+    visibility.pages = [[a_row("a/1", run_id="run-2")]]
+    await scan(scanner, ScanKind.FULL)
+
+    about = [(record.workflow_id, record.run_id) for record in caplog.records]  # type: ignore[attr-defined]
+    assert about == [("a/1", "run-1"), ("a/1", "run-2")]
+    assert "KeyError" in caplog.records[0].error  # type: ignore[attr-defined]
+    assert counted() - before == 2
+
+
+async def test_a_run_that_cannot_be_read_is_told_all_the_same() -> None:
+    """Its resource says so; without it the order would look as if it had never been started."""
+    told = Told(unreadable=True)
+
+    await scan(a_scanner(Visibility([a_row()]), A=told))
+
+    assert told.runs == ["run-1"]
+
+
+async def test_a_run_that_somebody_paused_is_open() -> None:
+    """The SDK's enumeration does not have it: the scanner died at such a row."""
+    paused = cast("WorkflowExecutionStatus", AnyStatus.WORKFLOW_EXECUTION_STATUS_PAUSED)
+    told = Told()
+
+    await scan(a_scanner(Visibility([a_row("a/1", status=paused)]), A=told), ScanKind.FULL)
+
+    assert (told.runs, told.open_ids) == (["run-1"], [frozenset({"a/1"})])
+
+
+async def test_a_status_that_a_newer_server_knows_harms_no_other_row() -> None:
+    told = Told()
+
+    unknown = a_row("a/1", status=cast("WorkflowExecutionStatus", 99))
+    await scan(a_scanner(Visibility([unknown, a_row("a/2", run_id="run-2")]), A=told))
+
+    assert told.runs == ["run-2"]
+
+
 async def test_a_row_that_is_nobodys_is_looked_at_again_since_its_resource_may_come() -> None:
     told = Told(foreign={"a/1"})
     scanner = a_scanner(Visibility([a_row()]), A=told)
@@ -168,7 +229,71 @@ async def test_a_full_scan_tells_which_runs_are_open() -> None:
     assert visibility.queries[0] == "WorkflowType IN ('A') AND ExecutionStatus != 'Completed'"
 
 
+async def test_a_full_scan_that_breaks_off_says_of_no_run_that_it_is_gone() -> None:
+    visibility, told = Visibility([a_row("a/1")], [a_row("a/2")]), Told()
+    pages = iter([None, RPCStatusCode.UNAVAILABLE])
+
+    def answer(_query: str) -> None:
+        if (status := next(pages)) is not None:
+            raise RPCError("no", status, b"")
+
+    visibility.answer = answer
+    scanner = a_scanner(visibility, A=told)
+
+    assert not await scanner._try(ScanKind.FULL, None, 0)
+    assert told.open_ids == []
+    assert not scanner.synced.is_set()
+
+
+async def test_a_client_that_is_replaced_is_asked_for_the_next_page() -> None:
+    old, new = Visibility([a_row("a/1")], [a_row("a/2")]), Visibility([], [a_row("a/2", run_id="run-2")])
+    told = Told()
+
+    def answer(_query: str) -> None:
+        old.client = new
+
+    old.answer = answer
+    await scan(a_scanner(old, A=told), ScanKind.FULL)
+
+    assert told.runs == ["run-1", "run-2"]
+    assert (len(old.queries), len(new.queries)) == (1, 1)
+
+
 # Windows
+
+
+@contextlib.asynccontextmanager
+async def running(scanner: Scanner) -> AsyncIterator[None]:
+    task = asyncio.create_task(scanner.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+@pytest.mark.parametrize("skew", [timedelta(minutes=-10), timedelta(0), timedelta(minutes=10)])
+async def test_the_first_windows_begin_at_the_newest_run_and_not_at_our_clock_or_the_oldest_open_one(
+    skew: timedelta,
+) -> None:
+    """All that completed since an order that has been open for a month would be listed and read."""
+    old = a_row(started=NOW - timedelta(days=30))
+    ended = a_row("a/2", status=WorkflowExecutionStatus.COMPLETED, started=NOW + skew)
+    visibility = Visibility()
+    seen = asyncio.Event()
+
+    def answer(query: str) -> None:
+        visibility.pages = [[ended if "= 'Completed'" in query else old]]
+        if "CloseTime" in query:
+            seen.set()
+
+    visibility.answer = answer
+    async with running(a_scanner(visibility, A=Told())):
+        await asyncio.wait_for(seen.wait(), 5)
+
+    recent = next(query for query in visibility.queries if "CloseTime" in query)
+    assert f"StartTime >= '{(NOW + skew - SWEEP_OVERLAP).isoformat(timespec='milliseconds')[:-6]}Z'" in recent
 
 
 @pytest.mark.parametrize("skew", [timedelta(minutes=-10), timedelta(minutes=10)])
@@ -218,22 +343,96 @@ async def test_a_scan_that_fails_is_no_end_and_only_an_unreachable_server_counts
     assert visibility.losses == losses
 
 
-async def test_a_full_scan_that_does_not_end_holds_up_no_fast_one() -> None:
-    visibility = Visibility([a_row()])
-    scanner = a_scanner(visibility, A=Told())
-    await scan(scanner, ScanKind.FULL)
-    stuck, fast = asyncio.Event(), asyncio.Event()
+async def test_a_full_scan_that_does_not_end_holds_up_no_fast_one_not_even_the_first() -> None:
+    """B28: all status stood still for as long as it took. What changes meanwhile must be in some window."""
+    visibility, told = Visibility([a_row()]), Told()
+    scanner = a_scanner(visibility, A=told)
+    shown = asyncio.Event()
     real = visibility.list_workflow_executions
 
     async def listed(request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
-        if "Completed" in request.query:
-            await stuck.wait()
-        fast.set()
+        if "!= 'Completed'" in request.query:
+            await asyncio.Event().wait()
         return await real(request)
 
     visibility.list_workflow_executions = listed  # type: ignore[method-assign]
-    running = asyncio.create_task(scanner.run())
+    told.runs = Noticed(shown)
+    async with running(scanner):
+        await asyncio.wait_for(shown.wait(), 5)
 
-    await asyncio.wait_for(fast.wait(), 5)
+    assert not scanner.synced.is_set()
 
-    running.cancel()
+
+class Noticed(list[str]):
+    """Says when there is something in it."""
+
+    def __init__(self, event: asyncio.Event) -> None:
+        super().__init__()
+        self._event = event
+
+    def append(self, item: str) -> None:
+        super().append(item)
+        self._event.set()
+
+
+async def test_while_a_full_scan_reads_its_rows_others_have_their_turns() -> None:
+    turns = 0
+
+    async def other() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    rows = [a_row(f"a/{number}") for number in range(10 * ROWS_AT_ONCE)]
+    await scan(a_scanner(Visibility(rows), A=Told()), ScanKind.FULL)
+    task.cancel()
+
+    assert turns >= 10
+
+
+async def test_scans_that_run_at_the_same_time_share_five_requests_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert REQUEST_SECONDS >= 0.2
+    monkeypatch.setattr(module, "REQUEST_SECONDS", 0.02)
+    visibility = Visibility(*([a_row()] for _ in range(5)))
+    scanner = a_scanner(visibility, A=Told())
+
+    began = time.monotonic()
+    await asyncio.gather(*(scan(scanner, kind, since=NOW) for kind in ScanKind if kind is not ScanKind.NEWEST))
+
+    early = [at for number, at in enumerate(visibility.asked_at) if at < began + number * 0.02 - 0.001]
+    assert (len(visibility.asked_at), early) == (15, [])
+
+
+async def test_a_server_that_limits_requests_is_asked_ever_more_rarely_and_not_by_all_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    pauses: list[float] = []
+    spread: set[tuple[float, float]] = set()
+
+    async def sleep(seconds: float) -> None:
+        if seconds > 0.0:
+            pauses.append(seconds)
+
+    def uniform(low: float, high: float) -> float:
+        spread.add((low, high))
+        return high
+
+    monkeypatch.setattr(module, "FAST_SECONDS", 0.5)
+    monkeypatch.setattr(module, "MAX_BACKOFF_SECONDS", 10.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    monkeypatch.setattr(random, "uniform", uniform)
+    visibility = Visibility()
+    answers = iter([*[RPCStatusCode.RESOURCE_EXHAUSTED] * 6, None])
+
+    def answer(_query: str) -> None:
+        if (status := next(answers)) is not None:
+            raise RPCError("slow down", status, b"")
+
+    visibility.answer = answer
+    await a_scanner(visibility, A=Told())._until_through(ScanKind.FULL)
+
+    assert pauses == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0]
+    assert spread == {(0.5, 1.0)}
+    assert visibility.losses == 0
