@@ -111,7 +111,9 @@ async def test_an_approval_window_that_ends_during_an_edit_expires_the_order_aft
 
 async def test_the_audit_trail_says_who_approved_what_and_that_the_address_was_changed(real: RealShop) -> None:
     order = await waits_for_approval(real)
-    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(line1="9 Other Street"), by="eve"))
+    await order.update(
+        contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(line1="9 Other Street"), by="eve")
+    )
     await order.update(
         contract.UPDATE_APPROVE, Decision(by="bob", reason="known customer", total_minor=150_000, currency="USD")
     )

@@ -50,9 +50,7 @@ async def test_a_cancellation_in_manual_review_does_not_end_the_undoing(
     assert (SINGLE_BATCH.value in await flags_used(real, order.handle.id)) is logic_flag
 
 
-async def test_a_sold_order_waits_for_its_repair_though_it_is_cancelled(
-    logic_flag: bool, real: RealShop
-) -> None:
+async def test_a_sold_order_waits_for_its_repair_though_it_is_cancelled(logic_flag: bool, real: RealShop) -> None:
     real.carrier.is_down_for("dispatch", "find")
     order = await real.place(policy=shipping_class(compensation={"pivot": "ChargePayment"}))
     await order.reaches(OrderStatus.MANUAL_REVIEW)
