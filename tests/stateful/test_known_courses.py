@@ -35,6 +35,8 @@ CHARGE, REFUND, SHIP, CALL_BACK = (
 )
 DEAR, OTHERS = 4, 3
 """Lines that need an approval."""
+TOO_LATE = "99999"
+"""Postal code from where no parcel can be called back."""
 
 
 class Shop:
@@ -45,7 +47,7 @@ class Shop:
         self.world = World(bench.ledger, bench.store)
         self.books: Books | None = None
 
-    def order(self, class_name: str = "standard", lines: int = 0) -> None:
+    def order(self, class_name: str = "standard", lines: int = 0, postal_code: str = POSTAL_CODES[0]) -> None:
         """Cheap enough to need no approval, unless other lines are asked for."""
         self.world.create(
             number="A",
@@ -53,7 +55,7 @@ class Shop:
             lines=LINES[lines],
             customer=CUSTOMERS[0],
             method=METHODS[0],
-            postal_code=POSTAL_CODES[0],
+            postal_code=postal_code,
         )
 
     @property
@@ -284,3 +286,22 @@ def test_a_refund_that_a_run_which_takes_over_asks_for_with_its_amount_is_told_a
     shop.world.wake(shop.world.late[0], 10)
     shop.world.terminate(shop.run)
     assert shop.end() == "Order Cancelled"
+
+
+@pytest.mark.parametrize("class_name", ["standard", "booked", "unreserved"])
+def test_an_order_whose_parcel_was_too_far_stays_completed_after_a_reset_to_any_task(
+    tmp_path: Path, class_name: str
+) -> None:
+    to = 0
+    while True:
+        with opened(tmp_path / str(to)) as shop:
+            shop.order(class_name, postal_code=TOO_LATE)
+            shop.world.stall(shop.go_on_to(SHIP), 4)
+            shop.world.time_out(shop.run.calls[0])
+            shop.run.tell(CANCEL)
+            assert shop.end() == "Order Completed"
+            if to == len(shop.run.record):
+                return
+            shop.reset(to, reapply=False)
+            assert shop.end() == "Order Completed", f"reset to task {to}"
+        to += 1

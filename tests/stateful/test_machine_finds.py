@@ -1,4 +1,6 @@
-"""The state machine notices when a guard is gone: one guard at a time is taken away, and a violation must be found."""
+"""The state machine notices when a guard is gone: one guard at a time is taken away, and a violation must be found.
+A guard that runs of an earlier release alone need, such as the row that an undo leaves of what was not begun, is taken
+away in tests/mutations."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -189,7 +191,14 @@ def test_the_machine_finds_an_operation_that_forgets_that_it_was_reversed(
 ) -> None:
     for module in (orders, refunds, stock, undoing):
         monkeypatch.setattr(module, "mark_reversed", lambda *_: None)
-    assert find() in ("I1", "I2", "I3", "I11", "I16")
+    # The database marks it, too: for workers of an earlier release, which do not.
+    assert find(ledger="DROP TRIGGER operations_began_reversal; DROP TRIGGER operations_ended_reversal") in (
+        "I1",
+        "I2",
+        "I3",
+        "I11",
+        "I16",
+    )
 
 
 def test_the_machine_finds_a_success_that_is_replayed_after_the_halt(

@@ -191,9 +191,9 @@ def commit(tx: Connection, request: CommitStock) -> Outcome | OrderError:
     except OperationConflict:
         # Another run named another reservation: what the order held is sold all the same.
         return Outcome()
-    if known is not None:
+    if known is not None or order.completed:
+        # Completed without it: every line was sold because no parcel could be called back.
         return Outcome()
-    refuse_if_completed(order, operation)
     held = held_by(tx, request.order.uid)
     lines = tx.execute(_GO_FORWARD, {"order": request.order.uid}).scalar_one()
     if not held and request.reserve_operation_id is not None:
