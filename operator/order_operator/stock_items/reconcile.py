@@ -103,7 +103,7 @@ class StockReconciler:
             decode=self._decode,
             observed=self._observed,
             live=lambda: any(self._awaits_worker(uid, tracked) for uid, tracked in self._tracked.items()),
-            resynced=lambda _: self._requeue(),
+            resynced=self._resynced,
         )
         connection.on_recovery(self._requeue)
 
@@ -138,7 +138,8 @@ class StockReconciler:
             namespace = run.item.partition("/")[0]
             watched = self._settings.watches(namespace) and covers(namespace)
             ours = run.cluster == self._settings.cluster  # another installation's run is none of our business
-            if run.running and orphan and watched and ours and run.run_id not in self._let_go:
+            readable = not run.unreadable  # whose it is cannot be told otherwise
+            if run.running and orphan and watched and ours and readable and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))
         return [item for item in listed.values() if self._is_behind(item)]
 
@@ -151,6 +152,14 @@ class StockReconciler:
         if tracked is not None:
             tracked.gone = True
             self.queue.add(uid)
+
+    def _resynced(self, open_ids: frozenset[str]) -> None:
+        """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: starting anew
+        finds out."""
+        for sku, run in list(self._runs.items()):
+            if run.running and run.workflow_id not in open_ids:
+                del self._runs[sku]
+        self._requeue()
 
     def _requeue(self) -> None:
         """Temporal's side is known, or known again: look at the items that lack their workflow or its answer."""
