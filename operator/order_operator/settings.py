@@ -46,6 +46,8 @@ class Settings:
     cancel_orphans: bool
     """ORDER_OPERATOR_CANCEL_ORPHANS: `true` cancels every workflow whose Order is gone, however many and old they are.
     For a person who has looked; default false."""
+    paused: bool
+    """ORDER_OPERATOR_PAUSED: `true` starts no new order; those that have a workflow go on. Default false."""
     identity: str
     """ORDER_OPERATOR_IDENTITY: name of this process in the Lease, such as the pod's name; a process that comes back
     under the name of a dead leader leads at once. Default: host name and process id."""
@@ -68,6 +70,7 @@ class Settings:
             lease_name=environment.get("ORDER_OPERATOR_LEASE_NAME") or "order-platform-operator",
             create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
             cancel_orphans=_flag(environment, "ORDER_OPERATOR_CANCEL_ORPHANS", default=False),
+            paused=_flag(environment, "ORDER_OPERATOR_PAUSED", default=False),
             identity=environment.get("ORDER_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{pid}",
         )
 

@@ -1,11 +1,18 @@
 """What the operator does not see is no reason to undo, to begin anew or to say that nothing is there."""
 
 import json
+import os
+import signal
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster import ORDERS, Cluster
 from slow_proxy import slow_proxy
+
+from order_devstack.stack import Stack
+from order_operator.orders.decision import FRESH_SECONDS
 
 ANA = "Ana Torres 😀 𠮷"
 
@@ -160,3 +167,44 @@ def test_lines_that_a_client_of_the_workflow_changed_stay_and_are_told(cluster: 
     cluster.until(lambda: cluster.condition("SpecApplied")["reason"] == "ChangedByClient")
     assert status["phase"] == "Waiting"
     cluster.kubectl("delete", ORDERS, "order", "--timeout=60s")
+
+
+def test_an_order_that_was_deleted_while_the_operator_was_frozen_is_never_started(cluster: Cluster) -> None:
+    """It acted on the creation that it had buffered, before it read the deletion behind it: charged, and refunded."""
+    pid = cluster.stack.pid("operator")
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        cluster.apply("frozen")
+        created = datetime.fromisoformat(cluster.order("frozen")["metadata"]["creationTimestamp"])
+        cluster.delete("frozen")
+        old_enough = timedelta(seconds=FRESH_SECONDS + 1)
+        cluster.until(lambda: datetime.now(UTC) - created > old_enough)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+    cluster.apply("after")
+    cluster.reaches("Completed", "after")
+    assert [item for item in cluster.workflows() if "/frozen/" in item] == []
+
+
+def test_a_second_cluster_on_the_same_temporal_leaves_the_orders_of_the_first_alone(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    """B8: with the chart's defaults it cancelled every one of them within a second of its start."""
+    identifier = wait_for_approval(cluster)
+    second = Stack(tmp_path / "second", ui=False)
+    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
+    try:
+        second.up(["etcd", "kube-apiserver", "operator"])
+        elsewhere = Cluster(second, "elsewhere")
+        elsewhere.apply(total=150_000)
+        elsewhere.reaches("Waiting")  # it leads, and has seen all that is open
+
+        elsewhere.until(lambda: elsewhere.scans("full") > 0)
+        assert cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")
+        approve_in_spec(elsewhere)
+        elsewhere.reaches("Completed")
+    finally:
+        second.clean()
+    assert cluster.status()["phase"] == "Waiting"

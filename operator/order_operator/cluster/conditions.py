@@ -87,6 +87,7 @@ class Reason(StrEnum):
     DELETION_BLOCKED = "DeletionBlocked"
     SNAPSHOT_UNREADABLE = "SnapshotUnreadable"
     RUN_STOPPED = "RunStopped"
+    PAUSED = "Paused"
     ORDER_FINISHED = "OrderFinished"
     KEPT = "Kept"
     SKU_TAKEN = "SkuTaken"

@@ -13,6 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from order_domain.order import DeletionPolicy
+from order_domain.refusals import RefusalType
 from order_domain.snapshot import CompensationState
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import Reason
@@ -36,6 +37,9 @@ REFUSED_SECONDS = 60.0
 """Before a start that Temporal has refused for its content is tried again."""
 AGAIN_SECONDS = 10.0
 """Before something that only another party can end is looked at again."""
+
+
+PAUSED = Problem(Reason.PAUSED, "new orders are not started at present: the operator's setting `paused` is on")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class Known:
     """The present run was told a moment ago that its resource is being deleted, or is gone."""
     synced: bool = True
     """The first full scan is through: open runs have been seen."""
+    paused: bool = False
+    """No new order is to be started."""
     connection: Problem | None = None
     """Why Temporal cannot be asked."""
     order_class: OrderClass | Problem
@@ -207,6 +213,8 @@ def _start(known: Known) -> Action:
         return _show(known, parsed)
     if isinstance(known.order_class, Problem):
         return _show(known, known.order_class)
+    if known.paused and not order.names_workflow:
+        return _show(known, PAUSED)
     if known.refused is not None:
         return _show(known, known.refused, again=REFUSED_SECONDS)
     if (order.names_workflow or order.held) and not known.asked:
@@ -324,7 +332,7 @@ def _show(
         return WriteStatus(status)
     if phase in TERMINAL_PHASES and known.observation is not None and not is_abandoned(known.observation):
         return Finish()
-    passing = problem is not None and not problem.stalled and known.connection is None
+    passing = problem not in (None, PAUSED) and not problem.stalled and known.connection is None
     if again is None and (passing or applying):
         again = AGAIN_SECONDS
     return Wait(again)
@@ -383,8 +391,13 @@ def _deletion_without_run(known: Known) -> Action:
 
 
 def _show_deletion(known: Known, run: Observation) -> Action:
-    """Whoever waits for the deletion sees how far the undoing is, and what holds it up."""
-    return _show(known, _blocked(run), again=AGAIN_SECONDS)
+    """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
+    more."""
+    parsed, refusals = known.order.parsed, []
+    if not isinstance(parsed, Problem) and run.snapshot is not None:
+        unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
+        refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]
+    return _show(known, _blocked(run), refusals=refusals, again=AGAIN_SECONDS)
 
 
 def _blocked(run: Observation) -> Problem | None:

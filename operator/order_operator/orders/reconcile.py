@@ -276,6 +276,7 @@ class Reconciler:
             doubted=tracked.doubted,
             told=run is not None and tracked.told == run.run_id,
             synced=self._scanner.synced.is_set(),
+            paused=self._settings.paused,
             connection=self._connection.problem,
             order_class=order_class,
             takeover_problem=tracked.takeover_problem,

@@ -139,6 +139,20 @@ def test_an_order_of_an_unknown_class_says_so_and_waits_for_the_class() -> None:
     assert next_action(shown(unknown)) == Wait()
 
 
+def test_a_paused_operator_starts_no_new_order_and_says_so() -> None:
+    paused = known(paused=True)
+
+    assert ready(status_of(next_action(paused))) == ("Unknown", Reason.PAUSED)
+    assert next_action(shown(paused)) == Wait()
+    assert isinstance(next_action(known(paused=True, observation=WAITS, order=None)), SetFinalizer)
+
+
+def test_a_paused_operator_still_asks_the_ledger_about_an_order_whose_history_is_lost() -> None:
+    lost = known(an_order_resource(status=WAITING_STATUS, finalizers=[FINALIZER]), asked=True, paused=True)
+
+    assert isinstance(next_action(lost), Start)
+
+
 def test_a_spec_that_admission_did_not_check_is_told_and_not_started() -> None:
     spec = an_order_spec().model_dump(mode="json", exclude_none=True) | {"lines": []}
 
@@ -431,6 +445,17 @@ def test_a_run_that_is_being_undone_is_not_cancelled_again(state: CompensationSt
     undoing = deleting(observation=at(OrderStatus.COMPENSATE_ORDER, compensation=state))
 
     assert next_action(shown(undoing)) == Wait(AGAIN_SECONDS)
+
+
+def test_an_edit_of_an_order_that_is_being_deleted_is_not_called_applied() -> None:
+    """B33: it showed SpecApplied though nobody had heard of it."""
+    spec = OTHER_ADDRESS.model_dump(mode="json", exclude_none=True)
+    facts = deleting(observation=WAITS, told=True)
+
+    edited_too_late = shown(replace(facts, order=replace(facts.order, spec=spec)))
+
+    [applied] = [item for item in edited_too_late.order.status["conditions"] if item["type"] == "SpecApplied"]
+    assert (applied["status"], applied["reason"]) == ("False", "OrderEnding")
 
 
 def test_a_deletion_that_a_person_has_to_make_possible_says_so() -> None:
