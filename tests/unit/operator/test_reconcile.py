@@ -1,0 +1,258 @@
+"""How decisions are carried out, with an API server and a Temporal of two dictionaries."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body
+from temporalio.client import WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
+
+from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, FINALIZER
+from order_operator.orders import reconcile, submission
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.observation import Observation
+from order_operator.orders.reconcile import Reconciler
+from order_operator.settings import Settings
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.scanner import Scanner
+from order_workflows.contract import WORKFLOW_TYPE, RunKey, workflow_id
+
+ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
+
+
+class ApiServer:
+    """Holds one order."""
+
+    def __init__(self) -> None:
+        self.body: dict[str, Any] | None = None
+        self.version = 100
+        self.writes: list[str] = []
+        self.conflicts = 0
+
+    def store(self, **changes: Any) -> dict[str, Any]:
+        self.version += 1
+        self.body = an_order_body(resourceVersion=str(self.version), **changes)
+        return self.body
+
+    def _changed(self, what: str, part: str, key: str, value: Any, seen: str) -> dict[str, Any]:
+        if self.body is None:
+            raise NotFound("gone")
+        if self.conflicts or seen != str(self.version):
+            self.conflicts -= 1
+            raise Conflict("changed meanwhile")
+        self.writes.append(what)
+        self.version += 1
+        changed = {**self.body[part], key: value} if key else value
+        metadata = {**self.body["metadata"], "resourceVersion": str(self.version)}
+        self.body = {**self.body, "metadata": metadata, part: changed}
+        self.body["metadata"]["resourceVersion"] = str(self.version)
+        return self.body
+
+    async def get(self, *_: str) -> dict[str, Any]:
+        if self.body is None:
+            raise NotFound("gone")
+        return self.body
+
+    async def create_event(self, *_: Any) -> None:
+        """Nobody reads it here."""
+
+    async def write_status(self, resource: Any, status: Mapping[str, Any]) -> dict[str, Any]:
+        return self._changed("status", "status", "", status, resource.resource_version)
+
+    async def set_finalizer(self, resource: Any, *, present: bool) -> dict[str, Any]:
+        finalizers = [FINALIZER] if present else []
+        what = "finalizer on" if present else "finalizer off"
+        return self._changed(what, "metadata", "finalizers", finalizers, resource.resource_version)
+
+
+class Temporal:
+    """Holds one run. Is the connection as well, and its client and handles."""
+
+    def __init__(self) -> None:
+        self.client = self
+        self.namespace = "default"
+        self.problem = None
+        self.run: Observation | None = None
+        self.calls: list[str] = []
+
+    def on_recovery(self, _callback: object) -> None:
+        """Nothing is lost here."""
+
+    def problem_of(self, _failed: RPCError) -> Any:
+        raise AssertionError("Temporal does not fail here")
+
+    def get_workflow_handle(self, _id: str) -> "Temporal":
+        return self
+
+    async def cancel(self, **_: Any) -> None:
+        self.calls.append("cancel")
+        if self.run is None or not self.run.running:
+            raise RPCError("no open run", RPCStatusCode.NOT_FOUND, b"")
+
+    async def describe(self) -> Observation | None:
+        self.calls.append("describe")
+        return self.run
+
+    async def start(self) -> Observation:
+        self.calls.append("start")
+        self.run = self.run or an_observation(workflow_id=ID, snapshot=None)
+        return self.run
+
+
+class Shop:
+    """A reconciler between the two."""
+
+    def __init__(self) -> None:
+        self.api, self.temporal = ApiServer(), Temporal()
+        self.leads = True
+        classes = OrderClasses()
+        metadata = {"name": "standard", "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+        classes.put({"metadata": metadata, "spec": a_policy().model_dump(mode="json")})
+        connection = cast("TemporalConnection", self.temporal)
+        self.scanner = Scanner(connection)
+        self.scanner.synced.set()
+        settings = replace(Settings.from_environment({}, 1), cluster="here")
+        self.orders = Reconciler(
+            cast("KubernetesApi", self.api), connection, classes, self.scanner, settings, may_act=lambda: self.leads
+        )
+
+    def observe(self, run: Observation) -> None:
+        self.temporal.run = run
+        self.scanner.subscribers[WORKFLOW_TYPE].observed(run)
+
+    async def look(self) -> float | None:
+        return await self.orders.reconcile(UID)
+
+
+@pytest.fixture
+def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """Describing and starting go to the one run."""
+    shop = Shop()
+
+    async def describe(*_: Any) -> Observation | None:
+        return await shop.temporal.describe()
+
+    async def ensure_started(*_: Any) -> Observation:
+        return await shop.temporal.start()
+
+    for module in (reconcile, submission):
+        monkeypatch.setattr(module, "describe", describe)
+    monkeypatch.setattr(reconcile, "ensure_started", ensure_started)
+    return shop
+
+
+WAITING = a_snapshot(status="Await Approval", seq=2)
+
+
+async def waiting(shop: Shop, **changes: Any) -> None:
+    """An order that waits, is shown so and carries the finalizer."""
+    shop.orders.put(shop.api.store(spec=changes.pop("spec", None), **changes))
+    shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
+    await shop.look()
+
+
+async def test_an_order_that_waits_costs_its_finalizer_and_one_status(shop: Shop) -> None:
+    await waiting(shop)
+    await shop.look()
+
+    assert shop.api.writes == ["finalizer on", "status"]
+
+
+async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_run_is_looked_at(shop: Shop) -> None:
+    shop.orders.put(shop.api.store())
+
+    await shop.look()
+
+    assert shop.temporal.calls == ["start", "describe"]
+
+
+async def test_an_order_that_the_api_server_does_not_have_any_more_is_not_started(shop: Shop) -> None:
+    shop.orders.put(shop.api.store())
+    shop.api.body = None
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+
+
+async def test_a_cancellation_that_finds_no_run_is_followed_by_a_question_and_lets_the_resource_go(shop: Shop) -> None:
+    """B13: the answer was swallowed, and the finalizer stayed for ever."""
+    await waiting(shop)
+    ended = an_observation(
+        workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Cancelled", seq=3)
+    )
+    shop.temporal.run = ended
+    assert shop.api.body is not None
+    metadata = {**shop.api.body["metadata"], "deletionTimestamp": "2026-01-02T03:05:00Z"}
+    shop.api.version += 1
+    metadata["resourceVersion"] = str(shop.api.version)
+    shop.api.body = {**shop.api.body, "metadata": metadata}
+    shop.orders.put(shop.api.body)
+
+    await shop.look()
+
+    assert shop.temporal.calls[-2:] == ["cancel", "describe"]
+    assert shop.api.writes[-1] == "finalizer off"
+
+
+async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: Shop) -> None:
+    await waiting(shop)
+    shop.api.conflicts = 1
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Compensate Order", seq=3)))
+
+    assert await shop.look() == 0.0
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Compensating"
+
+
+async def test_a_process_that_does_not_lead_does_nothing(shop: Shop) -> None:
+    shop.leads = False
+    shop.orders.put(shop.api.store())
+
+    await shop.look()
+
+    assert (shop.api.writes, shop.temporal.calls) == ([], [])
+
+
+async def test_an_open_run_that_a_full_scan_did_not_list_is_asked_for_and_kept_if_it_is_there(shop: Shop) -> None:
+    await waiting(shop)
+    writes = len(shop.api.writes)
+
+    shop.scanner.subscribers[WORKFLOW_TYPE].resynced(frozenset())
+    await shop.look()
+
+    assert shop.temporal.calls == ["describe"]
+    assert len(shop.api.writes) == writes
+
+
+async def test_a_workflow_that_bears_the_uid_of_another_order_is_not_followed(shop: Shop) -> None:
+    """B38: it replaced what was known of that order."""
+    await waiting(shop)
+    key = RunKey("elsewhere", "thing", UID)
+    shop.observe(an_observation(key=key, workflow_id=workflow_id(*key), snapshot=a_snapshot(status="Order Failed")))
+
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Waiting"
+
+
+async def test_a_young_order_that_is_deleted_is_cancelled_once(shop: Shop) -> None:
+    shop.orders.put(shop.api.store())
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock")))
+    body, shop.api.body = shop.api.body, None
+    assert body is not None
+
+    shop.orders.remove(body)
+    await shop.look()
+    shop.orders.compare({}, 1_000)
+    await asyncio.sleep(0)
+    await shop.look()
+
+    assert shop.temporal.calls.count("cancel") == 1
