@@ -57,6 +57,7 @@ async def ensure_started(connection: TemporalConnection, wanted: OrderInput, tas
                 task_queue=task_queue,
                 cluster=identity.cluster,
                 memo={MEMO_UID: identity.uid, MEMO_INPUT_HASH: input_hash(wanted.spec)},
+                namespace=identity.namespace,
                 summary=f"Order {identity.namespace}/{identity.name}",
                 after_an_end=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             ),

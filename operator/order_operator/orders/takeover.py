@@ -102,6 +102,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
                 task_queue=observation.task_queue,
                 cluster=wanted.identity.cluster,
                 memo=memo,
+                namespace=observation.key.namespace,
                 summary=f"Taken over: order {observation.key.namespace}/{observation.key.name}",
                 after_an_end=WorkflowIDReusePolicy.ALLOW_DUPLICATE_FAILED_ONLY,
             ),

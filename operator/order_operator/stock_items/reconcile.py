@@ -261,6 +261,7 @@ class StockReconciler:
                     task_queue=self._settings.task_queue,
                     cluster=self._settings.cluster,
                     memo={MEMO_UID: item.uid, MEMO_ITEM: item.reference},
+                    namespace=item.namespace,
                     summary=f"StockItem {item.reference}",
                     after_an_end=WorkflowIDReusePolicy.ALLOW_DUPLICATE,
                 ),

@@ -6,6 +6,7 @@ from typing import Any
 
 from temporalio.client import Client, WorkflowHandle
 from temporalio.common import (
+    Priority,
     SearchAttributePair,
     TypedSearchAttributes,
     WorkflowIDConflictPolicy,
@@ -29,6 +30,8 @@ class Start:
     memo: Mapping[str, Any]
     summary: str
     """One line for people who look at Temporal."""
+    namespace: str
+    """Of the resource: where the server knows fairness, a burst in one namespace does not hold up another."""
     after_an_end: WorkflowIDReusePolicy
     """Whether a run of this id that has ended may be followed by another."""
 
@@ -49,6 +52,7 @@ async def start(client: Client, wanted: Start) -> WorkflowHandle[Any, Any]:
         memo=wanted.memo,
         search_attributes=TypedSearchAttributes([SearchAttributePair(ORDER_CLUSTER, wanted.cluster)]),
         static_summary=wanted.summary,
+        priority=Priority(fairness_key=wanted.namespace),
         rpc_timeout=RPC_TIMEOUT,
     )
     return handle
