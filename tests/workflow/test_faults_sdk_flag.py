@@ -1,8 +1,6 @@
 """A cancellation by Temporal while an order waits for a person, with the SDK's logic flag 2 off, as today, and on, as
 the SDK announces it for its next default."""
 
-from collections.abc import Iterator
-
 import pytest
 from real_shop import RealShop, shipping_class
 from temporalio.client import WorkflowExecutionStatus
@@ -15,11 +13,11 @@ SINGLE_BATCH = _workflow_instance._WorkflowLogicFlag.PROCESS_WORKFLOW_ACTIVATION
 
 
 @pytest.fixture(params=[False, True], ids=["flag-off", "flag-on"], autouse=True)
-def logic_flag(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[bool]:
+def logic_flag(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Set before the worker is built."""
     flags = frozenset({SINGLE_BATCH}) if request.param else frozenset()
     monkeypatch.setattr(_workflow, "_DEFAULT_ENABLED_WORKFLOW_LOGIC_FLAGS", flags)
-    yield request.param
+    return bool(request.param)
 
 
 async def flags_used(real: RealShop, order_id: str) -> set[int]:
