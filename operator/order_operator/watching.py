@@ -8,6 +8,7 @@ own it ends nothing but itself, and is started again.
 import asyncio
 import logging
 import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -45,7 +46,7 @@ class Watch:
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
-            error = "it ended by itself"
+            error, began = "it ended by itself", time.monotonic()
             try:
                 kopf.run(
                     registry=self._registry(),
@@ -58,7 +59,7 @@ class Watch:
                 error = f"{type(failed).__name__}: {failed}"
             if self._stop.is_set():
                 return
-            failures += 1
+            failures = failures + 1 if time.monotonic() - began < LONGEST_PAUSE_SECONDS else 1
             metrics.WATCH_FAILURES.labels(watch=self._name).inc()
             pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** min(failures, 6))
             logger.warning(

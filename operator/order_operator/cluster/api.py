@@ -22,6 +22,8 @@ from order_operator.work_queue import TryLater
 
 REQUEST_TIMEOUT_SECONDS = 10.0
 
+MAX_RETRY_AFTER_SECONDS = 60.0
+"""However long the API server asks to be left alone."""
 PAGE_SIZE = 500
 _METADATA_ONLY = {"Accept": "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"}
 
@@ -37,7 +39,7 @@ class ApiRefused(TryLater):
 
     def __init__(self, message: str, answer: client.ApiException) -> None:
         self.status = answer.status
-        lasting = self.status in {400, 401, 403, 413, 422}
+        lasting = self.status in {400, 413, 422}  # rights come back without a word; the content does not change
         super().__init__(message, after=_retry_after(answer), refused=lasting)
 
 
@@ -228,7 +230,7 @@ async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
 def _retry_after(refused: client.ApiException) -> float | None:
     """Seconds that an overloaded API server asks to be left alone; None if it does not."""
     text = (refused.headers or {}).get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isdigit() else None
 
 
 def _message(refused: client.ApiException) -> str:

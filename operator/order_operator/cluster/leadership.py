@@ -8,7 +8,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 
 import aiohttp
@@ -82,13 +81,28 @@ class Leadership:
     async def release(self) -> None:
         """Let the next one lead at once; only if this process leads."""
         self._renewed = None
-        with suppress(client.ApiException, aiohttp.ClientError, TimeoutError):
+        try:
             async with asyncio.timeout(RETRY_SECONDS):
-                lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
-                if lease.spec is not None and lease.spec.holder_identity == self._identity:
-                    lease.spec.holder_identity = ""
-                    lease.spec.lease_duration_seconds = 1
-                    await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+                while not await self._give_back():
+                    pass
+        except (client.ApiException, aiohttp.ClientError, OSError, ValueError, TimeoutError) as failed:
+            trouble = str(failed) or type(failed).__name__
+            logger.warning("lease not released, it has to run out", extra={"lease": self._name, "error": trouble})
+
+    async def _give_back(self) -> bool:
+        """False if a renewal of our own, given up meanwhile, wrote the Lease after it was read."""
+        try:
+            lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
+            if lease.spec is not None and lease.spec.holder_identity == self._identity:
+                lease.spec.holder_identity = ""
+                lease.spec.lease_duration_seconds = 1
+                await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+        except client.ApiException as refused:
+            if refused.status == 409:
+                return False
+            if refused.status != 404:
+                raise
+        return True
 
     def _left(self) -> float:
         """Seconds until this process may not act any more unless it renews."""
@@ -98,7 +112,7 @@ class Leadership:
         trouble = ""
         try:
             async with asyncio.timeout(seconds):
-                return await self._take_or_renew()
+                leads = await self._take_or_renew()
         except client.ApiException as refused:
             if refused.status == 409:  # another candidate was quicker
                 self._answered = self._clock()
@@ -106,8 +120,11 @@ class Leadership:
                 trouble = f"{refused.status} {refused.reason}"
         except TimeoutError:
             trouble = f"no answer within {seconds:.0f} s"
-        except aiohttp.ClientError as lost:
-            trouble = str(lost)
+        except (aiohttp.ClientError, OSError, ValueError) as lost:  # the last: an answer that is cut off, or no Lease
+            trouble = str(lost) or type(lost).__name__
+        else:
+            self._trouble = ""
+            return leads
         if trouble and trouble != self._trouble:
             logger.warning("lease not written", extra={"lease": self._name, "error": trouble})
         self._trouble = trouble
@@ -131,12 +148,11 @@ class Leadership:
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
-            self._answered = self._clock()
             held = lease.spec or client.V1LeaseSpec()
             if held.holder_identity == self._identity:
                 mine.acquire_time, mine.lease_transitions = held.acquire_time, held.lease_transitions
             elif held.holder_identity and not self._expired(lease, held):
-                self._renewed = None
+                self._renewed, self._answered = None, self._clock()
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
