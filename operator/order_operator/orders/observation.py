@@ -30,15 +30,10 @@ class Observation(Run):
     takeovers: int = 0
     """How many runs before this one stopped without an end of their order."""
 
-    def precedes(self, other: "Observation") -> bool:
-        """Whether this is what was true before `other`: what visibility and the server tell may cross."""
-        if self.run_id != other.run_id:
-            return bool(self.start_time and other.start_time and self.start_time < other.start_time)
-        return (not self.running, _seq(self)) < (not other.running, _seq(other))
-
-
-def _seq(observation: Observation) -> int:
-    return observation.snapshot.seq if observation.snapshot else -1
+    @property
+    def seq(self) -> int:
+        """See the base class."""
+        return self.snapshot.seq if self.snapshot else -1
 
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:

@@ -261,10 +261,7 @@ class Reconciler:
         return 1.0
 
     def _known(self, uid: str, tracked: Tracked, order: OrderResource) -> Known:
-        run, parsed = tracked.observation, order.parsed if not order.deleting or tracked.observation is None else None
-        order_class: Any = Problem("", "")
-        if run is None and parsed is not None:
-            order_class = parsed if isinstance(parsed, Problem) else self._classes.resolve(parsed.spec)
+        run, parsed = tracked.observation, order.parsed
         return Known(
             order=order,
             now=datetime.now(UTC),
@@ -278,7 +275,7 @@ class Reconciler:
             synced=self._scanner.synced.is_set(),
             paused=self._settings.paused,
             connection=self._connection.problem,
-            order_class=order_class,
+            order_class=parsed if isinstance(parsed, Problem) else self._classes.resolve(parsed.spec),
             takeover_problem=tracked.takeover_problem,
             refused=tracked.refused,
             edits=self.amender.state(uid),

@@ -27,15 +27,10 @@ class StockRun(Run):
     snapshot: StockSnapshot | None = None
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
 
-    def precedes(self, other: "StockRun") -> bool:
-        """Whether this is what was true before `other`: what visibility and the server tell may cross."""
-        if self.run_id != other.run_id:
-            return bool(self.start_time and other.start_time and self.start_time < other.start_time)
-        return (not self.running, _seq(self)) < (not other.running, _seq(other))
-
-
-def _seq(run: StockRun) -> int:
-    return run.snapshot.seq if run.snapshot else -1
+    @property
+    def seq(self) -> int:
+        """See the base class."""
+        return self.snapshot.seq if self.snapshot else -1
 
 
 async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun | None:

@@ -63,6 +63,17 @@ class Run:
         """Whether the run is open."""
         return self.status is WorkflowExecutionStatus.RUNNING
 
+    @property
+    def seq(self) -> int:
+        """Of the newest change that the run has published; -1 if it has published none."""
+        return -1
+
+    def precedes(self, other: "Run") -> bool:
+        """Whether this is what was true before `other`: what visibility and the server tell may cross."""
+        if self.run_id != other.run_id:
+            return bool(self.start_time and other.start_time and self.start_time < other.start_time)
+        return (not self.running, self.seq) < (not other.running, other.seq)
+
 
 class Unreadable(Exception):
     """A memo cannot be decoded; says why."""
@@ -88,10 +99,20 @@ def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:
         "run_id": row.execution.run_id,
         "status": _status(row),
         "task_queue": row.task_queue,
-        "start_time": row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None,
-        "close_time": row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None,
+        "start_time": start_of(row),
+        "close_time": close_of(row),
         "task_problems": task_problems(row),
     }
+
+
+def start_of(row: WorkflowExecutionInfo) -> datetime | None:
+    """When the run started, by the server's clock."""
+    return row.start_time.ToDatetime(UTC) if row.HasField("start_time") else None
+
+
+def close_of(row: WorkflowExecutionInfo) -> datetime | None:
+    """When the run ended, by the server's clock; None if it goes on."""
+    return row.close_time.ToDatetime(UTC) if row.HasField("close_time") else None
 
 
 def is_open(row: WorkflowExecutionInfo) -> bool:

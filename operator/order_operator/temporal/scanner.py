@@ -28,7 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
-from order_operator.temporal.runs import RPC_TIMEOUT, Run, find, is_open, task_problems
+from order_operator.temporal.runs import RPC_TIMEOUT, Run, close_of, find, is_open, start_of, task_problems
 from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
 FAST_SECONDS = 0.5
@@ -283,7 +283,7 @@ class Scanner:
 
     def _move_window(self, row: WorkflowExecutionInfo) -> None:
         limit = datetime.now(UTC) + MAX_AHEAD
-        for moment in (_updated_at(row), _moment(row, "start_time"), _moment(row, "close_time")):
+        for moment in (_updated_at(row), start_of(row), close_of(row)):
             if moment is not None and moment <= limit and (self._newest is None or moment > self._newest):
                 self._newest = moment
 
@@ -317,7 +317,3 @@ def _updated_at(row: WorkflowExecutionInfo) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
-
-
-def _moment(row: WorkflowExecutionInfo, name: str) -> datetime | None:
-    return getattr(row, name).ToDatetime(UTC) if row.HasField(name) else None  # type: ignore[arg-type]
