@@ -33,7 +33,7 @@ CHARGE, REFUND, SHIP, CALL_BACK = (
     "ShippingActivities.ship",
     "ShippingActivities.cancel",
 )
-DEAR, OTHERS = 4, 3
+DEAR, OTHERS, DEARER = 4, 3, 5
 """Lines that need an approval."""
 TOO_LATE = "99999"
 """Postal code from where no parcel can be called back."""
@@ -304,4 +304,27 @@ def test_an_order_whose_parcel_was_too_far_stays_completed_after_a_reset_to_any_
                 return
             shop.reset(to, reapply=False)
             assert shop.end() == "Order Completed", f"reset to task {to}"
+        to += 1
+
+
+@pytest.mark.parametrize("cancelled", [True, False])
+def test_a_run_that_forgot_other_lines_refunds_by_those_in_force(tmp_path: Path, cancelled: bool) -> None:
+    to = 0
+    while True:
+        with opened(tmp_path / str(to)) as shop:
+            shop.order(lines=DEAR, postal_code=TOO_LATE)
+            shop.go_on_to(RESERVE)
+            shop.attempt(shop.run.calls[0])
+            shop.run.tell(other_lines(LINES[DEARER]))
+            shop.attempt(shop.go_on_to(CHANGE))
+            shop.run.tell(APPROVE)
+            shop.world.stall(shop.go_on_to(SHIP), 4)
+            shop.world.time_out(shop.run.calls[0])
+            if to == len(shop.run.record):
+                return
+            shop.reset(to, reapply=False)
+            if cancelled:
+                shop.run.tell(CANCEL)
+            assert shop.end() == "Order Completed", f"reset to task {to}"
+            assert shop.refunds == 0
         to += 1

@@ -42,11 +42,11 @@ async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
     end = OrderEnded(OrderStatus(halted.ended or halted.status), _error(halted, end))
     order.last_error = end.error
     _take_over_books(order, halted)
+    if halted.in_force is not None:
+        order.take_over_lines(halted.in_force)
     assert end.error is not None
     order.steps.stop_short([step_of(order, effect) for effect in halted.begun], end.error.message, workflow.now())
     if halted.ended is not None:
-        if halted.in_force is not None:
-            order.take_over_lines(halted.in_force)
         return end
 
     async def look_again(_: Sequence[BegunEffect]) -> Sequence[BegunEffect]:

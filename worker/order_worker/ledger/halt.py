@@ -92,7 +92,7 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         pivot_passed=forward,
         begun=[_effect(row, shipments) for row in begun],
         books=_order_books(order, kept, shipments),
-        in_force=_in_force(tx, uid) if forward or in_part else None,
+        in_force=_in_force(tx, uid),
     )
 
 
