@@ -211,6 +211,22 @@ class Cluster:
         )
         return done.stdout + done.stderr
 
+    def identity(self) -> str:
+        """Of this cluster's installation."""
+        return self.stack.kubectl("get", "namespace", "kube-system", "--output=jsonpath={.metadata.uid}")
+
+    def audit_of(self, name: str) -> list[str]:
+        """The kinds of the events in the audit trail of an order's first row in the ledger."""
+        ledger = sqlite3.connect(f"file:{self.stack.root / 'data' / 'ledger.db'}?mode=ro", uri=True)
+        query = (
+            "SELECT kind FROM audit_events WHERE order_uid ="
+            " (SELECT uid FROM orders WHERE namespace = ? AND name = ? ORDER BY created_at LIMIT 1) ORDER BY seq"
+        )
+        try:
+            return [kind for (kind,) in ledger.execute(query, (self.namespace, name))]
+        finally:
+            ledger.close()
+
     def stock(self, sku: str = "PROD-001") -> dict[str, int]:
         """The ledger's row of one article."""
         ledger = sqlite3.connect(f"file:{self.stack.root / 'data' / 'ledger.db'}?mode=ro", uri=True)

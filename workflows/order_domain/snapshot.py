@@ -186,6 +186,14 @@ class CompensationState(StrEnum):
     FAILED = "Failed"
 
 
+class Owner(Value):
+    """The resource that an order belongs to since it was adopted."""
+
+    uid: str
+    cluster: str
+    """Identity of the installation that has the resource."""
+
+
 class OrderSnapshot(Value):
     """The state of one order as its workflow knows it."""
 
@@ -227,6 +235,8 @@ class OrderSnapshot(Value):
     """`order_domain.order.digest` of the address that the resource asked for last. Another one is in force if a client
     of the workflow changed it since."""
     compensation: CompensationState | None = None
+    owner: Owner | None = None
+    """None while the order belongs to the resource that it began with."""
     notified: bool | None = None
     """Whether the confirmation went out; None before it was tried."""
     last_error: ErrorRecord | None = None

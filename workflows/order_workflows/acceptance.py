@@ -9,7 +9,7 @@ from order_domain.policy import AddressMessage
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import shortened
 from order_domain.value import Value
-from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, Message
+from order_workflows.contract import AddressChange, Adoption, CancelRequest, Decision, LinesChange, Message
 from order_workflows.order_run import OrderRun
 
 
@@ -35,7 +35,7 @@ def refusal_of_content(message: object, kind: type[Value], refusal: RefusalType)
     return None
 
 
-def _refusal_of_channel(message: Decision | CancelRequest | AddressChange | LinesChange) -> Refusal | None:
+def _refusal_of_channel(message: Decision | CancelRequest | AddressChange | LinesChange | Adoption) -> Refusal | None:
     if message.channel in OF_NO_CLIENT:
         return Refusal(RefusalType.INVALID_MESSAGE, f"channel: {message.channel} is kept for the workflow itself")
     return None
@@ -149,6 +149,11 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
         message = f"lines and charges: the sum {total_minor} must be from 0 to {MAX_MINOR}"
         return Refusal(RefusalType.INVALID_ORDER, message)
     return None
+
+
+def refusal_of_adoption(adoption: Adoption) -> Refusal | None:
+    """An order may be adopted as long as its workflow runs, also while it is being undone."""
+    return refusal_of_content(adoption, Adoption, RefusalType.INVALID_MESSAGE) or _refusal_of_channel(adoption)
 
 
 def refusal_of_cancel(order: OrderRun) -> Refusal | None:

@@ -78,6 +78,7 @@ UPDATE_CANCEL = "cancel"
 UPDATE_SUSPEND = "suspend"
 UPDATE_RESUME = "resume"
 UPDATE_RETRY = "retry"
+UPDATE_ADOPT = "adopt"
 SIGNAL_APPROVE_ORDER = "approve_order"
 SIGNAL_APPROVE = "approve"
 SIGNAL_CANCEL_ORDER = "cancel_order"
@@ -233,6 +234,19 @@ class CancelRequest(Message):
 
     by: RequiredText | None = None
     reason: Reason | None = None
+    channel: Channel = "temporal"
+    """As in `Decision`."""
+
+
+class Adoption(Message):
+    """Argument of the Update `adopt`: the order belongs to another resource from now on, one restored from a backup."""
+
+    uid: Annotated[str, Judged(StringConstraints(pattern=r"^[A-Za-z0-9-]{1,63}$"))]
+    """Of the resource."""
+    cluster: Annotated[str, Judged(StringConstraints(min_length=1, max_length=63))]
+    """Identity of the installation that has it."""
+    generation: Generation
+    """Its metadata.generation: they count from there."""
     channel: Channel = "temporal"
     """As in `Decision`."""
 

@@ -19,6 +19,7 @@ from order_domain.snapshot import (
     ErrorRecord,
     ItemRecord,
     OrderSnapshot,
+    Owner,
     PaymentRecord,
     PendingAction,
     ShipmentRecord,
@@ -37,6 +38,7 @@ from order_workflows.contract import (
     ORDER_STATUS,
     ORDER_TOTAL_MINOR,
     AddressChange,
+    Adoption,
     CancelRequest,
     Decision,
     LinesChange,
@@ -143,10 +145,13 @@ class OrderRun:
         self.ship_operations: dict[str, str] = {}
         """By line id, the operation under which an earlier run shipped it."""
         self.notes = Notes(order.identity.uid)
+        self.owner = Owner(uid=order.identity.uid, cluster=order.identity.cluster)
         shown = None if order.abandoned == OrderSnapshot() else order.abandoned  # the default: it had shown nothing yet
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())
+        if shown is not None and shown.owner is not None:
+            self.owner = shown.owner
         self._publisher: Publisher[OrderSnapshot] = Publisher(
-            order.identity.cluster,
+            lambda: self.owner.cluster,
             lambda snapshot: {MEMO_SNAPSHOT: snapshot.to_memo()},
             self._search_attributes,
             last=shown,
@@ -323,6 +328,16 @@ class OrderRun:
         amount = {"total_minor": self.total_minor, "currency": self.spec.currency, "digest": self.lines_digest}
         self.notes.add(kind, at, **amount, **about)
 
+    def adopt(self, adoption: Adoption) -> None:
+        """The order belongs to this resource from now on, whose generations count anew. The operations keep the uid
+        that they began with."""
+        self.owner = Owner(uid=adoption.uid, cluster=adoption.cluster)
+        self.lines_generation = adoption.generation
+        about = {"generation": adoption.generation, "channel": adoption.channel}
+        owner = {"owner_uid": adoption.uid, "owner_cluster": adoption.cluster}
+        self.notes.add(NoteKind.ADOPTED, workflow.now(), **about, **owner)
+        self.publish()
+
     def begin(self, step: StepName, status: OrderStatus | None) -> None:
         """Mark `step` as running and show it."""
         self.steps.begin(step, workflow.now())
@@ -389,6 +404,10 @@ class OrderRun:
         return updates
 
     @property
+    def _adopter(self) -> Owner | None:
+        return self.owner if self.owner.uid != self.input.identity.uid else None
+
+    @property
     def shown(self) -> OrderSnapshot:
         """What is visible outside now."""
         return self._publisher.last or OrderSnapshot()
@@ -405,6 +424,7 @@ class OrderRun:
             current_step=self.steps.current,
             suspended=self.suspended,
             suspend_requested=self._suspend_requested,
+            owner=self._adopter,
             class_name=self.input.class_name,
             class_generation=self.input.class_generation,
             total_minor=self.total_minor,

@@ -14,7 +14,15 @@ from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
 from order_workflows import acceptance, contract, ending
 from order_workflows.acceptance import Refusal
-from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, OrderInput, OrderResult
+from order_workflows.contract import (
+    AddressChange,
+    Adoption,
+    CancelRequest,
+    Decision,
+    LinesChange,
+    OrderInput,
+    OrderResult,
+)
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
 from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
@@ -143,7 +151,7 @@ class OrderWorkflow:
     def _suspend(self, wanted: bool) -> None:
         if workflow.patched(TELLS_REQUESTS):
             info = workflow.current_update_info()
-            by_resource = info is not None and info.id.startswith(f"{self._order.input.identity.uid}/")
+            by_resource = info is not None and info.id.startswith(f"{self._order.owner.uid}/")
             self._order.suspend(wanted, by_resource=by_resource)
         else:
             self._order.suspended = wanted
@@ -153,6 +161,16 @@ class OrderWorkflow:
     def retry(self) -> None:
         """Try again now what waits in Manual Review. Without effect on an order that does not."""
         self._order.under_review = False
+
+    @workflow.update(name=contract.UPDATE_ADOPT)
+    def adopt(self, adoption: Adoption) -> None:
+        """The order belongs to a restored resource from now on."""
+        self._order.adopt(adoption)
+        workflow.upsert_memo({contract.MEMO_ORPHANED: False})
+
+    @adopt.validator
+    def _validate_adopt(self, adoption: Adoption) -> None:
+        _raise(acceptance.refusal_of_adoption(adoption))
 
     @signal(name=contract.SIGNAL_APPROVE_ORDER)
     def approve_order(self, approved: bool) -> None:

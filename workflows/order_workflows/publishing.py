@@ -25,16 +25,17 @@ class Publisher(Generic[Snapshot]):
 
     def __init__(
         self,
-        cluster: str,
+        cluster: Callable[[], str],
         memo: Callable[[Snapshot], dict[str, object]],
         attributes: Callable[[Snapshot, Snapshot | None], AttributeUpdates],
         *,
         last: Snapshot | None = None,
         seq: int = 0,
     ) -> None:
-        """`memo` is what to write for a snapshot. `attributes` are the search attributes of its own, given also the
-        snapshot that this run published before, None for the first. An earlier run published `last`, or, where that is
-        not known, the numbers up to `seq`."""
+        """`cluster` is the identity of the installation that the run belongs to. `memo` is what to write for a
+        snapshot. `attributes` are the search attributes of its own, given also the snapshot that this run published
+        before, None for the first. An earlier run published `last`, or, where that is not known, the numbers up to
+        `seq`."""
         self.last: Snapshot | None = last
         """The last published snapshot, of this run or an earlier one."""
         self.seq = last.seq if last is not None else seq
@@ -43,6 +44,7 @@ class Publisher(Generic[Snapshot]):
         self._memo: Callable[[Snapshot], dict[str, object]] = memo
         self._attributes: Callable[[Snapshot, Snapshot | None], AttributeUpdates] = attributes
         self._of_this_run: Snapshot | None = None
+        self._cluster_shown: str | None = None
 
     def publish(self, snapshot: Snapshot) -> None:
         """In the workflow task that runs anyway; nothing changed, nothing written."""
@@ -53,8 +55,10 @@ class Publisher(Generic[Snapshot]):
         self.seq += 1
         snapshot = snapshot.model_copy(update={"seq": self.seq, "updated_at": now})
         updates: AttributeUpdates = [ORDER_SEQ.value_set(self.seq), ORDER_UPDATED_AT.value_set(now)]
-        if self._of_this_run is None:  # search attributes are each run's own
-            updates.append(ORDER_CLUSTER.value_set(self._cluster))
+        cluster = self._cluster()
+        if cluster != self._cluster_shown:  # search attributes are each run's own
+            updates.append(ORDER_CLUSTER.value_set(cluster))
+            self._cluster_shown = cluster
         workflow.upsert_search_attributes(updates + self._attributes(snapshot, self._of_this_run))
         workflow.upsert_memo(self._memo(snapshot))
         self.last = self._of_this_run = snapshot

@@ -93,7 +93,7 @@ class StockItemWorkflow:
         self._looked_with: tuple[StockSettings, bool] | None = None
         self._restock: Restock | None = None
         self._publisher: Publisher[StockSnapshot] = Publisher(
-            item.item.cluster,
+            lambda: item.item.cluster,
             lambda snapshot: {contract.MEMO_STOCK_SNAPSHOT: snapshot},
             lambda *_: [],
             seq=item.seq,

@@ -57,6 +57,7 @@ class Group(StrEnum):
     ADDRESS = "shippingAddress"
     SUSPEND = "suspend"
     RETRY = "retry"
+    ADOPTION = "adoption"
 
 
 @dataclass(frozen=True)

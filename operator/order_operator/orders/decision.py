@@ -8,7 +8,7 @@ each of these needs an answer of whoever would know.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,6 +17,7 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import CompensationState
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import Reason
+from order_operator.orders.adoption import Predecessor, adoption, is_another_order, obstacle
 from order_operator.orders.amendment import Amendment, EditState, Refusal, deferred_approval, drifted, plan
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.observation import Observation
@@ -25,6 +26,7 @@ from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
 from order_operator.temporal.connection import NOT_ANSWERED
+from order_workflows.contract import RunKey
 
 FRESH_SECONDS = 5.0
 """An order older than this may be gone by now, though the watch still delivers it: an operator that was frozen reads
@@ -56,6 +58,10 @@ class Known:
     exists: bool = False
     """The API server was asked in this reconciliation, and has this very resource."""
     observation: Observation | None = None
+    others: Sequence[str] = ()
+    """Ids of open workflows that visibility shows under this name and another uid."""
+    predecessor: Predecessor | None = None
+    """What Temporal itself, asked in this reconciliation, told of one of them."""
     asked: bool = False
     """Temporal itself was asked in this reconciliation, not visibility. Without an observation its answer was that it
     has no such run."""
@@ -78,12 +84,21 @@ class Known:
     edits: EditState = field(default_factory=EditState)
     written_at: float = float("-inf")
     """Monotonic time of the last status write."""
+    cluster: str
+    """Identity of this installation."""
     temporal_namespace: str
 
 
 @dataclass(frozen=True)
 class Describe:
     """Ask Temporal itself for the newest run."""
+
+
+@dataclass(frozen=True)
+class DescribeOther:
+    """Ask Temporal itself for this workflow, which carries an order of the same name."""
+
+    workflow_id: str
 
 
 @dataclass(frozen=True)
@@ -162,6 +177,7 @@ class Wait:
 
 Action = (
     Describe
+    | DescribeOther
     | Confirm
     | Start
     | TakeOver
@@ -183,7 +199,7 @@ def next_action(known: Known) -> Action:
     if known.gone:
         return _after_deletion(known)
     if known.order.deleting:
-        return _deletion(known)
+        return _let_go(known) if _is_adopted_elsewhere(known) else _deletion(known)
     if known.doubted and known.connection is None:
         return Describe()
     if known.observation is None:
@@ -221,11 +237,40 @@ def _start(known: Known) -> Action:
         return Describe()
     if not known.exists and abs(order.age(known.now)) > FRESH_SECONDS:
         return Confirm()
+    if known.predecessor is not None:
+        return _after(known, known.predecessor, parsed)
+    if known.others:
+        return DescribeOther(known.others[0])
     return Start(known.order_class, parsed)
+
+
+def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action:
+    """An order of the same name is under way under another uid, and its resource is gone: the API server has this one
+    under the name."""
+    order, order_class = known.order, known.order_class
+    assert not isinstance(order_class, Problem)
+    if is_another_order(predecessor, parsed, known.cluster):
+        return Start(order_class, parsed)
+    problem = obstacle(predecessor, parsed, known.cluster)
+    if problem is not None:
+        return _show(known, problem, again=AGAIN_SECONDS)
+    if not known.exists:
+        return Confirm()
+    adopt = adoption(order, known.cluster)
+    refused = known.edits.refused.get(adopt.update_id)
+    if refused is not None:
+        return _show(known, Problem(Reason.REFUSED, refused.message, stalled=True), again=AGAIN_SECONDS)
+    if not known.edits.has_sent(adopt):
+        key = RunKey(order.namespace, order.name, order.uid)
+        return Send(replace(predecessor.run, key=key), [adopt], [adopt])
+    why = f"workflow {predecessor.run.workflow_id} is asked to go on with this order, as soon as a worker answers"
+    return _show(known, Problem(Reason.ADOPTING, why), again=AGAIN_SECONDS)
 
 
 def _with_run(known: Known, run: Observation) -> Action:
     order = known.order
+    if _is_adopted_elsewhere(known):
+        return _show(known, _adopted_elsewhere(run))
     if is_abandoned(run):
         return _take_over(known, run)
     if run.unreadable:
@@ -282,6 +327,19 @@ def _asking_ledger(order: OrderResource, run: Observation) -> Problem | None:
         return None
     why = "Temporal has lost this order's history: a new run asks the ledger what was done, as soon as a worker answers"
     return Problem(Reason.ASKING_LEDGER, why)
+
+
+def _is_adopted_elsewhere(known: Known) -> bool:
+    """Whether its workflow says that it belongs to another resource now."""
+    return known.observation is not None and known.observation.key.uid != known.order.uid
+
+
+def _adopted_elsewhere(run: Observation) -> Problem:
+    why = (
+        f"a resource restored from a backup has taken over this order (uid {run.key.uid}, installation "
+        f"{run.cluster}): this one shows it no further, and can be deleted without harm"
+    )
+    return Problem(Reason.ADOPTED_ELSEWHERE, why, stalled=True)
 
 
 def _unreadable(run: Observation) -> Problem:
@@ -344,6 +402,8 @@ def _wants_finalizer(known: Known, phase: Phase) -> bool:
     run, order = known.observation, known.order
     if run is None or run.snapshot is None:
         return order.held
+    if _is_adopted_elsewhere(known):
+        return False
     if order.deleting:
         return order.held  # the API server takes no new one then; `_let_go` takes it off
     is_open = phase not in TERMINAL_PHASES
@@ -428,7 +488,7 @@ def _after_deletion(known: Known) -> Action:
         return Wait(AGAIN_SECONDS)
     if not known.asked or known.doubted:
         return Describe()
-    if run is None:
+    if run is None or _is_adopted_elsewhere(known):
         return Forget()
     if is_abandoned(run):
         left = seconds_until_takeover(run, known.now)

@@ -21,6 +21,8 @@ class Observation(Run):
     """The newest known state of one order's workflow."""
 
     key: RunKey
+    """Of the resource that the workflow belongs to; the uid differs from that in the workflow's id once it was
+    adopted."""
     snapshot: OrderSnapshot | None = None
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
     input_hash: str | None = None
@@ -37,7 +39,7 @@ class Observation(Run):
 
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
-    """A row of visibility, or of a describe, as an observation."""
+    """A row of visibility, or of a describe, as an observation; `key` is that in the workflow's id."""
     snapshot, values, because = None, {}, ""
     try:
         values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS))
@@ -47,6 +49,8 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
         if snapshot is None:
             because = "it has a format that this operator does not know"
+        elif snapshot.owner is not None:
+            key = key._replace(uid=snapshot.owner.uid)
     input_hash, takeovers = values.get(MEMO_INPUT_HASH), values.get(MEMO_TAKEOVERS)
     return Observation(
         key=key,

@@ -18,6 +18,7 @@ from order_domain.status import Phase
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
+from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
 from order_operator.orders.amendment import Amender
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import (
@@ -25,6 +26,7 @@ from order_operator.orders.decision import (
     Cancel,
     Confirm,
     Describe,
+    DescribeOther,
     Finish,
     Forget,
     Known,
@@ -48,7 +50,7 @@ from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.runs import cluster_of
+from order_operator.temporal.runs import cluster_of, is_open
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.work_queue import WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
@@ -82,6 +84,7 @@ class Reconciler:
         self._classes = classes
         self._settings = settings
         self._tracked = TrackedOrders()
+        self._open_runs = OpenRuns()
         self._background = Background()
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
@@ -128,6 +131,7 @@ class Reconciler:
         resourceVersion `version`: orders that are gone and workflows without an order are dealt with; what the watch
         has not brought yet is returned."""
         without_resource: dict[str, Tracked] = {}
+        to_be_adopted = self._tracked.names_without_run()
         for uid, tracked in list(self._tracked.items()):
             known = tracked.resource
             of = known or (tracked.observation and tracked.observation.key)
@@ -137,14 +141,16 @@ class Reconciler:
                 if int(known.resource_version) <= version:
                     tracked.gone = True
                     self.queue.add(uid)
-            elif tracked.observation is None or not (tracked.observation.running or is_abandoned(tracked.observation)):
+                continue
+            run = tracked.observation
+            if run is None or run.key.uid != uid or not (run.running or is_abandoned(run)):
                 self._forget(uid)
-            else:
+            elif run.key[:2] not in to_be_adopted:
                 without_resource[uid] = tracked
-        self._background.spawn(self._orphans.look(without_resource, self._open_runs()))
+        self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
         return [item for item in listed.values() if self._is_behind(item)]
 
-    def _open_runs(self) -> int:
+    def _number_of_open_runs(self) -> int:
         observations = (tracked.observation for tracked in self._tracked.values())
         return sum(1 for observation in observations if observation is not None and observation.running)
 
@@ -168,12 +174,21 @@ class Reconciler:
     async def _decode(self, row: WorkflowExecutionInfo) -> Observation | None:
         """A workflow is followed if its resource is here, or if this installation has started it."""
         key = parse_workflow_id(row.execution.workflow_id)
-        if key is None or not (key.uid in self._tracked or cluster_of(row) == self._settings.cluster):
+        if key is None:
+            return None
+        if key.uid not in self._tracked and cluster_of(row) != self._settings.cluster:
+            self._open_runs.saw(key, running=is_open(row))
             return None
         return await decode(self._connection.client, key, row)
 
     def _observed(self, observation: Observation) -> None:
-        uid = observation.key.uid
+        uid, began = observation.key.uid, parse_workflow_id(observation.workflow_id)
+        assert began is not None
+        self._open_runs.saw(began, running=observation.running or is_abandoned(observation))
+        if began.uid != uid:
+            self._adopted(began.uid, observation)
+            if uid not in self._tracked and observation.cluster != self._settings.cluster:
+                return
         tracked = self._tracked.setdefault(uid, Tracked())
         order = tracked.resource
         if order is not None and (order.namespace, order.name) != observation.key[:2]:
@@ -187,6 +202,16 @@ class Reconciler:
             tracked.doubt()
         if tracked.learn(observation, asked=False) and tracked.resource is not None:
             self.queue.add(uid)
+
+    def _adopted(self, first_uid: str, observation: Observation) -> None:
+        """The workflow that began with this uid belongs to another resource now."""
+        first = self._tracked.get(first_uid)
+        if first is None or first.finished is not None:
+            return
+        if first.resource is None:
+            del self._tracked[first_uid]
+        elif first.learn(observation, asked=False):
+            self.queue.add(first_uid)
 
     def _resynced(self, open_ids: frozenset[str]) -> None:
         """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: it is asked."""
@@ -213,7 +238,7 @@ class Reconciler:
         tracked = self._tracked.get(uid)
         if tracked is None or tracked.resource is None:
             return None
-        tracked.refused, tracked.asked, tracked.exists = None, False, False
+        tracked.refused, tracked.predecessor, tracked.asked, tracked.exists = None, None, False, False
         try:
             return await self._until_rest(uid, tracked)
         except Conflict:
@@ -269,6 +294,8 @@ class Reconciler:
             gone=tracked.gone,
             exists=tracked.exists,
             observation=run,
+            others=self._open_runs.of_others(order) if run is None else (),
+            predecessor=tracked.predecessor,
             asked=tracked.asked,
             doubted=tracked.doubted,
             told=run is not None and tracked.told == run.run_id,
@@ -280,6 +307,7 @@ class Reconciler:
             refused=tracked.refused,
             edits=self.amender.state(uid),
             written_at=tracked.written_at,
+            cluster=self._settings.cluster,
             temporal_namespace=self._connection.client.namespace,
         )
 
@@ -289,8 +317,9 @@ class Reconciler:
         client = self._connection.client
         match action:
             case Describe():
-                key = RunKey(order.namespace, order.name, order.uid)
-                tracked.learn(await describe(client, key, workflow_id(*key)), asked=True)
+                tracked.learn(await describe_order(client, order), asked=True)
+            case DescribeOther(identifier):
+                await self._describe_other(identifier, tracked, order)
             case Confirm():
                 await self._confirm(tracked, order)
             case Start(order_class, parsed):
@@ -316,6 +345,21 @@ class Reconciler:
                 raise AssertionError(action)
             case _:
                 assert_never(action)
+
+    async def _describe_other(self, identifier: str, tracked: Tracked, order: OrderResource) -> None:
+        key = parse_workflow_id(identifier)
+        assert key is not None
+        run = await describe(self._connection.client, key, identifier)
+        if run is None or not (run.running or is_abandoned(run)):
+            self._open_runs.ended(identifier)
+        elif run.key.uid == order.uid:
+            logger.info("adopted a workflow", extra={"order": order.reference, "workflow_id": identifier})
+            tracked.learn(run, asked=True)
+            self._adopted(key.uid, run)
+        else:
+            first = self._tracked.get(key.uid)
+            told = first is not None and first.told == run.run_id
+            tracked.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
 
     async def _start(self, tracked: Tracked, wanted: OrderInput) -> None:
         try:
@@ -372,12 +416,14 @@ class Reconciler:
         if tracked is None:
             return
         run = tracked.observation
-        if run is not None and run.running:
+        if run is not None and run.running and run.key.uid == uid:
             # Until it has ended, so that no inventory takes it for an orphan that nobody has told.
             self._tracked[uid] = Tracked(observation=run, told=tracked.told)
             return
-        known = tracked.resource or (run and run.key)
-        if known:
+        known = tracked.resource
+        if run is not None:
+            self._scanner.forget(run.workflow_id)
+        elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
 
 

@@ -12,7 +12,7 @@ from order_operator.cluster.api_names import FINALIZER, ORDER_KIND, ORDERS
 from order_operator.cluster.conditions import Reason
 from order_operator.cluster.resource import InvalidSpec, Resource
 from order_operator.problem import Problem
-from order_workflows.contract import input_hash
+from order_workflows.contract import RunKey, input_hash, parse_workflow_id
 
 
 class ParsedSpec:
@@ -70,6 +70,13 @@ class OrderResource(Resource):
     def names_workflow(self) -> bool:
         """Whether the status tells of a workflow: one was started then, whatever is seen of it now."""
         return bool(self.status.get("workflow"))
+
+    @property
+    def named_workflow(self) -> RunKey | None:
+        """The workflow that the status tells of, where it began under this name and another uid."""
+        key = parse_workflow_id(str((self.status.get("workflow") or {}).get("id")))
+        same_name = key is not None and (key.namespace, key.name) == (self.namespace, self.name)
+        return key if key is not None and same_name and key.uid != self.uid else None
 
     def age(self, now: datetime) -> float:
         """Seconds since the API server created the resource; below zero if its clock is ahead of `now`."""

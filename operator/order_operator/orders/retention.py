@@ -17,13 +17,12 @@ from temporalio.service import RPCError
 from order_domain.policy import OrderClassSpec
 from order_operator import metrics
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
+from order_operator.orders.adoption import describe_order
 from order_operator.orders.classes import OrderClasses
-from order_operator.orders.observation import describe
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.tracking import Finished
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.work_queue import TryLater
-from order_workflows.contract import RunKey, workflow_id
 
 PASS_SECONDS = 5.0
 """Between two looks at all finished orders: about 10 ms of CPU for ten thousand of them."""
@@ -130,8 +129,7 @@ class Retention:
 
     async def _is_running(self, order: OrderResource) -> bool:
         """A status can be forged: only Temporal itself is believed before something is deleted."""
-        key = RunKey(order.namespace, order.name, order.uid)
-        observation = await describe(self._connection.client, key, workflow_id(*key))
+        observation = await describe_order(self._connection.client, order)
         return observation is not None and observation.running
 
 

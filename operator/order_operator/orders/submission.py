@@ -30,7 +30,9 @@ def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, 
     return OrderInput(
         revision=REVISION,
         identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
-        spec=spec.with_lines(spec.lines, spec.charges) if spec.charges else spec,
+        spec=(spec.with_lines(spec.lines, spec.charges) if spec.charges else spec).model_copy(
+            update={"adopt_from": None}
+        ),
         class_name=order_class.name,
         class_generation=order_class.generation,
         policy=order_class.spec,

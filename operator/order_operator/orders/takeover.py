@@ -100,7 +100,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
                 workflow_id=observation.workflow_id,
                 argument=wanted.model_copy(update={"abandoned": snapshot}),
                 task_queue=observation.task_queue,
-                cluster=wanted.identity.cluster,
+                cluster=observation.cluster or wanted.identity.cluster,
                 memo=memo,
                 namespace=observation.key.namespace,
                 summary=f"Taken over: order {observation.key.namespace}/{observation.key.name}",

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from order_domain.status import Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType
+from order_operator.orders.adoption import Predecessor
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.problem import Problem
@@ -68,6 +69,8 @@ class Tracked:
     """Temporal itself was asked in this reconciliation."""
     doubted: bool = False
     """Something says that the observation, or its absence, may be wrong."""
+    predecessor: Predecessor | None = None
+    """What Temporal told in this reconciliation of an open workflow under the same name."""
     told: str | None = None
     """Id of the run that was told that its resource is being deleted, or is gone."""
     takeover_problem: Problem | None = None
@@ -137,6 +140,11 @@ class TrackedOrders(dict[str, Tracked]):
             if tracked.finished is not None and tracked.resource is not None and not tracked.gone:
                 yield tracked.resource, tracked.finished
 
+    def names_without_run(self) -> set[tuple[str, str]]:
+        """Namespaces and names of the orders of which no workflow has been seen yet."""
+        orders = (item.resource for item in self.values() if item.observation is None and item.finished is None)
+        return {(order.namespace, order.name) for order in orders if order is not None}
+
     def put(self, order: OrderResource) -> bool:
         """Take in a version of an Order; whether it is to be looked at."""
         tracked = self.setdefault(order.uid, Tracked())
@@ -156,7 +164,10 @@ class TrackedOrders(dict[str, Tracked]):
 
 def slim(order: OrderResource) -> OrderResource:
     """What is kept of an order to which nothing is left to do."""
-    return replace(order, spec={}, status={"orderStatus": order.status.get("orderStatus")})
+    status = {"orderStatus": order.status.get("orderStatus")}
+    if order.named_workflow is not None:
+        status["workflow"] = order.status["workflow"]
+    return replace(order, spec={}, status=status)
 
 
 def fingerprint(order: OrderResource) -> str:

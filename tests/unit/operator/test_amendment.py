@@ -266,7 +266,7 @@ def test_every_group_that_differs_is_told_once() -> None:
 
     groups = [change.group for change in planned(spec, a_snapshot(lines_digest=AS_ORDERED))]
 
-    assert sorted(groups) == sorted(set(Group) - {Group.RETRY})
+    assert sorted(groups) == sorted(set(Group) - {Group.RETRY, Group.ADOPTION})
     assert groups[0] is Group.CANCELLATION
 
 

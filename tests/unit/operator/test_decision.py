@@ -43,6 +43,7 @@ from order_operator.temporal.connection import NOT_ANSWERED
 NOW = datetime(2026, 1, 2, 3, 4, 2, tzinfo=UTC)
 """Two seconds after the resource was created."""
 CLOCK = 1_000.0
+OURS = {"cluster": "cluster-a", "temporal_namespace": "default"}
 AWAY = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached")
 NO_CLASS = Problem(Reason.CLASS_NOT_FOUND, "there is no OrderClass none", stalled=True)
 CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
@@ -55,7 +56,7 @@ DELETED = "2026-01-02T03:04:01Z"
 
 def known(order: OrderResource | None = None, **facts: Any) -> Known:
     """A young order of which nothing else is known."""
-    given: dict[str, Any] = {"now": NOW, "clock": CLOCK, "order_class": CLASS, "temporal_namespace": "default", **facts}
+    given: dict[str, Any] = {"now": NOW, "clock": CLOCK, "order_class": CLASS, **OURS, **facts}
     return Known(order=order or an_order_resource(), **given)
 
 

@@ -12,7 +12,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, FINALIZER
-from order_operator.orders import reconcile, submission
+from order_operator.orders import adoption, reconcile, submission
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
@@ -139,7 +139,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     async def ensure_started(*_: Any) -> Observation:
         return await shop.temporal.start()
 
-    for module in (reconcile, submission):
+    for module in (reconcile, submission, adoption):
         monkeypatch.setattr(module, "describe", describe)
     monkeypatch.setattr(reconcile, "ensure_started", ensure_started)
     return shop

@@ -78,6 +78,7 @@ class NoteKind(StrEnum):
     SUSPENDED = "suspended"
     RESUMED = "resumed"
     RETRIED = "retried"
+    ADOPTED = "adopted"
 
 
 class AuditNote(Value):
@@ -100,6 +101,10 @@ class AuditNote(Value):
     currency: ShortText | None = None
     digest: ShortText | None = None
     """Of the lines and charges, or of the address, that it was about."""
+    owner_uid: ShortText | None = None
+    """Uid of the resource that adopted the order."""
+    owner_cluster: ShortText | None = None
+    """Identity of the installation that has that resource."""
     at: datetime
     """Workflow time."""
 

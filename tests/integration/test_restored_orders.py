@@ -1,0 +1,117 @@
+"""Orders that were restored from a backup: the same objects under other uids, while their workflows live on."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import ORDERS, Cluster
+from test_evidence import approve_in_spec, wait_for_approval
+
+from order_devstack.stack import Stack
+
+
+def backed_up(cluster: Cluster, *, with_status: bool = False) -> dict[str, Any]:
+    """The order as a backup has it."""
+    order = cluster.order()
+    kept = {key: order["metadata"][key] for key in ("name", "finalizers") if key in order["metadata"]}
+    return {**order, "metadata": kept, "status": order["status"] if with_status else {}}
+
+
+def lose_order(cluster: Cluster) -> None:
+    """With its finalizer taken off by force, while no operator runs."""
+    cluster.kubectl("patch", ORDERS, "order", "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
+    cluster.delete("order")
+
+
+def restore(cluster: Cluster, backup: dict[str, Any]) -> None:
+    """As a tool for backups does it: with its status, if the backup has one."""
+    cluster.kubectl("create", "--filename=-", input=json.dumps({**backup, "status": {}}))
+    if backup["status"]:
+        cluster.create_status("order", backup["status"])
+
+
+@pytest.mark.parametrize("with_status", [False, True])
+def test_a_waiting_order_that_is_restored_goes_on_waiting_and_can_be_approved(
+    cluster: Cluster, with_status: bool
+) -> None:
+    """Its workflow was cancelled within a minute, and the restored order was a Duplicate of itself."""
+    identifier = wait_for_approval(cluster)
+    backup = backed_up(cluster, with_status=with_status)
+    cluster.stack.kill("operator")
+    lose_order(cluster)
+    restore(cluster, backup)
+
+    cluster.stack.up()
+
+    cluster.eventually(lambda status: status.get("phase") == "Waiting" and status["workflow"]["id"] == identifier)
+    approve_in_spec(cluster)
+    assert cluster.reaches("Completed")["payment"]["capturedMinor"] == 150_000
+    assert cluster.workflows() == [identifier]
+    assert list(cluster.charges().values()) == [(150_000, 0)]
+    assert "adopted" in cluster.audit_of("order")
+    cluster.delete("order")
+
+
+def test_an_adopted_order_that_is_deleted_is_undone(cluster: Cluster) -> None:
+    identifier = wait_for_approval(cluster)
+    backup = backed_up(cluster)
+    cluster.stack.kill("operator")
+    lose_order(cluster)
+    restore(cluster, backup)
+    cluster.stack.up()
+    cluster.eventually(lambda status: status.get("phase") == "Waiting" and status["workflow"]["id"] == identifier)
+    cluster.stack.kill("operator")
+    cluster.stack.up()
+
+    cluster.delete("order")
+
+    described = cluster.workflow(identifier)["workflowExecutionInfo"]
+    assert described["status"].endswith("COMPLETED")
+    assert cluster.stock()["reserved"] == 0
+
+
+def test_an_order_that_completed_after_the_backup_is_shown_as_completed(cluster: Cluster) -> None:
+    identifier = wait_for_approval(cluster)
+    backup = backed_up(cluster, with_status=True)
+    approve_in_spec(cluster)
+    cluster.reaches("Completed")
+    cluster.delete("order")
+    cluster.stack.kill("operator")
+    restore(cluster, backup)
+
+    cluster.stack.up()
+
+    cluster.reaches("Completed")
+    assert cluster.workflows() == [identifier]
+
+
+@pytest.fixture
+def elsewhere(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """A second cluster on the Temporal of the first."""
+    second = Stack(tmp_path / "second", ui=False)
+    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
+    try:
+        second.up(["etcd", "kube-apiserver", "operator"])
+        yield Cluster(second, cluster.namespace)
+    finally:
+        second.clean()
+
+
+def test_an_order_restored_in_another_cluster_waits_until_somebody_says_from_where(
+    cluster: Cluster, elsewhere: Cluster
+) -> None:
+    identifier = wait_for_approval(cluster)
+
+    restore(elsewhere, backed_up(cluster))
+
+    held = elsewhere.eventually(lambda status: "RestoredElsewhere" in json.dumps(status))
+    assert held["phase"] == "Pending"
+    elsewhere.patch("order", adoptFrom=cluster.identity())
+    elsewhere.eventually(lambda status: status.get("phase") == "Waiting" and status["workflow"]["id"] == identifier)
+    cluster.eventually(lambda status: "AdoptedElsewhere" in json.dumps(status))
+    cluster.delete("order")
+    approve_in_spec(elsewhere)
+    elsewhere.reaches("Completed")
+    assert list(cluster.charges().values()) == [(150_000, 0)]

@@ -1,0 +1,190 @@
+"""An order that was restored from a backup, while the workflow that it had under its first uid is under way."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
+from temporalio.client import WorkflowExecutionStatus
+from test_decision import NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
+
+from order_domain.order import DeletionPolicy
+from order_domain.status import OrderStatus
+from order_operator.cluster.api_names import FINALIZER
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.adoption import OpenRuns, Predecessor
+from order_operator.orders.amendment import EditState, Group, Refusal
+from order_operator.orders.decision import (
+    Confirm,
+    DescribeOther,
+    Forget,
+    Known,
+    Send,
+    SetFinalizer,
+    Start,
+    Wait,
+    next_action,
+)
+from order_operator.orders.observation import Observation
+from order_operator.orders.resource import ParsedSpec
+from order_workflows.contract import Adoption, RunKey, input_hash, workflow_id
+
+FIRST = RunKey(NAMESPACE, NAME, "uid-of-the-first")
+OURSELVES = OURS["cluster"]
+LATER = NOW + timedelta(hours=1)
+
+
+def first_run(**changes: Any) -> Observation:
+    """Waits for approval, for a resource with another uid."""
+    fields = {
+        "key": FIRST,
+        "workflow_id": workflow_id(*FIRST),
+        "cluster": OURSELVES,
+        "input_hash": input_hash(an_order_spec()),
+        "snapshot": a_snapshot(status=OrderStatus.AWAIT_APPROVAL),
+    }
+    return an_observation(**{**fields, **changes})
+
+
+def restored(
+    run: Observation | None = None, *, ending: bool = False, adopt_from: str | None = None, **facts: Any
+) -> Known:
+    """The API server has the resource, and Temporal has told of the run that it had under its first uid."""
+    order = an_order_resource(spec=an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True))
+    run = run or first_run()
+    fields = {"now": LATER, "exists": True, "others": [run.workflow_id], "predecessor": Predecessor(run, ending)}
+    return known(order, **{**fields, **facts})
+
+
+def test_temporal_itself_is_asked_for_a_run_of_the_same_name() -> None:
+    assert next_action(restored(predecessor=None)) == DescribeOther(workflow_id(*FIRST))
+
+
+def test_the_api_server_is_asked_whether_the_name_belongs_to_this_resource_now() -> None:
+    assert next_action(restored(exists=False)) == Confirm()
+    assert next_action(restored(exists=False, now=NOW)) == Confirm()
+
+
+def test_the_living_run_of_a_restored_order_is_adopted() -> None:
+    action = next_action(restored())
+
+    assert isinstance(action, Send)
+    assert action.run.key == RunKey(NAMESPACE, NAME, UID)
+    assert action.run.workflow_id == workflow_id(*FIRST)
+    (change,) = action.changes
+    assert change.group is Group.ADOPTION
+    assert change.argument == Adoption(uid=UID, cluster=OURSELVES, generation=1, channel="kubernetes")
+
+
+def test_an_adoption_without_an_answer_is_told_and_not_sent_twice() -> None:
+    send = next_action(restored())
+    assert isinstance(send, Send)
+    asked = shown(restored(edits=EditState(waiting=frozenset({send.changes[0].update_id}))))
+
+    assert ready(asked.order.status) == ("Unknown", Reason.ADOPTING)
+    assert isinstance(next_action(asked), Wait)
+
+
+def test_a_refused_adoption_is_told() -> None:
+    send = next_action(restored())
+    assert isinstance(send, Send)
+    no = {send.changes[0].update_id: Refusal(Group.ADOPTION, "InvalidMessage", "no")}
+
+    assert ready(shown(restored(edits=EditState(refused=no))).order.status) == ("False", Reason.REFUSED)
+
+
+def test_a_run_of_another_installation_is_adopted_only_where_the_order_names_it() -> None:
+    theirs = first_run(cluster="cluster-b")
+    held = shown(restored(theirs))
+
+    assert ready(held.order.status) == ("False", Reason.RESTORED_ELSEWHERE)
+    assert isinstance(next_action(held), Wait)
+    (condition,) = (item for item in held.order.status["conditions"] if item["type"] == "Ready")
+    assert "adoptFrom to 'cluster-b'" in condition["message"]
+    assert isinstance(next_action(restored(theirs, adopt_from="cluster-b")), Send)
+    assert ready(shown(restored(theirs, adopt_from="cluster-c")).order.status)[1] == Reason.RESTORED_ELSEWHERE
+
+
+def test_an_order_that_names_its_own_installation_begins_beside_that_of_another() -> None:
+    assert isinstance(next_action(restored(first_run(cluster="cluster-b"), adopt_from=OURSELVES)), Start)
+
+
+def test_a_run_with_another_content_is_another_order() -> None:
+    assert isinstance(next_action(restored(first_run(input_hash="another"))), Start)
+
+
+def test_an_order_that_is_being_undone_is_waited_for() -> None:
+    waits = shown(restored(ending=True))
+
+    assert ready(waits.order.status) == ("Unknown", Reason.PREDECESSOR_ENDING)
+    assert isinstance(next_action(waits), Wait)
+
+
+@pytest.mark.parametrize(
+    ("run", "policy", "told", "ending"),
+    [
+        (first_run(), None, False, False),
+        (first_run(), DeletionPolicy.CANCEL, False, True),
+        (first_run(), DeletionPolicy.ORPHAN, False, False),
+        (first_run(), None, True, True),
+        (first_run(orphaned=True), DeletionPolicy.ORPHAN, True, False),
+        (first_run(snapshot=a_snapshot(compensation="Running")), None, False, True),
+        (first_run(status=WorkflowExecutionStatus.TERMINATED), None, False, True),
+    ],
+    ids=["nobody saw the deletion", "cancelled", "orphaned", "told", "released", "undone", "stopped"],
+)
+def test_a_run_is_ending_if_its_deletion_means_that(
+    run: Observation, policy: DeletionPolicy | None, told: bool, ending: bool
+) -> None:
+    spec = an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True) if policy else None
+    deleted = an_order_resource(uid=FIRST.uid, spec=spec) if policy else None
+
+    assert Predecessor.of(run, deleted, told=told).ending is ending
+
+
+# The other side: the resource that the order began with is still there
+
+
+def adopted_away(**facts: Any) -> Known:
+    run = first_run(key=FIRST._replace(uid="uid-of-another"), cluster="cluster-b")
+    order = an_order_resource(uid=FIRST.uid, status=WAITING_STATUS, finalizers=[FINALIZER], **facts)
+    return known(order, observation=run, asked=True)
+
+
+def test_an_order_that_another_resource_has_adopted_says_so_and_is_not_followed() -> None:
+    left = shown(adopted_away())
+
+    assert ready(left.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert isinstance(next_action(left), Wait)
+
+
+def test_its_deletion_cancels_nothing() -> None:
+    deleted = adopted_away(deletionTimestamp="2026-01-02T03:04:01Z")
+
+    assert next_action(deleted) == SetFinalizer(False)
+    assert next_action(replace(deleted, gone=True)) == Forget()
+
+
+def test_its_stopped_run_is_not_taken_over_for_it() -> None:
+    run = replace(stopped(), key=FIRST._replace(uid="uid-of-another"))
+
+    assert isinstance(next_action(shown(replace(adopted_away(), observation=run))), Wait)
+
+
+# What visibility shows
+
+
+def test_open_runs_of_the_same_name_are_known_until_they_end() -> None:
+    order, runs = an_order_resource(), OpenRuns()
+    own = RunKey(NAMESPACE, NAME, UID)
+    for key in (own, FIRST, RunKey(NAMESPACE, "another", "x")):
+        runs.saw(key, running=True)
+
+    assert runs.of_others(order) == [workflow_id(*FIRST)]
+    runs.saw(FIRST, running=False)
+    assert runs.of_others(order) == []
+
+
+def test_the_parsed_spec_of_a_restored_order_has_the_content_of_the_first() -> None:
+    assert ParsedSpec(an_order_spec(adopt_from="cluster-b")).input_hash == input_hash(an_order_spec())
