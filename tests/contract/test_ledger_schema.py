@@ -64,7 +64,7 @@ def test_two_workers_may_migrate_at_once(bare_url: str) -> None:
     environment = {**os.environ, "ORDER_LEDGER_URL": bare_url}
     both = [subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     answers = [(process.communicate(timeout=60)[0], process.returncode) for process in both]
-    assert answers == [("the ledger's schema is at 0011\n", 0)] * 2
+    assert answers == [("the ledger's schema is at 0012\n", 0)] * 2
 
 
 def test_a_migration_waits_for_another_one(postgresql: PostgreSQL) -> None:
@@ -79,7 +79,7 @@ def test_a_migration_waits_for_another_one(postgresql: PostgreSQL) -> None:
             while watcher.execute(waiting).scalar_one() == 0:
                 assert time.monotonic() < deadline, "the second migration does not wait"
                 time.sleep(0.02)
-        assert migrating.result() == "0011"
+        assert migrating.result() == "0012"
     engine.dispose()
     postgresql.drop("waiting")
 

@@ -421,3 +421,58 @@ def test_a_ledger_with_rows_is_brought_from_the_schema_before(bare_url: str) -> 
         kept = connection.execute(text("SELECT sku, on_hand, minimum, target FROM stock")).one()
     engine.dispose()
     assert tuple(kept) == (SKU, 5, None, None)
+
+
+# Who keeps an article: the first of several installations on one ledger
+
+FORMER, OURS, THEIRS = f"stock/{SKU}", f"stock/a/{SKU}", f"stock/b/{SKU}"
+
+
+def kept_by(keeper: str | None, *, minimum: int = 0, target: int = 5_000, follows: str | None = None) -> KeepStock:
+    return KeepStock(sku=SKU, initial_on_hand=5, minimum=minimum, target=target, keeper=keeper, follows=follows)
+
+
+async def in_force(shop: Shop) -> tuple[str | None, int | None, int | None]:
+    (row,) = await shop.rows(tables.stock)
+    return row["keeper"], row["minimum"], row["target"]
+
+
+async def test_the_rules_of_the_first_keeper_stay(shop: Shop) -> None:
+    await shop.stock_items.keep(kept_by(OURS))
+
+    level = await shop.stock_items.keep(kept_by(THEIRS, minimum=4_000))
+
+    assert level.kept_by == OURS
+    assert await in_force(shop) == (OURS, 0, 5_000)
+    assert await supplier_orders(shop) == []
+
+
+async def test_an_article_that_was_let_go_is_free_for_the_next_keeper(shop: Shop) -> None:
+    await shop.stock_items.keep(kept_by(OURS))
+    await shop.stock_items.let_go(Article(sku=SKU, keeper=OURS))
+
+    level = await shop.stock_items.keep(kept_by(THEIRS, target=6_000))
+
+    assert level.kept_by is None
+    assert await in_force(shop) == (THEIRS, 0, 6_000)
+
+
+async def test_only_its_keeper_lets_an_article_go(shop: Shop) -> None:
+    await shop.stock_items.keep(kept_by(OURS))
+
+    level = await shop.stock_items.let_go(Article(sku=SKU, keeper=THEIRS))
+
+    assert level.kept_by == OURS
+    assert await in_force(shop) == (OURS, 0, 5_000)
+
+
+@pytest.mark.parametrize("before", [FORMER, None], ids=["of an earlier release", "of one before keepers"])
+async def test_a_keeper_takes_the_place_of_the_one_that_it_follows(shop: Shop, before: str | None) -> None:
+    await shop.stock_items.keep(kept_by(before, minimum=4_000))
+
+    level = await shop.stock_items.keep(kept_by(OURS, minimum=4_000, follows=FORMER))
+
+    assert level.kept_by is None
+    assert (await in_force(shop))[0] == OURS
+    assert len(await supplier_orders(shop)) == 1
+    assert (await shop.stock_items.keep(kept_by(FORMER, minimum=4_000))).kept_by == OURS

@@ -40,7 +40,7 @@ def order(cluster: Cluster, sku: str, quantity: int, name: str = "order") -> Non
 
 
 def ended(cluster: Cluster, sku: str) -> bool:
-    status: str = cluster.workflow(f"stock/{sku}")["workflowExecutionInfo"]["status"]
+    status: str = cluster.workflow(f"stock/{cluster.identity()}/{sku}")["workflowExecutionInfo"]["status"]
     return status.endswith("COMPLETED")
 
 
@@ -52,7 +52,7 @@ def test_an_item_shows_the_counts_of_its_article(cluster: Cluster, sku: str) -> 
     assert [status[name] for name in ("onHand", "reserved", "sold", "onOrder")] == [1_000, 0, 0, 0]
     assert (condition(status, "Ready")["status"], condition(status, "Ready")["reason"]) == ("True", "Kept")
     assert condition(status, "Replenishing")["reason"] == "NothingOnOrder"
-    assert status["workflow"]["id"] == f"stock/{sku}"
+    assert status["workflow"]["id"] == f"stock/{cluster.identity()}/{sku}"
 
 
 def test_an_order_of_999_of_1000_pieces_is_restocked_to_10000_by_one_supplier_order(cluster: Cluster, sku: str) -> None:
@@ -162,7 +162,9 @@ def test_a_terminated_workflow_is_started_again(cluster: Cluster, sku: str) -> N
     cluster.keep_stock("item", sku)
     first = shown(cluster, counted)["workflow"]["runID"]
 
-    cluster.stack.temporal("workflow", "terminate", "--workflow-id", f"stock/{sku}", "--reason", "a test")
+    cluster.stack.temporal(
+        "workflow", "terminate", "--workflow-id", f"stock/{cluster.identity()}/{sku}", "--reason", "a test"
+    )
 
     status = shown(cluster, lambda status: counted(status) and status["workflow"]["runID"] != first)
     assert status["onHand"] == 1_000

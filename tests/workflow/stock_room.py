@@ -45,6 +45,8 @@ class StockRoom(StockItemActivities):
         self.sold = 0
         self.rules: tuple[int, int] | None = None
         """Minimum and target in force."""
+        self.keeper: str | None = None
+        """Id of the workflow whose rules these are."""
         self.on_order: SupplierOrderRecord | None = None
         self.placed: dict[str, int] = {}
         """Pieces by order, as the supplier knows them."""
@@ -119,6 +121,10 @@ class StockRoom(StockItemActivities):
     @activity.defn(name="keep_stock")
     async def keep(self, request: KeepStock) -> StockLevel:
         self.sku = request.sku
+        if self.keeper not in (None, request.keeper, request.follows):
+            await self._called("keep_stock")
+            return self._level().model_copy(update={"kept_by": self.keeper})
+        self.keeper = request.keeper
         # What is counted before a call is held up is old news when it answers.
         self.rules = (request.minimum, request.target)
         if self.on_hand < request.minimum and self.on_order is None:
@@ -162,7 +168,9 @@ class StockRoom(StockItemActivities):
     async def let_go(self, request: Article) -> StockLevel:
         await self._called("release_article")
         assert request.sku == self.sku
-        self.rules = None
+        if self.keeper != request.keeper:
+            return self._level().model_copy(update={"kept_by": self.keeper})
+        self.rules = self.keeper = None
         return self._level()
 
 
@@ -178,19 +186,27 @@ class KeptItem:
 
     @classmethod
     async def start(
-        cls, client: Client, sku: str, *, minimum: int = 0, target: int = 10, generation: int = 1
+        cls,
+        client: Client,
+        sku: str,
+        *,
+        minimum: int = 0,
+        target: int = 10,
+        generation: int = 1,
+        identifier: str | None = None,
+        **changes: object,
     ) -> "KeptItem":
-        """On the task queue `sku`."""
+        """On the task queue `sku`; `changes` replace further fields of its input."""
         item = StockItemInput(
             item=ResourceIdentity(cluster="test", namespace="shop", name="item", uid=UID),
             sku=sku,
             initial_on_hand=0,
             settings=StockSettings(minimum=minimum, target=target, generation=generation),
-        )
+        ).model_copy(update=changes)
         handle = await client.start_workflow(
             StockItemWorkflow.run,
             item,
-            id=contract.stock_workflow_id(sku),
+            id=identifier or contract.stock_workflow_id("test", sku),
             task_queue=sku,
             memo={contract.MEMO_UID: UID},
         )

@@ -22,7 +22,7 @@ from order_worker.ledger.database import Ledger
 from order_workflows.activities.order import ReceiveOrder
 from order_workflows.activities.stock import CommitStock, ReserveStock, ValidateLines
 from order_workflows.activities.stock_item import KeepStock
-from order_workflows.contract import ResourceIdentity
+from order_workflows.contract import ResourceIdentity, stock_workflow_id
 
 T = TypeVar("T")
 
@@ -57,7 +57,7 @@ async def item(temporal: Client) -> AsyncIterator[KeptItem]:
 
 
 def sku_of(item: KeptItem) -> str:
-    return item.handle.id.removeprefix("stock/")
+    return item.handle.id.rpartition("/")[2]
 
 
 async def reservation(ledger: Ledger, sku: str) -> CommitStock:
@@ -79,7 +79,8 @@ async def reservation(ledger: Ledger, sku: str) -> CommitStock:
 
 
 async def keep(ledger: Ledger, sku: str) -> None:
-    request = KeepStock(sku=sku, initial_on_hand=100, minimum=0, target=0)
+    keeper = stock_workflow_id("test", sku)
+    request = KeepStock(sku=sku, initial_on_hand=100, minimum=0, target=0, keeper=keeper)
     await ledger.transaction(partial(supply.keep, request=request))
 
 

@@ -75,5 +75,7 @@ class StockSnapshot(Value):
     """Pieces of orders that passed their pivot."""
     supplier_order: SupplierOrderRecord | None = None
     """None while nothing is on order."""
+    kept_by: str | None = None
+    """Id of the workflow that keeps the article, where that is another."""
     last_error: ErrorRecord | None = None
     """Why the supplier could not be asked, since the last time it could."""

@@ -280,6 +280,8 @@ class StockItemInput(Value):
     settings: StockSettings
     seq: int = 0
     """Number of the last snapshot that an earlier run of the same workflow published."""
+    follows: str | None = None
+    """Id of the workflow of an earlier release that this one takes the place of."""
     released: bool = False
     """The resource was deleted before an earlier run's end: Temporal does not hand a cancellation on to the next."""
 
@@ -320,15 +322,32 @@ def parse_workflow_id(identifier: str) -> RunKey | None:
     return RunKey(*parts[1:])
 
 
-def stock_workflow_id(sku: str) -> str:
-    """`stock/<sku>`: the ledger has one stock, so that the first of several items for an article keeps it."""
+class StockKey(NamedTuple):
+    """The parts of a stock item's workflow id."""
+
+    cluster: str | None
+    """Identity of the installation; None in an id of `former_stock_workflow_id`."""
+    sku: str
+
+
+def stock_workflow_id(cluster: str, sku: str) -> str:
+    """`stock/<cluster>/<sku>`: in an installation the first of several items for an article keeps it."""
+    return f"stock/{cluster}/{sku}"
+
+
+def former_stock_workflow_id(sku: str) -> str:
+    """`stock/<sku>`, as earlier releases had it: one workflow for an article of all installations."""
     return f"stock/{sku}"
 
 
-def parse_stock_workflow_id(identifier: str) -> str | None:
-    """The inverse of `stock_workflow_id`; None for an id that is not a stock item's."""
-    kind, _, sku = identifier.partition("/")
-    return sku if kind == "stock" and sku and "/" not in sku else None
+def parse_stock_workflow_id(identifier: str) -> StockKey | None:
+    """The inverse of both; None for an id that is not a stock item's."""
+    match identifier.split("/"):
+        case ["stock", str(sku)] if sku:
+            return StockKey(None, sku)
+        case ["stock", str(cluster), str(sku)] if cluster and sku:
+            return StockKey(cluster, sku)
+    return None
 
 
 def input_hash(spec: OrderSpec) -> str:

@@ -139,11 +139,19 @@ class StockItemWorkflow:
     def _released(self) -> bool:
         return self._item.released or workflow.cancellation_reason() is not None
 
+    @property
+    def _is_followed(self) -> bool:
+        """Whether a workflow that keeps this article in this one's place has been started: one of the present form of
+        ids, where this is of the former."""
+        return workflow.info().workflow_id == contract.former_stock_workflow_id(self._item.sku)
+
     async def _keep(self) -> bool:
         """Until the article is released with nothing on order, True, or the history has grown long, False."""
         while True:
             released = self._released
             level = await self._look(released)
+            if level.kept_by is not None and (released or self._is_followed):
+                return True
             self._publish(level)
             if level.backorders and level.on_hand > 0:
                 await self._wake_backorders()
@@ -162,7 +170,7 @@ class StockItemWorkflow:
         self._looked_at = workflow.now()
         self._looked_with = (self._settings, released)
         level = await (self._let_go() if released else self._keep_stock())
-        order = level.supplier_order
+        order = level.supplier_order if level.kept_by is None else None
         if self._restock is not None and (order is None or self._restock.id != order.id):
             self._restock.forget()
             self._restock = None
@@ -176,11 +184,13 @@ class StockItemWorkflow:
             initial_on_hand=self._item.initial_on_hand,
             minimum=self._settings.minimum,
             target=self._settings.target,
+            keeper=workflow.info().workflow_id,
+            follows=self._item.follows,
         )
         return await local_activities.until_done(StockItemActivities.keep, request, failed=self._show_ledger_away)
 
     async def _let_go(self) -> StockLevel:
-        request = Article(sku=self._item.sku)
+        request = Article(sku=self._item.sku, keeper=workflow.info().workflow_id)
         return await local_activities.until_done(StockItemActivities.let_go, request, failed=self._show_ledger_away)
 
     async def _wake_backorders(self) -> None:
@@ -219,7 +229,8 @@ class StockItemWorkflow:
             on_hand=level.on_hand,
             reserved=level.reserved,
             sold=level.sold,
-            supplier_order=level.supplier_order,
+            supplier_order=level.supplier_order if level.kept_by is None else None,
+            kept_by=level.kept_by,
             last_error=self._restock.last_error if self._restock else None,
         )
         self._publisher.publish(snapshot)

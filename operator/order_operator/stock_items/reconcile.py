@@ -1,7 +1,9 @@
 """Brings each StockItem and its article's workflow into agreement, from what is true now.
 
-An article has one workflow, `stock/<sku>`, because the ledger has one stock; it belongs to the item whose uid its memo
-carries. Other items of the same article wait until that run has ended. Everything may be repeated or lost at any point.
+In an installation an article has one workflow, `stock/<cluster>/<sku>`; it belongs to the item whose uid its memo
+carries. Other items of the same article wait until that run has ended. Of several installations on one ledger the first
+keeps the article, says the ledger. The workflow of an earlier release, `stock/<sku>`, is followed until the one that
+takes its place keeps the article. Everything may be repeated or lost at any point.
 """
 
 import logging
@@ -28,7 +30,7 @@ from order_operator.cluster.conditions import Reason
 from order_operator.cluster.resource import InvalidSpec
 from order_operator.problem import Problem
 from order_operator.settings import Settings
-from order_operator.stock_items.reflection import reflect_stock
+from order_operator.stock_items.reflection import reflect_stock, taken
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_operator.temporal.cancellation import request_cancel
@@ -40,9 +42,12 @@ from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
     MEMO_UID,
     SIGNAL_CONFIGURE,
+    SIGNAL_STOCK_CHANGED,
     STOCK_ITEM_WORKFLOW_TYPE,
     ResourceIdentity,
     StockItemInput,
+    former_stock_workflow_id,
+    parse_stock_workflow_id,
     stock_workflow_id,
 )
 
@@ -94,7 +99,7 @@ class StockReconciler:
         self._settings = settings
         self._tracked: dict[str, Tracked] = {}
         self._runs: dict[str, StockRun] = {}
-        """By sku."""
+        """By workflow id."""
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
@@ -156,9 +161,9 @@ class StockReconciler:
     def _resynced(self, open_ids: frozenset[str]) -> None:
         """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: starting anew
         finds out."""
-        for sku, run in list(self._runs.items()):
-            if run.running and run.workflow_id not in open_ids:
-                del self._runs[sku]
+        for identifier, run in list(self._runs.items()):
+            if run.running and identifier not in open_ids:
+                del self._runs[identifier]
         self._requeue()
 
     def _requeue(self) -> None:
@@ -169,9 +174,15 @@ class StockReconciler:
                 self.queue.add(uid)
 
     def _own_run(self, uid: str) -> StockRun | None:
-        tracked = self._tracked[uid]
-        run = self._runs.get(tracked.resource.sku)
-        return run if run is not None and run.owner == uid else None
+        """The item's workflow; that of an earlier release as long as there is no other."""
+        sku = self._tracked[uid].resource.sku
+        present, former = self._runs.get(stock_workflow_id(self._settings.cluster, sku)), self._former_run(uid)
+        return present if present is not None and present.owner == uid else former
+
+    def _former_run(self, uid: str) -> StockRun | None:
+        """The open workflow that an earlier release started for the item."""
+        former = self._runs.get(former_stock_workflow_id(self._tracked[uid].resource.sku))
+        return former if former is not None and former.running and former.owner == uid else None
 
     def _awaits_worker(self, uid: str, tracked: Tracked) -> bool:
         """Whether a worker is about to tell the counts for the first time, or to take over edited settings."""
@@ -181,6 +192,9 @@ class StockReconciler:
         return run.snapshot is None or run.snapshot.generation < tracked.resource.generation
 
     async def _decode(self, row: WorkflowExecutionInfo) -> StockRun | None:
+        key = parse_stock_workflow_id(row.execution.workflow_id)
+        if key is None or key.cluster not in (None, self._settings.cluster):
+            return None
         return await decode_stock(self._connection.client, row)
 
     def _observed(self, run: StockRun) -> None:
@@ -192,14 +206,14 @@ class StockReconciler:
 
     def _learn(self, run: StockRun) -> bool:
         """Whether `run` is news."""
-        known = self._runs.get(run.sku)
+        known = self._runs.get(run.workflow_id)
         if known is not None and run.precedes(known):
             return False
-        self._runs[run.sku] = run
+        self._runs[run.workflow_id] = run
         if not run.running:
             self._let_go.discard(run.run_id)
             if run.owner not in self._tracked:
-                del self._runs[run.sku]
+                del self._runs[run.workflow_id]
                 self._scanner.forget(run.workflow_id)
         return True
 
@@ -224,12 +238,13 @@ class StockReconciler:
         except InvalidSpec as invalid:
             problem = Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
-            if run is None or not run.running:
+            if run is None or not run.running or run.former:
                 problem = self._connection.problem
                 if problem is NOT_ANSWERED or (problem is None and not self._scanner.synced.is_set()):
                     return None  # the first full scan knows whether the workflow runs; it queues this item again
                 problem = _ended_just_now(run) or await self._start(item, spec)
                 run = self._own_run(uid)
+            problem = problem or await self._hand_over(uid)
             if run is not None and run.unreadable:
                 return None  # an older operator must not guess; the status stays as the newer one wrote it
             if problem is None and run is not None and self._awaits_worker(uid, tracked):
@@ -241,7 +256,7 @@ class StockReconciler:
         if early is not None:
             return early
         passing = problem is not None and (not problem.stalled or problem.reason is Reason.SKU_TAKEN)
-        if passing or self._awaits_worker(uid, tracked):
+        if passing or self._awaits_worker(uid, tracked) or self._former_run(uid) is not None:
             return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
         return None
 
@@ -250,14 +265,14 @@ class StockReconciler:
         if self._connection.problem is not None:
             return self._connection.problem
         client = self._connection.client
-        identifier = stock_workflow_id(spec.sku)
+        identifier = stock_workflow_id(self._settings.cluster, spec.sku)
         try:
             await start(
                 client,
                 Start(
                     workflow_type=STOCK_ITEM_WORKFLOW_TYPE,
                     workflow_id=identifier,
-                    argument=self._input(item, spec),
+                    argument=self._input(item, spec, self._former_run(item.uid)),
                     task_queue=self._settings.task_queue,
                     cluster=self._settings.cluster,
                     memo={MEMO_UID: item.uid, MEMO_ITEM: item.reference},
@@ -276,12 +291,21 @@ class StockReconciler:
         self._learn(run)
         if run.owner == item.uid:
             return None
-        keeper = f"the StockItem {run.item}" if run.item else "a workflow that names no StockItem"
-        message = (
-            f"article {spec.sku} is kept by {keeper}: this item takes over once that one is deleted and has received "
-            "what it had ordered"
-        )
-        return Problem(Reason.SKU_TAKEN, message, stalled=True)
+        return taken(spec.sku, f"the StockItem {run.item}" if run.item else "a workflow that names no StockItem")
+
+    async def _hand_over(self, uid: str) -> Problem | None:
+        """Let the workflow of an earlier release look at the ledger: it ends once another keeps the article."""
+        former, present = self._former_run(uid), self._own_run(uid)
+        if former is None or present is None or present.snapshot is None or present.former:
+            return None
+        handle = self._connection.client.get_workflow_handle(former.workflow_id)
+        try:
+            await handle.signal(SIGNAL_STOCK_CHANGED, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as failed:
+            if failed.status is not RPCStatusCode.NOT_FOUND:
+                return self._connection.problem_of(failed)
+            del self._runs[former.workflow_id]
+        return None
 
     async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
         """Send edited settings to a run that has published older ones; again from time to time, until it has them."""
@@ -293,7 +317,7 @@ class StockReconciler:
         if self._connection.problem is not None:
             return self._connection.problem
         handle = self._connection.client.get_workflow_handle(run.workflow_id)
-        settings = self._input(item, spec).settings
+        settings = self._input(item, spec, None).settings
         try:
             await handle.signal(SIGNAL_CONFIGURE, settings, rpc_timeout=RPC_TIMEOUT)
         except RPCError as failed:
@@ -303,10 +327,13 @@ class StockReconciler:
         tracked.configured, tracked.configured_at = item.generation, now
         return None
 
-    def _input(self, item: StockItemResource, spec: StockItemSpec) -> StockItemInput:
+    def _input(self, item: StockItemResource, spec: StockItemSpec, former: StockRun | None) -> StockItemInput:
         cluster = self._settings.cluster
         identity = ResourceIdentity(cluster=cluster, namespace=item.namespace, name=item.name, uid=item.uid)
-        return StockItemInput.of(identity, spec, item.generation)
+        begun = StockItemInput.of(identity, spec, item.generation)
+        if former is None:
+            return begun
+        return begun.model_copy(update={"follows": former.workflow_id, "seq": max(0, former.seq)})
 
     async def _show(self, tracked: Tracked, run: StockRun | None, problem: Problem | None) -> float | None:
         """Write what changed; the seconds until it may be written if that is too early."""
@@ -330,14 +357,17 @@ class StockReconciler:
     async def _after_deletion(self, uid: str, item: StockItemResource) -> float | None:
         if self._connection.problem is not None:
             return MAX_BACKOFF_SECONDS
-        row = await find(self._connection.client, stock_workflow_id(item.sku)) if item.sku else None
-        run = await decode_stock(self._connection.client, row) if row is not None else None
-        if run is not None and run.running and run.owner == uid:
-            await request_cancel(self._connection.client, run)
-            self._let_go.add(run.run_id)
+        ids = [stock_workflow_id(self._settings.cluster, item.sku), former_stock_workflow_id(item.sku)]
+        rows = [await find(self._connection.client, identifier) for identifier in ids] if item.sku else []
+        found = [await decode_stock(self._connection.client, row) for row in rows if row is not None]
+        for run in found:
+            if run is not None and run.running and run.owner == uid:
+                await request_cancel(self._connection.client, run)
+                self._let_go.add(run.run_id)
         del self._tracked[uid]
-        if run is not None:
-            self._learn(run)  # nothing is kept of one that has ended
+        for run in found:
+            if run is not None:
+                self._learn(run)  # nothing is kept of one that has ended
         return None
 
     async def _cancel_if_orphan(self, run: StockRun) -> None:

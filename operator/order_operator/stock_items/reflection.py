@@ -32,6 +32,8 @@ def reflect_stock(
     snapshot = run.snapshot if run else None
     awaited = snapshot is not None and snapshot.generation < item.generation and not (problem and problem.stalled)
     generation = snapshot.generation if snapshot and awaited else item.generation
+    if snapshot is not None and snapshot.kept_by is not None:
+        problem = problem or taken(item.sku, f"workflow {snapshot.kept_by}, of another installation")
     problem = problem or failing(run, "stock item") or (APPLYING if awaited else None)
     conditions = ConditionSet(item.status.get("conditions") or [], generation, now)
     _set_kstatus(conditions, snapshot, problem)
@@ -51,6 +53,12 @@ def reflect_stock(
             }
         )
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+
+
+def taken(sku: str, keeper: str) -> Problem:
+    """Another keeps the article."""
+    why = f"article {sku} is kept by {keeper}: this item takes over once that one is deleted and has received its order"
+    return Problem(Reason.SKU_TAKEN, why, stalled=True)
 
 
 def _set_kstatus(conditions: ConditionSet, snapshot: StockSnapshot | None, problem: Problem | None) -> None:

@@ -24,6 +24,8 @@ class StockRun(Run):
     """`<namespace>/<name>` of that item; empty if the run does not tell."""
     cluster: str | None = None
     """Identity of the installation that started it; None if the run does not tell."""
+    former: bool = False
+    """Its id is that of an earlier release: a run of the present form takes its place."""
     snapshot: StockSnapshot | None = None
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
 
@@ -35,8 +37,8 @@ class StockRun(Run):
 
 async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun | None:
     """A row of visibility, or of a describe; None if its id is no stock item's."""
-    sku = parse_stock_workflow_id(row.execution.workflow_id)
-    if sku is None:
+    key = parse_stock_workflow_id(row.execution.workflow_id)
+    if key is None:
         return None
     memo, because = {}, ""
     try:
@@ -46,7 +48,8 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
     published = MEMO_STOCK_SNAPSHOT in memo
     snapshot = readable(memo[MEMO_STOCK_SNAPSHOT], StockSnapshot, STOCK_SNAPSHOT_VERSION) if published else None
     return StockRun(
-        sku=sku,
+        sku=key.sku,
+        former=key.cluster is None,
         owner=str(memo[MEMO_UID]) if MEMO_UID in memo else None,
         item=str(memo.get(MEMO_ITEM) or ""),
         cluster=cluster_of(row),

@@ -25,7 +25,7 @@ class WorkflowRef(Value):
     """The Temporal workflow behind the resource."""
 
     id: str
-    """Workflow id: `order/<namespace>/<name>/<uid>`, or `stock/<sku>`."""
+    """Workflow id: `order/<namespace>/<name>/<uid>`, or `stock/<installation>/<sku>`."""
     run_id: str | None = None
     """Run id of the run last seen."""
     namespace: str

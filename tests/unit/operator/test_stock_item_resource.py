@@ -92,7 +92,7 @@ async def test_a_snapshot_that_is_not_understood_is_not_guessed(memo: Any) -> No
     assert (run.snapshot, run.unreadable) == (None, True)
 
 
-@pytest.mark.parametrize("workflow_id", ["order/shop/prod/u1", "stock/", "stock/a/b", "PROD-001"])
+@pytest.mark.parametrize("workflow_id", ["order/shop/prod/u1", "stock/", "stock/a/b/c", "stock//b", "PROD-001"])
 async def test_a_row_of_another_id_is_no_stock_items(workflow_id: str) -> None:
     assert await decoded({}, workflow_id) is None
 
@@ -125,3 +125,11 @@ def test_what_was_true_earlier_does_not_come_back(earlier: StockRun, later: Stoc
     assert earlier.precedes(later)
     assert not later.precedes(earlier)
     assert not later.precedes(later)
+
+
+@pytest.mark.parametrize(("workflow_id", "former"), [("stock/PROD-001", True), ("stock/here/PROD-001", False)])
+async def test_a_run_of_an_earlier_release_is_known_by_its_id(workflow_id: str, former: bool) -> None:
+    run = await decoded({}, workflow_id)
+
+    assert run is not None
+    assert (run.sku, run.former) == ("PROD-001", former)

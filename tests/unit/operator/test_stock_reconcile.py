@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -19,7 +20,13 @@ from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
 from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
 from order_operator.temporal.scanner import Scanner
-from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, STOCK_ITEM_WORKFLOW_TYPE, stock_workflow_id
+from order_workflows.contract import (
+    MEMO_STOCK_SNAPSHOT,
+    MEMO_UID,
+    STOCK_ITEM_WORKFLOW_TYPE,
+    former_stock_workflow_id,
+    stock_workflow_id,
+)
 
 RUNNING, COMPLETED = WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED
 
@@ -36,7 +43,7 @@ class Shelf:
         self.scanner = Scanner(self.connection)
         self.scanner.synced.set()
         self._version = 0
-        settings = Settings.from_environment({}, 1)
+        settings = replace(Settings.from_environment({}, 1), cluster="here")
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
     async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -61,18 +68,26 @@ class Shelf:
         self.stock.put(self.body(uid, **changes))
 
     async def publish(
-        self, uid: str, memo: Any, status: WorkflowExecutionStatus = RUNNING, ended_before: float = 0.0
+        self,
+        uid: str,
+        memo: Any,
+        status: WorkflowExecutionStatus = RUNNING,
+        ended_before: float = 0.0,
+        identifier: str | None = None,
     ) -> None:
         """A row of visibility, about the run of the article that is named like the item."""
         row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
-        row.execution.workflow_id, row.execution.run_id = stock_workflow_id(uid), "run-1"
+        row.execution.workflow_id = identifier or stock_workflow_id("here", uid)
+        row.execution.run_id = "run-1"
         for name, value in {MEMO_UID: uid, MEMO_ITEM: f"shop/{uid}", MEMO_STOCK_SNAPSHOT: memo}.items():
             (payload,) = await pydantic_data_converter.encode([value])
             row.memo.fields[name].CopyFrom(payload)
         if status is not RUNNING:
             row.close_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=ended_before))
         subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
-        subscriber.observed(await subscriber.decode(row))
+        run = await subscriber.decode(row)
+        if run is not None:
+            subscriber.observed(run)
 
     async def look(self, uid: str) -> float | None:
         return await self.stock._reconcile(uid)
@@ -206,3 +221,34 @@ async def test_a_list_tells_of_what_the_watch_has_not_brought(shelf: Shelf) -> N
 
     assert shelf.stock.compare({"a": known}, 9) == []
     assert shelf.stock.compare({"a": newer, "b": unknown}, 9) == [newer, unknown]
+
+
+async def test_a_workflow_of_another_installation_is_none_of_ours(shelf: Shelf) -> None:
+    shelf.connection.problem = UNREACHABLE
+    shelf.put("a")
+    await shelf.publish("a", counts(), identifier=stock_workflow_id("there", "a"))
+
+    await shelf.look("a")
+
+    assert "onHand" not in shelf.written[-1]
+
+
+async def test_the_workflow_of_an_earlier_release_is_shown_until_another_takes_its_place(shelf: Shelf) -> None:
+    shelf.connection.problem = UNREACHABLE
+    shelf.put("a")
+    await shelf.publish("a", counts(), identifier=former_stock_workflow_id("a"))
+
+    again = await shelf.look("a")
+
+    assert again is not None
+    assert (shelf.written[-1]["onHand"], shelf.written[-1]["workflow"]["id"]) == (5, "stock/a")
+
+
+async def test_an_article_that_another_installation_keeps_is_taken(shelf: Shelf) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts(kept_by=stock_workflow_id("there", "a")))
+
+    await shelf.look("a")
+
+    assert shelf.said()[0] == Reason.SKU_TAKEN
+    assert "stock/there/a" in shelf.said()[1]

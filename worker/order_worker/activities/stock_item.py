@@ -86,7 +86,7 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="release_article")
     async def let_go(self, request: Article) -> StockLevel:
-        return await self._ledger.transaction(partial(supply.let_go, sku=request.sku))
+        return await self._ledger.transaction(partial(supply.let_go, sku=request.sku, keeper=request.keeper))
 
 
 def _supplies(order: supply.SupplierOrderRow) -> Supplies:

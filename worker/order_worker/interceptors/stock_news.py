@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, bindparam, func, literal, select
 from temporalio.client import Client
 from temporalio.plugin import SimplePlugin
 from temporalio.service import RPCError, RPCStatusCode
@@ -22,7 +22,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import reservations, stock
 from order_workflows.activities.order import ChangeLines
 from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
-from order_workflows.contract import SIGNAL_STOCK_CHANGED, stock_workflow_id
+from order_workflows.contract import SIGNAL_STOCK_CHANGED
 
 LOG = logging.getLogger(__name__)
 
@@ -35,13 +35,15 @@ KEPT = 10_000
 ROUND_SECONDS = 3.0
 """Longest round; what is not told by then is lost. Short, since a worker that stops waits for its last round."""
 
+_KEEPER = func.coalesce(stock.c.keeper, literal("stock/").op("||")(stock.c.sku))
+"""Id of the workflow that keeps an article; a release before the column had one for each."""
 _MOVED = (
-    select(stock.c.sku)
+    select(_KEEPER)
     .distinct()
     .join(reservations, reservations.c.sku == stock.c.sku)
     .where(reservations.c.operation_id.in_(bindparam("reservations", expanding=True)), stock.c.minimum.is_not(None))
 )
-_KEPT = select(stock.c.sku).where(stock.c.sku.in_(bindparam("skus", expanding=True)), stock.c.minimum.is_not(None))
+_KEPT = select(_KEEPER).where(stock.c.sku.in_(bindparam("skus", expanding=True)), stock.c.minimum.is_not(None))
 
 
 class StockNews(Interceptor):
@@ -100,13 +102,13 @@ class StockNews(Interceptor):
             return
         try:
             async with asyncio.timeout(ROUND_SECONDS):
-                for sku in await self._ledger.transaction(partial(_kept, moved=moved, short=short)):
-                    await self._signal(sku)
+                for keeper in await self._ledger.transaction(partial(_keepers, moved=moved, short=short)):
+                    await self._signal(keeper)
         except (LedgerUnavailable, RPCError, TimeoutError) as error:
             LOG.warning("news of stock is lost: %s", str(error) or "no answer in time")
 
-    async def _signal(self, sku: str) -> None:
-        handle = self._client.get_workflow_handle(stock_workflow_id(sku))
+    async def _signal(self, keeper: str) -> None:
+        handle = self._client.get_workflow_handle(keeper)
         try:
             await handle.signal(SIGNAL_STOCK_CHANGED)
         except RPCError as error:
@@ -126,8 +128,8 @@ def _moved_by(request: object) -> Iterable[str]:
     return []
 
 
-def _kept(tx: Connection, moved: Iterable[str], short: Iterable[str]) -> Sequence[str]:
-    """The articles of these reservations, and of those that were refused, that are kept by rules."""
+def _keepers(tx: Connection, moved: Iterable[str], short: Iterable[str]) -> Sequence[str]:
+    """The workflows that keep the articles of these reservations, and those that were refused."""
     kept = set(tx.scalars(_MOVED, {"reservations": sorted(moved)}))
     return sorted(kept.union(tx.scalars(_KEPT, {"skus": sorted(short)})))
 

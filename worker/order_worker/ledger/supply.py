@@ -125,28 +125,38 @@ _WAITING = (
 
 def keep(tx: Connection, request: KeepStock) -> StockLevel:
     """Put the article under these rules, order what is missing by them, and count. An article that the ledger does not
-    have begins with `initial_on_hand` pieces; the counts of one that it has are history."""
+    have begins with `initial_on_hand` pieces; the counts of one that it has are history. The rules of the workflow that
+    kept it first stay until that lets it go, or is followed by this one."""
     row = {"sku": request.sku, "initial": request.initial_on_hand, "on_hand": request.initial_on_hand}
     tx.execute(_ADD_ARTICLE[tx.dialect.name], {**row, "restocked": 0, "reserved": 0, "sold": 0})
     # Before the article is locked, since it may take long with thousands of open orders.
     backorders = bool(waiting(tx, request.sku))
     article = tx.execute(_LOCK_ARTICLE, {"article": request.sku}).one()
-    rules = {"minimum": request.minimum, "target": request.target}
-    if (article.minimum, article.target) != (request.minimum, request.target):
+    if _kept_by_another(article, request.keeper, request.follows):
+        return _level(tx, article, backorders=False, kept_by=article.keeper)
+    rules = {"minimum": request.minimum, "target": request.target, "keeper": request.keeper or article.keeper}
+    if any(getattr(article, name) != value for name, value in rules.items()):
         tx.execute(_CHANGE_ARTICLE, {"article": request.sku, **rules})
     plan_if_needed(tx, [request.sku])
     return _level(tx, article, backorders=backorders)
 
 
-def let_go(tx: Connection, sku: str) -> StockLevel:
-    """Keep the article by no rules any more. Its counts stay, and so does an order at the supplier, even one that is
-    only planned. An article that the ledger does not have counts as empty."""
+def let_go(tx: Connection, sku: str, keeper: str | None = None) -> StockLevel:
+    """Keep the article by no rules any more, if they are those of `keeper`. Its counts stay, and so does an order at
+    the supplier, even one that is only planned. An article that the ledger does not have counts as empty."""
     backorders = bool(waiting(tx, sku))
     article = tx.execute(_LOCK_ARTICLE, {"article": sku}).one_or_none()
     if article is None:
         return StockLevel(on_hand=0, reserved=0, sold=0)
-    tx.execute(_CHANGE_ARTICLE, {"article": sku, "minimum": None, "target": None})
+    if _kept_by_another(article, keeper):
+        return _level(tx, article, backorders=False, kept_by=article.keeper)
+    tx.execute(_CHANGE_ARTICLE, {"article": sku, "minimum": None, "target": None, "keeper": None})
     return _level(tx, article, backorders=backorders)
+
+
+def _kept_by_another(article: Row[Any], keeper: str | None, follows: str | None = None) -> bool:
+    kept = article.minimum is not None and article.keeper is not None
+    return kept and keeper is not None and article.keeper not in (keeper, follows)
 
 
 def plan_if_needed(tx: Connection, skus: Iterable[str]) -> None:
@@ -229,7 +239,7 @@ def _known(row: Row[Any]) -> SupplierOrderRow:
     return SupplierOrderRow(row.id, row.sku, row.quantity, State(row.state), row.expected_at)
 
 
-def _level(tx: Connection, article: Row[Any], *, backorders: bool) -> StockLevel:
+def _level(tx: Connection, article: Row[Any], *, backorders: bool, kept_by: str | None = None) -> StockLevel:
     order = tx.execute(_OPEN, {"article": article.sku}).one_or_none()
     return StockLevel(
         on_hand=article.on_hand,
@@ -240,6 +250,7 @@ def _level(tx: Connection, article: Row[Any], *, backorders: bool) -> StockLevel
             id=order.id, quantity=order.quantity, placed_at=order.placed_at, expected_at=order.expected_at
         ),
         backorders=backorders,
+        kept_by=kept_by,
     )
 
 

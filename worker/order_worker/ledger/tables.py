@@ -173,6 +173,8 @@ stock = Table(
     # Both are null for an article that is kept by no rules.
     Column("minimum", BigInteger),
     Column("target", BigInteger),
+    # Id of the workflow whose rules these are; null where a release before this column made them.
+    Column("keeper", String(200)),
     CheckConstraint("on_hand >= 0 AND reserved >= 0 AND sold >= 0", name="not_negative"),
     CheckConstraint("on_hand + reserved + sold = initial + restocked", name="conserved"),
     CheckConstraint("(minimum IS NULL) = (target IS NULL) AND 0 <= minimum AND minimum <= target", name="rules"),

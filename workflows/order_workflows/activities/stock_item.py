@@ -18,6 +18,10 @@ class KeepStock(Value):
     """Used only if the ledger does not have the article yet."""
     minimum: int
     target: int
+    keeper: str | None = None
+    """Id of the workflow that keeps it. None from a run of an earlier release."""
+    follows: str | None = None
+    """Id of the workflow whose place it takes."""
 
 
 class StockLevel(Outcome):
@@ -30,6 +34,8 @@ class StockLevel(Outcome):
     supplier_order: SupplierOrderRecord | None = None
     backorders: bool = False
     """Whether an order waits for this article that the free pieces could serve now."""
+    kept_by: str | None = None
+    """Id of the workflow that keeps the article, where that is another: its rules stay in force."""
 
 
 class SupplierOrder(Value):
@@ -50,6 +56,8 @@ class Article(Value):
     """Names an article."""
 
     sku: str
+    keeper: str | None = None
+    """Id of the workflow that has kept it. None from a run of an earlier release."""
 
 
 class StockItemActivities(ABC):
@@ -58,8 +66,9 @@ class StockItemActivities(ABC):
     @activity.defn(name="keep_stock")
     @abstractmethod
     async def keep(self, request: KeepStock) -> StockLevel:
-        """Put the article under these rules and count it. If fewer than `minimum` are free and nothing is on order, an
-        order at the supplier over `target` less the free pieces is opened in the same step."""
+        """Put the article under these rules, unless another workflow keeps it, and count it. If fewer than `minimum`
+        are free and nothing is on order, an order at the supplier over `target` less the free pieces is opened in the
+        same step."""
 
     @activity.defn(name="order_supplies")
     @abstractmethod
@@ -79,4 +88,5 @@ class StockItemActivities(ABC):
     @activity.defn(name="release_article")
     @abstractmethod
     async def let_go(self, request: Article) -> StockLevel:
-        """Keep the article by no rules any more; its counts and an open order at the supplier stay."""
+        """Keep the article by no rules any more, unless another workflow keeps it; its counts and an open order at the
+        supplier stay."""

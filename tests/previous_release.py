@@ -10,8 +10,8 @@ from pathlib import Path
 COMMIT = "38efdd1"
 """The last release whose ledger is at schema 0004."""
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("worker", "workflows", "devstack", "tests", "pyproject.toml")
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("operator", "worker", "workflows", "charts", "devstack", "tests", "pyproject.toml")
 
 
 class NoPreviousRelease(Exception):
@@ -42,7 +42,7 @@ def _archive() -> bytes | None:
 
 def environment(release: Path) -> dict[str, str]:
     """In which Python imports that release, with this one's dependencies."""
-    folders = ("worker", "workflows", "devstack", "tests/contract", "tests")
+    folders = ("operator", "worker", "workflows", "devstack", "tests/contract", "tests")
     return {**os.environ, "PYTHONPATH": os.pathsep.join(str(release / folder) for folder in folders)}
 
 

@@ -1,0 +1,112 @@
+"""From the previous release to this one, with orders under way."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cluster import STOCK_ITEMS, Cluster
+from previous_release import environment, obtain
+
+from order_devstack import platform
+from order_devstack.stack import Stack
+from order_domain.status import TERMINAL_PHASES
+
+pytestmark = pytest.mark.long
+
+ORDERS = 50
+PROGRAMS = ["operator", "worker"]
+SKU = "RESTOCKED"
+
+
+@pytest.fixture
+def previous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluster]:
+    """The whole platform of the previous release: charts, operator, worker."""
+    release = obtain(tmp_path / "previous")
+    stack = Stack(tmp_path / "stack", ui=False)
+    of_the_release = {"PYTHONPATH": environment(release)["PYTHONPATH"]}
+    with monkeypatch.context() as patch:
+        patch.setattr(platform, "CHARTS", release / "charts")
+        stack.with_environment(dict.fromkeys(PROGRAMS, of_the_release)).up(
+            ["etcd", "kube-apiserver", "temporal", *PROGRAMS]
+        )
+    try:
+        yield Cluster(stack, "shop")
+    finally:
+        stack.clean()
+
+
+def upgrade(cluster: Cluster) -> None:
+    """Charts, ledger, operator, worker."""
+    cluster.stack.stop(*PROGRAMS)
+    (cluster.stack.root / "run" / "worker.ledger").unlink()
+    cluster.stack.up(["etcd", "kube-apiserver", "temporal", *PROGRAMS])
+
+
+def orders(cluster: Cluster) -> dict[str, dict[str, Any]]:
+    """The status of each, by name."""
+    listed = json.loads(cluster.kubectl("get", "ord", "--output=json"))
+    return {item["metadata"]["name"]: item["status"] for item in listed["items"]}
+
+
+def place(cluster: Cluster) -> None:
+    """Some wait for approval, some are suspended, decided, completed or cancelled."""
+    for number in range(ORDERS):
+        cluster.apply(f"order-{number}", total=150_000, suspend=number % 5 == 1 or None)
+    cluster.until(lambda: all(status.get("phase") in ("Waiting", "Suspended") for status in orders(cluster).values()))
+    for number in range(0, ORDERS, 5):
+        cluster.patch(f"order-{number}", approval={"decision": "Approved", "by": "bob"})
+        cluster.patch(f"order-{number + 2}", cancellation={"reason": "not wanted", "by": "ana"})
+        # The order is held after the decision: suspended, then approved.
+        cluster.patch(f"order-{number + 1}", approval={"decision": "Approved", "by": "carol"})
+    cluster.until(lambda: all(_rests(number, orders(cluster)[f"order-{number}"]) for number in range(ORDERS)))
+
+
+def _rests(number: int, status: dict[str, Any]) -> bool:
+    if number % 5 == 1:
+        return bool(status.get("phase") == "Suspended")
+    return bool(status.get("phase") == {0: "Completed", 2: "Cancelled"}.get(number % 5, "Waiting"))
+
+
+def test_an_upgrade_changes_no_phase_lowers_no_progress_and_loses_no_decision(previous: Cluster) -> None:
+    previous.keep_stock("item", SKU, initialOnHand=1, minimum=5, target=10)
+    previous.eventually(lambda status: bool(status.get("supplierOrder", {}).get("placedAt")), "item", kind=STOCK_ITEMS)
+    place(previous)
+    before = orders(previous)
+
+    upgrade(previous)
+
+    previous.until(lambda: previous.scans("full") > 0)
+    previous.until(lambda: previous.scans("sweep") > 0)
+    after = orders(previous)
+    assert {name: status["phase"] for name, status in after.items()} == {
+        name: status["phase"] for name, status in before.items()
+    }
+    for name, status in after.items():
+        assert status["progress"] >= before[name]["progress"], name
+        assert status["workflow"]["id"] == before[name]["workflow"]["id"], name
+        decided = before[name].get("approval", {}).get("decision")
+        assert status.get("approval", {}).get("decision") == decided, name
+    handed_over = f"stock/{previous.identity()}/{SKU}"
+    previous.eventually(
+        lambda status: status.get("workflow", {}).get("id") == handed_over and status["onHand"] == 10,
+        "item",
+        kind=STOCK_ITEMS,
+    )
+    assert previous.supplier_orders(SKU) == [9]
+    previous.until(lambda: _ended(previous, f"stock/{SKU}"))
+
+    for number in range(ORDERS):
+        if number % 5 == 1:
+            previous.patch(f"order-{number}", suspend=False)
+        elif number % 5 > 2:
+            previous.patch(f"order-{number}", approval={"decision": "Approved", "by": "bob"})
+    previous.until(lambda: all(status["phase"] in TERMINAL_PHASES for status in orders(previous).values()))
+    phases = [status["phase"] for status in orders(previous).values()]
+    assert (phases.count("Completed"), phases.count("Cancelled")) == (40, 10)
+
+
+def _ended(cluster: Cluster, identifier: str) -> bool:
+    status: str = cluster.workflow(identifier)["workflowExecutionInfo"]["status"]
+    return status.endswith("COMPLETED")
