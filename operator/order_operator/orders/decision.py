@@ -33,8 +33,16 @@ FRESH_SECONDS = 5.0
 its creation before its deletion. The API server is asked before such an order is started."""
 ANSWER_GRACE_SECONDS = 2.0
 """An edit that is answered and has its effect within this time is shown in one write, with its effect."""
-PROGRESS_SECONDS = 5.0
-"""Least time between two status writes that show progress only. Phases are shown at once. Most orders end sooner."""
+LASTING_SECONDS = 0.4
+"""A status of an order that only makes progress is shown once it has been seen for so long: with the half second
+between two scans, one that lasts a second is shown within that second, and most of those that pass by are not."""
+PROGRESS_SECONDS = 0.5
+"""Least time between two writes that show progress only. Phases, waits, edits and ends are shown at once."""
+BUSY_SECONDS = 2.0
+"""Before progress is looked at again that was not shown since there is much else to write."""
+YOUNG_SECONDS = 5.0
+"""A running order of this age lasts, and gets the finalizer. Most orders have ended by then: the two writes are an
+order's dearest."""
 REFUSED_SECONDS = 60.0
 """Before a start that Temporal has refused for its content is tried again."""
 AGAIN_SECONDS = 10.0
@@ -84,6 +92,10 @@ class Known:
     edits: EditState = field(default_factory=EditState)
     written_at: float = float("-inf")
     """Monotonic time of the last status write."""
+    status_seen_at: float = float("-inf")
+    """Monotonic time at which the workflow's present OrderStatus was seen first."""
+    quiet: bool = True
+    """So little is written at the moment that progress may be shown (`WriteBudget`)."""
     cluster: str
     """Identity of this installation."""
     temporal_namespace: str
@@ -353,12 +365,13 @@ def _unreadable(run: Observation) -> Problem:
 
 def _seconds_until_progress_is_due(known: Known, run: Observation) -> float:
     """0 if there is more to show than progress."""
-    left = known.written_at + PROGRESS_SECONDS - known.clock
-    if not run.running or run.snapshot is None or left <= 0 or known.doubted:
+    if not run.running or run.snapshot is None or known.doubted:
         return 0.0
     shown = known.order.status.get("phase"), known.order.status.get("observedGeneration")
-    same = shown == (run.snapshot.status.phase, known.order.generation) and not run.snapshot.suspended
-    return left if same else 0.0
+    if shown != (run.snapshot.status.phase, known.order.generation) or run.snapshot.suspended:
+        return 0.0
+    left = max(known.status_seen_at + LASTING_SECONDS, known.written_at + PROGRESS_SECONDS) - known.clock
+    return max(left, 0.0 if known.quiet else BUSY_SECONDS)
 
 
 def _show(
@@ -383,8 +396,7 @@ def _show(
     phase = Phase(status["phase"])
     changed = status != order.status
     finalizer = _wants_finalizer(known, phase)
-    # A finalizer costs two of an order's dearest writes: it comes with the second status of an order that lasts.
-    if finalizer != order.held and (changed or order.held or phase is not Phase.RUNNING):
+    if finalizer != order.held:
         return SetFinalizer(finalizer)
     if changed:
         return WriteStatus(status)
@@ -393,6 +405,8 @@ def _show(
     passing = problem not in (None, PAUSED) and not problem.stalled and known.connection is None
     if again is None and (passing or applying):
         again = AGAIN_SECONDS
+    if again is None and _gets_finalizer_later(known, phase):
+        again = max(YOUNG_SECONDS - order.age(known.now), BUSY_SECONDS)
     return Wait(again)
 
 
@@ -406,8 +420,14 @@ def _wants_finalizer(known: Known, phase: Phase) -> bool:
         return False
     if order.deleting:
         return order.held  # the API server takes no new one then; `_let_go` takes it off
-    is_open = phase not in TERMINAL_PHASES
-    return is_open and (order.held or phase is not Phase.RUNNING or order.names_workflow)
+    lasts = abs(order.age(known.now)) >= YOUNG_SECONDS and order.names_workflow and known.quiet
+    return phase not in TERMINAL_PHASES and (order.held or phase is not Phase.RUNNING or lasts)
+
+
+def _gets_finalizer_later(known: Known, phase: Phase) -> bool:
+    run, order = known.observation, known.order
+    open_run = run is not None and run.running and run.snapshot is not None
+    return open_run and phase is Phase.RUNNING and not (order.held or order.deleting)
 
 
 def _deletion(known: Known) -> Action:

@@ -46,6 +46,7 @@ from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
 from order_operator.orders.tracking import Finished, Tracked, TrackedOrders
+from order_operator.orders.write_budget import WriteBudget
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
@@ -86,6 +87,7 @@ class Reconciler:
         self._tracked = TrackedOrders()
         self._open_runs = OpenRuns()
         self._background = Background()
+        self._budget = WriteBudget()
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
@@ -307,6 +309,8 @@ class Reconciler:
             refused=tracked.refused,
             edits=self.amender.state(uid),
             written_at=tracked.written_at,
+            status_seen_at=tracked.status_seen_at,
+            quiet=self._budget.quiet,
             cluster=self._settings.cluster,
             temporal_namespace=self._connection.client.namespace,
         )
@@ -337,6 +341,7 @@ class Reconciler:
                 self._tell(tracked, run, found=await mark_orphaned(client, run))
             case SetFinalizer(present):
                 tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
+                self._budget.wrote()
             case WriteStatus(status):
                 await self._write_status(tracked, order, status)
             case Finish():
@@ -400,6 +405,7 @@ class Reconciler:
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         about, before = occasion(status), occasion(order.status)
         tracked.wrote(order.with_version(await self._api.write_status(order, status)))
+        self._budget.wrote()
         tracked.phase = Phase(status["phase"])
         if about and about != before:
             self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from order_domain.status import Phase
+from order_domain.status import OrderStatus, Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType
 from order_operator.orders.adoption import Predecessor
@@ -81,6 +81,8 @@ class Tracked:
     """In a row: writes that met a newer version."""
     written_at: float = -math.inf
     """Monotonic time of the last status write."""
+    status_seen_at: float = -math.inf
+    """Monotonic time at which the workflow's present OrderStatus was seen first."""
     finished: Finished | None = None
     """Set for a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
     phase: Phase = Phase.PENDING
@@ -100,6 +102,8 @@ class Tracked:
             return False
         if observation is None or self.observation is None or observation.run_id != self.observation.run_id:
             self.takeover_problem = None
+        if _order_status(observation) != _order_status(self.observation):
+            self.status_seen_at = time.monotonic()
         self.observation = observation
         return True
 
@@ -123,6 +127,10 @@ class Tracked:
         self.written_at, self.conflicts = time.monotonic(), 0
         self.resource = order
         self.measure_lag()
+
+
+def _order_status(observation: Observation | None) -> OrderStatus | None:
+    return observation.snapshot.status if observation is not None and observation.snapshot is not None else None
 
 
 class TrackedOrders(dict[str, Tracked]):

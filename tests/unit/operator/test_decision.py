@@ -18,6 +18,9 @@ from order_operator.orders.amendment import EditState, Group, Refusal, plan
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.decision import (
     AGAIN_SECONDS,
+    BUSY_SECONDS,
+    LASTING_SECONDS,
+    YOUNG_SECONDS,
     Action,
     Cancel,
     Confirm,
@@ -289,21 +292,43 @@ def test_a_run_is_shown() -> None:
 
 
 def test_what_is_shown_already_is_not_written_again() -> None:
-    assert next_action(shown(known(observation=RUNS))) == Wait()
+    assert isinstance(next_action(shown(known(observation=RUNS))), Wait)
 
 
-def test_progress_alone_waits_for_its_turn() -> None:
-    first = shown(known(observation=RUNS))
-    later = replace(first, observation=at(OrderStatus.SHIP_ORDER), written_at=CLOCK - 1)
+SHIPS = at(OrderStatus.SHIP_ORDER)
 
-    assert next_action(later) == Wait(4.0)
-    assert shown(replace(later, clock=CLOCK + 5)).order.status["orderStatus"] == "Ship Order"
+
+def test_a_status_that_has_just_been_seen_may_be_gone_in_a_moment_and_is_not_written_yet() -> None:
+    later = replace(shown(known(observation=RUNS)), observation=SHIPS, status_seen_at=CLOCK)
+
+    action = next_action(later)
+    assert isinstance(action, Wait)
+    assert action.seconds == pytest.approx(LASTING_SECONDS)
+
+
+def test_a_status_that_lasts_is_shown_within_a_second() -> None:
+    lasting = replace(shown(known(observation=RUNS)), observation=SHIPS, status_seen_at=CLOCK - LASTING_SECONDS)
+
+    assert shown(lasting).order.status["orderStatus"] == "Ship Order"
+
+
+def test_two_writes_of_progress_are_half_a_second_apart() -> None:
+    written = replace(shown(known(observation=RUNS)), observation=SHIPS, written_at=CLOCK - 0.25)
+
+    assert next_action(written) == Wait(0.25)
+
+
+def test_while_much_is_written_progress_waits() -> None:
+    busy = replace(shown(known(observation=RUNS)), observation=SHIPS, quiet=False)
+
+    assert next_action(busy) == Wait(BUSY_SECONDS)
 
 
 def test_another_phase_is_shown_at_once() -> None:
     first = shown(known(observation=RUNS))
 
-    assert isinstance(next_action(replace(first, observation=ENDED, written_at=CLOCK)), WriteStatus)
+    at_once = replace(first, observation=ENDED, written_at=CLOCK, status_seen_at=CLOCK, quiet=False)
+    assert isinstance(next_action(at_once), WriteStatus)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +343,7 @@ def test_what_keeps_an_order_from_being_followed_takes_a_person(facts: dict[str,
     stuck = shown(known(an_order_resource(status=WAITING_STATUS), **facts))
 
     assert ready(stuck.order.status) == ("False", reason)
-    assert next_action(stuck) == Wait()
+    assert isinstance(next_action(stuck), Wait)
 
 
 @pytest.mark.parametrize("status", [status for status in OrderStatus if status.terminal])
@@ -331,6 +356,15 @@ def test_an_order_that_has_ended_is_finished_with(status: OrderStatus) -> None:
 
 def test_an_order_that_may_end_at_once_gets_no_finalizer_with_its_first_status() -> None:
     assert isinstance(next_action(known(observation=RUNS)), WriteStatus)
+
+
+def test_a_running_order_that_lasts_is_looked_at_again_and_gets_the_finalizer() -> None:
+    young = shown(known(observation=RUNS))
+
+    assert next_action(young) == Wait(YOUNG_SECONDS - young.order.age(NOW))
+    older = replace(young, now=NOW + timedelta(seconds=YOUNG_SECONDS))
+    assert next_action(older) == SetFinalizer(True)
+    assert next_action(replace(older, quiet=False)) == Wait(BUSY_SECONDS)
 
 
 @pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
