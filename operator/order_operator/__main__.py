@@ -15,8 +15,7 @@ from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
 
 from order_operator import metrics
-from order_operator.cluster.api import KubernetesApi, NotFound
-from order_operator.cluster.api_names import CRDS
+from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
 from order_operator.handlers import registry_of_classes, registry_of_resources
@@ -24,15 +23,14 @@ from order_operator.http_endpoints import Health, probe, prometheus_page, servin
 from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
+from order_operator.preconditions import Preconditions
 from order_operator.settings import Settings, SettingsError
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 from order_operator.watching import Watch, on_this_loop
-from order_operator.work_queue import TryLater
 from order_process import logs
 
-CRD_POLL_SECONDS = 1.0
 STOP_SECONDS = 1.0
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
 
@@ -57,10 +55,14 @@ async def run(settings: Settings) -> int:
     ):
         leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
         health.lease_problem = lambda: leadership.problem
+        api = KubernetesApi(api_client, lambda: leadership.leads)
+        preconditions = Preconditions(api)
+        health.unmet = lambda: preconditions.problem
         try:
-            if await _before([stop.wait()], leadership.acquire()) is None:
-                return 0
-            return await _lead(settings, KubernetesApi(api_client, lambda: leadership.leads), leadership, health, stop)
+            for first in (preconditions.kinds, leadership.acquire):
+                if await _before([stop.wait()], first()) is None:
+                    return 0
+            return await _lead(settings, api, preconditions, leadership, health, stop)
         finally:
             metrics.ACTIVE.set(0)
             await leadership.release()
@@ -68,12 +70,18 @@ async def run(settings: Settings) -> int:
 
 
 async def _lead(
-    settings: Settings, api: KubernetesApi, leadership: Leadership, health: Health, stop: asyncio.Event
+    settings: Settings,
+    api: KubernetesApi,
+    preconditions: Preconditions,
+    leadership: Leadership,
+    health: Health,
+    stop: asyncio.Event,
 ) -> int:
     leading = asyncio.create_task(leadership.hold())
     try:
         classes = OrderClasses()
-        ready = await _before([stop.wait(), asyncio.shield(leading)], _know_cluster(api, classes, settings.cluster))
+        knowing = preconditions.classes(classes, settings.cluster)
+        ready = await _before([stop.wait(), asyncio.shield(leading)], knowing)
         if ready is None:
             return _exit_code(leading)
         settings = replace(settings, cluster=ready.result())
@@ -158,26 +166,6 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) 
         return None
     task.result()
     return task
-
-
-async def _know_cluster(api: KubernetesApi, classes: OrderClasses, identity: str) -> str:
-    """Fill `classes` once all kinds are served, however long that takes, and give the identity of this installation:
-    `identity`, or the cluster's own. A fresh API server answers 429 at first."""
-    told = ""
-    while True:
-        try:
-            missing = [name for name in CRDS if not await api.crd_established(name)]
-            if not missing:
-                for body in await api.list_order_classes():
-                    classes.put(body)
-                return identity or await api.cluster_identity()
-            problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
-        except (NotFound, TryLater) as failed:
-            problem = str(failed)
-        if told != problem:
-            logger.warning("waiting: %s", problem)
-            told = problem
-        await asyncio.sleep(CRD_POLL_SECONDS)
 
 
 async def _main(settings: Settings) -> int:

@@ -16,11 +16,13 @@ LOOP_STALL_SECONDS = 30.0
 
 class Health:
     """Healthy means two things: the event loop ran within 30 s (a mostly blocked loop can answer a probe), and the
-    watch is not behind the periodic list. Ready means that this process leads, or could."""
+    watch is not behind the periodic list. Ready means that this process leads, or could, and that
+    the cluster has what it needs."""
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
         self.watch_alive: Callable[[], bool] = lambda: True
+        self.unmet: Callable[[], str | None] = lambda: None
         self.lease_problem: Callable[[], str | None] = lambda: None
 
     async def run(self) -> None:
@@ -37,7 +39,7 @@ class Health:
 
     def readiness_problem(self) -> str | None:
         """Why this process is not ready, None if it is."""
-        return self.problem() or self.lease_problem()
+        return self.problem() or self.unmet() or self.lease_problem()
 
 
 @asynccontextmanager

@@ -16,7 +16,7 @@ from temporalio.service import RPCError
 
 from order_domain.status import Phase
 from order_operator.background import Background
-from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.orders.amendment import Amender
 from order_operator.orders.classes import OrderClasses
@@ -37,7 +37,7 @@ from order_operator.orders.decision import (
     WriteStatus,
     next_action,
 )
-from order_operator.orders.events import announce, occasion
+from order_operator.orders.events import announce, announce_refusal, occasion
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
@@ -355,7 +355,13 @@ class Reconciler:
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         about, before = occasion(status), occasion(order.status)
-        tracked.wrote(order.with_version(await self._api.write_status(order, status)))
+        try:
+            written = await self._api.write_status(order, status)
+        except ApiRefused as refused:
+            if refused.for_content:
+                self._background.spawn(announce_refusal(self._api, order, str(refused), self._settings.identity))
+            raise
+        tracked.wrote(order.with_version(written))
         tracked.phase = Phase(status["phase"])
         if about and about != before:
             self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))
