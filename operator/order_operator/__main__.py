@@ -18,7 +18,6 @@ from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
-from order_operator.handlers import registry_of_classes, registry_of_resources
 from order_operator.http_endpoints import Health, probe, prometheus_page, serving
 from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
@@ -28,7 +27,8 @@ from order_operator.settings import Settings, SettingsError
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
-from order_operator.watching import Watch, on_this_loop
+from order_operator.watch_liveness import WatchLiveness
+from order_operator.watching import on_this_loop, watches_of
 from order_process import logs
 
 STOP_SECONDS = 1.0
@@ -109,15 +109,19 @@ async def _serve(
     inventory = Inventory(
         api, [reconciler, stock], settings.namespaces, known=scanner.synced, classes_listed=watched_classes.listed
     )
-    health.watch_alive = lambda: inventory.watch_alive
+    liveness = WatchLiveness()
+    health.watch_problem = lambda: liveness.problem() or inventory.problem
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
-    deliver = on_this_loop()
-    watches = [Watch("classes", lambda: registry_of_classes(watched_classes, deliver), [])]
-    for namespaces in [[name] for name in settings.namespaces] or [[]]:
-        name = namespaces[0] if namespaces else "orders"
-        watches.append(Watch(name, lambda: registry_of_resources(reconciler, stock, deliver), namespaces))
+    watches = watches_of(
+        settings.namespaces,
+        orders=reconciler,
+        stock=stock,
+        classes=watched_classes,
+        deliver=on_this_loop(),
+        liveness=liveness,
+    )
     parts = [
         asyncio.create_task(part)
         for part in (
