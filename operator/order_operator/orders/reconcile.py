@@ -5,7 +5,6 @@ what happened: the process may die, be repeated or run twice at any point.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.status import Phase
+from order_operator import backoff
 from order_operator.background import Background
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
@@ -50,7 +50,7 @@ from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of
 from order_operator.temporal.scanner import Scanner, Subscriber
-from order_operator.work_queue import WorkQueue
+from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
 
 CONCURRENCY = 50
@@ -222,7 +222,7 @@ class Reconciler:
             return 1.0  # the watch brings that it is gone; the delay is for a watch that lags
         except RPCError as failed:
             self._connection.problem_of(failed)
-            return _spread(2.0)
+            return backoff.at_most(2.0)
 
     async def _look_at_newest(self, tracked: Tracked) -> float | None:
         """Somebody else was quicker. The newest version is fetched once, then the watch is waited for."""
@@ -230,7 +230,7 @@ class Reconciler:
         assert order is not None
         tracked.conflicts += 1
         if tracked.conflicts > 1:
-            return _spread(min(10.0, 0.5 * 2.0**tracked.conflicts))
+            return backoff.growing(tracked.conflicts, MAX_BACKOFF_SECONDS)
         try:
             self.put(await self._api.get(ORDERS, order.namespace, order.name))
         except NotFound:
@@ -249,7 +249,7 @@ class Reconciler:
             action = next_action(self._known(uid, tracked, order))
             match action:
                 case Wait(seconds):
-                    return None if seconds is None else _spread(seconds)
+                    return None if seconds is None else backoff.at_most(seconds)
                 case Forget():
                     self._forget(uid)
                     return None
@@ -385,11 +385,6 @@ class Reconciler:
         known = tracked.resource or (run and run.key)
         if known:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
-
-
-def _spread(seconds: float) -> float:
-    """So that what failed at once is not repeated at once."""
-    return seconds * random.uniform(0.75, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
 def _note(status: Mapping[str, Any]) -> str:
