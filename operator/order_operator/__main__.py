@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
+from yaml import YAMLError
 
-from order_operator import metrics
+from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
@@ -23,16 +24,18 @@ from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
 from order_operator.preconditions import Preconditions
-from order_operator.settings import Settings, SettingsError
+from order_operator.settings import Settings, SettingsError, one_line
 from order_operator.stock_items.reconcile import StockReconciler
-from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.connection import TemporalConnection, connect_config
 from order_operator.temporal.scanner import Scanner
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import on_this_loop, watches_of
 from order_process import logs
 
-STOP_SECONDS = 1.0
+STOP_SECONDS = 0.5
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
+REFUSED = 2
+"""Exit code for settings that somebody has to put right first."""
 
 logger = logging.getLogger(__name__)
 
@@ -147,8 +150,9 @@ async def _serve(
         REGISTRY.unregister(gauges)
         for task in [*parts, stopping]:
             task.cancel()
+        for watch in watches:
+            watch.stop()
         await asyncio.wait([*parts, stopping], timeout=STOP_SECONDS)
-        await asyncio.gather(*(asyncio.to_thread(watch.stop) for watch in watches))
 
 
 def _exit_code(leading: asyncio.Task[None]) -> int:
@@ -173,31 +177,49 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) 
 
 
 async def _main(settings: Settings) -> int:
-    try:
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        await config.load_kube_config()  # type: ignore[no-untyped-call]
+    await _log_in()
+    connect_config()  # read again when this process leads; a mistake in it is told at once
     return await run(settings)
 
 
-def main() -> None:
-    """Entry point of `order-operator`."""
+async def _log_in() -> None:
+    """To the API server. Raises SettingsError."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        try:
+            await config.load_kube_config()  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError, YAMLError, TypeError, ValueError) as wrong:
+            file = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            message = f"no way to the API server: this is no pod, and KUBECONFIG, {file}: {one_line(wrong)}"
+            raise SettingsError(message) from wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
+    command_line.parser().parse_args(arguments)
     logs.configure()
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one
-    try:
-        settings = Settings.from_environment(os.environ, os.getpid())
-    except SettingsError as wrong:
-        sys.exit(f"order-operator: {wrong}")
+    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)  # a file that is missing is told below
     metrics.BUILD_INFO.labels(
         version=version("order-platform"),
         python=platform.python_version(),
         temporalio=version("temporalio"),
         kopf=version("kopf"),
     ).set(1)
-    sys.exit(asyncio.run(_main(settings)))
+    try:
+        code = asyncio.run(_main(Settings.from_environment(os.environ, os.getpid())))
+    except SettingsError as wrong:
+        sys.stderr.write(f"order-operator: {wrong}\n")
+        return REFUSED
+    logger.info("stopped", extra={"code": code})
+    # Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
+    # would now wait for the threads of kopf, which takes seconds to end and has nothing left that is worth them.
+    logging.shutdown()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
