@@ -13,28 +13,29 @@ from typing import Any, TypeVar
 
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
+from yaml import YAMLError
 
-from order_operator import metrics
-from order_operator.cluster.api import KubernetesApi, NotFound
-from order_operator.cluster.api_names import CRDS
+from order_operator import command_line, metrics
+from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
-from order_operator.handlers import registry_of_classes, registry_of_resources
 from order_operator.http_endpoints import Health, probe, prometheus_page, serving
 from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
-from order_operator.settings import Settings, SettingsError
+from order_operator.preconditions import Preconditions
+from order_operator.settings import Settings, SettingsError, one_line
 from order_operator.stock_items.reconcile import StockReconciler
-from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.connection import TemporalConnection, connect_config
 from order_operator.temporal.scanner import Scanner
-from order_operator.watching import Watch, on_this_loop
-from order_operator.work_queue import TryLater
+from order_operator.watch_liveness import WatchLiveness
+from order_operator.watching import on_this_loop, watches_of
 from order_process import logs
 
-CRD_POLL_SECONDS = 1.0
-STOP_SECONDS = 1.0
+STOP_SECONDS = 0.5
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
+REFUSED = 2
+"""Exit code for settings that somebody has to put right first."""
 
 logger = logging.getLogger(__name__)
 
@@ -57,10 +58,14 @@ async def run(settings: Settings) -> int:
     ):
         leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
         health.lease_problem = lambda: leadership.problem
+        api = KubernetesApi(api_client, lambda: leadership.leads)
+        preconditions = Preconditions(api)
+        health.unmet = lambda: preconditions.problem
         try:
-            if await _before([stop.wait()], leadership.acquire()) is None:
-                return 0
-            return await _lead(settings, KubernetesApi(api_client, lambda: leadership.leads), leadership, health, stop)
+            for first in (preconditions.kinds, leadership.acquire):
+                if await _before([stop.wait()], first()) is None:
+                    return 0
+            return await _lead(settings, api, preconditions, leadership, health, stop)
         finally:
             metrics.ACTIVE.set(0)
             await leadership.release()
@@ -68,12 +73,18 @@ async def run(settings: Settings) -> int:
 
 
 async def _lead(
-    settings: Settings, api: KubernetesApi, leadership: Leadership, health: Health, stop: asyncio.Event
+    settings: Settings,
+    api: KubernetesApi,
+    preconditions: Preconditions,
+    leadership: Leadership,
+    health: Health,
+    stop: asyncio.Event,
 ) -> int:
     leading = asyncio.create_task(leadership.hold())
     try:
         classes = OrderClasses()
-        ready = await _before([stop.wait(), asyncio.shield(leading)], _know_cluster(api, classes, settings.cluster))
+        knowing = preconditions.classes(classes, settings.cluster)
+        ready = await _before([stop.wait(), asyncio.shield(leading)], knowing)
         if ready is None:
             return _exit_code(leading)
         settings = replace(settings, cluster=ready.result())
@@ -101,15 +112,19 @@ async def _serve(
     inventory = Inventory(
         api, [reconciler, stock], settings.namespaces, known=scanner.synced, classes_listed=watched_classes.listed
     )
-    health.watch_alive = lambda: inventory.watch_alive
+    liveness = WatchLiveness()
+    health.watch_problem = lambda: liveness.problem() or inventory.problem
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
-    deliver = on_this_loop()
-    watches = [Watch("classes", lambda: registry_of_classes(watched_classes, deliver), [])]
-    for namespaces in [[name] for name in settings.namespaces] or [[]]:
-        name = namespaces[0] if namespaces else "orders"
-        watches.append(Watch(name, lambda: registry_of_resources(reconciler, stock, deliver), namespaces))
+    watches = watches_of(
+        settings.namespaces,
+        orders=reconciler,
+        stock=stock,
+        classes=watched_classes,
+        deliver=on_this_loop(),
+        liveness=liveness,
+    )
     parts = [
         asyncio.create_task(part)
         for part in (
@@ -135,8 +150,9 @@ async def _serve(
         REGISTRY.unregister(gauges)
         for task in [*parts, stopping]:
             task.cancel()
+        for watch in watches:
+            watch.stop()
         await asyncio.wait([*parts, stopping], timeout=STOP_SECONDS)
-        await asyncio.gather(*(asyncio.to_thread(watch.stop) for watch in watches))
 
 
 def _exit_code(leading: asyncio.Task[None]) -> int:
@@ -160,52 +176,50 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) 
     return task
 
 
-async def _know_cluster(api: KubernetesApi, classes: OrderClasses, identity: str) -> str:
-    """Fill `classes` once all kinds are served, however long that takes, and give the identity of this installation:
-    `identity`, or the cluster's own. A fresh API server answers 429 at first."""
-    told = ""
-    while True:
-        try:
-            missing = [name for name in CRDS if not await api.crd_established(name)]
-            if not missing:
-                for body in await api.list_order_classes():
-                    classes.put(body)
-                return identity or await api.cluster_identity()
-            problem = f"the cluster has no {', '.join(missing)}: install the chart order-platform-crds"
-        except (NotFound, TryLater) as failed:
-            problem = str(failed)
-        if told != problem:
-            logger.warning("waiting: %s", problem)
-            told = problem
-        await asyncio.sleep(CRD_POLL_SECONDS)
-
-
 async def _main(settings: Settings) -> int:
-    try:
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
-    except config.ConfigException:
-        await config.load_kube_config()  # type: ignore[no-untyped-call]
+    await _log_in()
+    connect_config()  # read again when this process leads; a mistake in it is told at once
     return await run(settings)
 
 
-def main() -> None:
-    """Entry point of `order-operator`."""
+async def _log_in() -> None:
+    """To the API server. Raises SettingsError."""
+    try:
+        config.load_incluster_config()  # type: ignore[no-untyped-call]
+    except config.ConfigException:
+        try:
+            await config.load_kube_config()  # type: ignore[no-untyped-call]
+        except (config.ConfigException, OSError, YAMLError, TypeError, ValueError) as wrong:
+            file = os.environ.get("KUBECONFIG") or "~/.kube/config"
+            message = f"no way to the API server: this is no pod, and KUBECONFIG, {file}: {one_line(wrong)}"
+            raise SettingsError(message) from wrong
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
+    command_line.parser().parse_args(arguments)
     logs.configure()
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one
-    try:
-        settings = Settings.from_environment(os.environ, os.getpid())
-    except SettingsError as wrong:
-        sys.exit(f"order-operator: {wrong}")
+    logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)  # a file that is missing is told below
     metrics.BUILD_INFO.labels(
         version=version("order-platform"),
         python=platform.python_version(),
         temporalio=version("temporalio"),
         kopf=version("kopf"),
     ).set(1)
-    sys.exit(asyncio.run(_main(settings)))
+    try:
+        code = asyncio.run(_main(Settings.from_environment(os.environ, os.getpid())))
+    except SettingsError as wrong:
+        sys.stderr.write(f"order-operator: {wrong}\n")
+        return REFUSED
+    logger.info("stopped", extra={"code": code})
+    # Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
+    # would now wait for the threads of kopf, which takes seconds to end and has nothing left that is worth them.
+    logging.shutdown()
+    os._exit(code)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 import kopf
 
 from order_operator.cluster.api_names import FINALIZER, GROUP, ORDER_CLASSES, ORDERS, STOCK_ITEMS, VERSION
+from order_operator.kopf_login import Answered, login
+from order_operator.watch_liveness import RECONNECT_SECONDS
 
 
 class Kind(Protocol):
@@ -22,22 +24,18 @@ Deliver = Callable[[Callable[[Mapping[str, Any]], None], Mapping[str, Any]], Non
 """Calls the function with the object, on the thread of the operator."""
 
 
-def _registry() -> kopf.OperatorRegistry:
+def _registry(answered: Answered) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
-
-    @kopf.on.login(registry=registry)
-    def log_in(**kwargs: Any) -> kopf.ConnectionInfo | None:
-        return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
-
+    kopf.on.login(registry=registry, id="login")(login(answered))
     return registry
 
 
 # The handlers are coroutines, though nothing is awaited: kopf runs plain functions in further threads.
 
 
-def registry_of_resources(orders: Kind, stock: Kind, deliver: Deliver) -> kopf.OperatorRegistry:
+def registry_of_resources(orders: Kind, stock: Kind, deliver: Deliver, answered: Answered) -> kopf.OperatorRegistry:
     """The handlers of what lives in namespaces."""
-    registry = _registry()
+    registry = _registry(answered)
     for plural, kind in {ORDERS: orders, STOCK_ITEMS: stock}.items():
 
         @kopf.on.event(GROUP, VERSION, plural, registry=registry, id=plural)
@@ -48,9 +46,9 @@ def registry_of_resources(orders: Kind, stock: Kind, deliver: Deliver) -> kopf.O
     return registry
 
 
-def registry_of_classes(changed: Kind, deliver: Deliver) -> kopf.OperatorRegistry:
+def registry_of_classes(changed: Kind, deliver: Deliver, answered: Answered) -> kopf.OperatorRegistry:
     """The handlers of OrderClasses."""
-    registry = _registry()
+    registry = _registry(answered)
 
     @kopf.on.event(GROUP, VERSION, ORDER_CLASSES, registry=registry)
     async def class_changed(event: Mapping[str, Any], **_: Any) -> None:
@@ -60,7 +58,7 @@ def registry_of_classes(changed: Kind, deliver: Deliver) -> kopf.OperatorRegistr
 
 
 def build_settings() -> kopf.OperatorSettings:
-    """Why these: docs/decisions/0001-event-fed-queue.md."""
+    """Why these: docs/decisions/0001-event-fed-queue.md, 0022-a-watch-asks-anew-every-minute.md."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.scanning.disabled = True
@@ -68,6 +66,7 @@ def build_settings() -> kopf.OperatorSettings:
     settings.queueing.idle_timeout = 0.2
     settings.queueing.error_delays = (1, 1, 2, 3, 5)
     settings.watching.chunk_size = 500
+    settings.watching.server_timeout = RECONNECT_SECONDS
     settings.networking.request_timeout = 30
     settings.networking.error_backoffs = (1, 1, 2, 3, 5)
     # kopf removes a finalizer of this name that no handler of its own needs; ours is another.

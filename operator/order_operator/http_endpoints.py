@@ -16,11 +16,13 @@ LOOP_STALL_SECONDS = 30.0
 
 class Health:
     """Healthy means two things: the event loop ran within 30 s (a mostly blocked loop can answer a probe), and the
-    watch is not behind the periodic list. Ready means that this process leads, or could."""
+    watches hear. Ready means that this process leads, or could, and that
+    the cluster has what it needs."""
 
     def __init__(self) -> None:
         self._beat = time.monotonic()
-        self.watch_alive: Callable[[], bool] = lambda: True
+        self.watch_problem: Callable[[], str | None] = lambda: None
+        self.unmet: Callable[[], str | None] = lambda: None
         self.lease_problem: Callable[[], str | None] = lambda: None
 
     async def run(self) -> None:
@@ -33,11 +35,11 @@ class Health:
         """What is wrong, None if nothing is."""
         if time.monotonic() - self._beat > LOOP_STALL_SECONDS:
             return "the event loop is stuck"
-        return None if self.watch_alive() else "the watch misses changes"
+        return self.watch_problem()
 
     def readiness_problem(self) -> str | None:
         """Why this process is not ready, None if it is."""
-        return self.problem() or self.lease_problem()
+        return self.problem() or self.unmet() or self.lease_problem()
 
 
 @asynccontextmanager

@@ -12,6 +12,11 @@ class SettingsError(Exception):
     """A variable has a value that cannot be used; the message names it."""
 
 
+def one_line(wrong: Exception) -> str:
+    """What a library says of a mistake, without its line breaks."""
+    return " ".join(str(wrong).split()) or type(wrong).__name__
+
+
 @dataclass(frozen=True)
 class Address:
     """Where to listen; an empty variable switches the listener off."""

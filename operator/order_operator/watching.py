@@ -10,15 +10,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import kopf
 
 from order_operator import metrics
-from order_operator.handlers import Deliver, build_settings
+from order_operator.cluster.api_names import ORDER_CLASSES, ORDERS, STOCK_ITEMS
+from order_operator.handlers import Deliver, Kind, build_settings, registry_of_classes, registry_of_resources
+from order_operator.watch_liveness import WatchLiveness, watched_path
 
 LONGEST_PAUSE_SECONDS = 60.0
-JOIN_SECONDS = 0.5
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +28,19 @@ logger = logging.getLogger(__name__)
 class Watch:
     """One kopf operator that is started again whenever it ends."""
 
-    def __init__(self, name: str, registry: Callable[[], kopf.OperatorRegistry], namespaces: Sequence[str]) -> None:
-        """`name`: for the log, and label of the metric; `namespaces`: empty for the whole cluster."""
+    def __init__(
+        self,
+        name: str,
+        registry: Callable[[], kopf.OperatorRegistry],
+        plurals: Sequence[str],
+        namespaces: Sequence[str],
+        liveness: WatchLiveness,
+    ) -> None:
+        """`name`: for the log, and label of the metric; `plurals`: the kinds that `registry` has handlers for;
+        `namespaces`: empty for the whole cluster; `liveness` is told of the watches that begin."""
         self._name = name
+        self._paths = [watched_path(plural, where) for plural in plurals for where in namespaces or [""]]
+        self._liveness = liveness
         self._registry = registry
         self._namespaces = namespaces
         self._stop = threading.Event()
@@ -36,12 +48,13 @@ class Watch:
 
     def start(self) -> None:
         """Begin to watch."""
+        for path in self._paths:
+            self._liveness.expect(path)
         self._thread.start()
 
     def stop(self) -> None:
-        """Return soon, whether or not kopf has come to an end."""
+        """Return at once. kopf comes to an end by itself, in seconds, and brings nothing more that anybody works on."""
         self._stop.set()
-        self._thread.join(JOIN_SECONDS)
 
     def _run(self) -> None:
         failures = 0
@@ -67,6 +80,26 @@ class Watch:
                 extra={"watch": self._name, "error": error[:500], "pause_seconds": pause},
             )
             self._stop.wait(pause)
+
+
+def watches_of(
+    namespaces: Sequence[str],
+    *,
+    orders: Kind,
+    stock: Kind,
+    classes: Kind,
+    deliver: Deliver,
+    liveness: WatchLiveness,
+) -> list[Watch]:
+    """One for the classes, and one for each of `namespaces`, or for all together if none is named."""
+
+    def of_resources(name: str, where: Sequence[str]) -> Watch:
+        registry = partial(registry_of_resources, orders, stock, deliver, liveness.answered)
+        return Watch(name, registry, [ORDERS, STOCK_ITEMS], where, liveness)
+
+    registry = partial(registry_of_classes, classes, deliver, liveness.answered)
+    resources = [of_resources(name, [name]) for name in namespaces] or [of_resources("orders", [])]
+    return [Watch("classes", registry, [ORDER_CLASSES], [], liveness), *resources]
 
 
 def on_this_loop() -> Deliver:

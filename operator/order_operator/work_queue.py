@@ -7,11 +7,10 @@ while it is being processed is processed once more afterwards.
 import asyncio
 import heapq
 import logging
-import random
 import time
 from collections.abc import Awaitable, Callable
 
-from order_operator import metrics
+from order_operator import backoff, metrics
 
 MAX_BACKOFF_SECONDS = 10.0
 """Longest wait between two attempts at one key. Kept short so that recovery is noticed within ten seconds."""
@@ -103,11 +102,12 @@ class WorkQueue:
             failures = self._count_failure(key)
             if failures & (failures - 1) == 0:  # the first time, the second, the fourth: nobody reads the hundredth
                 logger.warning("to be tried again", extra={"uid": key, "failures": failures, "error": str(later)})
-            self.add(key, delay=_backoff(failures, later.longest) if later.after is None else _spread(later.after))
+            pause = backoff.growing(failures, later.longest) if later.after is None else backoff.not_before(later.after)
+            self.add(key, delay=pause)
         except Exception:
             failures = self._count_failure(key)
             logger.exception("reconciliation failed", extra={"uid": key, "failures": failures})
-            self.add(key, delay=_backoff(failures, MAX_BACKOFF_SECONDS))
+            self.add(key, delay=backoff.growing(failures, MAX_BACKOFF_SECONDS))
         else:
             self._failures.pop(key, None)
             metrics.RECONCILES.labels(result="ok" if again is None else "retry").inc()
@@ -124,12 +124,3 @@ class WorkQueue:
         metrics.RECONCILES.labels(result="error").inc()
         self._failures[key] = self._failures.get(key, 0) + 1
         return self._failures[key]
-
-
-def _backoff(failures: int, longest: float) -> float:
-    return min(longest, 0.5 * 2.0 ** min(failures, 12)) * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries
-
-
-def _spread(seconds: float) -> float:
-    """Not before the time, and not all at once."""
-    return seconds * random.uniform(1.0, 1.5)  # noqa: S311 - spreads retries, guards nothing

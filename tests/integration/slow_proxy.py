@@ -1,4 +1,4 @@
-"""A TCP proxy on loopback that lets each byte wait, as a server far away would."""
+"""A TCP proxy on loopback that lets each byte wait, as a server far away would, or that lets none through any more."""
 
 import asyncio
 import threading
@@ -9,26 +9,41 @@ from contextlib import contextmanager, suppress
 @contextmanager
 def slow_proxy(host: str, port: int, seconds: float) -> Iterator[str]:
     """`host:port` of a proxy to that server, with so many seconds each way."""
-    proxy = _Proxy(host, port, seconds)
+    with freezing_proxy(host, port, seconds) as proxy:
+        yield proxy.address
+
+
+@contextmanager
+def freezing_proxy(host: str, port: int, seconds: float = 0.0) -> Iterator["Proxy"]:
+    """The proxy itself."""
+    proxy = Proxy(host, port, seconds)
     # asyncio.run cancels what is open at the end, and closes the loop.
     thread = threading.Thread(target=lambda: asyncio.run(proxy.serve()), daemon=True)
     thread.start()
     try:
         assert proxy.started.wait(5)
-        yield f"127.0.0.1:{proxy.port}"
+        yield proxy
     finally:
         proxy.loop.call_soon_threadsafe(proxy.end.set)
         thread.join(5)
 
 
-class _Proxy:
+class Proxy:
+    """What arrives while it is frozen is kept, as on a network that has stopped: no connection ends."""
+
     def __init__(self, host: str, port: int, seconds: float) -> None:
         self._beyond = (host, port)
         self._seconds = seconds
         self.started = threading.Event()
         self.port = 0
+        self.frozen = False
         self.loop: asyncio.AbstractEventLoop
         self.end: asyncio.Event
+
+    @property
+    def address(self) -> str:
+        """`host:port` where it listens."""
+        return f"127.0.0.1:{self.port}"
 
     async def serve(self) -> None:
         """Until `end` is set."""
@@ -50,5 +65,7 @@ class _Proxy:
     async def _pipe(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
+                while self.frozen:  # noqa: ASYNC110 - it is another thread that thaws it
+                    await asyncio.sleep(0.05)
                 self.loop.call_later(self._seconds, writer.write, data)
         self.loop.call_later(self._seconds, writer.close)

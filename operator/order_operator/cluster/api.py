@@ -39,8 +39,9 @@ class ApiRefused(TryLater):
 
     def __init__(self, message: str, answer: client.ApiException) -> None:
         self.status = answer.status
-        lasting = self.status in {400, 413, 422}  # rights come back without a word; the content does not change
-        super().__init__(message, after=_retry_after(answer), refused=lasting)
+        # Rights come back without a word; the content does not change.
+        self.for_content = self.status in {400, 413, 422}
+        super().__init__(message, after=_retry_after(answer), refused=self.for_content)
 
 
 class ApiUnreachable(TryLater):
@@ -73,7 +74,6 @@ class KubernetesApi:
         self._objects = client.CustomObjectsApi(api)
         self._events = client.EventsV1Api(api)
         self._core = client.CoreV1Api(api)
-        self._crds = client.ApiextensionsV1Api(api)
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         """Raises NotFound."""
@@ -123,15 +123,12 @@ class KubernetesApi:
         assert namespace.metadata is not None
         return str(namespace.metadata.uid)
 
-    async def crd_established(self, name: str) -> bool:
-        """Whether the API server already serves this kind."""
-        call = self._crds.read_custom_resource_definition(name, _request_timeout=REQUEST_TIMEOUT_SECONDS)
-        try:
-            crd = await _counted("get", "customresourcedefinitions", call)
-        except NotFound:
-            return False
-        conditions = (crd.status.conditions if crd.status else None) or []
-        return any(item.type == "Established" and item.status == "True" for item in conditions)
+    async def definition(self, name: str) -> dict[str, Any]:
+        """The CustomResourceDefinition of this name. Raises NotFound."""
+        call: Awaitable[Any] = self._objects.get_cluster_custom_object(
+            "apiextensions.k8s.io", "v1", "customresourcedefinitions", name, _request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        return await _counted("get", "customresourcedefinitions", call)
 
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the whole status, so that nothing which somebody else wrote into it stays. Guarded by the version

@@ -9,7 +9,6 @@ ORDER_CLASSES = "orderclasses"
 ORDER_CLASS_KIND = "OrderClass"
 STOCK_ITEMS = "stockitems"
 STOCK_ITEM_KIND = "StockItem"
-CRDS = (f"{ORDERS}.{GROUP}", f"{ORDER_CLASSES}.{GROUP}", f"{STOCK_ITEMS}.{GROUP}")
 
 FINALIZER = f"{GROUP}/compensation"
 """Holds a deleted Order until its workflow has undone what it did."""

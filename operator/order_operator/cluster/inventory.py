@@ -36,7 +36,7 @@ class Cache(Protocol):
 
 
 class Inventory:
-    """`watch_alive` turns False when a watch has missed something for more than a whole interval."""
+    """`problem` tells of a watch that has missed something for more than a whole interval, until it is taken anew."""
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Inventory:
         self._behind: set[str] = set()
         self._taken = False
         self._newest = 0
-        self.watch_alive = True
+        self.problem: str | None = None
 
     async def run(self) -> None:
         """Take stock until cancelled, for the first time as soon as Temporal's side is known. Raises WentBack."""
@@ -76,7 +76,7 @@ class Inventory:
         behind = [(cache, item) for cache in self._caches for item in await self._compare(cache)]
         missed = [(cache, item) for cache, item in behind if item.uid in self._behind]
         self._behind = {item.uid for _, item in behind}
-        self.watch_alive = not missed
+        self.problem = "the watch misses changes" if missed else None
         metrics.UNOBSERVED.clear()
         for name, count in Counter(item.namespace for _, item in missed).items():
             metrics.UNOBSERVED.labels(order_namespace=name).set(count)

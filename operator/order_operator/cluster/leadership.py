@@ -16,6 +16,8 @@ from kubernetes.aio import client
 LEASE_DURATION_SECONDS = 15
 RENEW_DEADLINE_SECONDS = 10
 RETRY_SECONDS = 2
+CANDIDATE_SECONDS = 1.0
+"""How often a candidate looks whether the Lease is free: one that is given back is taken within this time."""
 CALL_SECONDS = 4.0
 """For one attempt of two requests. A connection that answers nothing holds up a candidate no longer than this."""
 SILENT_SECONDS = 30.0
@@ -48,6 +50,7 @@ class Leadership:
         self._seen: tuple[str, float] = ("", 0.0)
         self._answered = clock()
         self._trouble = ""
+        self._leader = ""
         self._renewed: float | None = None
         """Start of the attempt that renewed last; None while another process leads."""
 
@@ -66,8 +69,12 @@ class Leadership:
 
     async def acquire(self) -> None:
         """Return when this process leads."""
-        while not await self._attempt(CALL_SECONDS):  # noqa: ASYNC110 - the Lease is another process's to release
-            await asyncio.sleep(RETRY_SECONDS)
+        told = False
+        while not await self._attempt(CALL_SECONDS):
+            if self._leader and not told:
+                logger.info("standing by", extra={"leader": self._leader, "lease": self._name})
+                told = True
+            await asyncio.sleep(CANDIDATE_SECONDS)
         logger.info("leading", extra={"identity": self._identity, "lease": self._name})
 
     async def hold(self) -> None:
@@ -153,6 +160,7 @@ class Leadership:
                 mine.acquire_time, mine.lease_transitions = held.acquire_time, held.lease_transitions
             elif held.holder_identity and not self._expired(lease, held):
                 self._renewed, self._answered = None, self._clock()
+                self._leader = held.holder_identity
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1

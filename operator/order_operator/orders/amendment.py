@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from order_domain.order import Approval, DecisionKind, OrderSpec, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
+from order_operator import backoff
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
@@ -315,7 +315,7 @@ class Amender:
         if failed.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
             self._connection.lost()
         answers.failures += 1
-        await asyncio.sleep(min(MAX_PAUSE_SECONDS, 2.0 ** min(answers.failures, 6) / 2) * random.uniform(0.5, 1.0))  # noqa: S311
+        await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
 
 
 _PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})

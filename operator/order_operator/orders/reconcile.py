@@ -5,7 +5,6 @@ what happened: the process may die, be repeated or run twice at any point.
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
@@ -15,8 +14,9 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.status import Phase
+from order_operator import backoff
 from order_operator.background import Background
-from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
 from order_operator.orders.amendment import Amender
@@ -39,7 +39,7 @@ from order_operator.orders.decision import (
     WriteStatus,
     next_action,
 )
-from order_operator.orders.events import announce, occasion
+from order_operator.orders.events import announce, announce_refusal, occasion
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
@@ -53,7 +53,7 @@ from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of, is_open
 from order_operator.temporal.scanner import Scanner, Subscriber
-from order_operator.work_queue import WorkQueue
+from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
 
 CONCURRENCY = 50
@@ -249,7 +249,7 @@ class Reconciler:
             return 1.0  # the watch brings that it is gone; the delay is for a watch that lags
         except RPCError as failed:
             self._connection.problem_of(failed)
-            return _spread(2.0)
+            return backoff.at_most(2.0)
 
     async def _look_at_newest(self, tracked: Tracked) -> float | None:
         """Somebody else was quicker. The newest version is fetched once, then the watch is waited for."""
@@ -257,7 +257,7 @@ class Reconciler:
         assert order is not None
         tracked.conflicts += 1
         if tracked.conflicts > 1:
-            return _spread(min(10.0, 0.5 * 2.0**tracked.conflicts))
+            return backoff.growing(tracked.conflicts, MAX_BACKOFF_SECONDS)
         try:
             self.put(await self._api.get(ORDERS, order.namespace, order.name))
         except NotFound:
@@ -276,7 +276,7 @@ class Reconciler:
             action = next_action(self._known(uid, tracked, order))
             match action:
                 case Wait(seconds):
-                    return None if seconds is None else _spread(seconds)
+                    return None if seconds is None else backoff.at_most(seconds)
                 case Forget():
                     self._forget(uid)
                     return None
@@ -404,7 +404,13 @@ class Reconciler:
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         about, before = occasion(status), occasion(order.status)
-        tracked.wrote(order.with_version(await self._api.write_status(order, status)))
+        try:
+            written = await self._api.write_status(order, status)
+        except ApiRefused as refused:
+            if refused.for_content:
+                self._background.spawn(announce_refusal(self._api, order, str(refused), self._settings.identity))
+            raise
+        tracked.wrote(order.with_version(written))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
         if about and about != before:
@@ -431,11 +437,6 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
-
-
-def _spread(seconds: float) -> float:
-    """So that what failed at once is not repeated at once."""
-    return seconds * random.uniform(0.75, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
 def _note(status: Mapping[str, Any]) -> str:

@@ -7,7 +7,6 @@ takes its place keeps the article. Everything may be repeated or lost at any poi
 """
 
 import logging
-import random
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from temporalio.common import (
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.stock_item import StockItemSpec
-from order_operator import metrics
+from order_operator import backoff, metrics
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
@@ -72,6 +71,8 @@ class Tracked:
     """The resource was deleted; its workflow may still have to be told."""
     written_at: float = float("-inf")
     """Monotonic time of the last status write."""
+    conflicts: int = 0
+    """In a row: writes that met a newer version, or none."""
     configured: int = 0
     """Newest metadata.generation whose settings were sent."""
     configured_at: float = float("-inf")
@@ -226,10 +227,13 @@ class StockReconciler:
         try:
             if tracked.gone:
                 return await self._after_deletion(uid, tracked.resource)
-            return await self._keep(uid, tracked)
+            again = await self._keep(uid, tracked)
         except (Conflict, NotFound):
             # The watch brings the newer version and with it this item again; the delay is for a watch that lags.
-            return 1.0
+            tracked.conflicts += 1
+            return backoff.growing(tracked.conflicts, MAX_BACKOFF_SECONDS)
+        tracked.conflicts = 0
+        return again
 
     async def _keep(self, uid: str, tracked: Tracked) -> float | None:
         item, run, problem = tracked.resource, self._own_run(uid), None
@@ -257,7 +261,7 @@ class StockReconciler:
             return early
         passing = problem is not None and (not problem.stalled or problem.reason is Reason.SKU_TAKEN)
         if passing or self._awaits_worker(uid, tracked) or self._former_run(uid) is not None:
-            return MAX_BACKOFF_SECONDS * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
+            return backoff.at_most(MAX_BACKOFF_SECONDS)
         return None
 
     async def _start(self, item: StockItemResource, spec: StockItemSpec) -> Problem | None:

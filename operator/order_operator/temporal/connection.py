@@ -15,12 +15,13 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import PayloadCodec
-from temporalio.envconfig import ClientConfig
+from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
+from order_operator.settings import SettingsError, one_line
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 CHECK_SECONDS = 30.0
@@ -68,6 +69,14 @@ _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
 logger = logging.getLogger(__name__)
 
 
+def connect_config() -> ClientConnectConfig:
+    """How to reach Temporal, from its SDK's environment variables and files. Raises SettingsError."""
+    try:
+        return ClientConfig.load_client_connect_config()
+    except (RuntimeError, OSError, ValueError, TypeError) as wrong:
+        raise SettingsError(f"Temporal's settings: {one_line(wrong)}") from wrong
+
+
 class TemporalConnection:
     """Holds the client and the present problem, if any."""
 
@@ -88,7 +97,7 @@ class TemporalConnection:
     ) -> "TemporalConnection":
         """Lazy: the first call connects, so that the operator starts while Temporal is away. `codec` decodes and
         encodes every payload; without one they are as the workers without one write them."""
-        config = ClientConfig.load_client_connect_config()
+        config = connect_config()
         config.setdefault("target_host", "localhost:7233")
         converter = replace(pydantic_data_converter, payload_codec=codec)
         client = await Client.connect(**config, data_converter=converter, lazy=True)

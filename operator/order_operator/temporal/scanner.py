@@ -13,7 +13,6 @@ goes on beside the windows, so that nobody waits for it; however long it takes, 
 
 import asyncio
 import logging
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +25,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator import metrics
+from order_operator import backoff, metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT, Run, close_of, find, is_open, start_of, task_problems
 from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
@@ -153,8 +152,7 @@ class Scanner:
             if not throttled:
                 self._connection.lost()
             logger.warning("scan failed", extra={"kind": kind, "error": str(failed)[:500]})
-            pause = min(MAX_BACKOFF_SECONDS, FAST_SECONDS * 2.0 ** min(failures + 1, 6))
-            await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads retries, guards nothing
+            await asyncio.sleep(backoff.growing(failures + 1, MAX_BACKOFF_SECONDS, first=2 * FAST_SECONDS))
             return False
         metrics.SCANS.labels(kind=kind, result="ok").inc()
         return True

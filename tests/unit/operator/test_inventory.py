@@ -65,7 +65,7 @@ async def test_a_watch_that_is_only_slow_is_left_alone() -> None:
     await stock.take()
 
     assert watched.versions == {}
-    assert stock.watch_alive
+    assert stock.problem is None
 
 
 async def test_an_order_that_stays_unseen_is_fetched_and_the_watch_is_called_dead() -> None:
@@ -76,7 +76,7 @@ async def test_an_order_that_stays_unseen_is_fetched_and_the_watch_is_called_dea
     await stock.take()
 
     assert watched.versions == {"u1": 7}
-    assert not stock.watch_alive
+    assert stock.problem is not None
 
 
 async def test_a_watch_that_has_caught_up_is_alive_again() -> None:
@@ -85,7 +85,7 @@ async def test_a_watch_that_has_caught_up_is_alive_again() -> None:
     for _ in range(3):
         await stock.take()
 
-    assert stock.watch_alive
+    assert stock.problem is None
 
 
 async def test_a_namespace_that_may_not_be_listed_holds_up_no_other_and_proves_nothing() -> None:

@@ -1,6 +1,7 @@
 """How long a process may act on its Lease, with a scripted clock and API server."""
 
 import asyncio
+import logging
 from typing import Any, cast
 
 import pytest
@@ -169,3 +170,30 @@ async def test_a_leader_that_gave_the_lease_back_may_not_act(leases: Leases) -> 
     second = a_candidate(leases, "second")
     await asyncio.wait_for(second.acquire(), 5)
     assert second.leads
+
+
+async def test_a_candidate_looks_every_second(leases: Leases) -> None:
+    """B19: who had just looked when the Lease was given back waited for two."""
+    await a_candidate(leases).acquire()
+    began, calls = leases.clock.now, leases.calls
+    acquiring = asyncio.create_task(a_candidate(leases, "second").acquire())
+
+    while leases.calls < calls + 10:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+
+    assert leases.clock.now - began <= 10
+    acquiring.cancel()
+
+
+async def test_a_candidate_says_once_behind_whom_it_stands_by(leases: Leases, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "order_operator")
+    leader, candidate = a_candidate(leases), a_candidate(leases, "second")
+    await leader.acquire()
+    acquiring = asyncio.create_task(candidate.acquire())
+    while leases.calls < 8:  # noqa: ASYNC110 - the candidate has looked several times
+        await asyncio.sleep(0)
+    await leader.release()
+    await asyncio.wait_for(acquiring, 5)
+
+    told = [record for record in caplog.records if record.message == "standing by"]
+    assert [record.__dict__["leader"] for record in told] == ["first"]

@@ -7,10 +7,11 @@ from typing import Any, cast
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body
+from kubernetes.aio import client
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, FINALIZER
 from order_operator.orders import adoption, reconcile, submission
 from order_operator.orders.classes import OrderClasses
@@ -32,6 +33,8 @@ class ApiServer:
         self.version = 100
         self.writes: list[str] = []
         self.conflicts = 0
+        self.refusal: client.ApiException | None = None
+        self.events: list[client.EventsV1Event] = []
 
     def store(self, **changes: Any) -> dict[str, Any]:
         self.version += 1
@@ -57,10 +60,12 @@ class ApiServer:
             raise NotFound("gone")
         return self.body
 
-    async def create_event(self, *_: Any) -> None:
-        """Nobody reads it here."""
+    async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
+        self.events.append(event)
 
     async def write_status(self, resource: Any, status: Mapping[str, Any]) -> dict[str, Any]:
+        if self.refusal is not None:
+            raise ApiRefused(f"update orders/status: {self.refusal.status} {self.refusal.reason}", self.refusal)
         return self._changed("status", "status", "", status, resource.resource_version)
 
     async def set_finalizer(self, resource: Any, *, present: bool) -> dict[str, Any]:
@@ -209,6 +214,40 @@ async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: 
 
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Compensating"
+
+
+async def refused(shop: Shop, status: int, reason: str) -> list[client.EventsV1Event]:
+    """The events of an order whose status was refused so."""
+    shop.orders.put(shop.api.store())
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock")))
+    shop.api.refusal = client.ApiException(status=status, reason=reason)
+    with pytest.raises(ApiRefused):
+        await shop.look()
+    await asyncio.sleep(0)
+    return shop.api.events
+
+
+async def test_a_status_that_is_refused_for_its_content_is_told_by_an_event_that_says_why(shop: Shop) -> None:
+    """B35: nobody saw why the order stood still."""
+    [event] = await refused(shop, 422, "status.phase: Unsupported value")
+
+    assert (event.type, event.reason) == ("Warning", "StatusRefused")
+    assert "422 status.phase: Unsupported value" in (event.note or "")
+
+
+async def test_a_status_that_is_refused_again_for_the_same_reason_is_the_same_event(shop: Shop) -> None:
+    await refused(shop, 422, "status.phase: Unsupported value")
+    first, second = await refused(shop, 422, "status.phase: Unsupported value")
+    [*_, third] = await refused(shop, 422, "status.progress: must be at most 100")
+
+    assert first.metadata is not None
+    assert second.metadata is not None
+    assert third.metadata is not None
+    assert first.metadata.name == second.metadata.name != third.metadata.name
+
+
+async def test_a_status_that_is_refused_for_the_moment_is_told_by_no_event(shop: Shop) -> None:
+    assert await refused(shop, 429, "Too Many Requests") == []
 
 
 async def test_a_process_that_does_not_lead_does_nothing(shop: Shop) -> None:

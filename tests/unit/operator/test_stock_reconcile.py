@@ -12,9 +12,10 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.cluster.api import KubernetesApi, Listed
+from order_operator.cluster.api import Conflict, KubernetesApi, Listed
 from order_operator.cluster.conditions import Reason
 from order_operator.settings import Settings
+from order_operator.stock_items import reconcile
 from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconciler
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
@@ -43,10 +44,14 @@ class Shelf:
         self.scanner = Scanner(self.connection)
         self.scanner.synced.set()
         self._version = 0
+        self.conflicts = 0
         settings = replace(Settings.from_environment({}, 1), cluster="here")
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
     async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
+        if self.conflicts:
+            self.conflicts -= 1
+            raise Conflict("changed meanwhile")
         self.written.append(status)
         return self.body(item.uid, status=status)
 
@@ -131,6 +136,24 @@ async def test_a_second_change_is_written_when_the_second_is_over(shelf: Shelf) 
     await asyncio.sleep(wait)
     assert await shelf.look("a") is None
     assert [status["onHand"] for status in shelf.written] == [5, 4]
+
+
+async def test_a_write_that_meets_newer_versions_is_tried_ever_more_rarely(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B31: items that met one another's writes met again a second later, all at once."""
+    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    shelf.conflicts = 6
+    pauses = [await shelf.look("a") or 0.0 for _ in range(6)]
+    await shelf.look("a")
+    await shelf.publish("a", counts(seq=2, on_hand=4))
+    shelf.conflicts = 1
+    after_a_success = await shelf.look("a") or 0.0
+
+    assert [0.5 <= pauses[0] <= 1.0, 4.0 <= pauses[3] <= 8.0, 5.0 <= pauses[5] <= 10.0] == [True, True, True]
+    assert 0.5 <= after_a_success <= 1.0
 
 
 async def test_an_older_row_does_not_bring_back_older_counts(shelf: Shelf) -> None:

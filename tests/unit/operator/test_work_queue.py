@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import pytest
 
-from order_operator import work_queue
+from order_operator import backoff, work_queue
 from order_operator.work_queue import TryLater, WorkQueue
 
 DEADLINE_SECONDS = 5.0
@@ -218,7 +218,7 @@ async def delays_after(outcomes: list[bool], monkeypatch: pytest.MonkeyPatch) ->
     def longest(_low: float, high: float) -> float:
         return high
 
-    monkeypatch.setattr(work_queue.random, "uniform", longest)
+    monkeypatch.setattr(backoff.random, "uniform", longest)
     left = list(outcomes)
 
     async def process(key: str) -> float | None:
@@ -269,7 +269,7 @@ async def test_a_failure_that_is_known_is_tried_again_and_logged_in_one_line(cap
 def test_what_only_a_person_can_end_is_tried_again_ever_more_rarely(refused: bool, longest: float) -> None:
     later = TryLater("422 Invalid", refused=refused)
 
-    pauses = [work_queue._backoff(failures, later.longest) for failures in range(1, 30)]
+    pauses = [backoff.growing(failures, later.longest) for failures in range(1, 30)]
 
     assert max(pauses) <= longest
     assert pauses[-1] >= longest / 2
