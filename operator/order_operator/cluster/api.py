@@ -1,6 +1,7 @@
 """The operator's calls to the API server, beside kopf's watches. Every one is counted."""
 
 import json
+import sys
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
@@ -102,7 +103,8 @@ class KubernetesApi:
             for item in page["items"] or []:
                 metadata = item["metadata"]
                 uid = metadata["uid"]
-                found[uid] = Listed(uid, metadata["namespace"], metadata["name"], int(metadata["resourceVersion"]))
+                shared = sys.intern(metadata["namespace"])
+                found[uid] = Listed(uid, shared, metadata["name"], int(metadata["resourceVersion"]))
             version = page["metadata"]["resourceVersion"]
             token = page["metadata"].get("continue", "")
             if not token:

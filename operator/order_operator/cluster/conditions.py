@@ -169,11 +169,15 @@ def held_up(status: Mapping[str, Any], problem: Problem | None, now: datetime) -
     """The status as it is, saying only what keeps its resource from being followed; `now` in UTC."""
     if problem is None:
         return dict(status)
-    existing = status.get("conditions") or []
-    conditions = ConditionSet(existing, int(status.get("observedGeneration") or 0), now)
+    # Each once, and ours alone: beside twenty of others there is no room to say anything.
+    existing = {item["type"]: item for item in status.get("conditions") or [] if item["type"] in _TYPES}
+    conditions = ConditionSet(list(existing.values()), int(status.get("observedGeneration") or 0), now)
     conditions.set(ConditionType.READY, False if problem.stalled else None, problem.reason, problem.message)
     conditions.set(ConditionType.RECONCILING, not problem.stalled, problem.reason, problem.message)
     conditions.set(ConditionType.STALLED, problem.stalled, problem.reason, problem.message)
     told = {item["type"]: item for item in conditions.build()}
-    others = [told.pop(item["type"], item) for item in existing]
+    others = [told.pop(kind, item) for kind, item in existing.items()]
     return {**status, "conditions": [*others, *told.values()]}
+
+
+_TYPES = frozenset(ConditionType)

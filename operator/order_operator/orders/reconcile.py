@@ -242,6 +242,9 @@ class Reconciler:
             return None
         tracked.refused, tracked.predecessor, tracked.asked, tracked.exists = None, None, False, False
         try:
+            if tracked.outlined and tracked.finished is None:
+                # It was finished with, and now its run goes on: it is needed whole again.
+                await self._confirm(tracked, tracked.resource)
             return await self._until_rest(uid, tracked)
         except Conflict:
             return await self._look_at_newest(tracked)
@@ -393,7 +396,8 @@ class Reconciler:
         found = OrderResource.from_body(body)
         tracked.gone = found.uid != order.uid
         tracked.exists = not tracked.gone
-        if tracked.exists and int(found.resource_version) > int(order.resource_version):
+        newer = int(found.resource_version) > int(order.resource_version)
+        if tracked.exists and (newer or tracked.outlined):
             tracked.resource = found
 
     def _tell(self, tracked: Tracked, run: Observation, *, found: bool) -> None:

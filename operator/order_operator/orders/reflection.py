@@ -43,7 +43,8 @@ def reflect(
     down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
     """
     if _keeps_what_it_shows(order, observation):
-        return held_up(order.status, problem, now)
+        # There is a phase to keep only if something was shown before, and by this operator.
+        return held_up({"phase": Phase.PENDING.value, **order.status}, problem, now)
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
     problem = problem or failing(observation, "order")
     order_status = _order_status(observation, snapshot)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from order_domain.status import OrderStatus, Phase
 from order_operator import metrics
@@ -54,7 +55,7 @@ def _seconds(instant: str) -> float:
         return math.inf  # Kubernetes takes the year 0, Python does not
 
 
-@dataclass
+@dataclass(slots=True)
 class Tracked:
     """What is known of one order, under its uid."""
 
@@ -84,11 +85,17 @@ class Tracked:
     status_seen_at: float = -math.inf
     """Monotonic time at which the workflow's present OrderStatus was seen first."""
     finished: Finished | None = None
-    """Set for a finished order to which nothing is left to do; its spec, status and snapshot are dropped."""
+    """Set for a finished order to which nothing is left to do; its snapshot, and all but an outline of its resource,
+    are dropped."""
     phase: Phase = Phase.PENDING
     """As shown last."""
     measured_seq: int = 0
     """Newest published change whose way into the status was measured."""
+
+    @property
+    def outlined(self) -> bool:
+        """The resource was finished with, and has no spec any more by which anything could be decided."""
+        return self.resource is not None and not self.resource.spec
 
     def doubt(self) -> None:
         """Temporal has to be asked before anything is done."""
@@ -111,7 +118,7 @@ class Tracked:
         """Keep only what tells when it is to be deleted, and whether somebody changes it."""
         self.phase = Phase(order.status["phase"])
         self.finished = Finished.of(order)
-        self.resource = slim(order)
+        self.resource = outline(order)
         self.observation = None
 
     def measure_lag(self) -> None:
@@ -155,14 +162,20 @@ class TrackedOrders(dict[str, Tracked]):
 
     def put(self, order: OrderResource) -> bool:
         """Take in a version of an Order; whether it is to be looked at."""
-        tracked = self.setdefault(order.uid, Tracked())
+        tracked = self.get(order.uid)
+        if tracked is None:
+            tracked = self[order.uid] = Tracked()
+            if _rests(order):
+                # At the start there may be a hundred thousand: none is kept whole until its turn comes.
+                tracked.finish(order)
+                return False
         known = tracked.resource
         if known is not None and int(order.resource_version) <= int(known.resource_version):
             return False
         if tracked.finished is not None:
             if tracked.finished.fingerprint == fingerprint(order):
                 # A label, say. Its version counts: for the inventory, and for a deletion that names it.
-                tracked.resource = slim(order)
+                tracked.resource = outline(order)
                 return False
             tracked.finished = None
             tracked.doubt()
@@ -170,15 +183,25 @@ class TrackedOrders(dict[str, Tracked]):
         return True
 
 
-def slim(order: OrderResource) -> OrderResource:
-    """What is kept of an order to which nothing is left to do."""
-    status = {"orderStatus": order.status.get("orderStatus")}
-    if order.named_workflow is not None:
-        status["workflow"] = order.status["workflow"]
-    return replace(order, spec={}, status=status)
+def _rests(order: OrderResource) -> bool:
+    """Whether there is nothing to do, as far as the resource alone can say."""
+    return order.ended and order.observed and not order.held and not order.deleting
+
+
+def outline(order: OrderResource) -> OrderResource:
+    """What is kept of an order to which nothing is left to do. What many orders have alike they share."""
+    name = str(order.status.get("orderStatus") or "")
+    status: dict[str, Any] = _ENDS.get(name, {"orderStatus": name})
+    if order.named_workflow is not None:  # where Temporal is asked before the order is deleted
+        status = {**status, "workflow": order.status["workflow"]}
+    return replace(order, namespace=sys.intern(order.namespace), spec=_NO_SPEC, status=status)
+
+
+_NO_SPEC: dict[str, Any] = {}
+_ENDS = {status.value: {"orderStatus": status.value} for status in OrderStatus if status.terminal}
 
 
 def fingerprint(order: OrderResource) -> str:
     """Of everything that only the operator should change once an order has ended."""
     parts = [order.generation, order.deleting, order.finalizers, order.status]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()

@@ -346,6 +346,15 @@ def test_what_keeps_an_order_from_being_followed_takes_a_person(facts: dict[str,
     assert isinstance(next_action(stuck), Wait)
 
 
+@pytest.mark.parametrize("status", [{}, {"workflow": {"id": "order/shop/order-1/u1"}}], ids=["nothing", "a workflow"])
+def test_a_run_that_cannot_be_read_is_told_of_an_order_that_shows_no_phase(status: dict[str, Any]) -> None:
+    """It raised KeyError at every look, and the order showed nothing at all."""
+    stuck = shown(known(an_order_resource(status=status), observation=replace(RUNS, unreadable=True)))
+
+    assert stuck.order.status["phase"] == "Pending"
+    assert ready(stuck.order.status) == ("False", Reason.SNAPSHOT_UNREADABLE)
+
+
 @pytest.mark.parametrize("status", [status for status in OrderStatus if status.terminal])
 def test_an_order_that_has_ended_is_finished_with(status: OrderStatus) -> None:
     assert next_action(shown(known(observation=at(status)))) == Finish()

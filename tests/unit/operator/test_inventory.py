@@ -7,7 +7,7 @@ from typing import Any, cast
 import pytest
 
 from order_operator.cluster.api import KubernetesApi, Listed
-from order_operator.cluster.inventory import Cache, Inventory, WentBack
+from order_operator.cluster.inventory import Cache, Inventory, WentBack, interval
 from order_operator.work_queue import TryLater
 
 
@@ -124,3 +124,9 @@ async def test_classes_are_compared_as_well() -> None:
     await inventory(cluster, Watched()).take()
 
     assert cluster.classes == [[{"metadata": {"name": "standard"}}]]
+
+
+@pytest.mark.parametrize(("cost", "seconds"), [(0.2, 60.0), (3.0, 150.0), (60.0, 300.0)])
+def test_a_list_that_costs_much_is_made_more_rarely(cost: float, seconds: float) -> None:
+    """A list of a hundred thousand orders once a minute took a twentieth of a core."""
+    assert interval(cost) == seconds

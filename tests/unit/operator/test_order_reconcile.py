@@ -295,3 +295,28 @@ async def test_a_young_order_that_is_deleted_is_cancelled_once(shop: Shop) -> No
     await shop.look()
 
     assert shop.temporal.calls.count("cancel") == 1
+
+
+async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(shop: Shop) -> None:
+    """Its spec had been dropped when it finished: the order was called invalid, and its status replaced."""
+    shop.orders.put(shop.api.store())
+    shop.observe(
+        an_observation(
+            workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Completed")
+        )
+    )
+    await shop.look()
+    await shop.look()
+
+    shop.observe(an_observation(workflow_id=ID, run_id="run-2", snapshot=WAITING))
+    await shop.look()
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Waiting"
+    assert ready(shop.api.body["status"]) == ("True", "Waiting")
+
+
+def ready(status: Mapping[str, Any]) -> tuple[str, str]:
+    """What the condition Ready says."""
+    return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == "Ready")

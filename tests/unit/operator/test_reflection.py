@@ -14,7 +14,7 @@ from order_domain.order import digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, DecisionOutcome, OrderSnapshot, StepState
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
-from order_operator.cluster.conditions import Reason
+from order_operator.cluster.conditions import MAX_CONDITIONS, Reason
 from order_operator.orders.amendment import Group, Refusal
 from order_operator.orders.observation import Observation
 from order_operator.orders.reflection import reflect
@@ -626,6 +626,16 @@ def test_a_status_without_knowledge_keeps_what_was_shown(observation: Observatio
     assert said(status, "Charged") == ("True", "Done")
     assert said(status, "Ready") == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
     assert said(status, "Reconciling") == ("True", Reason.TEMPORAL_UNAVAILABLE)
+
+
+def test_beside_twenty_conditions_of_others_there_is_room_to_say_what_holds_an_order_up() -> None:
+    """The status had 23 then, which the API server refused for ever."""
+    foreign = [{**TOLD["conditions"][0], "type": f"Other{number}"} for number in range(MAX_CONDITIONS - 1)]  # type: ignore[index]
+    order = an_order_resource(status={**TOLD, "conditions": [*foreign, *TOLD["conditions"][1:]]})  # type: ignore[index]
+
+    status = reflected(None, order, problem=AWAY)
+
+    assert [item["type"] for item in status["conditions"]] == ["Charged", "Ready", "Reconciling", "Stalled"]
 
 
 def test_a_run_that_goes_on_before_it_publishes_is_shown() -> None:

@@ -1,0 +1,79 @@
+"""What is kept in mind of orders, and how little of those that have ended."""
+
+import tracemalloc
+from typing import Any
+
+import pytest
+from builders import an_observation, an_order_body
+
+from order_operator.cluster.api_names import FINALIZER
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.tracking import Tracked, TrackedOrders
+
+BYTES_PER_ORDER = 900
+"""A hundred thousand have to find room in 400 MiB beside the operator itself and what kopf keeps of each."""
+
+ENDED = {
+    "phase": "Completed",
+    "orderStatus": "Order Completed",
+    "observedGeneration": 1,
+    "conditions": [
+        {"type": kind, "status": "True", "reason": "Done", "lastTransitionTime": "2026-01-02T03:04:05Z"}
+        for kind in ("Accepted", "Ready", "Charged", "Shipped", "Finished", "Complete")
+    ],
+}
+
+
+def an_order(**changes: Any) -> OrderResource:
+    return OrderResource.from_body(an_order_body(**{"status": ENDED, **changes}))
+
+
+def test_an_order_that_had_ended_before_the_start_is_kept_in_outline_and_not_looked_at() -> None:
+    orders = TrackedOrders()
+
+    assert not orders.put(an_order())
+    [(order, end)] = orders.finished()
+    assert (order.spec, order.status) == ({}, {"orderStatus": "Order Completed"})
+    assert end.at > 0
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": {**ENDED, "phase": "Running"}},
+        {"generation": 2},
+        {"finalizers": [FINALIZER]},
+        {"deletionTimestamp": "2026-01-02T03:05:00Z", "finalizers": ["example.com/other"]},
+    ],
+    ids=["it runs", "it was edited since", "it carries the finalizer", "it is being deleted"],
+)
+def test_an_order_with_something_left_to_do_is_kept_whole_and_looked_at(changes: dict[str, Any]) -> None:
+    orders = TrackedOrders()
+
+    assert orders.put(an_order(**changes))
+    assert list(orders.finished()) == []
+
+
+def test_an_order_whose_run_was_seen_first_is_looked_at() -> None:
+    orders = TrackedOrders()
+    ended = an_order()
+    orders[ended.uid] = Tracked(observation=an_observation())
+
+    assert orders.put(ended)
+
+
+def test_a_finished_order_costs_few_bytes() -> None:
+    orders = TrackedOrders()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(1_000):
+            name = f"order-{number}"
+            orders.put(
+                an_order(name=name, uid=f"7f0c6a52-0c38-4a4e-9f0e-{number:012}", resourceVersion=str(10**6 + number))
+            )
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert (after - before) / 1_000 <= BYTES_PER_ORDER
