@@ -82,6 +82,9 @@ def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Prob
             f"if this one was restored from a backup, {take_over}; set it to {cluster!r} to begin a new order"
         )
         return Problem(Reason.RESTORED_ELSEWHERE, why, stalled=True)
+    if run.unreadable:
+        why = f"workflow {run.workflow_id} may carry this order, and this operator cannot read it"
+        return Problem(Reason.SNAPSHOT_UNREADABLE, f"{why}: {run.unreadable_because}", stalled=True)
     if predecessor.ending:
         why = f"an earlier order of this name is being undone (workflow {run.workflow_id}): this one starts after it"
         return Problem(Reason.PREDECESSOR_ENDING, why)
@@ -90,9 +93,11 @@ def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Prob
 
 def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> bool:
     """Whether the two have nothing to do with each other: another content, or the resource says that it begins anew."""
-    run = predecessor.run
-    begins_anew = parsed.spec.adopt_from == cluster != run.cluster
-    return begins_anew or run.unreadable or run.input_hash != parsed.input_hash
+    run, adopt_from = predecessor.run, parsed.spec.adopt_from
+    if run.unreadable:
+        return run.cluster not in (cluster, adopt_from)  # an order of ours may not be begun a second time
+    begins_anew = adopt_from == cluster != run.cluster
+    return begins_anew or run.input_hash != parsed.input_hash
 
 
 def adoption(order: OrderResource, cluster: str) -> Amendment:

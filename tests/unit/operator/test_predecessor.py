@@ -114,6 +114,13 @@ def test_a_run_with_another_content_is_another_order() -> None:
     assert isinstance(next_action(restored(first_run(input_hash="another"))), Start)
 
 
+def test_a_run_of_ours_that_cannot_be_read_is_not_begun_beside() -> None:
+    unreadable = first_run(snapshot=None, input_hash=None, unreadable=True, unreadable_because="it is encrypted")
+
+    assert ready(shown(restored(unreadable)).order.status) == ("False", Reason.SNAPSHOT_UNREADABLE)
+    assert isinstance(next_action(restored(replace(unreadable, cluster="cluster-b"))), Start)
+
+
 def test_an_order_that_is_being_undone_is_waited_for() -> None:
     waits = shown(restored(ending=True))
 
