@@ -216,7 +216,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return REFUSED
     logger.info("stopped", extra={"code": code})
     # Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
-    # would now wait for the threads of kopf, which takes seconds to end and has nothing left that is worth them.
+    # would now take down its modules under kopf's threads and wait for those that look up names: for about a second, or
+    # for as long as a name server hangs.
     logging.shutdown()
     os._exit(code)
 

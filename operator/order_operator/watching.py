@@ -6,6 +6,7 @@ own it ends nothing but itself, and is started again.
 """
 
 import asyncio
+import contextlib
 import logging
 import threading
 import time
@@ -44,6 +45,8 @@ class Watch:
         self._registry = registry
         self._namespaces = namespaces
         self._stop = threading.Event()
+        self._running: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
+        """The loop in which kopf runs, and what tells it there to end."""
         self._thread = threading.Thread(target=self._run, name=f"watch-{name}", daemon=True)
 
     def start(self) -> None:
@@ -55,20 +58,32 @@ class Watch:
     def stop(self) -> None:
         """Return at once. kopf comes to an end by itself, in seconds, and brings nothing more that anybody works on."""
         self._stop.set()
+        if self._running is not None:
+            loop, end = self._running
+            with contextlib.suppress(RuntimeError):  # kopf has just ended, and its loop with it
+                loop.call_soon_threadsafe(end.set)
+
+    async def _watch(self) -> None:
+        # An event of the loop: for one of threads kopf keeps a thread waiting, and would never return.
+        end = asyncio.Event()
+        self._running = (asyncio.get_running_loop(), end)
+        if self._stop.is_set():
+            return
+        await kopf.operator(
+            registry=self._registry(),
+            settings=build_settings(),
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            stop_flag=end,
+        )
 
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
             error, began = "it ended by itself", time.monotonic()
             try:
-                kopf.run(
-                    registry=self._registry(),
-                    settings=build_settings(),
-                    clusterwide=not self._namespaces,
-                    namespaces=self._namespaces,
-                    stop_flag=self._stop,
-                )
-            except Exception as failed:  # noqa: BLE001 - whatever it is, the others go on
+                asyncio.run(self._watch())
+            except (Exception, asyncio.CancelledError) as failed:  # noqa: BLE001 - whatever it is, the others go on
                 error = f"{type(failed).__name__}: {failed}"
             if self._stop.is_set():
                 return

@@ -31,7 +31,8 @@ class Installation:
             "template", self.release, str(CHART), "--namespace", self.home, "--set-json", f"watch={values}"
         )
         objects = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] in RIGHTS]
-        stack.kubectl("apply", "--filename=-", input=yaml.safe_dump_all(objects))
+        self._rights = yaml.safe_dump_all(objects)
+        self.grant()
         self.name = f"{self.release}-order-platform-operator"
         self.kubeconfig = folder / "kubeconfig"
         self.kubeconfig.write_text(yaml.safe_dump(self._as_the_operator()))
@@ -54,6 +55,10 @@ class Installation:
             "ORDER_OPERATOR_LEASE_NAME": self.name,
         }
         self.stack.with_environment({"operator": variables}).up(["operator"], keep=True)
+
+    def grant(self) -> None:
+        """All rights of the chart."""
+        self.stack.kubectl("apply", "--filename=-", input=self._rights)
 
     def withdraw(self, shop: Cluster) -> None:
         """What deleting a namespace does to the rights in it."""
@@ -90,3 +95,17 @@ def test_a_namespace_without_rights_holds_up_no_other(installation: Installation
     served.patch("order", approval={"decision": "Approved", "by": "bob", "totalMinor": 150_000})
     served.reaches("Completed")
     assert lost.namespace in (installation.stack.root / "log" / "operator.log").read_text()
+
+
+def test_a_namespace_whose_rights_come_back_is_watched_again(installation: Installation) -> None:
+    """kopf did not return when a watch had ended: that namespace was deaf until the operator's next start."""
+    _, lost = installation.shops
+    installation.withdraw(lost)
+    installation.start()
+    log = installation.stack.root / "log" / "operator.log"
+    lost.until(lambda: "a watch ended and is started again" in log.read_text())
+
+    installation.grant()
+    lost.apply()
+
+    assert lost.reaches("Completed")

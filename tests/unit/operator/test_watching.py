@@ -1,13 +1,16 @@
 """A watch in a thread of its own: what it does when kopf ends, and when it is told to stop."""
 
+import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import kopf
 import pytest
 
 from order_operator import watching
+from order_operator.handlers import registry_of_classes
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import Watch
 
@@ -16,23 +19,34 @@ class Kopf:
     """Runs until `ends`, whether or not it is told to stop, as kopf does for some seconds."""
 
     def __init__(self) -> None:
-        self.began, self.ends, self.ended = threading.Semaphore(0), threading.Event(), threading.Event()
-        self.stop_flag: threading.Event | None = None
+        self.began, self.told = threading.Semaphore(0), threading.Event()
+        self.ends, self.ended = threading.Event(), threading.Event()
         self.error: Exception | None = None
 
-    def run(self, *, stop_flag: threading.Event, **_: Any) -> None:
-        self.stop_flag = stop_flag
+    async def operator(self, *, stop_flag: asyncio.Event, **_: Any) -> None:
         self.began.release()
         if self.error is not None:
             raise self.error
+        await stop_flag.wait()
+        self.told.set()
         self.ends.wait(10)
         self.ended.set()
+
+
+class Nobody:
+    """Takes in what there is, and does nothing with it."""
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """One version of an object."""
+
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """The last version of an object that is gone."""
 
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kopf]:
     fake = Kopf()
-    monkeypatch.setattr(watching.kopf, "run", fake.run)
+    monkeypatch.setattr(watching.kopf, "operator", fake.operator)
     yield fake
     fake.ends.set()
 
@@ -49,9 +63,8 @@ def test_stopping_waits_for_nobody(fake: Kopf) -> None:
 
     watch.stop()
 
+    assert fake.told.wait(30)
     assert not fake.ended.is_set()
-    assert fake.stop_flag is not None
-    assert fake.stop_flag.is_set()
 
 
 def test_a_watch_that_fails_is_begun_again(fake: Kopf, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,6 +76,26 @@ def test_a_watch_that_fails_is_begun_again(fake: Kopf, monkeypatch: pytest.Monke
     assert fake.began.acquire(timeout=30)
     assert fake.began.acquire(timeout=30)
     watch.stop()
+
+
+def test_a_watch_is_begun_again_after_kopf_itself_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """kopf kept a thread waiting for the stop, and never returned: such a watch was deaf for ever."""
+    monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))  # so that kopf finds no credentials, and ends
+    began = threading.Semaphore(0)
+
+    def registry() -> kopf.OperatorRegistry:
+        began.release()
+        return registry_of_classes(Nobody(), lambda _take, _body: None, lambda _path: None)
+
+    watch = Watch("classes", registry, ["orderclasses"], [], WatchLiveness())
+    watch.start()
+
+    assert began.acquire(timeout=60)
+    assert began.acquire(timeout=60)
+    watch.stop()
+    watch._thread.join(60)
 
 
 def test_liveness_expects_an_answer_for_every_kind_from_the_beginning(fake: Kopf) -> None:
