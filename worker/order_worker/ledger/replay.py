@@ -151,6 +151,7 @@ _STEPS = {
             "suspended",
             "resumed",
             "retried",
+            "adopted",
         ),
         Replay._nothing,
     ),
