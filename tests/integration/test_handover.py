@@ -49,11 +49,6 @@ class Operator:
         self._reader.join(timeout=30)
         return code
 
-    def kill(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        self._reader.join(timeout=30)
-
 
 @pytest.fixture
 def pair(cluster: Cluster) -> Iterator[tuple[Operator, Operator]]:
@@ -68,7 +63,7 @@ def pair(cluster: Cluster) -> Iterator[tuple[Operator, Operator]]:
         yield operators[0], operators[1]
     finally:
         for operator in operators:
-            operator.kill()
+            operator.stop()  # so that the Lease is free for the stack's own
         stack.up()
 
 
