@@ -156,7 +156,7 @@ class TrackedOrders(dict[str, Tracked]):
                 yield tracked.resource, tracked.finished
 
     def names_without_run(self) -> set[tuple[str, str]]:
-        """Namespaces and names of the orders of which no workflow has been seen yet."""
+        """Namespaces and names of the orders whose workflow has not been seen yet."""
         orders = (item.resource for item in self.values() if item.observation is None and item.finished is None)
         return {(order.namespace, order.name) for order in orders if order is not None}
 

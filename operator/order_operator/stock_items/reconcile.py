@@ -175,7 +175,7 @@ class StockReconciler:
                 self.queue.add(uid)
 
     def _own_run(self, uid: str) -> StockRun | None:
-        """The item's workflow; that of an earlier release as long as there is no other."""
+        """The item's workflow. Until there is one, the workflow of an earlier release."""
         sku = self._tracked[uid].resource.sku
         present, former = self._runs.get(stock_workflow_id(self._settings.cluster, sku)), self._former_run(uid)
         return present if present is not None and present.owner == uid else former

@@ -22,7 +22,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.ledger.tables import reservations, stock
 from order_workflows.activities.order import ChangeLines
 from order_workflows.activities.stock import CommitStock, ReleaseStock, ReserveStock
-from order_workflows.contract import SIGNAL_STOCK_CHANGED
+from order_workflows.contract import SIGNAL_STOCK_CHANGED, former_stock_workflow_id
 
 LOG = logging.getLogger(__name__)
 
@@ -35,7 +35,7 @@ KEPT = 10_000
 ROUND_SECONDS = 3.0
 """Longest round; what is not told by then is lost. Short, since a worker that stops waits for its last round."""
 
-_KEEPER = func.coalesce(stock.c.keeper, literal("stock/").op("||")(stock.c.sku))
+_KEEPER = func.coalesce(stock.c.keeper, literal(former_stock_workflow_id("")).op("||")(stock.c.sku))
 """Id of the workflow that keeps an article; a release before the column had one for each."""
 _MOVED = (
     select(_KEEPER)
