@@ -50,7 +50,7 @@ from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of
 from order_operator.temporal.scanner import Scanner, Subscriber
-from order_operator.work_queue import WorkQueue
+from order_operator.work_queue import TryLater, WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
 
 CONCURRENCY = 50
@@ -213,9 +213,17 @@ class Reconciler:
         tracked = self._tracked.get(uid)
         if tracked is None or tracked.resource is None:
             return None
+        # News does not shorten the time for which the API server asked.
+        left = tracked.left_alone_until - time.monotonic()
+        if left > 0:
+            return left
         tracked.refused, tracked.asked, tracked.exists = None, False, False
         try:
             return await self._until_rest(uid, tracked)
+        except TryLater as later:
+            if later.after is not None:
+                tracked.left_alone_until = time.monotonic() + later.after
+            raise
         except Conflict:
             return await self._look_at_newest(tracked)
         except NotFound:

@@ -76,6 +76,8 @@ class Tracked:
     """Why Temporal refused to start the workflow, in this reconciliation."""
     conflicts: int = 0
     """In a row: writes that met a newer version."""
+    left_alone_until: float = -math.inf
+    """Monotonic time for which the API server has asked, refusing a request for this order."""
     written_at: float = -math.inf
     """Monotonic time of the last status write."""
     finished: Finished | None = None

@@ -19,6 +19,7 @@ from order_operator.orders.reconcile import Reconciler
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
+from order_operator.work_queue import TryLater
 from order_workflows.contract import WORKFLOW_TYPE, RunKey, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
@@ -32,6 +33,7 @@ class ApiServer:
         self.version = 100
         self.writes: list[str] = []
         self.conflicts = 0
+        self.refusal: TryLater | None = None
 
     def store(self, **changes: Any) -> dict[str, Any]:
         self.version += 1
@@ -41,6 +43,8 @@ class ApiServer:
     def _changed(self, what: str, part: str, key: str, value: Any, seen: str) -> dict[str, Any]:
         if self.body is None:
             raise NotFound("gone")
+        if self.refusal is not None:
+            raise self.refusal
         if self.conflicts or seen != str(self.version):
             self.conflicts -= 1
             raise Conflict("changed meanwhile")
@@ -209,6 +213,22 @@ async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: 
 
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Compensating"
+
+
+async def test_news_do_not_shorten_the_time_for_which_the_api_server_asked_to_be_left_alone(shop: Shop) -> None:
+    await waiting(shop)
+    undoing = a_snapshot(status="Compensate Order", seq=3)
+    shop.observe(an_observation(workflow_id=ID, snapshot=undoing))
+    shop.api.refusal = TryLater("too many requests", after=30.0)
+    with pytest.raises(TryLater):
+        await shop.look()
+    shop.api.refusal, writes = None, len(shop.api.writes)
+
+    shop.observe(an_observation(workflow_id=ID, snapshot=undoing.model_copy(update={"seq": 4})))
+    again = await shop.look()
+
+    assert again == pytest.approx(30.0, abs=5.0)
+    assert len(shop.api.writes) == writes
 
 
 async def test_a_process_that_does_not_lead_does_nothing(shop: Shop) -> None:
