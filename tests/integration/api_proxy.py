@@ -325,6 +325,8 @@ class ApiProxy:
             await response.prepare(client)
             silent = False
             async for line in answer.content:
+                if client.transport is None:  # the client is dead, and must not be struck in another's place
+                    break
                 fault = next((e for e in self._stream_faults() if e.takes_event(request, line)), None)
                 silent = silent or isinstance(fault, Silent)
                 match fault:
