@@ -187,18 +187,21 @@ def test_an_operator_that_sees_its_own_writes_late_does_nothing_twice(
     nothing_wrong(shop, history, {"order": DEAR})
 
 
+@pytest.mark.xfail(reason="found here, not mended yet: no order is seen for at least 45 s after the watch got a 410")
 def test_a_watch_that_is_refused_for_its_age_is_begun_anew(
     wired: Wiring, young_operator: int, shop: Cluster, history: OrderHistory
 ) -> None:
     cut = wired.api.cut(ORDERS_WATCH, f'"{shop.namespace}"')
     refused = wired.api.answer(Call("GET", ORDERS_WATCH, watch=True), 410)
+    try:
+        shop.apply()
 
-    shop.apply()
-
-    cut.wait()
-    refused.wait()
-    shop.reaches("Completed")
-    nothing_wrong(shop, history, {"order": PLAIN})
+        cut.wait()
+        refused.wait()
+        shop.reaches("Completed")
+        nothing_wrong(shop, history, {"order": PLAIN})
+    finally:
+        wired.stack.kill("operator")  # its watch may be dead, and would fail the next test
 
 
 def test_a_write_that_gets_no_answer_holds_up_no_other_order(
