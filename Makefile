@@ -44,7 +44,7 @@ test: setup ## Every level, on real servers, in two processes. A quarter of an h
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(BY_FILE) $(SHORT)
 
-test-long: setup ## What takes long: many random steps on both databases, a pooler, a failover. A quarter of an hour.
+test-long: setup ## What takes long: many random steps on both databases, a pooler, a failover, faults around the operator. Half an hour.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(BY_TEST) -m long
 
@@ -61,7 +61,7 @@ test-replay: setup ## Recorded histories against today's workflow. No server, se
 
 test-contract: setup ## Ledger, providers, charts, generated files: what both sides of a seam rely on. Minutes.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest $(SHORT) tests/contract tests/mutations
+	@$(BIN)/pytest $(SHORT) tests/contract tests/faults tests/mutations
 
 test-stateful: setup ## Ten thousand random steps against the ledger's invariants. A minute.
 	@$(BIN)/pytest $(SHORT) tests/stateful

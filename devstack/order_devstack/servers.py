@@ -43,6 +43,8 @@ class Tool:
     """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
     any_patch: bool = False
     """Accept another patch release of the same minor version."""
+    for_tests: bool = False
+    """No part of a stack: tests alone need it."""
 
 
 # Kubernetes patch releases carry fixes only and envtest publishes one of them per minor version, so asking for the
@@ -90,6 +92,15 @@ TOOLS: Mapping[str, Tool] = {
             package="github.com/temporalio/cli/cmd/temporal",
             version_arguments=("--version",),
             stamps=("github.com/temporalio/cli/internal/temporalcli.Version={version}",),
+        ),
+        Tool(
+            name="toxiproxy-server",
+            folder="toxiproxy",
+            module="github.com/Shopify/toxiproxy/v2",
+            package="github.com/Shopify/toxiproxy/v2/cmd/server",
+            version_arguments=("-version",),
+            stamps=("github.com/Shopify/toxiproxy/v2.Version={version}",),
+            for_tests=True,
         ),
     )
 }

@@ -41,12 +41,14 @@ class WorkQueue:
         self._heap: list[tuple[float, str]] = []
         self._busy: set[str] = set()
         self._failures: dict[str, int] = {}
+        self._left_alone_until: dict[str, float] = {}
         self._wake = asyncio.Event()
         self._counted = 0
 
     def add(self, key: str, *, delay: float = 0.0) -> None:
-        """Look at `key` in `delay` seconds, or earlier if an earlier look is already due."""
-        due = time.monotonic() + delay
+        """Look at `key` in `delay` seconds, or earlier if an earlier look is already due; but not within the time for
+        which the other side asked to be left alone."""
+        due = max(time.monotonic() + delay, self._left_alone_until.get(key, 0.0))
         if due < self._due.get(key, float("inf")):
             self._due[key] = due
             heapq.heappush(self._heap, (due, key))
@@ -102,14 +104,17 @@ class WorkQueue:
             failures = self._count_failure(key)
             if failures & (failures - 1) == 0:  # the first time, the second, the fourth: nobody reads the hundredth
                 logger.warning("to be tried again", extra={"uid": key, "failures": failures, "error": str(later)})
-            pause = backoff.growing(failures, later.longest) if later.after is None else backoff.not_before(later.after)
-            self.add(key, delay=pause)
+            if later.after is None:
+                self.add(key, delay=backoff.growing(failures, later.longest))
+            else:
+                self._leave_alone(key, backoff.not_before(later.after))
         except Exception:
             failures = self._count_failure(key)
             logger.exception("reconciliation failed", extra={"uid": key, "failures": failures})
             self.add(key, delay=backoff.growing(failures, MAX_BACKOFF_SECONDS))
         else:
             self._failures.pop(key, None)
+            self._left_alone_until.pop(key, None)
             metrics.RECONCILES.labels(result="ok" if again is None else "retry").inc()
             if again is not None:
                 self.add(key, delay=again)
@@ -118,6 +123,12 @@ class WorkQueue:
             metrics.INFLIGHT.dec()
             metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
             self._wake.set()
+
+    def _leave_alone(self, key: str, seconds: float) -> None:
+        """News that came during the attempt, or comes within that time, waits for it to be over."""
+        self._due.pop(key, None)
+        self._left_alone_until[key] = time.monotonic() + seconds
+        self.add(key)
 
     def _count_failure(self, key: str) -> int:
         """In a row, of this key."""

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from order_devstack.conditions import condition
@@ -102,8 +102,12 @@ class Cluster:
         """How many workflows the operator could not read, as it counts itself."""
         return self._counted("undecodable_rows_total")
 
+    def reconciles_under_way(self) -> int:
+        """How many resources the operator works on now, as it counts itself."""
+        return self._counted("inflight_reconciles")
+
     def _counted(self, metric: str) -> int:
-        """A counter of the operator; `metric` is a pattern without the prefix that all of them have."""
+        """A number of the operator; `metric` is a pattern without the prefix that all of them have."""
         with urllib.request.urlopen(self.stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
             page = answer.read().decode()
         found = re.search(rf"^orders_operator_{metric} (\d+)", page, re.MULTILINE)
@@ -185,9 +189,12 @@ class Cluster:
         return [item["execution"]["workflowId"] for item in json.loads(text)]
 
     def charges(self) -> dict[str, tuple[int, int]]:
-        """What the payment provider itself has on record for this namespace's orders: uid -> (captured, refunded),
-        in minor units."""
-        uids = tuple(item.rsplit("/", 1)[1] for item in self.workflows())
+        """What the payment provider itself has on record for the orders of this namespace whose workflows Temporal has:
+        uid -> (captured, refunded), in minor units."""
+        return self.charges_of([item.rsplit("/", 1)[1] for item in self.workflows()])
+
+    def charges_of(self, uids: Iterable[str]) -> dict[str, tuple[int, int]]:
+        """The same of these orders, whatever Temporal has."""
         store = sqlite3.connect(f"file:{self.stack.root / 'data' / 'providers.db'}?mode=ro", uri=True)
         try:
             charged = store.execute("SELECT key, amount_minor FROM charges WHERE state = 'captured'").fetchall()

@@ -2,9 +2,12 @@
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import pytest
 from cluster import Cluster
+from order_history import OrderHistory
+from wiring import Wiring, wiring
 
 from order_devstack.stack import Stack
 
@@ -40,3 +43,26 @@ def cluster(platform: Stack) -> Iterator[Cluster]:
     yield cluster
     if any(process.pid is None for process in platform.status()):
         platform.up()
+
+
+@pytest.fixture(scope="session")
+def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiring]:
+    """A platform of its own, whose operator reaches both servers through proxies."""
+    with wiring(tmp_path_factory.mktemp("wired")) as it:
+        yield it
+
+
+@pytest.fixture
+def shop(wired: Wiring) -> Iterator[Cluster]:
+    """A namespace of its own there, in which no fault is left of another test."""
+    wired.ready()
+    yield Cluster(wired.stack, f"wired-{next(_namespaces)}")
+    wired.api.mend()
+
+
+@pytest.fixture
+def history(shop: Cluster, tmp_path: Path) -> Iterator[OrderHistory]:
+    """Every version of the shop's orders."""
+    history = OrderHistory(shop, tmp_path)
+    with history.recording():
+        yield history

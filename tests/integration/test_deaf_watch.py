@@ -1,4 +1,4 @@
-"""A watch behind a network that freezes, and one of a cluster in which nothing happens."""
+"""A watch behind a network that falls silent, and one of a cluster in which nothing happens."""
 
 import os
 import subprocess
@@ -7,10 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import yaml
-from slow_proxy import freezing_proxy
+from toxiproxy import toxiproxy
 from watches_to_be_killed import RECONNECT_SECONDS, SILENT_SECONDS
 
 from order_devstack.stack import Stack
@@ -53,7 +52,7 @@ def until(holds: Callable[[State], bool], states: Iterator[State]) -> list[State
 
 
 def through(address: str, kubeconfig: Path, folder: Path) -> Path:
-    """A kubeconfig that goes by way of a proxy."""
+    """A kubeconfig that goes by way of a link."""
     config = yaml.safe_load(kubeconfig.read_text())
     [server] = config["clusters"]
     server["cluster"]["server"] = f"https://{address}"
@@ -62,24 +61,19 @@ def through(address: str, kubeconfig: Path, folder: Path) -> Path:
     return file
 
 
-def test_a_watch_on_a_network_that_is_frozen_is_deaf_until_the_network_is_there_again(
+def test_a_watch_on_a_network_that_is_silent_is_deaf_until_the_network_is_there_again(
     platform: Stack, tmp_path: Path
 ) -> None:
     """B22: it looked like a quiet cluster, until an object had been missed twice."""
-    server = urlsplit(platform.addresses["kube-apiserver"])
-    assert server.hostname is not None
-    assert server.port is not None
-    with (
-        freezing_proxy(server.hostname, server.port) as proxy,
-        watching(through(proxy.address, platform.kubeconfig, tmp_path)) as states,
-    ):
-        until(lambda state: state[0] >= 2 and not state[1], states)
+    with toxiproxy(tmp_path) as proxy:
+        link = proxy.link("kube-apiserver", platform.addresses["kube-apiserver"].removeprefix("https://"))
+        with watching(through(link.address, platform.kubeconfig, tmp_path)) as states:
+            until(lambda state: state[0] >= 2 and not state[1], states)
 
-        proxy.frozen = True
-        until(lambda state: "has not been answered" in state[1], states)
+            with link.silence():
+                until(lambda state: "has not been answered" in state[1], states)
 
-        proxy.frozen = False
-        until(lambda state: not state[1], states)
+            until(lambda state: not state[1], states)
 
 
 def test_a_watch_of_a_cluster_in_which_nothing_happens_is_not_deaf(platform: Stack) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from cluster import ORDERS, Cluster
-from slow_proxy import slow_proxy
+from toxiproxy import toxiproxy
 
 from order_devstack.stack import Stack
 from order_operator.orders.decision import FRESH_SECONDS
@@ -43,17 +43,17 @@ def approve_in_spec(cluster: Cluster) -> None:
 
 
 @pytest.fixture
-def seen_from_afar(cluster: Cluster) -> Any:
+def seen_from_afar(cluster: Cluster, tmp_path: Path) -> Any:
     """Starts the operator anew, at 150 ms from Temporal."""
-    address = cluster.stack.addresses["temporal"].split("//")[-1]
-    host, _, port = address.rpartition(":")
-    with slow_proxy(host, int(port), 0.15) as proxy:
+    with toxiproxy(tmp_path) as proxy:
+        link = proxy.link("temporal", cluster.stack.addresses["temporal"])
 
         def start() -> None:
-            far = cluster.stack.with_environment({"operator": {"TEMPORAL_ADDRESS": proxy}})
+            far = cluster.stack.with_environment({"operator": {"TEMPORAL_ADDRESS": link.address}})
             far.up(["operator"], keep=True)
 
-        yield start
+        with link.latency(150):
+            yield start
         cluster.stack.kill("operator")
         cluster.stack.up()
 

@@ -227,9 +227,10 @@ async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
 
 
 def _retry_after(refused: client.ApiException) -> float | None:
-    """Seconds that an overloaded API server asks to be left alone; None if it does not."""
+    """Seconds that an overloaded API server asks to be left alone; None if it does not, nor if it says nought: it would
+    be asked again at once, and again."""
     text = (refused.headers or {}).get("Retry-After", "")
-    return min(float(text), MAX_RETRY_AFTER_SECONDS) if text.isdigit() else None
+    return min(float(text), MAX_RETRY_AFTER_SECONDS) or None if text.isdigit() else None
 
 
 def _message(refused: client.ApiException) -> str:

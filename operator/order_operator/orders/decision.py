@@ -287,6 +287,8 @@ def _with_run(known: Known, run: Observation) -> Action:
         return _take_over(known, run)
     if run.unreadable:
         return _show(known, _unreadable(run))
+    if _shows_more_than(order, run) and not known.asked and known.connection is None:
+        return Describe()
     parsed = order.parsed
     if isinstance(parsed, Problem):
         return _show(known, parsed)
@@ -361,6 +363,15 @@ def _unreadable(run: Observation) -> Problem:
         f"this operator cannot read what the workflow has published: {why}. The status is as it was before",
         stalled=True,
     )
+
+
+def _shows_more_than(order: OrderResource, run: Observation) -> bool:
+    """The status tells of a later moment of this very run: what was seen of it is old, or somebody forged the status.
+    Temporal itself knows which."""
+    if not run.running or not order.names_workflow or shows_other_run(order, run):
+        return False
+    seen = run.snapshot.progress if run.snapshot else 0
+    return order.ended or int(order.status.get("progress") or 0) > seen
 
 
 def _seconds_until_progress_is_due(known: Known, run: Observation) -> float:

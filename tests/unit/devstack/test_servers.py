@@ -24,6 +24,7 @@ ANSWERS = {
     "kube-apiserver": "Kubernetes v1.36.3\n",
     "helm": "v4.3.1\n",
     "temporal": "temporal version 1.8.2 (Server 1.31.2, UI 2.50.1)\n",
+    "toxiproxy-server": "toxiproxy-server version 2.12.0\n",
 }
 
 

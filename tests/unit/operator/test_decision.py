@@ -295,6 +295,25 @@ def test_what_is_shown_already_is_not_written_again() -> None:
     assert isinstance(next_action(shown(known(observation=RUNS))), Wait)
 
 
+@pytest.mark.parametrize("run", [RUNS, an_observation(snapshot=None)], ids=["older", "just begun"])
+@pytest.mark.parametrize(
+    "status", [{"phase": "Completed"}, {"phase": "Running", "progress": 83}], ids=["an end", "more progress"]
+)
+def test_a_status_is_not_put_back_to_what_was_seen_of_its_run_without_a_question_to_temporal(
+    status: dict[str, Any], run: Observation
+) -> None:
+    """Two operators at once put a completed order back to its beginning, and gave it its finalizer again."""
+    order = an_order_resource(status={**status, "observedGeneration": 1, "workflow": WORKFLOW})
+    facts = known(order, observation=run)
+
+    assert next_action(facts) == Describe()
+    assert (
+        status_of(next_action(replace(facts, order=replace(order, finalizers=(FINALIZER,)), asked=True)))["phase"]
+        == "Running"
+    )
+    assert next_action(replace(facts, connection=AWAY)) != Describe()
+
+
 SHIPS = at(OrderStatus.SHIP_ORDER)
 
 

@@ -44,6 +44,8 @@ class ApiServer:
     def _changed(self, what: str, part: str, key: str, value: Any, seen: str) -> dict[str, Any]:
         if self.body is None:
             raise NotFound("gone")
+        if self.refusal is not None:
+            raise self.refusal
         if self.conflicts or seen != str(self.version):
             self.conflicts -= 1
             raise Conflict("changed meanwhile")

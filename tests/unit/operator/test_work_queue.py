@@ -265,6 +265,30 @@ async def test_a_failure_that_is_known_is_tried_again_and_logged_in_one_line(cap
     assert (line.levelname, line.exc_info) == ("WARNING", None)
 
 
+@pytest.mark.parametrize("while_it_is_tried", [True, False], ids=["during the attempt", "after it"])
+async def test_news_do_not_shorten_the_time_for_which_the_other_side_asked_to_be_left_alone(
+    while_it_is_tried: bool,
+) -> None:
+    attempts: list[float] = []
+    done = asyncio.Event()
+
+    async def process(key: str) -> None:
+        attempts.append(time.monotonic())
+        if len(attempts) == 1:
+            if while_it_is_tried:
+                queue.add(key)
+            raise TryLater("429 Too Many Requests", after=0.2)
+        done.set()
+
+    async with running(process) as queue:
+        queue.add("a")
+        await settle()
+        queue.add("a")
+        await done.wait()
+
+    assert attempts[1] - attempts[0] >= 0.2
+
+
 @pytest.mark.parametrize(("refused", "longest"), [(False, 10.0), (True, 300.0)])
 def test_what_only_a_person_can_end_is_tried_again_ever_more_rarely(refused: bool, longest: float) -> None:
     later = TryLater("422 Invalid", refused=refused)
