@@ -97,7 +97,7 @@ async def apply_live(stack: Stack, orders: Orders, count: int) -> float:
 
 async def fill(etcd: str, count: int, like: str) -> None:
     """Put copies of the order `like` into etcd as the API server stores them: through the API server a hundred thousand
-    take half an hour, and nothing of it is measured."""
+    take longer than all the rest, and nothing of it is measured."""
     key = f"/registry/{GROUP}/{PLURAL}/{NAMESPACE}/{like}"
     async with aiohttp.ClientSession(etcd) as session:
 

@@ -128,5 +128,4 @@ async def test_classes_are_compared_as_well() -> None:
 
 @pytest.mark.parametrize(("cost", "seconds"), [(0.2, 60.0), (3.0, 150.0), (60.0, 300.0)])
 def test_a_list_that_costs_much_is_made_more_rarely(cost: float, seconds: float) -> None:
-    """A list of a hundred thousand orders once a minute took a twentieth of a core."""
     assert interval(cost) == seconds
