@@ -14,7 +14,8 @@ SHORT := -m "not long and not mutations"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
-	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst contrast check fmt lint types imports \
+	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst \
+	bench-fairness contrast check fmt lint types imports \
 	generate check-generated lock
 
 help: ## List the commands.
@@ -77,14 +78,17 @@ test-integration: setup ## Operator, worker, Temporal and API server together. M
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
-bench-at-rest: setup ## What ten thousand finished orders cost an idle operator. Five minutes.
-	@$(BIN)/python benchmarks/at_rest.py
+bench-at-rest: setup ## What finished orders cost an idle operator. ORDERS=n finished, LIVE=n waiting. Ten minutes for 10,000.
+	@$(BIN)/python benchmarks/at_rest.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(LIVE),--live $(LIVE))
 
 bench-ledger: setup ## What the ledger's transactions cost on SQLite and PostgreSQL. ORDERS=n. Half a minute.
 	@$(BIN)/python benchmarks/ledger.py $(if $(ORDERS),--orders $(ORDERS))
 
 bench-burst: setup ## How many tasks time out when 200 orders arrive at once at one worker. ORDERS=n. A minute.
 	@$(BIN)/python benchmarks/burst.py $(if $(ORDERS),--orders $(ORDERS))
+
+bench-fairness: setup ## How long an order waits while 1,000 are applied at once in another namespace. ORDERS=n. Three minutes.
+	@$(BIN)/python benchmarks/fairness.py $(if $(ORDERS),--orders $(ORDERS))
 
 contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.
 	@$(BIN)/python benchmarks/without_durable_execution.py $(if $(ORDERS),--orders $(ORDERS))

@@ -1,106 +1,196 @@
-"""What ten thousand finished orders cost an operator that has nothing to do: start-up, memory, idle CPU, writes.
+"""What finished orders cost an operator that has nothing to do, and what they cost the orders that live beside them.
 
-The orders are created with the status of a completed one, so that no worker and no workflow is needed.
+The live orders are real ones that wait for approval; all are applied at once, before the others. The finished ones are
+copies of a real one that has completed; they have no workflow.
 
-    python benchmarks/at_rest.py --orders 10000
+    python benchmarks/at_rest.py --orders 100000 --live 1000
 """
 
 import argparse
 import asyncio
+import base64
 import json
 import re
 import tempfile
 import time
 import urllib.request
+import uuid
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
+import aiohttp
 import psutil
-from end_to_end import GROUP, NAMESPACE, PLURAL, VERSION, an_order, at_most
-from kubernetes.aio import client as kubernetes
-from kubernetes.aio import config
-from measurements import api_writes, peak_rss_mib
+from api_server import GROUP, PLURAL, VERSION, Orders, orders_of
+from end_to_end import NAMESPACE, an_order, at_most
+from measurements import api_writes, peak_rss_mib, quantile
 from rich.console import Console
 
 from order_devstack.conditions import wait_until_nothing_is_missing
 from order_devstack.stack import Stack
+from order_domain.status import OrderStatus
 
-COMPLETED = {
-    "phase": "Completed",
-    "orderStatus": "Order Completed",
-    "progress": 100,
-    "observedGeneration": 1,
-    "total": "500.00 USD",
-    "conditions": [
-        {
-            "type": name,
-            "status": "True",
-            "reason": "Completed",
-            "observedGeneration": 1,
-            "lastTransitionTime": "2026-01-01T00:00:00Z",
-        }
-        for name in ("Accepted", "Ready", "Reserved", "Charged", "Shipped", "Notified", "Finished", "Complete")
-    ],
+WAITING_CLASS = {
+    "apiVersion": f"{GROUP}/{VERSION}",
+    "kind": "OrderClass",
+    "metadata": {"name": "waiting"},
+    "spec": {
+        "pipeline": ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"],
+        "approval": {"mode": "Always", "windowSeconds": 86_400},
+    },
 }
-IDLE_SECONDS = 30
-START_SECONDS = 300.0
-"""Ten times what the start may take: this is where the benchmark gives up."""
+BATCH = 100
+"""Orders in one transaction of etcd, which takes 128 at the most."""
+IDLE_SECONDS = 120
+"""The operator lists all orders once a minute: this holds two of these lists."""
+PROBES = 20
+"""Live orders that are approved while the operator is away."""
+PLACED = 100
+"""Orders whose way from the workflow into the status is measured."""
+PLACE_SECONDS = 0.7
+"""Between two of them: all together take more than a minute."""
+GIVE_UP_SECONDS = 600.0
+"""Ten times what the start may take."""
 console = Console()
 
 
-async def fill(stack: Stack, count: int) -> None:
-    """Create the orders."""
-    await config.load_kube_config(config_file=str(stack.kubeconfig))
-    async with kubernetes.ApiClient() as api:
-        objects = kubernetes.CustomObjectsApi(api)
-
-        async def one(number: int) -> None:
-            name = f"done-{number}"
-            order = an_order(name)
-            await objects.create_namespaced_custom_object(GROUP, VERSION, NAMESPACE, PLURAL, order)
-            await objects.patch_namespaced_custom_object_status(
-                GROUP, VERSION, NAMESPACE, PLURAL, name, {"status": COMPLETED},
-                _content_type="application/merge-patch+json",
-            )  # fmt: skip
-            if number % 1000 == 0:
-                console.print(f"{number} of {count} orders created")
-
-        await at_most(32, count, one)
-
-
-def known_orders(stack: Stack) -> float:
-    """How many orders the operator has seen, by its own metric; 0 while it does not answer."""
+def shown(stack: Stack, status: OrderStatus) -> int:
+    """How many orders the operator has seen in this state, by its own metric; 0 while it does not answer."""
     try:
-        with urllib.request.urlopen(stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(stack.addresses["operator-metrics"], timeout=30) as answer:  # noqa: S310
             page = answer.read().decode()
     except OSError:
         return 0
-    found = re.search(r'^orders_current\{.*"Order Completed"\} (\S+)$', page, re.MULTILINE)
-    return float(found.group(1)) if found else 0
+    found = re.search(rf'^orders_current\{{.*"{status}"\}} (\S+)$', page, re.MULTILINE)
+    return int(float(found.group(1))) if found else 0
 
 
-def measure(stack: Stack, count: int) -> dict[str, float]:
-    """Start the operator on the filled cluster and let it rest."""
+async def until_shown(stack: Stack, status: OrderStatus, count: int) -> float:
+    """Seconds until so many orders are."""
     started = time.monotonic()
-    stack.start("operator")
-    wait_until_nothing_is_missing(
-        lambda: "" if (known := known_orders(stack)) >= count else f"{count - known:.0f} orders in the metrics",
-        within_seconds=START_SECONDS,
-        say=console.print,
-    )
+
+    def missing() -> str:
+        if stack.pid("operator") is None:
+            end = (stack.root / "log" / "operator.log").read_text()[-2_000:]
+            raise SystemExit(f"the operator has ended:\n{end}")
+        known = shown(stack, status)
+        return "" if known >= count else f"{count - known} orders of {count} in state {status}"
+
+    await asyncio.to_thread(wait_until_nothing_is_missing, missing, within_seconds=GIVE_UP_SECONDS, say=console.print)
+    return time.monotonic() - started
+
+
+async def apply_live(stack: Stack, orders: Orders, count: int) -> float:
+    """All at once; seconds until all wait for approval."""
+    stack.kubectl("apply", "--filename=-", input=json.dumps(WAITING_CLASS))
+    started = time.monotonic()
+
+    async def one(number: int) -> None:
+        order = an_order(f"live-{number}")
+        order["spec"]["className"] = "waiting"
+        await orders.create(order)
+
+    await at_most(count, count, one)
+    await until_shown(stack, OrderStatus.AWAIT_APPROVAL, count)
+    return time.monotonic() - started
+
+
+async def fill(etcd: str, count: int, like: str) -> None:
+    """Put copies of the order `like` into etcd as the API server stores them: through the API server a hundred thousand
+    take longer than all the rest, and nothing of it is measured."""
+    key = f"/registry/{GROUP}/{PLURAL}/{NAMESPACE}/{like}"
+    async with aiohttp.ClientSession(etcd) as session:
+
+        async def ask(path: str, body: dict[str, Any]) -> dict[str, Any]:
+            async with session.post(path, json=body) as answer:
+                answer.raise_for_status()
+                found: dict[str, Any] = await answer.json()
+                return found
+
+        found = await ask("/v3/kv/range", {"key": _base64(key)})
+        stored = base64.b64decode(found["kvs"][0]["value"]).decode()
+        uid = json.loads(stored)["metadata"]["uid"]
+
+        async def put(batch: int) -> None:
+            puts = []
+            for number in range(batch * BATCH, min(count, (batch + 1) * BATCH)):
+                value = stored.replace(like, f"done-{number}").replace(uid, str(uuid.uuid4()))
+                puts.append(
+                    {"request_put": {"key": _base64(key.replace(like, f"done-{number}")), "value": _base64(value)}}
+                )
+            await ask("/v3/kv/txn", {"success": puts})
+
+        await at_most(4, -(-count // BATCH), put)
+
+
+def _base64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+async def lags(orders: Orders, prefix: str) -> list[float]:
+    """Seconds from the end of a workflow until the status shows it, of orders that are placed one after the other."""
+
+    async def one(number: int) -> float:
+        await asyncio.sleep(number * PLACE_SECONDS)
+        await orders.create(an_order(f"{prefix}-{number}"))
+        status = await orders.completed(f"{prefix}-{number}")
+        return (datetime.now(UTC) - datetime.fromisoformat(status["completionTime"])).total_seconds()
+
+    return list(await asyncio.gather(*(one(number) for number in range(PLACED))))
+
+
+def written(stack: Stack) -> float:
+    """Writes of orders and events so far."""
+    return sum(api_writes(stack.kubectl("get", "--raw", "/metrics")).values())
+
+
+async def start_up(stack: Stack, orders: Orders, count: int, probes: list[str]) -> dict[str, float]:
+    """Start the operator on the filled cluster. Somebody has approved the `probes` meanwhile."""
+    for name in probes:
+        await orders.approve(name)
+    started = time.monotonic()
+    await asyncio.to_thread(stack.start, "operator")
+    serving = asyncio.gather(*(orders.completed(name) for name in probes))
+    await until_shown(stack, OrderStatus.ORDER_COMPLETED, count)
     ready = time.monotonic() - started
+    await serving
+    served = time.monotonic() - started
+    return {"start-up seconds": ready, "start-up until live orders are served, seconds": served}
+
+
+async def rest(stack: Stack) -> dict[str, float]:
+    """What the operator uses while nothing happens."""
     pid = stack.pid("operator")
     assert pid is not None
     process = psutil.Process(pid)
-    writes = sum(api_writes(stack.kubectl("get", "--raw", "/metrics")).values())
-    before = sum(process.cpu_times()[:2])
-    time.sleep(IDLE_SECONDS)
+    writes, before = written(stack), sum(process.cpu_times()[:2])
+    await asyncio.sleep(IDLE_SECONDS)
     busy = sum(process.cpu_times()[:2]) - before
     return {
-        "start-up seconds": ready,
         "idle CPU % of a core": 100 * busy / IDLE_SECONDS,
+        "writes while idle": written(stack) - writes,
         "RSS MiB": process.memory_info().rss / 2**20,
         "peak RSS MiB": peak_rss_mib(pid),
-        "writes while idle": sum(api_writes(stack.kubectl("get", "--raw", "/metrics")).values()) - writes,
+    }
+
+
+async def measure(stack: Stack, count: int, live: int) -> dict[str, float]:
+    """Fill the cluster, start the operator on it, let it rest, then let it work."""
+    async with orders_of(stack, NAMESPACE) as orders:
+        applied = await apply_live(stack, orders, live)
+        alone = await lags(orders, "alone")
+        await asyncio.to_thread(stack.stop, "operator")
+        await fill(stack.addresses["etcd"], count, like="alone-0")
+        await orders.settled()
+        started = await start_up(stack, orders, count, [f"live-{number}" for number in range(min(PROBES, live))])
+        rested = await rest(stack)
+        beside = await lags(orders, "beside")
+    return {
+        "live orders applied at once until all wait, seconds": applied,
+        **started,
+        **rested,
+        "workflow end to status without finished orders, p95 seconds": quantile(alone, 0.95),
+        "workflow end to status beside them, p95 seconds": quantile(beside, 0.95),
     }
 
 
@@ -108,17 +198,19 @@ def main() -> None:
     """Start a stack of its own, measure, stop it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=10_000, help="finished orders (default: %(default)s)")
+    parser.add_argument("--live", type=int, default=100, help="orders that wait beside them (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="order-bench-") as folder:
         stack = Stack(Path(folder) / "stack", ui=False)
         try:
             stack.start("etcd", "kube-apiserver", "temporal")
             stack.install_charts()
-            asyncio.run(fill(stack, options.orders))
-            result = measure(stack, options.orders)
+            stack.start("operator", "worker")
+            result = asyncio.run(measure(stack, options.orders, options.live))
         finally:
             stack.down()
-    console.print_json(json.dumps({"orders": options.orders} | {key: round(value, 1) for key, value in result.items()}))
+    figures = {"orders": options.orders, "live": options.live, **result}
+    console.print_json(json.dumps({name: round(value, 2) for name, value in figures.items()}))
 
 
 if __name__ == "__main__":
