@@ -187,7 +187,6 @@ def test_an_operator_that_sees_its_own_writes_late_does_nothing_twice(
     nothing_wrong(shop, history, {"order": DEAR})
 
 
-@pytest.mark.xfail(reason="found here, not mended yet: no order is seen for at least 45 s after the watch got a 410")
 def test_a_watch_that_is_refused_for_its_age_is_begun_anew(
     wired: Wiring, young_operator: int, shop: Cluster, history: OrderHistory
 ) -> None:
