@@ -153,9 +153,16 @@ async def start_up(stack: Stack, orders: Orders, count: int, probes: list[str]) 
     serving = asyncio.gather(*(orders.completed(name) for name in probes))
     await until_shown(stack, OrderStatus.ORDER_COMPLETED, count)
     ready = time.monotonic() - started
+    pid = stack.pid("operator")
+    assert pid is not None
+    busy = sum(psutil.Process(pid).cpu_times()[:2])
     await serving
     served = time.monotonic() - started
-    return {"start-up seconds": ready, "start-up until live orders are served, seconds": served}
+    return {
+        "start-up seconds": ready,
+        "start-up CPU seconds": busy,
+        "start-up until live orders are served, seconds": served,
+    }
 
 
 async def rest(stack: Stack) -> dict[str, float]:

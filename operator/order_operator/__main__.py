@@ -131,6 +131,8 @@ async def _serve(
             connection.watch(),
             scanner.run(),
             reconciler.queue.run(),
+            reconciler.pending_work.run(),
+            reconciler.task_queues.run(),
             stock.queue.run(),
             inventory.run(),
             retention.run(),

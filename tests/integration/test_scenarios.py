@@ -20,6 +20,8 @@ import psutil
 import pytest
 import yaml
 from cluster import Cluster, condition
+from messages import wrong_messages
+from order_history import OrderHistory
 from terminal import with_ctrl_c
 
 from order_devstack import live_orders, scenario_player
@@ -38,29 +40,32 @@ PATIENCE_SECONDS = 120.0
 MANY = 100
 
 Play = Callable[[str], Outcome]
+Plays = dict[str, Future[tuple[Outcome, OrderHistory]]]
 
 
-def perform(stack: Stack, name: str) -> Outcome:
-    namespace = f"play-{name}"
-    stack.kubectl("create", "namespace", namespace)
-    return scenario_player.play(stack, SCENARIOS[name], namespace=namespace)
+def perform(stack: Stack, name: str, folder: Path) -> tuple[Outcome, OrderHistory]:
+    history = OrderHistory(Cluster(stack, f"play-{name}"), folder)
+    with history.recording():
+        return scenario_player.play(stack, SCENARIOS[name], namespace=f"play-{name}"), history
 
 
 # Not while tests run: between them pytest changes the environment, which a thread that starts a program is reading.
 @pytest.fixture(scope="module")
-def quiet(platform: Stack) -> dict[str, Future[Outcome]]:
+def quiet(platform: Stack, tmp_path_factory: pytest.TempPathFactory) -> Plays:
     """Those that leave the worker alone, played to the end, a few at a time. How each ended, its own test asserts."""
+    folder = tmp_path_factory.mktemp("histories")
     with ThreadPoolExecutor(AT_ONCE) as pool:
-        return {name: pool.submit(perform, platform, name) for name in QUIET}
+        return {name: pool.submit(perform, platform, name, folder) for name in QUIET}
 
 
 @pytest.fixture
-def played(platform: Stack, quiet: dict[str, Future[Outcome]]) -> Play:
-    """Outcome of a scenario, which has ended as the catalogue says."""
+def played(platform: Stack, quiet: Plays, tmp_path: Path) -> Play:
+    """Outcome of a scenario, which has ended as the catalogue says, and all of whose messages were right."""
 
     def play(name: str) -> Outcome:
-        outcome = perform(platform, name) if name in ALONE else quiet[name].result()
+        outcome, history = perform(platform, name, tmp_path) if name in ALONE else quiet[name].result()
         assert outcome.problems == []
+        assert wrong_messages(name, history) == []
         return outcome
 
     return play

@@ -48,7 +48,7 @@ async def test_a_waiting_order_says_until_when_and_for_what(shop: Storefront) ->
 
     assert snapshot.pending_action is not None
     assert snapshot.pending_action.kind == "Approve"
-    assert snapshot.pending_action.message == "1500.00 USD needs approval"
+    assert snapshot.pending_action.message.startswith("waits for approval of 1500.00 USD until ")
     assert snapshot.approval.required
     assert snapshot.approval.deadline == snapshot.pending_action.deadline
     assert snapshot.updated_at is not None

@@ -81,7 +81,7 @@ async def test_the_changed_lines_are_shown_at_once(shop: Storefront) -> None:
     assert snapshot.total_minor == 153_000
     assert snapshot.lines_digest == digest(MORE)
     assert snapshot.pending_action is not None
-    assert snapshot.pending_action.message == "1530.00 USD needs approval"
+    assert snapshot.pending_action.message.startswith("waits for approval of 1530.00 USD until ")
 
 
 async def test_a_change_opens_the_window_anew(shop: Storefront) -> None:

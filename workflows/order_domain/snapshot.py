@@ -31,6 +31,8 @@ MAX_RECOMMENDATIONS = 10
 class StepState(StrEnum):
     """Where one step stands."""
 
+    PENDING = "Pending"
+    """Not begun. A workflow has no record of such a step; the operator knows it from the pipeline."""
     RUNNING = "Running"
     WAITING = "Waiting"
     SUCCEEDED = "Succeeded"
@@ -71,6 +73,8 @@ class StepRecord(Value):
     finished_at: datetime | None = None
     last_error: ShortText | None = None
     """What went wrong last."""
+    next_attempt_at: datetime | None = None
+    """When the step is tried again, while it fails."""
 
 
 class DecisionOutcome(StrEnum):
@@ -178,6 +182,17 @@ class ErrorRecord(Value):
     message: ShortText
 
 
+class RefusalRecord(Value):
+    """A message to the workflow that had no effect."""
+
+    what: ShortText
+    """The name of the Signal."""
+    reason: ShortText
+    """Why it had no effect."""
+    at: datetime
+    """When it came."""
+
+
 class CompensationState(StrEnum):
     """How far the undoing is."""
 
@@ -240,6 +255,8 @@ class OrderSnapshot(Value):
     notified: bool | None = None
     """Whether the confirmation went out; None before it was tried."""
     last_error: ErrorRecord | None = None
+    last_refusal: RefusalRecord | None = None
+    """The last Signal that came in vain: nobody answers its sender."""
     updated_at: datetime | None = None
     """Start of the workflow task that published this."""
 

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from temporalio import workflow
 
+from order_domain import moments
 from order_domain.errors import LedgerUnavailable
 from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
@@ -22,6 +23,7 @@ from order_domain.snapshot import (
     Owner,
     PaymentRecord,
     PendingAction,
+    RefusalRecord,
     ShipmentRecord,
     StepState,
 )
@@ -30,6 +32,7 @@ from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.order import BegunEffect, LinesInForce, NoteKind
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
+    MEMO_PIPELINE,
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,
     ORDER_CUSTOMER_ID,
@@ -140,6 +143,7 @@ class OrderRun:
         self.pending_action: PendingAction | None = None
         self.compensation: CompensationState | None = None
         self.last_error: ErrorRecord | None = None
+        self.last_refusal: RefusalRecord | None = None
         self.begun: list[BegunEffect] = []
         """What this run has begun, each noted before it acts: what seems to have failed may still have happened."""
         self.ship_operations: dict[str, str] = {}
@@ -152,7 +156,7 @@ class OrderRun:
             self.owner = shown.owner
         self._publisher: Publisher[OrderSnapshot] = Publisher(
             lambda: self.owner.cluster,
-            lambda snapshot: {MEMO_SNAPSHOT: snapshot.to_memo()},
+            self._memo,
             self._search_attributes,
             last=shown,
         )
@@ -259,14 +263,14 @@ class OrderRun:
 
     def show_retry(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The current step failed so often, and is tried again after `pause`."""
-        self.steps.attempted(attempts, f"{error.message}; next attempt in {pause.total_seconds():.0f} s")
+        self.steps.attempted(attempts, error.message, next_attempt_at=workflow.now() + pause)
         self.publish()
 
     def show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The order is to end, and the ledger does not answer."""
         self.last_error = ErrorRecord(
             type=LedgerUnavailable.__name__,
-            message=f"attempt {attempts}: {error.message}; next attempt in {pause.total_seconds():.0f} s",
+            message=f"attempt {attempts}: {error.message}; next attempt at {moments.second(workflow.now() + pause)}",
         )
         self.publish(OrderStatus.COMPENSATE_ORDER)
 
@@ -317,6 +321,11 @@ class OrderRun:
         """Record who wants the order to end."""
         self.cancellation = request
         self._note(NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel)
+
+    def refused(self, what: str, reason: str) -> None:
+        """Show that a Signal came in vain: its sender has no answer. Many at once are one change."""
+        self.last_refusal = RefusalRecord(what=what, reason=reason, at=workflow.now())
+        self._debounce.start()
 
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""
@@ -385,6 +394,10 @@ class OrderRun:
         self._debounce.cancel()
         self._publisher.publish(self.snapshot())
 
+    def _memo(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> dict[str, object]:
+        pipeline = {MEMO_PIPELINE: self.input.policy.pipeline} if before is None else {}
+        return {MEMO_SNAPSHOT: snapshot.to_memo(), **pipeline}
+
     def _search_attributes(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> AttributeUpdates:
         """What has changed since `before`."""
         updates: AttributeUpdates = [ORDER_STATUS.value_set(snapshot.status)]
@@ -444,6 +457,7 @@ class OrderRun:
             compensation=self.compensation,
             notified=self.notified,
             last_error=self.last_error,
+            last_refusal=self.last_refusal,
         )
 
     def result(self) -> OrderResult:

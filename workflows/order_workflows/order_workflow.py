@@ -25,8 +25,8 @@ from order_workflows.contract import (
 )
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
-from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
-from order_workflows.signals import drop, signal
+from order_workflows.patches import LEDGER_DECIDES, SHOWS_REFUSALS, TELLS_REQUESTS
+from order_workflows.signals import log_dropped, signal
 from order_workflows.steps import notify_customer
 from order_workflows.waiting import until
 
@@ -178,7 +178,7 @@ class OrderWorkflow:
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
         decision = Decision(by="signal", channel="signal")
         refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
-        if _accepts(contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
+        if self._accepts(contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
             self._order.decide(kind, decision)
 
     @signal(name=contract.SIGNAL_APPROVE)
@@ -193,7 +193,7 @@ class OrderWorkflow:
         request = (request or CancelRequest(by="signal")).model_copy(update={"channel": "signal"})
         nameless = request.model_copy(update={"by": None})
         content = acceptance.refusal_of_content(nameless, CancelRequest, RefusalType.INVALID_MESSAGE)
-        if _accepts(contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
+        if self._accepts(contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
             by = request.by and shortened(request.by, MAX_BY)
             self._forward.cancel(request.model_copy(update={"by": by}))
 
@@ -201,7 +201,9 @@ class OrderWorkflow:
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
         content = acceptance.refusal_of_content(address, Address, RefusalType.INVALID_ADDRESS)
-        if _accepts(contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)):
+        if self._accepts(
+            contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
+        ):
             self._change_address(address)
 
     @signal(name=contract.SIGNAL_STOCK_ARRIVED)
@@ -217,7 +219,18 @@ class OrderWorkflow:
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
         """No signal of an order: the SDK would keep it for a handler that never comes."""
-        drop(name, "unknown")
+        self.dropped(name, "unknown")
+
+    def dropped(self, name: str, reason: str) -> None:
+        """A signal is not followed: nobody answers its sender, so that the order shows it."""
+        log_dropped(name, reason)
+        if workflow.patched(SHOWS_REFUSALS):
+            self._order.refused(name, reason)
+
+    def _accepts(self, name: str, refusal: Refusal | None) -> bool:
+        if refusal is not None:
+            self.dropped(name, f"{refusal.type.value}: {refusal.message}")
+        return refusal is None
 
     @workflow.query(name=contract.QUERY_STATUS)
     def get_status(self) -> OrderSnapshot:
@@ -247,12 +260,6 @@ def _refused(kind: str, message: str) -> ApplicationError:
 def _raise(refusal: Refusal | None) -> None:
     if refusal is not None:
         raise _refused(refusal.type.value, refusal.message)
-
-
-def _accepts(name: str, refusal: Refusal | None) -> bool:
-    if refusal is not None:
-        drop(name, f"{refusal.type.value}: {refusal.message}")
-    return refusal is None
 
 
 async def _shielded(work: Awaitable[T]) -> T:

@@ -7,3 +7,6 @@ undid what it remembered, which is wrong after a reset or a lost workflow task."
 TELLS_REQUESTS = "tells-requests"
 """The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
 since. Before, the operator took each such change back."""
+
+SHOWS_REFUSALS = "shows-refusals"
+"""A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

@@ -26,22 +26,22 @@ class Publisher(Generic[Snapshot]):
     def __init__(
         self,
         cluster: Callable[[], str],
-        memo: Callable[[Snapshot], dict[str, object]],
+        memo: Callable[[Snapshot, Snapshot | None], dict[str, object]],
         attributes: Callable[[Snapshot, Snapshot | None], AttributeUpdates],
         *,
         last: Snapshot | None = None,
         seq: int = 0,
     ) -> None:
         """`cluster` is the identity of the installation that the run belongs to. `memo` is what to write for a
-        snapshot. `attributes` are the search attributes of its own, given also the snapshot that this run published
-        before, None for the first. An earlier run published `last`, or, where that is not known, the numbers up to
-        `seq`."""
+        snapshot, and `attributes` are the search attributes of its own; both are given also the snapshot that this run
+        published before, None for the first. An earlier run published `last`, or, where that is not known, the numbers
+        up to `seq`."""
         self.last: Snapshot | None = last
         """The last published snapshot, of this run or an earlier one."""
         self.seq = last.seq if last is not None else seq
         """The number of the last published snapshot."""
         self._cluster = cluster
-        self._memo: Callable[[Snapshot], dict[str, object]] = memo
+        self._memo: Callable[[Snapshot, Snapshot | None], dict[str, object]] = memo
         self._attributes: Callable[[Snapshot, Snapshot | None], AttributeUpdates] = attributes
         self._of_this_run: Snapshot | None = None
         self._cluster_shown: str | None = None
@@ -60,7 +60,7 @@ class Publisher(Generic[Snapshot]):
             updates.append(ORDER_CLUSTER.value_set(cluster))
             self._cluster_shown = cluster
         workflow.upsert_search_attributes(updates + self._attributes(snapshot, self._of_this_run))
-        workflow.upsert_memo(self._memo(snapshot))
+        workflow.upsert_memo(self._memo(snapshot, self._of_this_run))
         self.last = self._of_this_run = snapshot
 
 

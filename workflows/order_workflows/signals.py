@@ -1,4 +1,5 @@
-"""Signals that cannot stop a workflow. A signal has no answer, so that one which cannot be used is dropped and logged.
+"""Signals that cannot stop a workflow. A signal has no answer, so that one which cannot be used is dropped: the
+workflow shows and logs it.
 
 Temporal's SDK drops a signal that it cannot decode. Another number of arguments than declared, and a payload without a
 type (bytes, null), it hands to the handler, whose error would fail the workflow task for ever.
@@ -16,7 +17,7 @@ Handler = TypeVar("Handler", bound=Callable[..., None])
 
 def signal(name: str) -> Callable[[Handler], Handler]:
     """As `workflow.signal`, for a method that takes positional arguments whose types are classes. It is called only
-    with arguments of these types."""
+    with arguments of these types; the workflow's method `dropped(name, reason)` is told of others."""
 
     def declare(handler: Handler) -> Handler:
         signature = inspect.signature(handler)
@@ -28,11 +29,11 @@ def signal(name: str) -> Callable[[Handler], Handler]:
             try:
                 named = signature.bind(self, *arguments).arguments
             except TypeError as wrong_number:
-                drop(name, str(wrong_number))
+                self.dropped(name, str(wrong_number))
                 return
             for parameter, value in list(named.items())[1:]:
                 if not isinstance(value, types[parameter]):
-                    drop(name, f"{parameter} is a {type(value).__name__}")
+                    self.dropped(name, f"{parameter} is a {type(value).__name__}")
                     return
             handler(self, *arguments)
 
@@ -44,6 +45,6 @@ def signal(name: str) -> Callable[[Handler], Handler]:
     return declare
 
 
-def drop(name: str, reason: str) -> None:
+def log_dropped(name: str, reason: str) -> None:
     """Say that a signal is not followed, and why."""
     workflow.logger.warning("signal dropped", extra={"signal": name, "reason": reason})

@@ -60,18 +60,24 @@ class StepLog:
         assert self.current is not None
         self._mark(self.current, state=StepState.WAITING)
 
-    def attempted(self, attempts: int, last_error: str | None) -> None:
-        """Keep how many attempts the current step took, and what went wrong before the last one."""
+    def attempted(self, attempts: int, last_error: str | None, *, next_attempt_at: datetime | None = None) -> None:
+        """Keep how many attempts the current step took, what went wrong before the last one, and when it is tried
+        again."""
         step = self.current
         if step is not None:
             record = self._records[step]
-            self._mark(step, attempts=max(attempts, record.attempts), last_error=last_error or record.last_error)
+            self._mark(
+                step,
+                attempts=max(attempts, record.attempts),
+                last_error=last_error or record.last_error,
+                next_attempt_at=next_attempt_at,
+            )
 
     def finish(self, state: StepState, now: datetime, **changes: object) -> None:
         """Close the current step; one that was skipped is closed already. `changes` are further fields of its
         record."""
         if self.current is not None:
-            self._mark(self.current, state=state, finished_at=now, **changes)
+            self._mark(self.current, state=state, finished_at=now, next_attempt_at=None, **changes)
             self.current = None
 
     def stop_short(self, begun: Iterable[StepName], message: str, now: datetime) -> None:
@@ -80,7 +86,7 @@ class StepLog:
             self._records.setdefault(step, StepRecord(name=step, state=StepState.RUNNING))
         for step, state in self.states.items():
             if state in {StepState.RUNNING, StepState.WAITING}:
-                self._mark(step, state=StepState.FAILED, finished_at=now, last_error=message)
+                self._mark(step, state=StepState.FAILED, finished_at=now, next_attempt_at=None, last_error=message)
 
     def undone(self, step: StepName, state: StepState) -> None:
         """Note how the undoing of `step` ended. A step that failed stays so: mostly there was nothing to undo."""

@@ -17,7 +17,7 @@ from order_workflows.activities.stock_item import Article, KeepStock, StockItemA
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import StockItemInput
 from order_workflows.publishing import Publisher
-from order_workflows.signals import drop, signal
+from order_workflows.signals import log_dropped, signal
 
 
 class Restock:
@@ -94,7 +94,7 @@ class StockItemWorkflow:
         self._restock: Restock | None = None
         self._publisher: Publisher[StockSnapshot] = Publisher(
             lambda: item.item.cluster,
-            lambda snapshot: {contract.MEMO_STOCK_SNAPSHOT: snapshot},
+            lambda snapshot, _: {contract.MEMO_STOCK_SNAPSHOT: snapshot},
             lambda *_: [],
             seq=item.seq,
         )
@@ -126,14 +126,18 @@ class StockItemWorkflow:
     def configure(self, settings: StockSettings) -> None:
         """Keep the stock by other settings; older ones than those in force are ignored."""
         if found := flaws(settings, under=""):
-            drop(contract.SIGNAL_CONFIGURE, shortened("; ".join(found)))
+            self.dropped(contract.SIGNAL_CONFIGURE, shortened("; ".join(found)))
         elif settings.generation > self._settings.generation:
             self._settings = settings
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:
         """No signal of a stock item: the SDK would keep it for a handler that never comes."""
-        drop(name, "unknown")
+        self.dropped(name, "unknown")
+
+    def dropped(self, name: str, reason: str) -> None:
+        """A signal is not followed."""
+        log_dropped(name, reason)
 
     @property
     def _released(self) -> bool:

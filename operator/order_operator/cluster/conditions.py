@@ -54,6 +54,8 @@ class Reason(StrEnum):
     SUBMITTED = "Submitted"
     SUBMITTING = "Submitting"
     PROGRESSING = "Progressing"
+    STEP_RETRYING = "StepRetrying"
+    NO_WORKER = "NoWorker"
     WAITING = "Waiting"
     SUSPENDED = "Suspended"
     NOT_FINISHED = "NotFinished"

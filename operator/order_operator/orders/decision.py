@@ -21,6 +21,7 @@ from order_operator.orders.adoption import Predecessor, adoption, is_another_ord
 from order_operator.orders.amendment import Amendment, EditState, Refusal, deferred_approval, drifted, plan
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.observation import Observation
+from order_operator.orders.pending_work import PendingWork, no_worker
 from order_operator.orders.reflection import reflect, shows_other_run
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
@@ -70,6 +71,10 @@ class Known:
     """Ids of open workflows that visibility shows under this name and another uid."""
     predecessor: Predecessor | None = None
     """What Temporal itself, asked in this reconciliation, told of one of them."""
+    work: PendingWork | None = None
+    """What the present step of the run waits for, if that was asked."""
+    without_worker: frozenset[str] = frozenset()
+    """Task queues in which tasks wait and for which nobody asks."""
     asked: bool = False
     """Temporal itself was asked in this reconciliation, not visibility. Without an observation its answer was that it
     has no such run."""
@@ -400,9 +405,10 @@ def _show(
         known.observation,
         now=known.now,
         temporal_namespace=known.temporal_namespace,
-        problem=problem,
+        problem=problem or no_worker(known.observation, known.work, known.without_worker, applying=applying),
         refusals=refusals,
         applying=applying,
+        work=known.work,
     )
     phase = Phase(status["phase"])
     changed = status != order.status

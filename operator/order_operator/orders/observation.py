@@ -5,15 +5,19 @@ from dataclasses import dataclass
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
+from order_domain.pipeline import StepName
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
 from order_operator.temporal.runs import Run, Unreadable, cluster_of, find, memo_values, readable, run_fields
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
+    MEMO_PIPELINE,
     MEMO_SNAPSHOT,
     MEMO_TAKEOVERS,
     RunKey,
 )
+
+MEMO_KEYS = (MEMO_SNAPSHOT, MEMO_PIPELINE, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Observation(Run):
     orphaned: bool = False
     cluster: str | None = None
     """Identity of the installation that started it; None if the run does not tell."""
+    pipeline: tuple[StepName, ...] = ()
+    """The order's steps; empty of a run that has not told them."""
     takeovers: int = 0
     """How many runs before this one stopped without an end of their order."""
 
@@ -42,7 +48,7 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
     """A row of visibility, or of a describe, as an observation; `key` is that in the workflow's id."""
     snapshot, values, because = None, {}, ""
     try:
-        values = await memo_values(client, row, (MEMO_SNAPSHOT, MEMO_INPUT_HASH, MEMO_ORPHANED, MEMO_TAKEOVERS))
+        values = await memo_values(client, row, MEMO_KEYS)
     except Unreadable as unreadable:
         because = str(unreadable)
     if MEMO_SNAPSHOT in values:
@@ -58,11 +64,18 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         input_hash=input_hash if isinstance(input_hash, str) else None,
         orphaned=bool(values.get(MEMO_ORPHANED)),
         cluster=cluster_of(row),
+        pipeline=_pipeline(values.get(MEMO_PIPELINE)),
         takeovers=takeovers if isinstance(takeovers, int) else 0,
         unreadable=bool(because),
         unreadable_because=because,
         **run_fields(row),
     )
+
+
+def _pipeline(names: object) -> tuple[StepName, ...]:
+    """Without steps of a newer release."""
+    known = set(StepName)
+    return tuple(StepName(name) for name in names if name in known) if isinstance(names, list) else ()
 
 
 async def describe(client: Client, key: RunKey, workflow_id: str) -> Observation | None:

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
+from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
 from order_operator import backoff
 from order_operator.background import Background
@@ -42,6 +43,7 @@ from order_operator.orders.decision import (
 from order_operator.orders.events import announce, announce_refusal, occasion
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
+from order_operator.orders.pending_work import AT_WORK, PendingWork, PendingWorkScanner
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
@@ -53,6 +55,7 @@ from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of, is_open
 from order_operator.temporal.scanner import Scanner, Subscriber
+from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
 
@@ -99,6 +102,8 @@ class Reconciler:
             resynced=self._resynced,
         )
         connection.on_recovery(self._requeue)
+        self.pending_work = PendingWorkScanner(connection, self)
+        self.task_queues = TaskQueueWatch(connection, self._queues_in_use, changed=self._requeue)
 
     def statuses(self) -> Iterable[tuple[str, str]]:
         """Namespace and OrderStatus of every order, for the gauge."""
@@ -235,6 +240,31 @@ class Reconciler:
 
     # One order.
 
+    def run_of(self, uid: str) -> Observation | None:
+        """The order's run while it is at work: neither ended nor waiting for anybody."""
+        tracked = self._tracked.get(uid)
+        run = tracked.observation if tracked is not None and tracked.finished is None else None
+        if run is None or not run.running or run.unreadable:
+            return None
+        snapshot = run.snapshot or OrderSnapshot()
+        return run if snapshot.status.phase in AT_WORK and not snapshot.suspended else None
+
+    def found(self, uid: str, run: Observation, work: PendingWork) -> None:
+        """What the order waits for, as Temporal itself says."""
+        tracked = self._tracked.get(uid)
+        if tracked is not None and tracked.observation is run and tracked.work != work:
+            tracked.work = work
+            self.queue.add(uid)
+
+    def _queues_in_use(self) -> frozenset[str]:
+        """Task queues of the orders that have not ended."""
+        queues = {self._settings.task_queue}
+        for tracked in self._tracked.values():
+            if tracked.observation is not None and tracked.observation.running:
+                queues.add(tracked.observation.task_queue)
+                queues |= tracked.work.task_queues if tracked.work is not None else set()
+        return frozenset(queues)
+
     async def reconcile(self, uid: str) -> float | None:
         """Do what is missing; the seconds until the next look, None to wait for news."""
         tracked = self._tracked.get(uid)
@@ -279,6 +309,8 @@ class Reconciler:
             action = next_action(self._known(uid, tracked, order))
             match action:
                 case Wait(seconds):
+                    if self.run_of(uid) is not None:
+                        self.pending_work.follow(uid)
                     return None if seconds is None else backoff.at_most(seconds)
                 case Forget():
                     self._forget(uid)
@@ -301,6 +333,8 @@ class Reconciler:
             observation=run,
             others=self._open_runs.of_others(order) if run is None else (),
             predecessor=tracked.predecessor,
+            work=tracked.work,
+            without_worker=self.task_queues.without_worker,
             asked=tracked.asked,
             doubted=tracked.doubted,
             told=run is not None and tracked.told == run.run_id,

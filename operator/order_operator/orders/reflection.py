@@ -15,14 +15,19 @@ from order_domain.snapshot import (
     DecisionOutcome,
     ErrorRecord,
     OrderSnapshot,
+    StepRecord,
     StepState,
+    shortened,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
 from order_operator.orders.amendment import Refusal, asks_for_other_address, asks_for_other_lines
+from order_operator.orders.message import SUBMITTING, Situation, sentence
 from order_operator.orders.observation import Observation
+from order_operator.orders.pending_work import PendingWork, Retry
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.status import OrderResourceStatus
+from order_operator.orders.steps import all_steps
 from order_operator.problem import Problem
 from order_operator.temporal.runs import Run, failing, workflow_ref
 
@@ -36,15 +41,18 @@ def reflect(
     problem: Problem | None = None,
     refusals: Sequence[Refusal] = (),
     applying: bool = False,
+    work: PendingWork | None = None,
 ) -> dict[str, Any]:
     """The `.status` that `order` should have, as JSON.
 
     `problem` is what keeps the order from being submitted or followed, `refusals` are edits that the workflow turned
-    down, `applying` tells that an edit has no answer yet. `now` (UTC) dates the conditions that change.
+    down, `applying` tells that an edit has no answer yet, `work` is what Temporal itself says of the work that the run
+    waits for. `now` (UTC) dates the conditions that change.
     """
     if _keeps_what_it_shows(order, observation):
         # There is a phase to keep only if something was shown before, and by this operator.
-        return held_up({"phase": Phase.PENDING.value, **order.status}, problem, now)
+        told = {"message": shortened(problem.message)} if problem is not None else {}
+        return held_up({"phase": Phase.PENDING.value, **order.status, **told}, problem, now)
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
     problem = problem or failing(observation, "order")
     order_status = _order_status(observation, snapshot)
@@ -54,7 +62,10 @@ def reflect(
     if applying:
         generation = min(order.generation, int(order.status.get("observedGeneration") or 0))
     conditions = ConditionSet(order.status.get("conditions") or [], generation, now)
-    _set_kstatus(conditions, observation, phase, problem, error)
+    retries = work.retries if work is not None else ()
+    steps = all_steps(observation.pipeline if observation else (), snapshot.steps, phase, retries)
+    retry = _retry(steps, retries) if phase in _ACTIVE else None
+    _set_kstatus(conditions, observation, phase, problem, error, retry)
     if observation is not None:
         _set_milestones(conditions, snapshot)
         _set_spec_applied(conditions, order, snapshot, phase, refusals, applying=applying)
@@ -65,6 +76,19 @@ def reflect(
         phase=phase,
         order_status=order_status if followed else None,
         progress=snapshot.progress if followed else None,
+        message=sentence(
+            Situation(
+                status=order_status,
+                phase=phase,
+                snapshot=snapshot,
+                currency=str(order.spec.get("currency")),
+                problem=problem,
+                error=error,
+                retry=retry,
+            )
+        )
+        if followed or problem
+        else SUBMITTING,
         current_step=snapshot.current_step,
         class_name=snapshot.class_name,
         class_generation=snapshot.class_generation or None,
@@ -72,7 +96,7 @@ def reflect(
         total_minor=snapshot.total_minor if snapshot.class_name else None,
         approval=snapshot.approval if snapshot.approval != ApprovalRecord() else None,
         pending_action=snapshot.pending_action,
-        steps=snapshot.steps,
+        steps=steps,
         items=snapshot.items,
         enrichment=snapshot.enrichment,
         reservation_id=snapshot.reservation_id,
@@ -84,6 +108,7 @@ def reflect(
         start_time=observation.start_time if observation else None,
         completion_time=observation.close_time if observation else None,
         last_error=error,
+        last_refusal=snapshot.last_refusal,
     )
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
@@ -136,6 +161,7 @@ def _set_kstatus(
     phase: Phase,
     problem: Problem | None,
     error: ErrorRecord | None,
+    retry: Retry | None,
 ) -> None:
     """Accepted, Ready, Reconciling and Stalled, in a reading like a Job's: an accepted order that makes progress is
     Ready, so that a release which contains orders does not wait for people to approve them."""
@@ -155,12 +181,31 @@ def _set_kstatus(
         reason, message = error.type, error.message
     elif phase in TERMINAL_PHASES:
         reason, message = phase, error.message if error else ""
+    elif retry is not None:
+        reason, message = Reason.STEP_RETRYING, retry.error
     else:
         reason, message = _PROGRESS_REASONS.get(phase, Reason.PROGRESSING), ""
-    stuck = phase in {Phase.FAILED, Phase.MANUAL_REVIEW} or (problem is not None and problem.stalled)
-    conditions.set(ConditionType.READY, not stuck, reason, message)
-    conditions.set(ConditionType.RECONCILING, problem is not None and not problem.stalled, reason, message)
+    stuck = phase in _NOT_READY or (problem is not None and problem.stalled)
+    held = not stuck and (problem is not None or retry is not None)
+    conditions.set(ConditionType.READY, None if held else not stuck, reason, message)
+    conditions.set(ConditionType.RECONCILING, held, reason, message)
     conditions.set(ConditionType.STALLED, stuck, reason, message)
+
+
+_ACTIVE = {Phase.RUNNING, Phase.COMPENSATING}
+"""Phases in which work is under way that may fail and be tried again."""
+
+_NOT_READY = {Phase.FAILED, Phase.INVALID, Phase.DUPLICATE, Phase.MANUAL_REVIEW}
+
+
+def _retry(steps: Sequence[StepRecord], retries: Sequence[Retry]) -> Retry | None:
+    """What is being tried again: as Temporal says, or as the workflow itself does."""
+    if retries:
+        return max(retries, key=lambda retry: retry.attempts)
+    for step in steps:
+        if step.state is StepState.RUNNING and step.next_attempt_at is not None:
+            return Retry(step.name, step.name, step.attempts, step.last_error or "", step.next_attempt_at)
+    return None
 
 
 _PROGRESS_REASONS = {Phase.WAITING: Reason.WAITING, Phase.SUSPENDED: Reason.SUSPENDED}

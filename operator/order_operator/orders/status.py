@@ -20,7 +20,9 @@ from order_domain.snapshot import (
     ItemRecord,
     PaymentRecord,
     PendingAction,
+    RefusalRecord,
     ShipmentRecord,
+    ShortText,
     StepRecord,
 )
 from order_domain.status import OrderStatus, Phase
@@ -43,6 +45,8 @@ class OrderResourceStatus(Value):
     """The step the order is at: the workflow's search attribute OrderStatus, value for value."""
     progress: Annotated[int, Field(ge=0, le=100)] | None = None
     """Percent of the pipeline's steps that are finished; never falls, 100 only when Completed."""
+    message: ShortText | None = None
+    """What the order does or waits for, why, until when, and what can be done, in one sentence."""
     current_step: StepName | None = None
     """The step that runs or waits."""
     conditions: Annotated[list[Condition], Field(max_length=MAX_CONDITIONS)] = Field(default_factory=list)
@@ -60,7 +64,7 @@ class OrderResourceStatus(Value):
     pending_action: PendingAction | None = None
     """What the order waits for somebody to do."""
     steps: Annotated[list[StepRecord], Field(max_length=MAX_STEPS)] = Field(default_factory=list)
-    """The steps of the pipeline; keyed by `name`."""
+    """The steps of the pipeline, in its order, those to come as well; keyed by `name`."""
     items: Annotated[list[ItemRecord], Field(max_length=MAX_LISTED_ITEMS)] = Field(default_factory=list)
     """The first lines as the shop's catalogue knows them."""
     enrichment: EnrichmentRecord | None = None
@@ -83,3 +87,5 @@ class OrderResourceStatus(Value):
     """When it ended."""
     last_error: ErrorRecord | None = None
     """The error that decided the order's fate, or the last one seen."""
+    last_refusal: RefusalRecord | None = None
+    """The last message to the workflow that came in vain."""

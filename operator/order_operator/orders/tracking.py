@@ -15,6 +15,7 @@ from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType
 from order_operator.orders.adoption import Predecessor
 from order_operator.orders.observation import Observation
+from order_operator.orders.pending_work import PendingWork
 from order_operator.orders.resource import OrderResource
 from order_operator.problem import Problem
 
@@ -78,6 +79,8 @@ class Tracked:
     """Why the present run could not be taken over."""
     refused: Problem | None = None
     """Why Temporal refused to start the workflow, in this reconciliation."""
+    work: PendingWork | None = None
+    """What the present step waits for, if that has been asked since it was published."""
     conflicts: int = 0
     """In a row: writes that met a newer version."""
     written_at: float = -math.inf
@@ -111,6 +114,8 @@ class Tracked:
             self.takeover_problem = None
         if _order_status(observation) != _order_status(self.observation):
             self.status_seen_at = time.monotonic()
+        if observation is None or self.observation is None or observation.seq != self.observation.seq:
+            self.work = None
         self.observation = observation
         return True
 
@@ -119,7 +124,7 @@ class Tracked:
         self.phase = Phase(order.status["phase"])
         self.finished = Finished.of(order)
         self.resource = outline(order)
-        self.observation = None
+        self.observation = self.work = None
 
     def measure_lag(self) -> None:
         """Observe how long the newest change took from the workflow into the status, once per change."""

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import ValidationError
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -145,12 +146,17 @@ def readable(memo: object, model: type[S], newest: int) -> S | None:
 async def find(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
     """The newest run of any workflow as the server itself knows it, not visibility; None if there is none."""
     try:
-        description = await client.get_workflow_handle(workflow_id).describe(rpc_timeout=RPC_TIMEOUT)
+        return (await description(client, workflow_id)).workflow_execution_info
     except RPCError as failed:
         if failed.status is RPCStatusCode.NOT_FOUND:
             return None
         raise
-    return description.raw_description.workflow_execution_info
+
+
+async def description(client: Client, workflow_id: str, run_id: str | None = None) -> DescribeWorkflowExecutionResponse:
+    """All that the server tells of a run, by default the newest, with the work that it waits for. Raises RPCError."""
+    handle = client.get_workflow_handle(workflow_id, run_id=run_id)
+    return (await handle.describe(rpc_timeout=RPC_TIMEOUT)).raw_description
 
 
 def failing(run: Run | None, carried: str) -> Problem | None:

@@ -17,6 +17,7 @@ from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import MAX_CONDITIONS, Reason
 from order_operator.orders.amendment import Group, Refusal
 from order_operator.orders.observation import Observation
+from order_operator.orders.pending_work import PendingWork, Retry
 from order_operator.orders.reflection import reflect
 from order_operator.orders.resource import OrderResource
 from order_operator.problem import Problem
@@ -241,6 +242,60 @@ def test_an_order_that_needs_a_person_is_failed(order_status: OrderStatus) -> No
     assert kstatus(order, status) == "Failed"
     assert said(status, "Stalled") == ("True", "PaymentDeclined")
     assert condition(status, "Stalled")["message"] == "no funds"
+
+
+@pytest.mark.parametrize("order_status", [OrderStatus.ORDER_INVALID, OrderStatus.ORDER_DUPLICATE])
+def test_an_order_that_was_never_carried_out_is_failed(order_status: OrderStatus) -> None:
+    """Helm, Argo CD and Flux took an invalid order for one that is ready."""
+    order = an_order_resource()
+
+    assert kstatus(order, reflected(at(order_status), order)) == "Failed"
+
+
+RETRYING = PendingWork((Retry("charge_payment", StepName.CHARGE_PAYMENT, 3, "connection refused", LATER),))
+
+
+def test_an_order_whose_step_is_tried_again_is_in_progress_and_says_why() -> None:
+    order = an_order_resource()
+    steps = [{"name": "ChargePayment", "state": "Running"}]
+
+    status = reflected(at(OrderStatus.CHARGE_CUSTOMER, steps=steps), order, work=RETRYING)
+
+    assert kstatus(order, status) == "InProgress"
+    assert said(status, "Reconciling") == ("True", Reason.STEP_RETRYING)
+    assert said(status, "Ready") == ("Unknown", Reason.STEP_RETRYING)
+    assert condition(status, "Reconciling")["message"] == "connection refused"
+    assert status["steps"][0]["attempts"] == 3
+    assert status["steps"][0]["lastError"] == "connection refused"
+    assert status["steps"][0]["nextAttemptAt"].startswith("2026-03-04T06:06:07")
+
+
+def test_a_step_that_the_workflow_itself_tries_again_says_the_same() -> None:
+    trouble = {"attempts": 2, "last_error": "the ledger is away", "next_attempt_at": LATER}
+    steps = [{"name": "CheckFraud", "state": "Running", **trouble}]
+
+    status = reflected(at(OrderStatus.CHECK_FRAUD, steps=steps))
+
+    assert said(status, "Reconciling") == ("True", Reason.STEP_RETRYING)
+
+
+def test_an_order_that_waits_is_not_retrying_whatever_was_known_of_its_work() -> None:
+    assert said(reflected(at(OrderStatus.AWAIT_APPROVAL), work=RETRYING), "Ready") == ("True", Reason.WAITING)
+
+
+def test_all_steps_are_shown_from_the_first_snapshot_on() -> None:
+    begun = replace(an_observation(), pipeline=(StepName.RECEIVE, StepName.SHIP))
+
+    assert [(step["name"], step["state"]) for step in reflected(begun)["steps"]] == [
+        ("Receive", "Pending"),
+        ("Ship", "Pending"),
+    ]
+
+
+def test_a_signal_in_vain_is_shown() -> None:
+    refusal = {"what": "approve", "reason": "AlreadyDecided: it is rejected", "at": NOW}
+
+    assert reflected(at(OrderStatus.SHIP_ORDER, last_refusal=refusal))["lastRefusal"]["what"] == "approve"
 
 
 def test_an_order_that_cannot_be_submitted_is_failed() -> None:

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
+from order_domain import moments
 from order_domain.pipeline import StepName
 from order_domain.policy import AddressExpiry
 from order_domain.refusals import EndType
@@ -22,10 +23,9 @@ async def run(order: OrderRun) -> None:
     policy = order.input.policy.address_window
     window = timedelta(seconds=policy.seconds)
     deadline = workflow.now() + window
-    order.waiting(
-        OrderStatus.AWAIT_ADDRESS,
-        PendingAction(kind="ChangeAddress", deadline=deadline, message="the shipping address may still change"),
-    )
+    otherwise = "fails" if policy.on_expiry is AddressExpiry.FAIL else "ships to the present one"
+    message = f"waits for another shipping address until {moments.minute(deadline)}, then {otherwise}"
+    order.waiting(OrderStatus.AWAIT_ADDRESS, PendingAction(kind="ChangeAddress", deadline=deadline, message=message))
     try:
         await workflow.wait_condition(lambda: order.address_changed, timeout=window, timeout_summary="address window")
     except TimeoutError:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from temporalio import workflow
 
+from order_domain import moments
 from order_domain.money import format_amount
 from order_domain.order import DecisionKind
 from order_domain.pipeline import StepName
@@ -46,7 +47,7 @@ async def run(order: OrderRun) -> None:
 async def _wait(order: OrderRun) -> None:
     window = _open_window(order)
     while order.approval_required and order.approval.decision is None:
-        _ask(order, window.deadline)
+        _ask(order, window)
         try:
             await workflow.wait_condition(
                 lambda: order.approval.decision is not None or bool(order.wanted_lines),
@@ -80,12 +81,18 @@ def _open_window(order: OrderRun) -> _Window:
     return _Window(deadline, deadline if automatic is None else opened + timedelta(seconds=automatic), automatic)
 
 
-def _ask(order: OrderRun, deadline: datetime) -> None:
+def _ask(order: OrderRun, window: _Window) -> None:
     amount = format_amount(order.total_minor, order.spec.currency)
-    order.waiting(
-        OrderStatus.AWAIT_APPROVAL,
-        PendingAction(kind="Approve", deadline=deadline, message=f"{amount} needs approval"),
+    message = (
+        f"waits for approval of {amount} until {moments.minute(window.timer_ends)}, then {_without_decision(order)}"
     )
+    order.waiting(OrderStatus.AWAIT_APPROVAL, PendingAction(kind="Approve", deadline=window.deadline, message=message))
+
+
+def _without_decision(order: OrderRun) -> str:
+    policy = order.input.policy.approval
+    by_policy = policy.auto_approve_after_seconds is not None or policy.on_expiry is ApprovalExpiry.APPROVE
+    return "is approved by its class" if by_policy and not order.changed_while_waiting else "expires"
 
 
 def _decide_by_policy(order: OrderRun) -> None:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain import moments
 from order_domain.errors import OperationReversed, OutOfStock
 from order_domain.pipeline import StepName
 from order_domain.policy import ShortagePolicy
@@ -37,17 +38,18 @@ async def run(order: OrderRun) -> None:
         try:
             reserved = await _reserve(order)
         except FailureError as failure:
-            reason = reason_of(failure).type
-            if reason == OperationReversed.__name__:
+            reason = reason_of(failure)
+            if reason.type == OperationReversed.__name__:
                 # An earlier run gave these units back for other lines; the next attempt is an operation of its own.
                 continue
-            if inventory.on_shortage is ShortagePolicy.FAIL or reason != OutOfStock.__name__:
+            if inventory.on_shortage is ShortagePolicy.FAIL or reason.type != OutOfStock.__name__:
                 raise
+            shortage = reason.message
         else:
             order.attempted(reserved)
             order.reservation_id = reserved.reservation_id
             return
-        await _await_stock(order, deadline)
+        await _await_stock(order, deadline, shortage)
 
 
 async def _reserve(order: OrderRun) -> Reserved:
@@ -71,16 +73,14 @@ async def _reserve(order: OrderRun) -> Reserved:
     )
 
 
-async def _await_stock(order: OrderRun, deadline: datetime) -> None:
+async def _await_stock(order: OrderRun, deadline: datetime, shortage: str) -> None:
     """Until units came in, the lines changed or it is time to look again. Raises OrderEnded at the deadline."""
     left = deadline - workflow.now()
     if left <= timedelta(0):
         error = ErrorRecord(type=EndType.BACKORDER_EXPIRED, message="the missing units did not come in time")
         raise OrderEnded(OrderStatus.ORDER_EXPIRED, error)
-    order.waiting(
-        OrderStatus.AWAIT_STOCK,
-        PendingAction(kind="Restock", deadline=deadline, message="waiting for units that are out of stock"),
-    )
+    message = f"waits for stock until {moments.minute(deadline)}, then expires ({shortage})"
+    order.waiting(OrderStatus.AWAIT_STOCK, PendingAction(kind="Restock", deadline=deadline, message=message))
     try:
         await workflow.wait_condition(
             lambda: order.restocked or bool(order.wanted_lines),
