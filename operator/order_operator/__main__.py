@@ -109,10 +109,15 @@ async def _serve(
     stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)
     watched_classes = WatchedClasses(classes, reconciler.classes_changed)
-    inventory = Inventory(
-        api, [reconciler, stock], settings.namespaces, known=scanner.synced, classes_listed=watched_classes.listed
-    )
     liveness = WatchLiveness()
+    inventory = Inventory(
+        api,
+        [reconciler, stock],
+        settings.namespaces,
+        known=scanner.synced,
+        classes_listed=watched_classes.listed,
+        has_listed=liveness.has_listed,
+    )
     health.watch_problem = lambda: liveness.problem() or inventory.problem
     gauges = metrics.CurrentOrders(reconciler.statuses)
     REGISTRY.register(gauges)

@@ -2,13 +2,17 @@
 
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Protocol
 
 import aiohttp
 import kopf
 
-Answered = Callable[[str], None]
-"""Told the path of each request that the API server answered, whatever the answer."""
+
+class Answered(Protocol):
+    """Told of each request that the API server answered, whatever the answer."""
+
+    def __call__(self, path: str, *, watch: bool) -> None:
+        """`watch`: it asked for changes, and not for a list."""
 
 
 def login(answered: Answered) -> Callable[..., Awaitable[kopf.AiohttpSession | None]]:
@@ -32,7 +36,7 @@ def _session(credentials: kopf.ConnectionInfo, answered: Answered) -> kopf.Aioht
     """As kopf makes its own."""
 
     async def note(_: aiohttp.ClientSession, __: SimpleNamespace, ended: aiohttp.TraceRequestEndParams) -> None:
-        answered(ended.url.path)
+        answered(ended.url.path, watch="watch" in ended.url.query)
 
     trace = aiohttp.TraceConfig()
     trace.on_request_end.append(note)  # the head of the answer is there; a watch goes on behind it

@@ -28,16 +28,24 @@ class WatchLiveness:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._answered: dict[str, float] = {}
+        self._listed: set[str] = set()
 
     def expect(self, path: str) -> None:
         """A watch of this path begins."""
         self._answered[path] = self._clock()
 
-    def answered(self, path: str) -> None:
-        """The API server answered a request for `path`, which may have the server's own path in front."""
+    def answered(self, path: str, *, watch: bool) -> None:
+        """The API server answered a request for `path`, which may have the server's own path in front. One for changes
+        follows the whole list."""
         for watched in self._answered:
             if path.endswith(watched):
                 self._answered[watched] = self._clock()
+                if watch:
+                    self._listed.add(watched)
+
+    def has_listed(self, plural: str, namespace: str) -> bool:
+        """Whether the watch has been through its first list, so that it should know every object in `namespace`."""
+        return not self._listed.isdisjoint((watched_path(plural, namespace), watched_path(plural, "")))
 
     def problem(self) -> str | None:
         """Which watch is deaf, None if none is."""

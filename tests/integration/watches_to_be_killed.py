@@ -25,8 +25,8 @@ class Liveness(WatchLiveness):
         super().__init__()
         self._answers: Counter[str] = Counter()
 
-    def answered(self, path: str) -> None:
-        super().answered(path)
+    def answered(self, path: str, *, watch: bool) -> None:
+        super().answered(path, watch=watch)
         if "/order-platform.dev/v1alpha1/" in path:
             self._answers[path] += 1
 

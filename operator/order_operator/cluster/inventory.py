@@ -55,13 +55,17 @@ class Inventory:
         namespaces: Sequence[str],
         known: asyncio.Event,
         classes_listed: Callable[[Sequence[Mapping[str, Any]]], None],
+        has_listed: Callable[[str, str], bool],
     ) -> None:
-        """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time."""
+        """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time. `has_listed`:
+        whether the watch of a plural is through with its first list of a namespace: it may take minutes, and until then
+        nothing was missed."""
         self._api = api
         self._caches = caches
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._known = known
         self._classes_listed = classes_listed
+        self._has_listed = has_listed
         self._behind: set[str] = set()
         self._taken = False
         self._interval = INTERVAL_SECONDS
@@ -117,7 +121,8 @@ class Inventory:
         if not versions:
             return []
         self._look_for_a_restored_server(versions)
-        return cache.compare(listed, min(versions), lambda name: None in covered or name in covered)
+        behind = cache.compare(listed, min(versions), lambda name: None in covered or name in covered)
+        return [item for item in behind if self._has_listed(cache.plural, item.namespace)]
 
     def _look_for_a_restored_server(self, versions: Sequence[int]) -> None:
         if min(versions) < self._newest:

@@ -52,9 +52,14 @@ class Watched:
         self.versions[body["metadata"]["uid"]] = int(body["metadata"]["resourceVersion"])
 
 
-def inventory(cluster: OneOrder, *caches: Cache) -> Inventory:
+def inventory(cluster: OneOrder, *caches: Cache, listed: bool = True) -> Inventory:
     return Inventory(
-        cast("KubernetesApi", cluster), caches, cluster.namespaces, asyncio.Event(), cluster.classes.append
+        cast("KubernetesApi", cluster),
+        caches,
+        cluster.namespaces,
+        asyncio.Event(),
+        cluster.classes.append,
+        lambda *_: listed,
     )
 
 
@@ -77,6 +82,18 @@ async def test_an_order_that_stays_unseen_is_fetched_and_the_watch_is_called_dea
 
     assert watched.versions == {"u1": 7}
     assert stock.problem is not None
+
+
+async def test_a_watch_that_is_not_through_with_its_first_list_has_missed_nothing() -> None:
+    """At a start with 100,000 orders each was fetched one by one, and the process was killed as deaf."""
+    watched = Watched()
+    stock = inventory(OneOrder(), watched, listed=False)
+
+    await stock.take()
+    await stock.take()
+
+    assert watched.versions == {}
+    assert stock.problem is None
 
 
 async def test_a_watch_that_has_caught_up_is_alive_again() -> None:

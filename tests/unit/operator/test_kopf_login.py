@@ -38,13 +38,13 @@ async def test_every_answer_is_told_with_its_path(
 
     application = web.Application()
     application.router.add_get("/apis/orders", refuse)
-    answered: list[str] = []
+    answered: list[tuple[str, bool]] = []
     async with TestServer(application) as server:
         monkeypatch.setenv("KUBECONFIG", str(a_kubeconfig(tmp_path, str(server.make_url("/")), "one")))
-        made = await kopf_login.login(answered.append)(**arguments)
+        made = await kopf_login.login(lambda path, *, watch: answered.append((path, watch)))(**arguments)
         assert made is not None
         async with made.aiohttp_session as session, session.get(f"{made.server}apis/orders?watch=true"):
-            assert answered == ["/apis/orders"]
+            assert answered == [("/apis/orders", True)]
         assert session.headers["Authorization"] == "Bearer one"
 
 

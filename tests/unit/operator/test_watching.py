@@ -112,7 +112,7 @@ def test_liveness_expects_an_answer_for_every_kind_from_the_beginning(fake: Kopf
     assert fake.began.acquire(timeout=30)
 
     clock.now = 91.0
-    liveness.answered("/apis/order-platform.dev/v1alpha1/orders")
+    liveness.answered("/apis/order-platform.dev/v1alpha1/orders", watch=True)
 
     assert liveness.problem() is not None
     assert "/apis/order-platform.dev/v1alpha1/stockitems" in (liveness.problem() or "")
@@ -126,3 +126,29 @@ async def test_kopf_keeps_nothing_about_an_object() -> None:
     await memories.recall(kopf.RawBody(metadata={"uid": "1"}), noticed_by_listing=True, memobase=kopf.Memo())
 
     assert list(memories.iter_all_memories()) == []
+
+
+async def test_what_another_thread_brings_is_taken_in_its_order_and_one_that_fails_harms_no_other() -> None:
+    deliver, taken, all_taken = watching.on_this_loop(), list[int](), asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+
+    def take(body: Mapping[str, Any]) -> None:
+        if body["number"] == COUNT:
+            all_taken.set()
+        elif body["number"] % 100 == 50:
+            raise ValueError("poison")
+        taken.append(body["number"])
+
+    def bring() -> None:
+        for number in range(COUNT + 1):
+            deliver(take, {"number": number})
+
+    thread = threading.Thread(target=bring)
+    thread.start()
+    async with asyncio.timeout(5):
+        await all_taken.wait()
+
+    assert taken == [number for number in range(COUNT + 1) if number % 100 != 50]
+
+
+COUNT = 3_000
