@@ -11,6 +11,7 @@ class RefusalType(StrEnum):
     ORDER_ENDING = "OrderEnding"
     INVALID_MESSAGE = "InvalidMessage"
     ALREADY_DECIDED = "AlreadyDecided"
+    TOO_LATE = "TooLate"
     STALE_DECISION = "StaleDecision"
     APPROVAL_NOT_REQUIRED = "ApprovalNotRequired"
     ALREADY_SHIPPED = "AlreadyShipped"

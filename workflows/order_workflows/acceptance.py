@@ -2,12 +2,13 @@
 
 from typing import NamedTuple
 
+from order_domain import moments
 from order_domain.judgement import flaws
 from order_domain.money import MAX_MINOR, format_amount
 from order_domain.order import MAX_DESCRIPTIONS, Address, sum_minor
 from order_domain.policy import AddressMessage
 from order_domain.refusals import RefusalType
-from order_domain.snapshot import shortened
+from order_domain.snapshot import DecisionOutcome, shortened
 from order_domain.value import Value
 from order_workflows.contract import AddressChange, Adoption, CancelRequest, Decision, LinesChange, Message
 from order_workflows.order_run import OrderRun
@@ -74,9 +75,12 @@ def refusal_of_cancel_update(order: OrderRun, request: CancelRequest) -> Refusal
 
 def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:
     """A decision is about the order that its author has seen, as far as it says what that was."""
+    approval = order.approval
+    if approval.decision is DecisionOutcome.EXPIRED and approval.deadline is not None:
+        message = f"no decision was heard until {moments.minute(approval.deadline)}, and the order expired"
+        return Refusal(RefusalType.TOO_LATE, message)
     if refusal := refusal_of_any_change(order):
         return refusal
-    approval = order.approval
     if approval.decision is not None:
         message = f"{approval.decision.lower()} by {approval.by}; the first decision is final"
         return Refusal(RefusalType.ALREADY_DECIDED, message)

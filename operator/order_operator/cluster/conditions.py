@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from order_domain.refusals import RefusalType
 from order_domain.snapshot import ShortText
 from order_domain.value import Value
 from order_operator.problem import Problem
@@ -79,6 +80,7 @@ class Reason(StrEnum):
     PENDING = "Pending"
     DONE = "Done"
     UNDONE = "Undone"
+    NOT_UNDONE = "NotUndone"
     FAILED = "Failed"
     APPLIED = "Applied"
     APPLYING = "Applying"
@@ -95,6 +97,7 @@ class Reason(StrEnum):
     RUN_STOPPED = "RunStopped"
     PAUSED = "Paused"
     ORDER_FINISHED = "OrderFinished"
+    TOO_LATE = RefusalType.TOO_LATE.value
     KEPT = "Kept"
     SKU_TAKEN = "SkuTaken"
     PLANNED = "Planned"

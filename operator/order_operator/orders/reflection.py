@@ -6,7 +6,9 @@ from typing import Any
 
 from temporalio.client import WorkflowExecutionStatus
 
+from order_domain import moments
 from order_domain.money import MINOR_DIGITS, format_amount
+from order_domain.order import DecisionKind
 from order_domain.pipeline import StepName
 from order_domain.refusals import EndType
 from order_domain.snapshot import (
@@ -15,14 +17,15 @@ from order_domain.snapshot import (
     DecisionOutcome,
     ErrorRecord,
     OrderSnapshot,
+    ShipmentState,
     StepRecord,
     StepState,
     shortened,
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
-from order_operator.orders.amendment import Refusal, asks_for_other_address, asks_for_other_lines
-from order_operator.orders.message import SUBMITTING, Situation, sentence
+from order_operator.orders.amendment import Group, Refusal, asks_for_other_address, asks_for_other_lines
+from order_operator.orders.message import AGAIN, SUBMITTING, Situation, sentence
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import PendingWork, Retry
 from order_operator.orders.resource import OrderResource
@@ -220,6 +223,8 @@ def _set_milestones(conditions: ConditionSet, snapshot: OrderSnapshot) -> None:
         if step not in states:
             continue
         holds, reason = _STEP_CONDITIONS.get(states[step], (False, Reason.PENDING))
+        if not holds and kind in _in_force(snapshot):
+            holds, reason = True, Reason.NOT_UNDONE
         if kind is ConditionType.NOTIFIED and snapshot.notified is False:
             holds, reason = False, Reason.FAILED
         conditions.set(kind, holds, reason)
@@ -230,6 +235,17 @@ def _set_milestones(conditions: ConditionSet, snapshot: OrderSnapshot) -> None:
         message = snapshot.last_error.message if failed and snapshot.last_error else ""
         reason = Reason.MANUAL_REVIEW if failed else Reason.DONE if done else Reason.PENDING
         conditions.set(ConditionType.COMPENSATION_FAILED, failed, reason, message)
+
+
+def _in_force(snapshot: OrderSnapshot) -> set[ConditionType]:
+    """What the records say of the world, whatever became of the step: an undo that fails has not happened."""
+    payment = snapshot.payment
+    paid = payment is not None and payment.captured_minor > payment.refunded_minor
+    sent = any(parcel.state is ShipmentState.DISPATCHED for parcel in snapshot.shipments)
+    states = {step.name: step.state for step in snapshot.steps}
+    held = states.get(StepName.RESERVE_STOCK) is StepState.COMPENSATION_FAILED
+    facts = {ConditionType.CHARGED: paid, ConditionType.SHIPPED: sent, ConditionType.RESERVED: held}
+    return {kind for kind, holds in facts.items() if holds}
 
 
 _MILESTONES = {
@@ -271,23 +287,39 @@ def _set_spec_applied(
         conditions.set(ConditionType.SPEC_APPLIED, False, refusals[0].reason, message)
     elif applying:
         conditions.set(ConditionType.SPEC_APPLIED, None, Reason.APPLYING)
-    elif phase in TERMINAL_PHASES and _edited_too_late(order, snapshot):
-        message = "the order ended before the last edit of its spec"
-        conditions.set(ConditionType.SPEC_APPLIED, False, Reason.ORDER_FINISHED, message)
+    elif phase in TERMINAL_PHASES and (fields := _edited_in_vain(order, snapshot)):
+        conditions.set(ConditionType.SPEC_APPLIED, False, *_too_late(fields, snapshot))
     else:
         conditions.set(ConditionType.SPEC_APPLIED, True, Reason.APPLIED)
 
 
-def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
+def _edited_in_vain(order: OrderResource, snapshot: OrderSnapshot) -> list[Group]:
+    """What the spec of an order that has ended asks for, and did not get. An approval that nobody needed is none."""
     parsed = order.parsed
     if isinstance(parsed, Problem):
-        return False
-    spec = parsed.spec
-    decision = spec.approval.decision.value if spec.approval else None
-    decided = decision is not None and snapshot.approval.required and decision != snapshot.approval.decision
-    completed = snapshot.status is OrderStatus.ORDER_COMPLETED
-    cancelled = spec.cancellation is not None and completed and _kept_after_all(snapshot.last_error) is None
-    return decided or cancelled or asks_for_other_address(parsed, snapshot) or asks_for_other_lines(parsed, snapshot)
+        return []
+    spec, completed = parsed.spec, snapshot.status is OrderStatus.ORDER_COMPLETED
+    decision = spec.approval.decision if spec.approval else None
+    counts = snapshot.approval.required or decision is DecisionKind.REJECTED
+    in_vain = {
+        Group.APPROVAL: decision is not None and counts and decision.value != snapshot.approval.decision,
+        Group.CANCELLATION: spec.cancellation is not None
+        and completed
+        and _kept_after_all(snapshot.last_error) is None,
+        Group.ADDRESS: asks_for_other_address(parsed, snapshot),
+        Group.LINES: asks_for_other_lines(parsed, snapshot),
+        Group.SUSPEND: spec.suspend and not snapshot.suspended,
+    }
+    return [group for group, holds in in_vain.items() if holds]
+
+
+def _too_late(fields: Sequence[Group], snapshot: OrderSnapshot) -> tuple[Reason, str]:
+    deadline = snapshot.approval.deadline
+    if Group.APPROVAL in fields and snapshot.approval.decision is DecisionOutcome.EXPIRED and deadline is not None:
+        message = f"no decision was heard until {moments.minute(deadline)}, and the order expired: {AGAIN}"
+        return Reason.TOO_LATE, message
+    names = " and ".join(f"spec.{field}" for field in fields)
+    return Reason.ORDER_FINISHED, f"the order ended before {names} had an effect"
 
 
 def _set_end(conditions: ConditionSet, phase: Phase, error: ErrorRecord | None) -> None:

@@ -389,6 +389,7 @@ def _edited(**changes: object) -> dict[str, Any]:
         {"approval": {"decision": "Rejected", "by": "eve"}},
         {"cancellation": {"by": "ana"}},
         {"lines": [a_line(quantity=2)]},
+        {"suspend": True},
     ],
 )
 def test_an_edit_after_the_end_is_told_as_too_late(edit: dict[str, Any]) -> None:
@@ -398,6 +399,51 @@ def test_an_edit_after_the_end_is_told_as_too_late(edit: dict[str, Any]) -> None
     status = reflected(ended, an_order_resource(spec=_edited(**edit)))
 
     assert said(status, "SpecApplied") == ("False", Reason.ORDER_FINISHED)
+
+
+def test_a_charge_whose_refund_fails_is_still_one() -> None:
+    """Charged was False while the customer's money was kept."""
+    kept = {"captured_minor": 50_000}
+    steps = [{"name": "ChargePayment", "state": "CompensationFailed"}]
+
+    status = reflected(at(OrderStatus.MANUAL_REVIEW, payment=kept, steps=steps))
+    undone = reflected(at(OrderStatus.COMPENSATE_ORDER, payment={**kept, "refunded_minor": 50_000}, steps=steps))
+
+    assert said(status, "Charged") == ("True", Reason.NOT_UNDONE)
+    assert said(undone, "Charged")[0] == "False"
+
+
+def test_a_parcel_that_could_not_be_called_back_is_still_shipped() -> None:
+    parcels = [{"line_id": "1", "state": "Cancelled"}, {"line_id": "2", "state": "Dispatched"}]
+    steps = [{"name": "Ship", "state": "Failed"}]
+
+    status = reflected(at(OrderStatus.COMPENSATE_ORDER, shipments=parcels, steps=steps))
+
+    assert said(status, "Shipped") == ("True", Reason.NOT_UNDONE)
+
+
+def test_a_rejection_that_an_order_without_approval_ignored_is_told() -> None:
+    """It looked as if somebody had rejected the order, and it was shipped."""
+    ended = at(OrderStatus.ORDER_COMPLETED)
+
+    rejected = reflected(ended, an_order_resource(spec=_edited(approval={"decision": "Rejected", "by": "eve"})))
+    approved = reflected(ended, an_order_resource(spec=_edited(approval={"decision": "Approved", "by": "eve"})))
+
+    assert said(rejected, "SpecApplied") == ("False", Reason.ORDER_FINISHED)
+    assert "spec.approval" in condition(rejected, "SpecApplied")["message"]
+    assert said(approved, "SpecApplied") == ("True", Reason.APPLIED)
+
+
+def test_an_approval_that_was_not_heard_before_the_deadline_is_too_late_and_says_how_to_order_again() -> None:
+    approval = {"required": True, "decision": "Expired", "deadline": NOW}
+    expired = at(OrderStatus.ORDER_EXPIRED, approval=approval)
+
+    status = reflected(expired, an_order_resource(spec=_edited(approval={"decision": "Approved", "by": "eve"})))
+
+    assert said(status, "SpecApplied") == ("False", "TooLate")
+    message = condition(status, "SpecApplied")["message"]
+    assert "until 4 Mar 05:06 UTC" in message
+    assert "delete it and apply it anew" in message
 
 
 @pytest.mark.parametrize("end", ["CancelledInPart", "AlreadyShipped"])
