@@ -16,8 +16,10 @@ from temporalio.service import RPCError
 from order_domain.status import Phase
 from order_operator import backoff
 from order_operator.background import Background
-from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.status_writer import StatusWriter
 from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
 from order_operator.orders.amendment import Amender
 from order_operator.orders.classes import OrderClasses
@@ -39,7 +41,7 @@ from order_operator.orders.decision import (
     WriteStatus,
     next_action,
 )
-from order_operator.orders.events import announce, announce_refusal, occasion
+from order_operator.orders.events import news
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
@@ -87,6 +89,8 @@ class Reconciler:
         self._tracked = TrackedOrders()
         self._open_runs = OpenRuns()
         self._background = Background()
+        self._events = EventRecorder(api, settings.identity)
+        self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
@@ -407,18 +411,12 @@ class Reconciler:
             tracked.doubt()
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
-        about, before = occasion(status), occasion(order.status)
-        try:
-            written = await self._api.write_status(order, status)
-        except ApiRefused as refused:
-            if refused.for_content:
-                self._background.spawn(announce_refusal(self._api, order, str(refused), self._settings.identity))
-            raise
-        tracked.wrote(order.with_version(written))
+        tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
-        if about and about != before:
-            self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))
+        event = news(status, order.status)
+        if event is not None:
+            self._events.tell(order, event)
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         if order.held:
@@ -441,9 +439,3 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
-
-
-def _note(status: Mapping[str, Any]) -> str:
-    pending = status.get("pendingAction") or {}
-    error = status.get("lastError") or {}
-    return str(pending.get("message") or error.get("message") or status.get("orderStatus") or "")

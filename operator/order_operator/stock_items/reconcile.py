@@ -26,7 +26,9 @@ from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
 from order_operator.cluster.conditions import Reason
+from order_operator.cluster.events import EventRecorder
 from order_operator.cluster.resource import InvalidSpec
+from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.stock_items.reflection import reflect_stock, taken
@@ -104,6 +106,7 @@ class StockReconciler:
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
+        self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
@@ -355,7 +358,7 @@ class StockReconciler:
         if left > 0:
             return left
         tracked.written_at = time.monotonic()
-        tracked.resource = item.with_version(await self._api.write_status(item, status))
+        tracked.resource = await self._writer.write(item, status)
         return None
 
     async def _after_deletion(self, uid: str, item: StockItemResource) -> float | None:
