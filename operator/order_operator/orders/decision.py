@@ -269,12 +269,13 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     if not known.exists:
         return Confirm()
     adopt = adoption(order, known.cluster)
-    refused = known.edits.refused.get(adopt.update_id)
-    if refused is not None:
-        return _show(known, Problem(Reason.REFUSED, refused.message, stalled=True), again=AGAIN_SECONDS)
-    if not known.edits.has_sent(adopt):
+    if known.edits.is_due(adopt, known.clock):
         key = RunKey(order.namespace, order.name, order.uid)
         return Send(replace(predecessor.run, key=key), [adopt], [adopt])
+    refused = known.edits.refused.get(adopt.update_id)
+    if refused is not None:
+        reason = refused.reason if refused.again_at is not None else Reason.REFUSED
+        return _show(known, Problem(reason, refused.message, stalled=refused.again_at is None), again=AGAIN_SECONDS)
     why = f"workflow {predecessor.run.workflow_id} is asked to go on with this order, as soon as a worker answers"
     return _show(known, Problem(Reason.ADOPTING, why), again=AGAIN_SECONDS)
 
@@ -312,7 +313,7 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     if wanted and (known.connection is not None or run.task_problems):
         return _show(known, known.connection, applying=True)
     answered = known.edits.refused
-    unsent = [change for change in wanted if change.update_id not in answered and not known.edits.has_sent(change)]
+    unsent = [change for change in wanted if known.edits.is_due(change, known.clock)]
     if unsent:
         return Send(run, unsent, wanted)
     sent_at = [known.edits.sent_at[each.update_id] for each in wanted if each.update_id in known.edits.sent_at]
@@ -322,7 +323,9 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     refusals = [answered[change.update_id] for change in wanted if change.update_id in answered]
     refusals += drifted(parsed, snapshot)
     refusals = [*deferred_approval(parsed, snapshot, refusals), *refusals]
-    return _show(known, refusals=refusals, applying=waited is not None)
+    asked_again = any(refusal.again_at is not None for refusal in refusals)
+    again = AGAIN_SECONDS if asked_again else None
+    return _show(known, refusals=refusals, applying=waited is not None, again=again)
 
 
 def _take_over(known: Known, run: Observation) -> Action:

@@ -455,6 +455,14 @@ def test_an_edit_that_the_workflow_refused_is_told_and_observed() -> None:
     assert next_action(refused) == Wait()
 
 
+def test_an_edit_that_an_older_worker_does_not_know_is_told_and_sent_again_when_its_time_has_come() -> None:
+    too_old = Refusal(Group.ADDRESS, Reason.WORKER_TOO_OLD, "roll out the new one", again_at=CLOCK + 30)
+    told = shown(edited(edits=EditState(refused={EDIT.update_id: too_old})))
+
+    assert next_action(told) == Wait(AGAIN_SECONDS)
+    assert isinstance(next_action(replace(told, clock=CLOCK + 30)), Send)
+
+
 def test_answers_to_earlier_edits_do_not_count() -> None:
     earlier = EditState({"earlier": CLOCK}, frozenset({"earlier"}), {"old": Refusal(Group.LINES, "OutOfStock", "")})
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
-from test_decision import NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
+from test_decision import CLOCK, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 
 from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
@@ -91,7 +91,26 @@ def test_a_refused_adoption_is_told() -> None:
     assert isinstance(send, Send)
     no = {send.changes[0].update_id: Refusal(Group.ADOPTION, "InvalidMessage", "no")}
 
-    assert ready(shown(restored(edits=EditState(refused=no))).order.status) == ("False", Reason.REFUSED)
+    told = shown(restored(edits=EditState(refused=no)))
+    assert ready(told.order.status) == ("False", Reason.REFUSED)
+    assert isinstance(next_action(replace(told, clock=told.clock + 3_600)), Wait)
+
+
+def test_an_adoption_that_an_older_worker_does_not_know_is_told_and_tried_again_when_its_time_has_come() -> None:
+    """It was sent once, and a worker that was rolled out later was never asked."""
+    send = next_action(restored())
+    assert isinstance(send, Send)
+    key = send.changes[0].update_id
+    too_old = Refusal(Group.ADOPTION, Reason.WORKER_TOO_OLD, "roll out the new one", again_at=CLOCK + 30)
+
+    told = shown(restored(edits=EditState(refused={key: too_old})))
+
+    assert ready(told.order.status) == ("Unknown", Reason.WORKER_TOO_OLD)
+    assert isinstance(next_action(told), Wait)
+    due = replace(told, clock=CLOCK + 30)
+    assert isinstance(next_action(due), Send)
+    asked = replace(due, edits=replace(due.edits, waiting=frozenset({key})))
+    assert isinstance(next_action(asked), Wait)
 
 
 def test_a_run_of_another_installation_is_adopted_only_where_the_order_names_it() -> None:
