@@ -7,6 +7,7 @@ what happened: the process may die, be repeated or run twice at any point.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -20,18 +21,15 @@ from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.cluster.events import EventRecorder
 from order_operator.cluster.status_writer import StatusWriter
-from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
-from order_operator.orders.amendment import Amender
-from order_operator.orders.classes import OrderClasses
-from order_operator.orders.decision import (
+from order_operator.orders.actions import (
     Action,
+    Adopt,
     Cancel,
     Confirm,
     Describe,
     DescribeOther,
     Finish,
     Forget,
-    Known,
     Release,
     Send,
     SetFinalizer,
@@ -39,9 +37,13 @@ from order_operator.orders.decision import (
     TakeOver,
     Wait,
     WriteStatus,
-    next_action,
 )
+from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
+from order_operator.orders.amendment import Amender
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.decision import next_action
 from order_operator.orders.events import news
+from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.resource import OrderResource
@@ -342,6 +344,9 @@ class Reconciler:
                 tracked.takeover_problem = NOT_TAKEN_OVER if in_vain else None
             case Send(run, changes, all_wanted):
                 self.amender.send(run, changes, all_wanted)
+            case Adopt(run, adoption):
+                ours = replace(run, key=RunKey(order.namespace, order.name, order.uid))
+                self.amender.send(ours, [adoption], [adoption])
             case Cancel(run):
                 self._tell(tracked, run, found=await request_cancel(client, run))
             case Release(run):
