@@ -27,6 +27,7 @@ from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
 from order_operator.cluster.conditions import Reason
 from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.inventory import not_brought
 from order_operator.cluster.resource import InvalidSpec
 from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
@@ -122,7 +123,7 @@ class StockReconciler:
         tracked = self._tracked.get(item.uid)
         if tracked is None:
             self._tracked[item.uid] = Tracked(item)
-        elif int(item.resource_version) <= int(tracked.resource.resource_version):
+        elif item.version <= tracked.resource.version:
             return
         else:
             tracked.resource = item
@@ -140,7 +141,7 @@ class StockReconciler:
         not brought yet is returned."""
         for uid, tracked in self._tracked.items():
             known = tracked.resource
-            if uid not in listed and covers(known.namespace) and int(known.resource_version) <= version:
+            if uid not in listed and covers(known.namespace) and known.version <= version:
                 self._gone(uid)
         for run in self._runs.values():
             orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
@@ -150,11 +151,7 @@ class StockReconciler:
             readable = not run.unreadable  # whose it is cannot be told otherwise
             if run.running and orphan and watched and ours and readable and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))
-        return [item for item in listed.values() if self._is_behind(item)]
-
-    def _is_behind(self, item: Listed) -> bool:
-        tracked = self._tracked.get(item.uid)
-        return tracked is None or int(tracked.resource.resource_version) < item.resource_version
+        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
 
     def _gone(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
