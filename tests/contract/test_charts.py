@@ -36,10 +36,12 @@ def helm() -> Path:
 def render(helm: Path, tmp_path: Path) -> Render:
     """Renders a chart with values; raises RenderingFailed with what Helm said."""
 
-    def run(chart: str, values: Mapping[str, Any] | None = None, *arguments: str) -> list[Manifest]:
+    def run(
+        chart: str, values: Mapping[str, Any] | None = None, *arguments: str, release: str = "order-platform"
+    ) -> list[Manifest]:
         file = tmp_path / "values.yaml"
         file.write_text(yaml.safe_dump(dict(values or {})))
-        command = [helm, "template", "order-platform", CHARTS / chart, "--namespace", "shop-system", "--values", file]
+        command = [helm, "template", release, CHARTS / chart, "--namespace", "shop-system", "--values", file]
         done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
         if done.returncode != 0:
             raise RenderingFailed(done.stderr)
@@ -98,6 +100,25 @@ def order_rules(namespace: str) -> set[str]:
         f"{namespace}/order-platform-operator: update on order-platform.dev/orders/status,stockitems/status",
         f"{namespace}/order-platform-operator: create on events.k8s.io/events",
     }
+
+
+def test_two_releases_with_long_names_that_begin_alike_have_no_name_in_common(render: Render) -> None:
+    """Argo CD makes release names of application names: cut at 40 characters both had the same ClusterRoles, and in one
+    namespace the same Lease, so that one of the two operators did nothing, without a word."""
+    releases = [f"prod-emea-fulfilment-order-platform-primary-clust-0{number}" for number in (1, 2)]
+
+    first, second = (
+        {
+            (item["kind"], item["metadata"]["name"])
+            for item in render("order-platform", SHARED_LEDGER, release=release)
+            if item["kind"] != "OrderClass"
+        }
+        for release in releases
+    )
+
+    assert first & second == set()
+    assert max(len(name) for _, name in first | second) <= 63
+    assert max(len(name) for kind, name in first | second if kind == "CronJob") <= 52
 
 
 def test_the_rights_for_all_namespaces_are_exactly_these(render: Render) -> None:

@@ -69,6 +69,15 @@ async def test_a_duplicate_is_told_who_has_the_number_and_how_that_order_stands(
         await shop.orders.receive(an_order("b").receive())
 
 
+async def test_a_completed_order_that_is_restored_under_another_uid_is_told_that_it_was_completed(shop: Shop) -> None:
+    first, restored = an_order("a"), Customer(uid="b", name="order-a", order_id="ORDER-1")
+    await shop.orders.receive(first.receive(charged=False))
+    await shop.orders.close(first.close())
+
+    with pytest.raises(DuplicateOrder, match=r"was completed under this name before \(uid a\)"):
+        await shop.orders.receive(restored.receive())
+
+
 @pytest.mark.parametrize(("first", "second"), [("default", "east"), ("east", "default"), ("default", "default")])
 async def test_an_order_of_an_unknown_installation_holds_its_number_for_all(
     shop: Shop, first: str, second: str

@@ -447,6 +447,15 @@ async def test_the_rules_of_the_first_keeper_stay(shop: Shop) -> None:
     assert await supplier_orders(shop) == []
 
 
+async def test_the_open_order_at_the_supplier_is_told_to_the_keeper_alone(shop: Shop) -> None:
+    await shop.stock_items.keep(kept_by(OURS, minimum=4_000))
+
+    asked = [await shop.stock_items.keep(kept_by(keeper, minimum=4_000)) for keeper in (OURS, THEIRS)]
+    refused = await shop.stock_items.let_go(Article(sku=SKU, keeper=THEIRS))
+
+    assert [level.supplier_order is None for level in (*asked, refused)] == [False, True, True]
+
+
 async def test_an_article_that_was_let_go_is_free_for_the_next_keeper(shop: Shop) -> None:
     await shop.stock_items.keep(kept_by(OURS))
     await shop.stock_items.let_go(Article(sku=SKU, keeper=OURS))

@@ -188,9 +188,9 @@ class ApiProxy:
         """See OtherAnswer."""
         return self._announce(OtherAnswer(call, times, status=status, headers=headers or {}))
 
-    def hold(self, call: Call, *, after: bool) -> Fault:
+    def hold(self, call: Call, *, after: bool, times: int = 1) -> Fault:
         """See Held."""
-        return self._announce(Held(call, after=after))
+        return self._announce(Held(call, times, after=after))
 
     def cut(self, path: str, containing: str, times: int = 1) -> Fault:
         """See CutInTheMiddle."""

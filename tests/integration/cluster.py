@@ -58,6 +58,21 @@ class Cluster:
         """Apply any object."""
         self.kubectl("apply", "--filename=-", input=json.dumps(manifest))
 
+    def patient_class(self, **policy: Any) -> str:
+        """Name of a class of this namespace whose orders are charged and then wait an hour for their address to be
+        confirmed; `policy` are further fields of its spec."""
+        name = f"patient-{self.namespace}"
+        pipeline = ["Receive", "ReserveStock", "ChargePayment", "AddressWindow", "Ship", "Notify"]
+        self.create(
+            {
+                "apiVersion": "order-platform.dev/v1alpha1",
+                "kind": "OrderClass",
+                "metadata": {"name": name},
+                "spec": {"pipeline": pipeline, "addressWindow": {"seconds": 3600}, **policy},
+            }
+        )
+        return name
+
     def keep_stock(self, name: str, sku: str, **changes: int) -> None:
         """Apply a StockItem that needs nothing at first; `changes` replace fields of its spec."""
         spec = {"sku": sku, "initialOnHand": 1_000, "minimum": 100, "target": 2_000, **changes}

@@ -8,7 +8,7 @@ from api_proxy import Call, Request
 from cluster import Cluster
 from traffic import DEAR, RETURN_SECONDS, approve
 
-from order_operator.orders.decision import FRESH_SECONDS
+from order_operator.orders.decision import CONFIRMED_AGE_SECONDS
 
 API = "/apis/order-platform.dev/v1alpha1"
 LEASE = Call("PUT", "/apis/coordination.k8s.io/v1/namespaces/order-platform/leases/order-platform-operator")
@@ -63,7 +63,7 @@ def submit_and_complete(shop: Cluster) -> None:
 def grow_old(shop: Cluster, name: str) -> None:
     """So old that the operator asks whether the order is still there before it starts it."""
     created = datetime.fromisoformat(shop.order(name)["metadata"]["creationTimestamp"])
-    shop.until(lambda: datetime.now(UTC) - created > timedelta(seconds=FRESH_SECONDS + 1))
+    shop.until(lambda: datetime.now(UTC) - created > timedelta(seconds=CONFIRMED_AGE_SECONDS + 1))
 
 
 def gone(shop: Cluster) -> None:

@@ -4,15 +4,23 @@ import os
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 import yaml
+from api_proxy import ALWAYS
+from cluster import Cluster
 from toxiproxy import toxiproxy
-from watches_to_be_killed import RECONNECT_SECONDS, SILENT_SECONDS
+from watches_to_be_killed import RECONNECT_SECONDS as SHORTENED_RECONNECT_SECONDS
+from watches_to_be_killed import SILENT_SECONDS as SHORTENED_SILENT_SECONDS
+from wiring import ORDERS_WATCH, Wiring
 
 from order_devstack.stack import Stack
+from order_operator.watch_liveness import RECONNECT_SECONDS, SILENT_SECONDS
 
 SCRIPT = Path(__file__).parent / "watches_to_be_killed.py"
 
@@ -77,9 +85,37 @@ def test_a_watch_on_a_network_that_is_silent_is_deaf_until_the_network_is_there_
 
 
 def test_a_watch_of_a_cluster_in_which_nothing_happens_is_not_deaf(platform: Stack) -> None:
-    longer_than_the_bound = 2 * int(SILENT_SECONDS / RECONNECT_SECONDS)
+    longer_than_the_bound = 2 * int(SHORTENED_SILENT_SECONDS / SHORTENED_RECONNECT_SECONDS)
 
     with watching(platform.kubeconfig) as states:
         passed = until(lambda state: state[0] >= longer_than_the_bound or bool(state[1]), states)
 
     assert {problem for _, problem in passed} == {""}
+
+
+def liveness(stack: Stack) -> tuple[int, str]:
+    """What the operator answers a kubelet that asks whether it is alive."""
+    try:
+        with urllib.request.urlopen(f"{stack.addresses['operator-probes']}/healthz", timeout=5) as answer:  # noqa: S310
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as failed:
+        return failed.code, failed.read().decode()
+
+
+@pytest.mark.long
+def test_an_operator_whose_watch_is_deaf_says_so_to_the_kubelet_until_it_hears_again(
+    wired: Wiring, shop: Cluster
+) -> None:
+    """Everything else between the two goes on: it leads, writes and lists."""
+    operator = wired.stack.pid("operator")
+    assert liveness(wired.stack)[0] == 200
+
+    wired.api.hold(ORDERS_WATCH, after=False, times=ALWAYS)
+
+    shop.until(lambda: "has not been answered" in liveness(wired.stack)[1], seconds=RECONNECT_SECONDS + SILENT_SECONDS)
+    assert liveness(wired.stack)[0] == 503
+    wired.api.mend()
+    shop.until(lambda: liveness(wired.stack)[0] == 200)
+    shop.apply()
+    shop.reaches("Completed")
+    assert wired.stack.pid("operator") == operator

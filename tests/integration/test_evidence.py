@@ -12,7 +12,7 @@ from cluster import ORDERS, Cluster
 from toxiproxy import toxiproxy
 
 from order_devstack.stack import Stack
-from order_operator.orders.decision import FRESH_SECONDS
+from order_operator.orders.decision import CONFIRMED_AGE_SECONDS
 
 ANA = "Ana Torres 😀 𠮷"
 
@@ -178,7 +178,7 @@ def test_an_order_that_was_deleted_while_the_operator_was_frozen_is_never_starte
         cluster.apply("frozen")
         created = datetime.fromisoformat(cluster.order("frozen")["metadata"]["creationTimestamp"])
         cluster.delete("frozen")
-        old_enough = timedelta(seconds=FRESH_SECONDS + 1)
+        old_enough = timedelta(seconds=CONFIRMED_AGE_SECONDS + 1)
         cluster.until(lambda: datetime.now(UTC) - created > old_enough)
     finally:
         os.kill(pid, signal.SIGCONT)

@@ -44,18 +44,7 @@ def provider(cluster: Cluster) -> ForgetfulProvider:
 
 def into_review(cluster: Cluster, provider: ForgetfulProvider, *names: str) -> None:
     """Orders that were charged and cannot be refunded, as the provider says that it never charged."""
-    class_name = f"patient-{cluster.namespace}"
-    cluster.create(
-        {
-            "apiVersion": "order-platform.dev/v1alpha1",
-            "kind": "OrderClass",
-            "metadata": {"name": class_name},
-            "spec": {
-                "pipeline": ["Receive", "ReserveStock", "ChargePayment", "AddressWindow", "Ship", "Notify"],
-                "addressWindow": {"seconds": 3600},
-            },
-        }
-    )
+    class_name = cluster.patient_class()
     for name in names:
         cluster.apply(name, className=class_name)
     for name in names:

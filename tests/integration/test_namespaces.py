@@ -109,3 +109,22 @@ def test_a_namespace_whose_rights_come_back_is_watched_again(installation: Insta
     lost.apply()
 
     assert lost.reaches("Completed")
+
+
+def test_an_order_that_is_deleted_with_the_rights_to_it_goes_once_they_are_back(installation: Installation) -> None:
+    """F27: deleting a namespace may take the rights in it first. The order's finalizer waits, and is not stuck."""
+    served, lost = installation.shops
+    installation.start()
+    lost.apply(total=150_000)
+    lost.reaches("Waiting")
+
+    installation.withdraw(lost)
+    lost.delete("order", "--wait=false")
+    served.apply()
+    served.reaches("Completed")
+    assert lost.order()["metadata"]["finalizers"]
+    installation.grant()
+
+    lost.until(lambda: lost.order() == {}, seconds=120)
+    [identifier] = lost.workflows()
+    assert lost.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("COMPLETED")

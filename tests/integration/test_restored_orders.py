@@ -87,6 +87,20 @@ def test_an_order_that_completed_after_the_backup_is_shown_as_completed(cluster:
     assert cluster.workflows() == [identifier]
 
 
+def test_a_completed_order_that_is_restored_without_its_status_is_told_that_it_was_completed(cluster: Cluster) -> None:
+    wait_for_approval(cluster)
+    backup, first = backed_up(cluster), cluster.order()["metadata"]["uid"]
+    approve_in_spec(cluster)
+    cluster.reaches("Completed")
+    cluster.delete("order")
+
+    restore(cluster, backup)
+
+    status = cluster.reaches("Duplicate")
+    assert f"was completed under this name before (uid {first})" in status["lastError"]["message"]
+    assert sorted(cluster.charges().values()) == [(0, 0), (150_000, 0)]
+
+
 @pytest.fixture
 def elsewhere(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """A second cluster on the Temporal of the first."""

@@ -11,20 +11,7 @@ SCAN_SECONDS = 120.0
 
 def charge(cluster: Cluster, **policy: Any) -> str:
     """Workflow id of an order that has been charged and waits for its address to be confirmed."""
-    name = f"patient-{cluster.namespace}"
-    cluster.create(
-        {
-            "apiVersion": "order-platform.dev/v1alpha1",
-            "kind": "OrderClass",
-            "metadata": {"name": name},
-            "spec": {
-                "pipeline": ["Receive", "ReserveStock", "ChargePayment", "AddressWindow", "Ship", "Notify"],
-                "addressWindow": {"seconds": 3600},
-                **policy,
-            },
-        }
-    )
-    cluster.apply(className=name)
+    cluster.apply(className=cluster.patient_class(**policy))
     identifier: str = cluster.reaches("Waiting")["workflow"]["id"]
     assert list(cluster.charges().values()) == [(50_000, 0)]
     return identifier

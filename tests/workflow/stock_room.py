@@ -123,7 +123,7 @@ class StockRoom(StockItemActivities):
         self.sku = request.sku
         if self.keeper not in (None, request.keeper, request.follows):
             await self._called("keep_stock")
-            return self._level().model_copy(update={"kept_by": self.keeper})
+            return self._level().model_copy(update={"kept_by": self.keeper, "supplier_order": None})
         self.keeper = request.keeper
         # What is counted before a call is held up is old news when it answers.
         self.rules = (request.minimum, request.target)
@@ -168,8 +168,8 @@ class StockRoom(StockItemActivities):
     async def let_go(self, request: Article) -> StockLevel:
         await self._called("release_article")
         assert request.sku == self.sku
-        if self.keeper != request.keeper:
-            return self._level().model_copy(update={"kept_by": self.keeper})
+        if self.keeper not in (None, request.keeper):
+            return self._level().model_copy(update={"kept_by": self.keeper, "supplier_order": None})
         self.rules = self.keeper = None
         return self._level()
 

@@ -8,6 +8,7 @@ from test_takeover import asking, seen
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import Owner
 from order_domain.status import OrderStatus
+from order_operator.orders.amendment import NO_HANDLER
 from order_operator.orders.takeover import take_over
 from order_workflows import contract
 from order_workflows.activities.order import NoteKind
@@ -85,3 +86,11 @@ async def test_an_adoption_without_a_uid_is_refused(shop: Storefront) -> None:
     nobody = RESTORED.model_copy(update={"uid": ""})
 
     assert await order.refuses(contract.UPDATE_ADOPT, nobody) == RefusalType.INVALID_MESSAGE
+
+
+async def test_a_worker_without_the_handler_of_an_update_refuses_it_as_the_operator_expects(shop: Storefront) -> None:
+    """So that the operator tells a worker of an earlier release, which has no `adopt`, from an order that says No."""
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    assert await order.refuses("of_a_later_release", RESTORED) == NO_HANDLER

@@ -63,13 +63,27 @@ class DuplicateOrder(PermanentError):
     benign = True
     ends_as = OrderStatus.ORDER_DUPLICATE
 
-    def __init__(self, order_id: str, first: str, status: OrderStatus | None = None) -> None:
-        """`first` is the order that has the number, as `namespace/name`; `status` is where it stands now."""
-        stands = "" if status is None else f", which is {status.phase if status.terminal else 'under way'}"
-        super().__init__(f"order number {order_id} already belongs to {first}{stands}: choose another spec.orderID")
+    def __init__(
+        self, order_id: str, first: str, status: OrderStatus | None = None, namesake: str | None = None
+    ) -> None:
+        """`first` is the order that has the number, as `namespace/name`; `status` is where it stands now. `namesake` is
+        its uid where it has the very name of this one: a resource was deleted, or lost, and made again."""
         self.order_id = order_id
         self.first = first
         self.status = status
+        self.namesake = namesake
+        super().__init__(self._told())
+
+    def _told(self) -> str:
+        number, another = f"order number {self.order_id}", "choose another spec.orderID"
+        stands = "under way" if self.status is None or not self.status.terminal else self.status.phase.value
+        if self.namesake is None:
+            which = "" if self.status is None else f", which is {stands}"
+            return f"{number} already belongs to {self.first}{which}: {another}"
+        if self.status is OrderStatus.ORDER_COMPLETED:
+            before = f"{number} was completed under this name before (uid {self.namesake})"
+            return f"{before}: if this was restored from a backup, nothing is left to do; else {another}"
+        return f"{number} belongs to an earlier order of this name (uid {self.namesake}), which is {stands}: {another}"
 
 
 class FraudSuspected(PermanentError):

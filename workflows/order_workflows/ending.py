@@ -41,9 +41,7 @@ async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
         return None
     end = OrderEnded(OrderStatus(halted.ended or halted.status), _error(halted, end))
     order.last_error = end.error
-    _take_over_books(order, halted)
-    if halted.in_force is not None:
-        order.take_over_lines(halted.in_force)
+    _take_over(order, halted)
     assert end.error is not None
     order.steps.stop_short([step_of(order, effect) for effect in halted.begun], end.error.message, workflow.now())
     if halted.ended is not None:
@@ -63,9 +61,7 @@ async def as_recorded(order: OrderRun, end: OrderEnded) -> OrderEnded:
     halted = await _halt(order, end)
     order.pass_pivot()
     order.ending = True
-    _take_over_books(order, halted)
-    if halted.in_force is not None:
-        order.take_over_lines(halted.in_force)
+    _take_over(order, halted)
     if halted.ended is None:
         return OrderEnded(end.status)
     end = OrderEnded(OrderStatus(halted.ended), _error(halted, end))
@@ -124,6 +120,17 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
             return halted
 
 
+def _take_over(order: OrderRun, halted: Halted) -> None:
+    """What the ledger knows of the order, whatever this run remembers."""
+    _take_over_books(order, halted)
+    _take_over_lines(order, halted)
+
+
+def _take_over_lines(order: OrderRun, halted: Halted) -> None:
+    if halted.in_force is not None:
+        order.take_over_lines(halted.in_force)
+
+
 def _take_over_books(order: OrderRun, halted: Halted) -> None:
     """What the ledger knows of the money, also where this run never heard the answer."""
     books = halted.books
@@ -139,8 +146,7 @@ def _take_over_books(order: OrderRun, halted: Halted) -> None:
 def _go_forward(order: OrderRun, halted: Halted) -> None:
     """The units are sold, or are about to be: no wish to end the order counts any more."""
     order.pass_pivot()
-    if halted.in_force is not None:
-        order.take_over_lines(halted.in_force)
+    _take_over_lines(order, halted)
     order.take_over_shipments(halted.begun)
     order.reservations = [
         effect.operation_id for effect in halted.begun if effect.kind is EffectKind.RESERVE and not effect.reversed

@@ -174,7 +174,7 @@ class StockItemWorkflow:
         self._looked_at = workflow.now()
         self._looked_with = (self._settings, released)
         level = await (self._let_go() if released else self._keep_stock())
-        order = level.supplier_order if level.kept_by is None else None
+        order = level.supplier_order
         if self._restock is not None and (order is None or self._restock.id != order.id):
             self._restock.forget()
             self._restock = None
@@ -233,7 +233,7 @@ class StockItemWorkflow:
             on_hand=level.on_hand,
             reserved=level.reserved,
             sold=level.sold,
-            supplier_order=level.supplier_order if level.kept_by is None else None,
+            supplier_order=level.supplier_order,
             kept_by=level.kept_by,
             last_error=self._restock.last_error if self._restock else None,
         )

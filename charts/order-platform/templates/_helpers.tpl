@@ -2,13 +2,23 @@
 {{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" -}}
 {{- end }}
 
+{{- /* A name of at most `length` characters. Of a longer one the last nine are a hash of all of it: two that begin alike
+      stay two. Takes a dict: name, length. */ -}}
+{{- define "order-platform.shortened" -}}
+{{- if gt (len .name) (int .length) -}}
+{{- printf "%s-%s" (.name | trunc (sub .length 9 | int) | trimSuffix "-") (.name | sha256sum | trunc 8) -}}
+{{- else -}}
+{{- .name | trimSuffix "-" -}}
+{{- end -}}
+{{- end }}
+
 {{- define "order-platform.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
+{{- include "order-platform.shortened" (dict "name" .Values.fullnameOverride "length" 40) -}}
 {{- else -}}
 {{- $name := include "order-platform.name" . -}}
 {{- $full := ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) -}}
-{{- $full | trunc 40 | trimSuffix "-" -}}
+{{- include "order-platform.shortened" (dict "name" $full "length" 40) -}}
 {{- end -}}
 {{- end }}
 

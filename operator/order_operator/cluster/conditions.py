@@ -87,6 +87,7 @@ class Reason(StrEnum):
     LINES_NOT_APPLIED = "LinesNotApplied"
     CHANGED_BY_CLIENT = "ChangedByClient"
     REFUSED = "Refused"
+    WORKER_TOO_OLD = "WorkerTooOld"
     ASKING_LEDGER = "AskingLedger"
     RESTORED_ELSEWHERE = "RestoredElsewhere"
     PREDECESSOR_ENDING = "PredecessorEnding"

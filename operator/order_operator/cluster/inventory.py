@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, Listed, NotFound
+from order_operator.cluster.resource import Resource
 from order_operator.work_queue import TryLater
 
 INTERVAL_SECONDS = 60.0
@@ -43,6 +44,16 @@ class Cache(Protocol):
 
     def put(self, body: Mapping[str, Any], /) -> None:
         """Take in one object."""
+
+
+def not_brought(listed: Mapping[str, Listed], known: Callable[[str], Resource | None]) -> list[Listed]:
+    """What the watch has not brought yet, where it has brought what is `known` by uid."""
+
+    def is_behind(item: Listed) -> bool:
+        resource = known(item.uid)
+        return resource is None or resource.version < item.resource_version
+
+    return [item for item in listed.values() if is_behind(item)]
 
 
 class Inventory:

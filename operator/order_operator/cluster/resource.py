@@ -52,6 +52,11 @@ class Resource:
         )
 
     @property
+    def version(self) -> int:
+        """The resourceVersion, by which two versions of an object compare."""
+        return int(self.resource_version)
+
+    @property
     def reference(self) -> str:
         """`namespace/name`, for log lines."""
         return f"{self.namespace}/{self.name}"

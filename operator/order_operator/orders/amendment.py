@@ -41,6 +41,10 @@ ANSWER_TIME = timedelta(seconds=10)
 """How long one Update waits for a worker before it is sent again under its id, which repeats nothing."""
 MAX_PAUSE_SECONDS = 10.0
 """Longest pause, from half a second on, before an amendment that could not be sent is tried again."""
+NO_HANDLER = "RuntimeError"
+"""Type of the refusal by a worker that has no handler for an Update: it is of an earlier release."""
+FIRST_UPGRADE_SECONDS, MAX_UPGRADE_SECONDS = 30.0, 600.0
+"""Pauses before such an Update is sent again: it is heard once the workers are new enough."""
 MAX_IN_FLIGHT = 100
 CHANNEL = "kubernetes"
 """How what the operator sends has come."""
@@ -75,11 +79,13 @@ class Amendment:
 
 @dataclass(frozen=True)
 class Refusal:
-    """The workflow's final No."""
+    """The No of a workflow."""
 
     group: Group
     reason: str
     message: str
+    again_at: float | None = None
+    """Monotonic time from which it is asked again; None if its answer is final."""
 
 
 def plan(parsed: ParsedSpec, generation: int, uid: str, snapshot: OrderSnapshot) -> list[Amendment]:
@@ -200,9 +206,11 @@ class EditState:
     """Under way, accepted, or not to be tried again yet."""
     refused: Mapping[str, Refusal] = field(default_factory=dict)
 
-    def has_sent(self, change: Amendment) -> bool:
-        """Whether `change` needs no sending now."""
-        return change.update_id in self.waiting
+    def is_due(self, change: Amendment, clock: float) -> bool:
+        """Whether `change` has to be sent now. `clock`: monotonic time."""
+        refusal = self.refused.get(change.update_id)
+        asked_again = refusal is None or (refusal.again_at is not None and refusal.again_at <= clock)
+        return asked_again and change.update_id not in self.waiting
 
 
 @dataclass
@@ -213,6 +221,8 @@ class _Answers:
     refused: dict[str, Refusal] = field(default_factory=dict)
     failures: int = 0
     """In a row, of all of this order's."""
+    without_handler: int = 0
+    """In a row, of all of this order's: answers of workers that are too old."""
 
     def keep_only(self, wanted: set[str]) -> None:
         """Forget what is effective by now, or belongs to an earlier generation of the spec."""
@@ -269,11 +279,8 @@ class Amender:
             async with self._slots:
                 await self._ask(observation.workflow_id, change)
         except WorkflowUpdateFailedError as failed:
-            cause = failed.cause
-            reason = cause.type if isinstance(cause, ApplicationError) and cause.type else Reason.REFUSED
-            message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            logger.info("edit refused", extra={**log, "reason": reason, "error": message})
-            answers.refused[key] = Refusal(change.group, reason, message)
+            refusal = answers.refused[key] = _refusal(change, failed, answers)
+            logger.info("edit refused", extra={**log, "reason": refusal.reason, "error": refusal.message})
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             # No worker answered in time. The next attempt, under the same id, repeats nothing.
             logger.info("no worker has answered an edit yet", extra=log)
@@ -281,7 +288,8 @@ class Amender:
             await self._not_sent(uid, change, answers, failed, log)
         else:
             logger.info("edit accepted", extra=log)
-            answers.failures = 0
+            answers.failures = answers.without_handler = 0
+            answers.refused.pop(key, None)
             answers.accepted.add(key)
             if not change.shown:
                 answers.sent_at.pop(key, None)
@@ -316,6 +324,18 @@ class Amender:
             self._connection.lost()
         answers.failures += 1
         await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
+
+
+def _refusal(change: Amendment, failed: WorkflowUpdateFailedError, answers: _Answers) -> Refusal:
+    cause = failed.cause
+    if not isinstance(cause, ApplicationError):
+        return Refusal(change.group, Reason.REFUSED, str(cause))
+    if cause.type != NO_HANDLER:
+        return Refusal(change.group, cause.type or Reason.REFUSED, cause.message)
+    answers.without_handler += 1
+    pause = backoff.growing(answers.without_handler, MAX_UPGRADE_SECONDS, first=FIRST_UPGRADE_SECONDS)
+    why = f"the worker that answered is of an earlier release and does not know the Update {change.update!r}"
+    return Refusal(change.group, Reason.WORKER_TOO_OLD, f"{why}: roll out the new one", time.monotonic() + pause)
 
 
 _PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})

@@ -7,6 +7,7 @@ what happened: the process may die, be repeated or run twice at any point.
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
@@ -17,20 +18,20 @@ from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
 from order_operator import backoff
 from order_operator.background import Background
-from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
+from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
-from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
-from order_operator.orders.amendment import Amender
-from order_operator.orders.classes import OrderClasses
-from order_operator.orders.decision import (
+from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.inventory import not_brought
+from order_operator.cluster.status_writer import StatusWriter
+from order_operator.orders.actions import (
     Action,
+    Adopt,
     Cancel,
     Confirm,
     Describe,
     DescribeOther,
     Finish,
     Forget,
-    Known,
     Release,
     Send,
     SetFinalizer,
@@ -38,16 +39,20 @@ from order_operator.orders.decision import (
     TakeOver,
     Wait,
     WriteStatus,
-    next_action,
 )
-from order_operator.orders.events import announce, announce_refusal, occasion
+from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
+from order_operator.orders.amendment import Amender
+from order_operator.orders.classes import OrderClasses
+from order_operator.orders.decision import next_action
+from order_operator.orders.events import news
+from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.pending_work import AT_WORK, PendingWork, PendingWorkScanner
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
-from order_operator.orders.tracking import Finished, Tracked, TrackedOrders
+from order_operator.orders.tracking import Finished, Look, Tracked, TrackedOrders
 from order_operator.orders.write_budget import WriteBudget
 from order_operator.problem import Problem
 from order_operator.settings import Settings
@@ -90,6 +95,8 @@ class Reconciler:
         self._tracked = TrackedOrders()
         self._open_runs = OpenRuns()
         self._background = Background()
+        self._events = EventRecorder(api, settings.identity)
+        self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
@@ -145,7 +152,7 @@ class Reconciler:
             if uid in listed or (of and not covers(of.namespace)):
                 continue
             if known is not None:
-                if int(known.resource_version) <= version:
+                if known.version <= version:
                     tracked.gone = True
                     self.queue.add(uid)
                 continue
@@ -155,16 +162,11 @@ class Reconciler:
             elif run.key[:2] not in to_be_adopted:
                 without_resource[uid] = tracked
         self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
-        return [item for item in listed.values() if self._is_behind(item)]
+        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
 
     def _number_of_open_runs(self) -> int:
         observations = (tracked.observation for tracked in self._tracked.values())
         return sum(1 for observation in observations if observation is not None and observation.running)
-
-    def _is_behind(self, item: Listed) -> bool:
-        tracked = self._tracked.get(item.uid)
-        known = tracked.resource if tracked else None
-        return known is None or int(known.resource_version) < item.resource_version
 
     def classes_changed(self) -> None:
         """A class came, changed or went: orders that wait for one look again."""
@@ -270,12 +272,12 @@ class Reconciler:
         tracked = self._tracked.get(uid)
         if tracked is None or tracked.resource is None:
             return None
-        tracked.refused, tracked.predecessor, tracked.asked, tracked.exists = None, None, False, False
+        look = tracked.look = Look()
         try:
             if tracked.outlined and tracked.finished is None:
                 # It was finished with, and now its run goes on: it is needed whole again.
-                await self._confirm(tracked, tracked.resource)
-            return await self._until_rest(uid, tracked)
+                await self._confirm(tracked, look, tracked.resource)
+            return await self._until_rest(uid, tracked, look)
         except Conflict:
             return await self._look_at_newest(tracked)
         except NotFound:
@@ -283,6 +285,8 @@ class Reconciler:
         except RPCError as failed:
             self._connection.problem_of(failed)
             return backoff.at_most(2.0)
+        finally:
+            tracked.look = None
 
     async def _look_at_newest(self, tracked: Tracked) -> float | None:
         """Somebody else was quicker. The newest version is fetched once, then the watch is waited for."""
@@ -297,7 +301,7 @@ class Reconciler:
             return 1.0
         return 0.0
 
-    async def _until_rest(self, uid: str, tracked: Tracked) -> float | None:
+    async def _until_rest(self, uid: str, tracked: Tracked, look: Look) -> float | None:
         action: Action = Wait()
         for _ in range(MAX_ACTIONS):
             order = tracked.resource
@@ -306,7 +310,7 @@ class Reconciler:
                 if tracked.gone:
                     self._forget(uid)
                 return None
-            action = next_action(self._known(uid, tracked, order))
+            action = next_action(self._known(uid, tracked, look, order))
             match action:
                 case Wait(seconds):
                     if self.run_of(uid) is not None:
@@ -316,26 +320,26 @@ class Reconciler:
                     self._forget(uid)
                     return None
                 case _ if self._may_act():
-                    await self._perform(action, uid, tracked, order)
+                    await self._perform(action, uid, tracked, look, order)
                 case _:
                     return 1.0
         logger.error("an order does not come to rest", extra={"uid": uid, "action": str(action)})
         return 1.0
 
-    def _known(self, uid: str, tracked: Tracked, order: OrderResource) -> Known:
+    def _known(self, uid: str, tracked: Tracked, look: Look, order: OrderResource) -> Known:
         run, parsed = tracked.observation, order.parsed
         return Known(
             order=order,
             now=datetime.now(UTC),
             clock=time.monotonic(),
             gone=tracked.gone,
-            exists=tracked.exists,
+            exists=look.exists,
             observation=run,
             others=self._open_runs.of_others(order) if run is None else (),
-            predecessor=tracked.predecessor,
+            predecessor=look.predecessor,
             work=tracked.work,
             without_worker=self.task_queues.without_worker,
-            asked=tracked.asked,
+            asked=look.asked,
             doubted=tracked.doubted,
             told=run is not None and tracked.told == run.run_id,
             synced=self._scanner.synced.is_set(),
@@ -343,7 +347,7 @@ class Reconciler:
             connection=self._connection.problem,
             order_class=parsed if isinstance(parsed, Problem) else self._classes.resolve(parsed.spec),
             takeover_problem=tracked.takeover_problem,
-            refused=tracked.refused,
+            refused=look.refused,
             edits=self.amender.state(uid),
             written_at=tracked.written_at,
             status_seen_at=tracked.status_seen_at,
@@ -353,18 +357,18 @@ class Reconciler:
         )
 
     async def _perform(  # noqa: C901 - one case per action
-        self, action: Action, uid: str, tracked: Tracked, order: OrderResource
+        self, action: Action, uid: str, tracked: Tracked, look: Look, order: OrderResource
     ) -> None:
         client = self._connection.client
         match action:
             case Describe():
                 tracked.learn(await describe_order(client, order), asked=True)
             case DescribeOther(identifier):
-                await self._describe_other(identifier, tracked, order)
+                await self._describe_other(identifier, tracked, look, order)
             case Confirm():
-                await self._confirm(tracked, order)
+                await self._confirm(tracked, look, order)
             case Start(order_class, parsed):
-                await self._start(tracked, order_input(order, parsed.spec, order_class, self._settings.cluster))
+                await self._start(tracked, look, order_input(order, parsed.spec, order_class, self._settings.cluster))
             case TakeOver(run):
                 taken = await take_over(client, run)
                 tracked.learn(taken, asked=True)
@@ -372,10 +376,13 @@ class Reconciler:
                 tracked.takeover_problem = NOT_TAKEN_OVER if in_vain else None
             case Send(run, changes, all_wanted):
                 self.amender.send(run, changes, all_wanted)
+            case Adopt(run, adoption):
+                ours = replace(run, key=RunKey(order.namespace, order.name, order.uid))
+                self.amender.send(ours, [adoption], [adoption])
             case Cancel(run):
-                self._tell(tracked, run, found=await request_cancel(client, run))
+                self._tell(tracked, look, run, found=await request_cancel(client, run))
             case Release(run):
-                self._tell(tracked, run, found=await mark_orphaned(client, run))
+                self._tell(tracked, look, run, found=await mark_orphaned(client, run))
             case SetFinalizer(present):
                 tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
                 self._budget.wrote()
@@ -388,7 +395,7 @@ class Reconciler:
             case _:
                 assert_never(action)
 
-    async def _describe_other(self, identifier: str, tracked: Tracked, order: OrderResource) -> None:
+    async def _describe_other(self, identifier: str, tracked: Tracked, look: Look, order: OrderResource) -> None:
         key = parse_workflow_id(identifier)
         assert key is not None
         run = await describe(self._connection.client, key, identifier)
@@ -401,18 +408,18 @@ class Reconciler:
         else:
             first = self._tracked.get(key.uid)
             told = first is not None and first.told == run.run_id
-            tracked.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
+            look.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
 
-    async def _start(self, tracked: Tracked, wanted: OrderInput) -> None:
+    async def _start(self, tracked: Tracked, look: Look, wanted: OrderInput) -> None:
         try:
             started = await ensure_started(self._connection, wanted, self._settings.task_queue)
         except RPCError as failed:
             problem = self._connection.problem_of(failed)
             if not problem.stalled:
                 raise
-            tracked.refused = problem
+            look.refused = problem
             return
-        if tracked.exists:
+        if look.exists:
             # Not a young order: its run may be one that was there, and the scanner has no news of it.
             identity = wanted.identity
             key = RunKey(identity.namespace, identity.name, identity.uid)
@@ -421,7 +428,7 @@ class Reconciler:
         known = tracked.observation
         tracked.learn(known if known and not known.precedes(started) else started, asked=True)
 
-    async def _confirm(self, tracked: Tracked, order: OrderResource) -> None:
+    async def _confirm(self, tracked: Tracked, look: Look, order: OrderResource) -> None:
         try:
             body = await self._api.get(ORDERS, order.namespace, order.name)
         except NotFound:
@@ -429,30 +436,24 @@ class Reconciler:
             return
         found = OrderResource.from_body(body)
         tracked.gone = found.uid != order.uid
-        tracked.exists = not tracked.gone
-        newer = int(found.resource_version) > int(order.resource_version)
-        if tracked.exists and (newer or tracked.outlined):
+        look.exists = not tracked.gone
+        newer = found.version > order.version
+        if look.exists and (newer or tracked.outlined):
             tracked.resource = found
 
-    def _tell(self, tracked: Tracked, run: Observation, *, found: bool) -> None:
+    def _tell(self, tracked: Tracked, look: Look, run: Observation, *, found: bool) -> None:
         if found:
-            tracked.told, tracked.asked = run.run_id, False
+            tracked.told, look.asked = run.run_id, False
         else:
             tracked.doubt()
 
     async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
-        about, before = occasion(status), occasion(order.status)
-        try:
-            written = await self._api.write_status(order, status)
-        except ApiRefused as refused:
-            if refused.for_content:
-                self._background.spawn(announce_refusal(self._api, order, str(refused), self._settings.identity))
-            raise
-        tracked.wrote(order.with_version(written))
+        tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
-        if about and about != before:
-            self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))
+        event = news(status, order.status)
+        if event is not None:
+            self._events.tell(order, event)
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         if order.held:
@@ -475,9 +476,3 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
-
-
-def _note(status: Mapping[str, Any]) -> str:
-    pending = status.get("pendingAction") or {}
-    error = status.get("lastError") or {}
-    return str(pending.get("message") or error.get("message") or status.get("orderStatus") or "")

@@ -57,6 +57,20 @@ def _seconds(instant: str) -> float:
 
 
 @dataclass(slots=True)
+class Look:
+    """What was asked in one reconciliation, and answered. The next one asks anew."""
+
+    exists: bool = False
+    """The API server was asked, and has the resource."""
+    asked: bool = False
+    """Temporal itself was asked for the order's run."""
+    predecessor: Predecessor | None = None
+    """What Temporal told of an open workflow under the same name."""
+    refused: Problem | None = None
+    """Why Temporal refused to start the workflow."""
+
+
+@dataclass(slots=True)
 class Tracked:
     """What is known of one order, under its uid."""
 
@@ -65,20 +79,14 @@ class Tracked:
     observation: Observation | None = None
     gone: bool = False
     """The resource was deleted; its workflow may still have to be told."""
-    exists: bool = False
-    """The API server was asked in this reconciliation, and has the resource."""
-    asked: bool = False
-    """Temporal itself was asked in this reconciliation."""
     doubted: bool = False
     """Something says that the observation, or its absence, may be wrong."""
-    predecessor: Predecessor | None = None
-    """What Temporal told in this reconciliation of an open workflow under the same name."""
     told: str | None = None
     """Id of the run that was told that its resource is being deleted, or is gone."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
-    refused: Problem | None = None
-    """Why Temporal refused to start the workflow, in this reconciliation."""
+    look: Look | None = None
+    """The reconciliation under way."""
     work: PendingWork | None = None
     """What the present step waits for, if that has been asked since it was published."""
     conflicts: int = 0
@@ -102,12 +110,16 @@ class Tracked:
 
     def doubt(self) -> None:
         """Temporal has to be asked before anything is done."""
-        self.doubted, self.asked = True, False
+        self.doubted = True
+        if self.look is not None:
+            self.look.asked = False
 
     def learn(self, observation: Observation | None, *, asked: bool) -> bool:
         """Take in what visibility shows, or, `asked`, what Temporal itself answered. Whether it is news."""
         if asked:
-            self.asked, self.doubted = True, False
+            self.doubted = False
+            if self.look is not None:
+                self.look.asked = True
         elif observation is not None and self.observation is not None and observation.precedes(self.observation):
             return False
         if observation is None or self.observation is None or observation.run_id != self.observation.run_id:
@@ -175,7 +187,7 @@ class TrackedOrders(dict[str, Tracked]):
                 tracked.finish(order)
                 return False
         known = tracked.resource
-        if known is not None and int(order.resource_version) <= int(known.resource_version):
+        if known is not None and order.version <= known.version:
             return False
         if tracked.finished is not None:
             if tracked.finished.fingerprint == fingerprint(order):

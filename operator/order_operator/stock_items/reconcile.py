@@ -26,7 +26,10 @@ from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
 from order_operator.cluster.conditions import Reason
+from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.inventory import not_brought
 from order_operator.cluster.resource import InvalidSpec
+from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.stock_items.reflection import reflect_stock, taken
@@ -104,6 +107,7 @@ class StockReconciler:
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
+        self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
@@ -119,7 +123,7 @@ class StockReconciler:
         tracked = self._tracked.get(item.uid)
         if tracked is None:
             self._tracked[item.uid] = Tracked(item)
-        elif int(item.resource_version) <= int(tracked.resource.resource_version):
+        elif item.version <= tracked.resource.version:
             return
         else:
             tracked.resource = item
@@ -137,7 +141,7 @@ class StockReconciler:
         not brought yet is returned."""
         for uid, tracked in self._tracked.items():
             known = tracked.resource
-            if uid not in listed and covers(known.namespace) and int(known.resource_version) <= version:
+            if uid not in listed and covers(known.namespace) and known.version <= version:
                 self._gone(uid)
         for run in self._runs.values():
             orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
@@ -147,11 +151,7 @@ class StockReconciler:
             readable = not run.unreadable  # whose it is cannot be told otherwise
             if run.running and orphan and watched and ours and readable and run.run_id not in self._let_go:
                 self._background.spawn(self._cancel_if_orphan(run))
-        return [item for item in listed.values() if self._is_behind(item)]
-
-    def _is_behind(self, item: Listed) -> bool:
-        tracked = self._tracked.get(item.uid)
-        return tracked is None or int(tracked.resource.resource_version) < item.resource_version
+        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
 
     def _gone(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
@@ -355,7 +355,7 @@ class StockReconciler:
         if left > 0:
             return left
         tracked.written_at = time.monotonic()
-        tracked.resource = item.with_version(await self._api.write_status(item, status))
+        tracked.resource = await self._writer.write(item, status)
         return None
 
     async def _after_deletion(self, uid: str, item: StockItemResource) -> float | None:

@@ -11,6 +11,7 @@ from order_domain.errors import (
     PermanentError,
     end_of,
 )
+from order_domain.snapshot import ErrorRecord
 from order_domain.status import OrderStatus
 
 
@@ -49,3 +50,23 @@ def test_a_duplicate_says_who_has_the_number_and_what_to_do(status: OrderStatus 
     error = DuplicateOrder("ORDER-1", "shop/first", status)
 
     assert str(error) == f"order number ORDER-1 already belongs to shop/first{stands}: choose another spec.orderID"
+
+
+AGAIN = "was completed under this name before (uid uid-1): if this was restored from a backup, nothing is left to do;"
+UNDER_WAY = "belongs to an earlier order of this name (uid uid-1), which is under way:"
+
+
+@pytest.mark.parametrize(
+    ("status", "told"), [(OrderStatus.ORDER_COMPLETED, f"{AGAIN} else"), (OrderStatus.RESERVE_STOCK, UNDER_WAY)]
+)
+def test_a_duplicate_of_an_order_of_its_own_name_says_so(status: OrderStatus, told: str) -> None:
+    """`shop/order-1 belongs to shop/order-1` told nobody anything."""
+    error = DuplicateOrder("ORDER-1", "shop/order-1", status, namesake="uid-1")
+
+    assert str(error) == f"order number ORDER-1 {told} choose another spec.orderID"
+
+
+def test_what_a_restored_order_is_told_fits_into_a_record_of_an_error() -> None:
+    error = DuplicateOrder("N" * 63, "shop/order-1", OrderStatus.ORDER_COMPLETED, namesake="u" * 36)
+
+    assert ErrorRecord(type="DuplicateOrder", message=str(error)).message == str(error)

@@ -1,6 +1,7 @@
 """What the operator remembers of an Update's answer, with a client that answers as each test says."""
 
 import asyncio
+import time
 from typing import Any, cast
 
 import pytest
@@ -9,8 +10,9 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_operator.cluster.conditions import Reason
 from order_operator.orders import amendment
-from order_operator.orders.amendment import Amender, Amendment, EditState, Group
+from order_operator.orders.amendment import NO_HANDLER, Amender, Amendment, EditState, Group
 from order_operator.temporal.connection import TemporalConnection
 
 
@@ -19,7 +21,7 @@ class Server:
 
     def __init__(self, error: Exception | None = None) -> None:
         self.client = self
-        self._error = error
+        self.error = error
         self.sent: list[str] = []
         self.answered = asyncio.Event()
         self.vanished: list[str] = []
@@ -30,8 +32,8 @@ class Server:
 
     async def start_update(self, _name: str, *, id: str, **_arguments: Any) -> "Server":  # noqa: A002
         self.sent.append(id)
-        if self._error is not None:
-            raise self._error
+        if self.error is not None:
+            raise self.error
         return self
 
     async def result(self, **_arguments: Any) -> None:
@@ -72,14 +74,14 @@ async def after(server: Server, change: Amendment = SUSPEND) -> EditState:
 async def test_an_accepted_edit_counts_as_applying_until_the_order_shows_it() -> None:
     state = await after(Server())
 
-    assert state.has_sent(SUSPEND)
+    assert not state.is_due(SUSPEND, time.monotonic())
     assert SUSPEND.update_id in state.sent_at
 
 
 async def test_an_accepted_retry_is_done_with_and_not_sent_again() -> None:
     state = await after(Server(), RETRY)
 
-    assert state.has_sent(RETRY)
+    assert not state.is_due(RETRY, time.monotonic())
     assert state.sent_at == {}
 
 
@@ -92,12 +94,47 @@ async def test_a_refused_edit_is_kept_with_its_reason() -> None:
     assert (refusal.group, refusal.reason, refusal.message) == (Group.SUSPEND, "AlreadyShipped", "too late")
 
 
+NO_SUCH_UPDATE = WorkflowUpdateFailedError(
+    ApplicationError("Update handler for 'suspend' expected but not found", type=NO_HANDLER)
+)
+
+
+async def test_an_edit_that_an_older_worker_does_not_know_is_sent_again_ever_more_rarely() -> None:
+    server = Server(NO_SUCH_UPDATE)
+    amender = an_amender(server)
+    pauses = []
+    for _ in range(3):
+        server.answered.clear()
+        asked = time.monotonic()
+        amender.send(an_observation(), [SUSPEND], [SUSPEND])
+        await asyncio.wait_for(server.answered.wait(), 5)
+        (refusal,) = amender.state(UID).refused.values()
+        pauses.append((refusal.again_at or 0.0) - asked)
+
+    assert refusal.reason == Reason.WORKER_TOO_OLD
+    assert [15 <= pauses[0] <= 31, 30 <= pauses[1] <= 61, 60 <= pauses[2] <= 121] == [True, True, True]
+    assert not amender.state(UID).is_due(SUSPEND, asked)
+    assert amender.state(UID).is_due(SUSPEND, asked + 121)
+
+
+async def test_an_edit_that_a_newer_worker_accepts_is_refused_no_more() -> None:
+    server = Server(NO_SUCH_UPDATE)
+    amender = an_amender(server)
+    for answer in (NO_SUCH_UPDATE, None):
+        server.error = answer
+        server.answered.clear()
+        amender.send(an_observation(), [SUSPEND], [SUSPEND])
+        await asyncio.wait_for(server.answered.wait(), 5)
+
+    assert amender.state(UID).refused == {}
+
+
 async def test_an_edit_that_no_worker_answers_is_sent_again_and_nothing_else_happens() -> None:
     server = Server(WorkflowUpdateRPCTimeoutOrCancelledError())
 
     state = await after(server)
 
-    assert not state.has_sent(SUSPEND)
+    assert state.is_due(SUSPEND, time.monotonic())
     assert (state.refused, server.vanished, server.losses) == ({}, [], 0)
 
 
@@ -123,7 +160,7 @@ async def test_only_an_unreachable_server_counts_as_lost(status: RPCStatusCode, 
     state = await after(server)
 
     assert server.losses == losses
-    assert not state.has_sent(SUSPEND)
+    assert state.is_due(SUSPEND, time.monotonic())
 
 
 async def test_answers_to_what_is_not_wanted_any_more_are_forgotten() -> None:
@@ -134,4 +171,4 @@ async def test_answers_to_what_is_not_wanted_any_more_are_forgotten() -> None:
 
     amender.send(an_observation(), [], [])
 
-    assert not amender.state(UID).has_sent(SUSPEND)
+    assert amender.state(UID).is_due(SUSPEND, time.monotonic())

@@ -1,4 +1,5 @@
-"""The operator's specification: what is known of an order, and the one thing to do next."""
+"""The operator's specification: what is known of an order, and the one thing to do next. What is done for an order that
+is deleted is in test_deletion.py."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -10,33 +11,26 @@ from builders import UID, a_line, a_policy, a_snapshot, an_address, an_observati
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import digest
-from order_domain.snapshot import CompensationState, ErrorRecord
 from order_domain.status import TERMINAL_PHASES, OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.amendment import EditState, Group, Refusal, plan
-from order_operator.orders.classes import OrderClass
-from order_operator.orders.decision import (
-    AGAIN_SECONDS,
-    BUSY_SECONDS,
-    LASTING_SECONDS,
-    YOUNG_SECONDS,
+from order_operator.orders.actions import (
     Action,
-    Cancel,
     Confirm,
     Describe,
     Finish,
-    Forget,
-    Known,
-    Release,
     Send,
     SetFinalizer,
     Start,
     TakeOver,
     Wait,
     WriteStatus,
-    next_action,
 )
+from order_operator.orders.amendment import EditState, Group, Refusal, plan
+from order_operator.orders.classes import OrderClass
+from order_operator.orders.decision import next_action
+from order_operator.orders.display import AGAIN_SECONDS, BUSY_SECONDS, FINALIZER_AGE_SECONDS, LASTING_SECONDS
+from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import NOT_TAKEN_OVER
@@ -54,7 +48,6 @@ WORKFLOW = {"id": f"order/shop/order-1/{UID}", "runID": "run-1", "namespace": "d
 WAITING_STATUS = {"phase": "Waiting", "orderStatus": "Await Approval", "observedGeneration": 1, "workflow": WORKFLOW}
 OF_AN_EARLIER_RUN = {**WAITING_STATUS, "workflow": {**WORKFLOW, "runID": "run-0"}}
 COMPLETED_STATUS = {"phase": "Completed", "observedGeneration": 1, "workflow": WORKFLOW}
-DELETED = "2026-01-02T03:04:01Z"
 
 
 def known(order: OrderResource | None = None, **facts: Any) -> Known:
@@ -389,8 +382,8 @@ def test_an_order_that_may_end_at_once_gets_no_finalizer_with_its_first_status()
 def test_a_running_order_that_lasts_is_looked_at_again_and_gets_the_finalizer() -> None:
     young = shown(known(observation=RUNS))
 
-    assert next_action(young) == Wait(YOUNG_SECONDS - young.order.age(NOW))
-    older = replace(young, now=NOW + timedelta(seconds=YOUNG_SECONDS))
+    assert next_action(young) == Wait(FINALIZER_AGE_SECONDS - young.order.age(NOW))
+    older = replace(young, now=NOW + timedelta(seconds=FINALIZER_AGE_SECONDS))
     assert next_action(older) == SetFinalizer(True)
     assert next_action(replace(older, quiet=False)) == Wait(BUSY_SECONDS)
 
@@ -455,6 +448,14 @@ def test_an_edit_that_the_workflow_refused_is_told_and_observed() -> None:
     assert next_action(refused) == Wait()
 
 
+def test_an_edit_that_an_older_worker_does_not_know_is_told_and_sent_again_when_its_time_has_come() -> None:
+    too_old = Refusal(Group.ADDRESS, Reason.WORKER_TOO_OLD, "roll out the new one", again_at=CLOCK + 30)
+    told = shown(edited(edits=EditState(refused={EDIT.update_id: too_old})))
+
+    assert next_action(told) == Wait(AGAIN_SECONDS)
+    assert isinstance(next_action(replace(told, clock=CLOCK + 30)), Send)
+
+
 def test_answers_to_earlier_edits_do_not_count() -> None:
     earlier = EditState({"earlier": CLOCK}, frozenset({"earlier"}), {"old": Refusal(Group.LINES, "OutOfStock", "")})
 
@@ -479,119 +480,6 @@ def test_lines_that_a_client_of_the_workflow_changed_are_told_and_not_taken_back
         "ChangedByClient"
     ]
     assert next_action(told) == Wait()
-
-
-# A resource that is being deleted
-
-
-def deleting(policy: str = "Cancel", **facts: Any) -> Known:
-    spec = an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True)
-    order = an_order_resource(
-        spec=spec, status=WAITING_STATUS, finalizers=[FINALIZER], deletionTimestamp=DELETED, generation=2
-    )
-    return known(order, **facts)
-
-
-def test_a_deletion_cancels_the_open_run() -> None:
-    assert next_action(deleting(observation=WAITS)) == Cancel(WAITS)
-
-
-def test_a_run_that_was_told_is_waited_for() -> None:
-    told = shown(deleting(observation=WAITS, told=True))
-
-    assert told.order.held
-    assert next_action(told) == Wait(AGAIN_SECONDS)
-
-
-@pytest.mark.parametrize("state", CompensationState)
-def test_a_run_that_is_being_undone_is_not_cancelled_again(state: CompensationState) -> None:
-    undoing = deleting(observation=at(OrderStatus.COMPENSATE_ORDER, compensation=state))
-
-    assert next_action(shown(undoing)) == Wait(AGAIN_SECONDS)
-
-
-def test_an_edit_of_an_order_that_is_being_deleted_is_not_called_applied() -> None:
-    """B33: it showed SpecApplied though nobody had heard of it."""
-    spec = OTHER_ADDRESS.model_dump(mode="json", exclude_none=True)
-    facts = deleting(observation=WAITS, told=True)
-
-    edited_too_late = shown(replace(facts, order=replace(facts.order, spec=spec)))
-
-    [applied] = [item for item in edited_too_late.order.status["conditions"] if item["type"] == "SpecApplied"]
-    assert (applied["status"], applied["reason"]) == ("False", "OrderEnding")
-
-
-def test_a_deletion_that_a_person_has_to_make_possible_says_so() -> None:
-    error = ErrorRecord(type="PaymentUnavailable", message="the provider is away")
-    review = at(OrderStatus.MANUAL_REVIEW, compensation=CompensationState.FAILED, last_error=error)
-
-    assert ready(shown(deleting(observation=review)).order.status) == ("False", Reason.DELETION_BLOCKED)
-
-
-def test_a_deletion_waits_while_temporal_cannot_be_asked() -> None:
-    away = shown(deleting(observation=None, connection=AWAY))
-
-    assert away.order.held
-    assert ready(away.order.status) == ("Unknown", Reason.TEMPORAL_UNAVAILABLE)
-
-
-@pytest.mark.parametrize("run", [None, ENDED], ids=["no run seen", "an end seen"])
-def test_a_finalizer_comes_off_only_after_temporal_itself_has_answered(run: Observation | None) -> None:
-    assert next_action(deleting(observation=run)) == Describe()
-
-
-def test_a_resource_goes_once_temporal_has_said_that_its_run_has_ended() -> None:
-    assert next_action(deleting(observation=ENDED, asked=True)) == SetFinalizer(False)
-
-
-def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() -> None:
-    assert isinstance(next_action(deleting(asked=True)), Start)
-
-
-def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> None:
-    assert isinstance(next_action(deleting(observation=stopped(), asked=True)), TakeOver)
-
-
-def test_with_policy_orphan_the_resource_goes_once_the_run_itself_says_that_it_goes_on_alone() -> None:
-    assert next_action(deleting("Orphan", observation=WAITS)) == Release(WAITS)
-    assert next_action(deleting("Orphan", observation=WAITS, told=True)) == Describe()
-    assert next_action(shown(deleting("Orphan", observation=WAITS, told=True, asked=True))) == Wait(2.0)
-    assert next_action(deleting("Orphan", observation=replace(WAITS, orphaned=True))) == SetFinalizer(False)
-
-
-def test_a_cancellation_that_found_no_open_run_is_looked_into() -> None:
-    """B13: a vanished workflow kept its order's finalizer for ever."""
-    assert next_action(deleting(observation=WAITS, doubted=True)) == Describe()
-
-
-# A resource that is gone
-
-
-def gone(policy: str = "Cancel", **facts: Any) -> Known:
-    spec = an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True)
-    return known(an_order_resource(spec=spec), gone=True, **facts)
-
-
-def test_temporal_is_asked_for_the_run_of_a_resource_that_is_gone() -> None:
-    assert next_action(gone(observation=RUNS)) == Describe()
-
-
-def test_a_young_order_that_was_deleted_is_cancelled() -> None:
-    assert next_action(gone(observation=RUNS, asked=True)) == Cancel(RUNS)
-    assert next_action(gone(observation=RUNS, asked=True, told=True)) == Forget()
-
-
-def test_one_of_policy_orphan_is_told_that_it_goes_on_alone() -> None:
-    assert next_action(gone("Orphan", observation=RUNS, asked=True)) == Release(RUNS)
-
-
-@pytest.mark.parametrize("run", [None, ENDED])
-def test_one_without_an_open_run_is_forgotten(run: Observation | None) -> None:
-    assert next_action(gone(observation=run, asked=True)) == Forget()
-
-
-def test_nothing_is_forgotten_while_temporal_cannot_be_asked() -> None:
-    assert next_action(gone(connection=AWAY)) == Wait(AGAIN_SECONDS)
 
 
 def test_every_end_has_a_phase_that_is_final() -> None:

@@ -3,7 +3,8 @@
 import pytest
 from builders import an_order_resource
 
-from order_operator.orders.events import event_name, occasion
+from order_operator.cluster.events import event_name
+from order_operator.orders.events import occasion
 
 WAITS_FOR_APPROVAL = {"phase": "Waiting", "orderStatus": "Await Approval", "pendingAction": {"kind": "Approve"}}
 WAITS_FOR_STOCK = {"phase": "Waiting", "orderStatus": "Await Stock"}

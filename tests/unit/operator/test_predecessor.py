@@ -7,25 +7,17 @@ from typing import Any
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
-from test_decision import NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
+from test_decision import CLOCK, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 
 from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
+from order_operator.orders.actions import Adopt, Confirm, DescribeOther, Forget, SetFinalizer, Start, Wait
 from order_operator.orders.adoption import OpenRuns, Predecessor
 from order_operator.orders.amendment import EditState, Group, Refusal
-from order_operator.orders.decision import (
-    Confirm,
-    DescribeOther,
-    Forget,
-    Known,
-    Send,
-    SetFinalizer,
-    Start,
-    Wait,
-    next_action,
-)
+from order_operator.orders.decision import next_action
+from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
 from order_workflows.contract import Adoption, RunKey, input_hash, workflow_id
@@ -69,29 +61,45 @@ def test_the_api_server_is_asked_whether_the_name_belongs_to_this_resource_now()
 def test_the_living_run_of_a_restored_order_is_adopted() -> None:
     action = next_action(restored())
 
-    assert isinstance(action, Send)
-    assert action.run.key == RunKey(NAMESPACE, NAME, UID)
+    assert isinstance(action, Adopt)
     assert action.run.workflow_id == workflow_id(*FIRST)
-    (change,) = action.changes
-    assert change.group is Group.ADOPTION
-    assert change.argument == Adoption(uid=UID, cluster=OURSELVES, generation=1, channel="kubernetes")
+    assert action.adoption.argument == Adoption(uid=UID, cluster=OURSELVES, generation=1, channel="kubernetes")
 
 
 def test_an_adoption_without_an_answer_is_told_and_not_sent_twice() -> None:
-    send = next_action(restored())
-    assert isinstance(send, Send)
-    asked = shown(restored(edits=EditState(waiting=frozenset({send.changes[0].update_id}))))
+    action = next_action(restored())
+    assert isinstance(action, Adopt)
+    asked = shown(restored(edits=EditState(waiting=frozenset({action.adoption.update_id}))))
 
     assert ready(asked.order.status) == ("Unknown", Reason.ADOPTING)
     assert isinstance(next_action(asked), Wait)
 
 
 def test_a_refused_adoption_is_told() -> None:
-    send = next_action(restored())
-    assert isinstance(send, Send)
-    no = {send.changes[0].update_id: Refusal(Group.ADOPTION, "InvalidMessage", "no")}
+    action = next_action(restored())
+    assert isinstance(action, Adopt)
+    no = {action.adoption.update_id: Refusal(Group.ADOPTION, "InvalidMessage", "no")}
 
-    assert ready(shown(restored(edits=EditState(refused=no))).order.status) == ("False", Reason.REFUSED)
+    told = shown(restored(edits=EditState(refused=no)))
+    assert ready(told.order.status) == ("False", Reason.REFUSED)
+    assert isinstance(next_action(replace(told, clock=told.clock + 3_600)), Wait)
+
+
+def test_an_adoption_that_an_older_worker_does_not_know_is_told_and_tried_again_when_its_time_has_come() -> None:
+    """It was sent once, and a worker that was rolled out later was never asked."""
+    action = next_action(restored())
+    assert isinstance(action, Adopt)
+    key = action.adoption.update_id
+    too_old = Refusal(Group.ADOPTION, Reason.WORKER_TOO_OLD, "roll out the new one", again_at=CLOCK + 30)
+
+    told = shown(restored(edits=EditState(refused={key: too_old})))
+
+    assert ready(told.order.status) == ("Unknown", Reason.WORKER_TOO_OLD)
+    assert isinstance(next_action(told), Wait)
+    due = replace(told, clock=CLOCK + 30)
+    assert isinstance(next_action(due), Adopt)
+    asked = replace(due, edits=replace(due.edits, waiting=frozenset({key})))
+    assert isinstance(next_action(asked), Wait)
 
 
 def test_a_run_of_another_installation_is_adopted_only_where_the_order_names_it() -> None:
@@ -102,7 +110,7 @@ def test_a_run_of_another_installation_is_adopted_only_where_the_order_names_it(
     assert isinstance(next_action(held), Wait)
     (condition,) = (item for item in held.order.status["conditions"] if item["type"] == "Ready")
     assert "adoptFrom to 'cluster-b'" in condition["message"]
-    assert isinstance(next_action(restored(theirs, adopt_from="cluster-b")), Send)
+    assert isinstance(next_action(restored(theirs, adopt_from="cluster-b")), Adopt)
     assert ready(shown(restored(theirs, adopt_from="cluster-c")).order.status)[1] == Reason.RESTORED_ELSEWHERE
 
 

@@ -7,12 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
+from kubernetes.aio import client
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.cluster.api import Conflict, KubernetesApi, Listed
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed
 from order_operator.cluster.conditions import Reason
 from order_operator.settings import Settings
 from order_operator.stock_items import reconcile
@@ -37,14 +38,16 @@ CREATED = "2026-01-02T03:04:00Z"
 class Shelf:
     """The operator's stock side, between an API server that takes every status and a Temporal that tells of rows."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, temporal: Client) -> None:
         self.written: list[Mapping[str, Any]] = []
-        self.connection = TemporalConnection(client, create_search_attributes=False)
+        self.connection = TemporalConnection(temporal, create_search_attributes=False)
         self.connection.problem = None
         self.scanner = Scanner(self.connection)
         self.scanner.synced.set()
         self._version = 0
         self.conflicts = 0
+        self.refusal: client.ApiException | None = None
+        self.events: list[client.EventsV1Event] = []
         settings = replace(Settings.from_environment({}, 1), cluster="here")
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
@@ -52,8 +55,13 @@ class Shelf:
         if self.conflicts:
             self.conflicts -= 1
             raise Conflict("changed meanwhile")
+        if self.refusal is not None:
+            raise ApiRefused(f"update stockitems/status: {self.refusal.status} {self.refusal.reason}", self.refusal)
         self.written.append(status)
         return self.body(item.uid, status=status)
+
+    async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
+        self.events.append(event)
 
     def body(self, uid: str, *, generation: int = 1, status: Mapping[str, Any] | None = None, **spec: Any) -> Any:
         self._version += 1
@@ -154,6 +162,24 @@ async def test_a_write_that_meets_newer_versions_is_tried_ever_more_rarely(
 
     assert [0.5 <= pauses[0] <= 1.0, 4.0 <= pauses[3] <= 8.0, 5.0 <= pauses[5] <= 10.0] == [True, True, True]
     assert 0.5 <= after_a_success <= 1.0
+
+
+@pytest.mark.parametrize(("status", "told"), [(422, ["StatusRefused"]), (429, [])])
+async def test_a_status_that_is_refused_for_its_content_is_told_by_an_event_of_the_item(
+    shelf: Shelf, status: int, told: list[str]
+) -> None:
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    shelf.refusal = client.ApiException(status=status, reason="status.onHand: Invalid value")
+
+    with pytest.raises(ApiRefused):
+        await shelf.look("a")
+    await asyncio.sleep(0)
+
+    assert [event.reason for event in shelf.events] == told
+    assert [(event.regarding.kind, event.regarding.name) for event in shelf.events if event.regarding] == [
+        ("StockItem", "a") for _ in told
+    ]
 
 
 async def test_an_older_row_does_not_bring_back_older_counts(shelf: Shelf) -> None:

@@ -43,7 +43,7 @@ NEXT: dict[str, frozenset[str]] = {
 
 _ADD = insert_unless_present(orders, orders.c.uid)
 _HOLDER = (
-    select(orders.c.namespace, orders.c.name, orders.c.status)
+    select(orders.c.uid, orders.c.namespace, orders.c.name, orders.c.status)
     .where(
         orders.c.namespace == bindparam("order_namespace"),
         orders.c.order_id == bindparam("number"),
@@ -133,7 +133,8 @@ def duplicate(tx: Connection, request: ReceiveOrder) -> DuplicateOrder | None:
     first = tx.execute(_HOLDER, {**number, "installation": installations.of(request.order)}).one_or_none()
     if first is None:
         return None
-    return DuplicateOrder(request.order_id, f"{first.namespace}/{first.name}", OrderStatus(first.status))
+    namesake = first.uid if first.name == request.order.name else None
+    return DuplicateOrder(request.order_id, f"{first.namespace}/{first.name}", OrderStatus(first.status), namesake)
 
 
 def _receiving(request: ReceiveOrder) -> Operation:

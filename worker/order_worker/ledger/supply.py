@@ -240,7 +240,8 @@ def _known(row: Row[Any]) -> SupplierOrderRow:
 
 
 def _level(tx: Connection, article: Row[Any], *, backorders: bool, kept_by: str | None = None) -> StockLevel:
-    order = tx.execute(_OPEN, {"article": article.sku}).one_or_none()
+    # What is on order is the keeper's: it asks the supplier, and nobody else.
+    order = tx.execute(_OPEN, {"article": article.sku}).one_or_none() if kept_by is None else None
     return StockLevel(
         on_hand=article.on_hand,
         reserved=article.reserved,

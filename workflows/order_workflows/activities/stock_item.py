@@ -35,7 +35,8 @@ class StockLevel(Outcome):
     backorders: bool = False
     """Whether an order waits for this article that the free pieces could serve now."""
     kept_by: str | None = None
-    """Id of the workflow that keeps the article, where that is another: its rules stay in force."""
+    """Id of the workflow that keeps the article, where that is another: its rules stay in force, and what is on
+    order is its own, not told here."""
 
 
 class SupplierOrder(Value):

@@ -1,0 +1,119 @@
+"""What to do next for an order whose resource is being deleted, or is gone: pure, a part of `decision.py`.
+
+The resource goes once its workflow has undone what it did, or says that it goes on alone. A finalizer comes off only
+after Temporal itself has answered. tests/unit/operator/test_deletion.py is the table of cases.
+"""
+
+from order_domain.order import DeletionPolicy
+from order_domain.refusals import RefusalType
+from order_domain.snapshot import CompensationState
+from order_domain.status import OrderStatus
+from order_operator.cluster.conditions import Reason
+from order_operator.orders.actions import Action, Cancel, Describe, Forget, Release, SetFinalizer, Start, TakeOver, Wait
+from order_operator.orders.amendment import Refusal, plan
+from order_operator.orders.display import AGAIN_SECONDS, show
+from order_operator.orders.known import Known
+from order_operator.orders.observation import Observation
+from order_operator.orders.stopped_run import next_run
+from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
+from order_operator.problem import Problem
+
+RELEASED_SECONDS = 2.0
+"""Before Temporal is asked again whether a run says that it goes on alone: only its memo changes then, and visibility
+does not bring that."""
+
+
+def deletion(known: Known) -> Action:
+    """The resource is being deleted: it goes once its workflow has ended, or is told that it goes on alone."""
+    order, run = known.order, known.observation
+    if known.adopted_elsewhere:
+        return _let_go(known)
+    if known.connection is not None:
+        return show(known, known.connection) if order.held else Wait(AGAIN_SECONDS)
+    if run is None or not run.running or known.doubted:
+        if not known.asked or known.doubted:
+            return Describe()
+        if run is None:
+            return _deletion_without_run(known)
+        if is_abandoned(run):
+            return next_run(known, run)
+        return _let_go(known)
+    if order.deletion_policy is DeletionPolicy.ORPHAN:
+        return _release(known, run)
+    if not _is_undoing(run) and not known.told:
+        return Cancel(run)
+    return _show_deletion(known, run)
+
+
+def _release(known: Known, run: Observation) -> Action:
+    """Whoever deleted the resource wants the order to go on."""
+    if run.orphaned:
+        return _let_go(known)
+    if not known.told:
+        return Release(run)
+    return show(known, again=RELEASED_SECONDS) if known.asked else Describe()
+
+
+def _deletion_without_run(known: Known) -> Action:
+    """Temporal has no run of this order. If there was one, only the ledger knows what it had done: a new run asks it,
+    and is cancelled then."""
+    order = known.order
+    had_one = order.names_workflow and not order.ended and order.deletion_policy is DeletionPolicy.CANCEL
+    if not had_one:
+        return _let_go(known)
+    parsed, order_class = order.parsed, known.order_class
+    if isinstance(parsed, Problem):
+        return show(known, parsed, again=AGAIN_SECONDS)
+    if isinstance(order_class, Problem):
+        return show(known, order_class, again=AGAIN_SECONDS)
+    return Start(order_class, parsed)
+
+
+def _show_deletion(known: Known, run: Observation) -> Action:
+    """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
+    more."""
+    parsed, refusals = known.order.parsed, []
+    if not isinstance(parsed, Problem) and run.snapshot is not None:
+        unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
+        refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]
+    return show(known, _blocked(run), refusals=refusals, again=AGAIN_SECONDS)
+
+
+def _blocked(run: Observation) -> Problem | None:
+    if run.snapshot is not None and run.snapshot.status is OrderStatus.MANUAL_REVIEW:
+        return Problem(
+            Reason.DELETION_BLOCKED,
+            "the deletion waits for the order to be undone, which a person has to make possible: repair the cause and "
+            "raise spec.retry by one, or set deletionPolicy Orphan to let the resource go first",
+            stalled=True,
+        )
+    return None
+
+
+def _is_undoing(run: Observation) -> bool:
+    return run.snapshot is not None and run.snapshot.compensation in set(CompensationState)
+
+
+def _let_go(known: Known) -> Action:
+    return SetFinalizer(False) if known.order.held else Wait()
+
+
+def after_deletion(known: Known) -> Action:
+    """The resource is gone. What it had not been waited for is told to its workflow now."""
+    order, run = known.order, known.observation
+    if (order.ended and run is None) or known.told:
+        return Forget()
+    if known.connection is not None:
+        return Wait(AGAIN_SECONDS)
+    if not known.asked or known.doubted:
+        return Describe()
+    if run is None or known.adopted_elsewhere:
+        return Forget()
+    if is_abandoned(run):
+        left = seconds_until_takeover(run, known.now)
+        if known.takeover_problem is not None:
+            return Forget()
+        return Wait(left) if left > 0 else TakeOver(run)
+    if not run.running or run.orphaned or _is_undoing(run):
+        return Forget()
+    return Release(run) if order.deletion_policy is DeletionPolicy.ORPHAN else Cancel(run)
