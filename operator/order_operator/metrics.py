@@ -30,6 +30,9 @@ WATCH_FAILURES = Counter(
     "Watches that ended and were started again, by what they watch: a namespace, `orders` in all, or `classes`.",
     ["watch"],
 )
+EVENTS_LEFT_OUT = Counter(
+    "orders_operator_events_left_out", "Kubernetes Events that were not posted, since too many were within a minute."
+)
 UNDECODABLE_ROWS = Counter(
     "orders_operator_undecodable_rows", "Workflows listed by Temporal that could not be read; each harms no other."
 )

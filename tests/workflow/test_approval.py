@@ -4,6 +4,7 @@ import pytest
 from builders import a_line, a_policy, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront
+from temporalio.api.sdk.v1 import WorkflowMetadata
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import OrderSpec
@@ -54,6 +55,16 @@ async def test_a_waiting_order_says_until_when_and_for_what(shop: Storefront) ->
     assert snapshot.updated_at is not None
     assert snapshot.approval.deadline == snapshot.updated_at + timedelta(seconds=300)
     assert snapshot.current_step is StepName.APPROVAL
+
+
+async def test_temporals_own_page_says_where_the_order_is_and_what_it_waits_for(shop: Storefront) -> None:
+    order = await a_waiting_order(shop)
+
+    metadata = await order.handle.query("__temporal_workflow_metadata", result_type=WorkflowMetadata)
+
+    assert "**Await Approval**" in metadata.current_details
+    assert "waits for approval of" in metadata.current_details
+    assert "- Approval Waiting" in metadata.current_details
 
 
 async def test_requires_approval_is_true_only_while_a_decision_is_awaited(shop: Storefront) -> None:

@@ -48,6 +48,7 @@ from order_workflows.contract import (
     OrderInput,
     OrderResult,
 )
+from order_workflows.details import details
 from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
 
@@ -392,7 +393,9 @@ class OrderRun:
         if status is not None:
             self.status = status
         self._debounce.cancel()
-        self._publisher.publish(self.snapshot())
+        snapshot = self.snapshot()
+        self._publisher.publish(snapshot)
+        workflow.set_current_details(details(snapshot))
 
     def _memo(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> dict[str, object]:
         pipeline = {MEMO_PIPELINE: self.input.policy.pipeline} if before is None else {}

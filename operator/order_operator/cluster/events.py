@@ -3,12 +3,16 @@
 import hashlib
 import logging
 import re
+import time
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from kubernetes.aio import client
 
+from order_operator import metrics
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import API_VERSION, FIELD_MANAGER, GROUP
@@ -16,6 +20,11 @@ from order_operator.cluster.resource import Resource
 from order_operator.work_queue import TryLater
 
 STATUS_REFUSED = "StatusRefused"
+
+EVENTS_A_MINUTE = 600
+"""Of all resources together. When ten thousand orders fail at once, the statuses tell it; the events would only keep the
+API server from writing them."""
+MINUTE = 60.0
 
 MAX_OF_NAME = 200
 """Characters of a resource's name in the name of its events."""
@@ -50,14 +59,21 @@ def status_refused(refusal: str) -> Event:
 class EventRecorder:
     """Posts events beside what it is called from. Best effort: one that cannot be posted is logged."""
 
-    def __init__(self, api: KubernetesApi, identity: str) -> None:
+    def __init__(self, api: KubernetesApi, identity: str, clock: Callable[[], float] = time.monotonic) -> None:
         """`identity` names this process."""
         self._api = api
         self._identity = identity
+        self._clock = clock
+        self._posted: deque[float] = deque(maxlen=EVENTS_A_MINUTE)
         self._background = Background()
 
     def tell(self, resource: Resource, event: Event) -> None:
-        """Post `event` about `resource`, unless it was posted before."""
+        """Post `event` about `resource`, unless it was posted before, or so many were of late that nobody reads them."""
+        now = self._clock()
+        if len(self._posted) == EVENTS_A_MINUTE and now - self._posted[0] < MINUTE:
+            metrics.EVENTS_LEFT_OUT.inc()
+            return
+        self._posted.append(now)
         self._background.spawn(_post(self._api, resource, event, self._identity))
 
 

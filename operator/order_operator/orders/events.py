@@ -1,32 +1,75 @@
-"""What people want to be told of an order by a Kubernetes Event: it waits for them, or has ended other than completed.
-An order that just completes is told by its status alone: an event would be a quarter of its API writes."""
+"""What people want to be told of an order by Kubernetes Events: it waits for them, goes no further, ignored what somebody
+asked for, or has ended other than completed. An order that just completes is told by its status alone: an event would be
+a quarter of its API writes."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from order_domain.status import TERMINAL_PHASES, Phase
+from order_operator.cluster.conditions import ConditionType, Reason
 from order_operator.cluster.events import Event
 
+Status = Mapping[str, Any]
+
 _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
+_PHASES = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phase.MANUAL_REVIEW})
 
-ANNOUNCED = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phase.MANUAL_REVIEW})
+COMPLETED_IN_PART = "CompletedInPart"
+NOT_ACCEPTED = "NotAccepted"
+EDIT_REFUSED = "EditRefused"
+SIGNAL_IGNORED = "SignalIgnored"
+NOTIFICATION_FAILED = "NotificationFailed"
 
 
-def occasion(status: Mapping[str, Any]) -> str:
-    """What one event is about: the phase and, of an order that waits, for what. Empty if there is nothing to tell."""
+def news(status: Status, before: Status) -> list[Event]:
+    """What `status` is an occasion for and the status `before` was not. An occasion has the same name whoever sees it,
+    so that it is told once."""
+    told = {event.occasion for event in _events(before)}
+    return [event for event in _events(status) if event.occasion not in told]
+
+
+def _events(status: Status) -> Iterator[Event]:
+    conditions = {item["type"]: item for item in status.get("conditions") or []}
+    message = str(status.get("message") or status.get("orderStatus") or "")
+    yield from _of_phase(status, message)
+    yield from _of_what_holds_it_up(status, conditions, message)
+    yield from _of_messages(status, conditions)
+    complete, notified = conditions.get(ConditionType.COMPLETE, {}), conditions.get(ConditionType.NOTIFIED, {})
+    if complete.get("status") == "True" and complete["reason"] != Phase.COMPLETED:
+        yield Event(COMPLETED_IN_PART, "Normal", COMPLETED_IN_PART, message)
+    if notified.get("reason") == Reason.FAILED:
+        note = "the customer could not be written to; the order goes on without"
+        yield Event(NOTIFICATION_FAILED, "Warning", NOTIFICATION_FAILED, note)
+
+
+def _of_phase(status: Status, message: str) -> Iterator[Event]:
     phase = status.get("phase")
-    if phase not in ANNOUNCED:
-        return ""
-    waits_for = (status.get("pendingAction") or {}).get("kind") or status.get("orderStatus") or ""
-    return f"{phase}.{waits_for}" if phase == Phase.WAITING else str(phase)
+    if phase not in _PHASES:
+        return
+    occasion = str(phase)
+    if phase == Phase.WAITING:
+        # For the same thing a second time is another occasion: it has another deadline.
+        pending = status.get("pendingAction") or {}
+        occasion = f"{phase}.{pending.get('kind') or status.get('orderStatus')}.{pending.get('deadline') or ''}"
+    yield Event(occasion, "Warning" if phase in _WARNINGS else "Normal", str(phase), message)
 
 
-def news(status: Mapping[str, Any], before: Mapping[str, Any]) -> Event | None:
-    """What `status` is an occasion for and the status `before` was not."""
-    about = occasion(status)
-    if not about or about == occasion(before):
-        return None
-    phase = Phase(status["phase"])
-    pending, error = status.get("pendingAction") or {}, status.get("lastError") or {}
-    note = pending.get("message") or error.get("message") or status.get("orderStatus") or ""
-    return Event(about, "Warning" if phase in _WARNINGS else "Normal", phase.value, str(note))
+def _of_what_holds_it_up(status: Status, conditions: Mapping[str, Status], message: str) -> Iterator[Event]:
+    accepted, reconciling = conditions.get(ConditionType.ACCEPTED, {}), conditions.get(ConditionType.RECONCILING, {})
+    if accepted.get("status") == "False":
+        occasion = f"{NOT_ACCEPTED}.{accepted['reason']}.{accepted.get('observedGeneration', 0)}"
+        yield Event(occasion, "Warning", NOT_ACCEPTED, message)
+    if reconciling.get("reason") == Reason.STEP_RETRYING and reconciling.get("status") == "True":
+        # Once for a step: how often it has failed is in the status.
+        occasion = f"{Reason.STEP_RETRYING}.{status.get('currentStep') or status.get('orderStatus')}"
+        yield Event(occasion, "Warning", Reason.STEP_RETRYING, message)
+
+
+def _of_messages(status: Status, conditions: Mapping[str, Status]) -> Iterator[Event]:
+    applied, refusal = conditions.get(ConditionType.SPEC_APPLIED, {}), status.get("lastRefusal")
+    if applied.get("status") == "False":
+        occasion = f"{EDIT_REFUSED}.{applied['reason']}.{applied.get('observedGeneration', 0)}"
+        yield Event(occasion, "Warning", EDIT_REFUSED, str(applied.get("message") or applied["reason"]))
+    if refusal is not None:
+        note = f"the Signal {refusal['what']} had no effect: {refusal['reason']}"
+        yield Event(f"{SIGNAL_IGNORED}.{refusal['at']}", "Warning", SIGNAL_IGNORED, note)

@@ -451,8 +451,7 @@ class Reconciler:
         tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
-        event = news(status, order.status)
-        if event is not None:
+        for event in news(status, order.status):
             self._events.tell(order, event)
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:

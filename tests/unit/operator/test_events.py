@@ -1,32 +1,125 @@
-"""What the operator tells by Kubernetes Events, and under which name."""
+"""What the operator tells by Kubernetes Events, how often, and under which name."""
+
+import asyncio
+from typing import Any, cast
 
 import pytest
 from builders import an_order_resource
+from kubernetes.aio import client
 
-from order_operator.cluster.events import event_name
-from order_operator.orders.events import occasion
+from order_operator.cluster.api import KubernetesApi
+from order_operator.cluster.events import EVENTS_A_MINUTE, MINUTE, Event, EventRecorder, event_name
+from order_operator.orders.events import news
 
-WAITS_FOR_APPROVAL = {"phase": "Waiting", "orderStatus": "Await Approval", "pendingAction": {"kind": "Approve"}}
+WAITS_FOR_APPROVAL = {
+    "phase": "Waiting",
+    "orderStatus": "Await Approval",
+    "message": "waits for approval of 1500.00 USD",
+    "pendingAction": {"kind": "Approve", "deadline": "2026-03-04T05:06:07Z"},
+}
 WAITS_FOR_STOCK = {"phase": "Waiting", "orderStatus": "Await Stock"}
 
 
-def test_an_order_that_waits_a_second_time_for_something_else_is_told_again() -> None:
-    """B32: the name ended in the phase, so that only the first Waiting was told."""
-    order = an_order_resource()
+def conditions(**reasons: tuple[str, str]) -> dict[str, Any]:
+    """A status with these conditions: type to status and reason."""
+    found = [
+        {"type": kind, "status": status, "reason": reason, "observedGeneration": 2, "message": "because"}
+        for kind, (status, reason) in reasons.items()
+    ]
+    return {"conditions": found, "currentStep": "ChargePayment"}
 
-    assert occasion(WAITS_FOR_APPROVAL) != occasion(WAITS_FOR_STOCK)
-    assert event_name(order, occasion(WAITS_FOR_APPROVAL)) != event_name(order, occasion(WAITS_FOR_STOCK))
+
+def told(status: dict[str, Any], before: dict[str, Any] | None = None) -> list[tuple[str, str]]:
+    """Kind and reason of each event."""
+    return [(event.kind, event.reason) for event in news(status, before or {})]
+
+
+def name_of(status: dict[str, Any]) -> str:
+    [event] = news(status, {})
+    return event_name(an_order_resource(), event.occasion)
+
+
+def test_an_order_that_waits_says_for_what() -> None:
+    [event] = news(WAITS_FOR_APPROVAL, {"phase": "Running"})
+
+    assert (event.kind, event.reason, event.note) == ("Normal", "Waiting", "waits for approval of 1500.00 USD")
+
+
+def test_an_order_that_waits_a_second_time_is_told_again() -> None:
+    """B32: the name ended in the phase, so that only the first Waiting was told."""
+    pending = {"kind": "Approve", "deadline": "2026-03-04T06:00:00Z"}
+    again = {**WAITS_FOR_APPROVAL, "pendingAction": pending}
+
+    assert len({name_of(status) for status in (WAITS_FOR_APPROVAL, WAITS_FOR_STOCK, again)}) == 3
+
+
+@pytest.mark.parametrize("status", [WAITS_FOR_APPROVAL, {"phase": "Failed"}, conditions(SpecApplied=("False", "X"))])
+def test_what_was_told_before_is_not_told_again(status: dict[str, Any]) -> None:
+    assert told(status)
+    assert told(status, status) == []
 
 
 @pytest.mark.parametrize("phase", ["Running", "Pending", "Compensating", "Completed", None])
 def test_what_nobody_has_to_know_is_not_told(phase: str | None) -> None:
-    assert occasion({"phase": phase}) == ""
+    going_well = conditions(
+        Accepted=("True", "Submitted"), SpecApplied=("True", "Applied"), Complete=("True", "Completed")
+    )
+
+    assert told({**going_well, "phase": phase}) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (conditions(Accepted=("False", "ClassNotFound")), "Warning", "NotAccepted"),
+        (conditions(Reconciling=("True", "StepRetrying")), "Warning", "StepRetrying"),
+        (conditions(SpecApplied=("False", "AlreadyShipped")), "Warning", "EditRefused"),
+        (conditions(Notified=("False", "Failed")), "Warning", "NotificationFailed"),
+        (conditions(Complete=("True", "CancelledInPart")), "Normal", "CompletedInPart"),
+        ({"lastRefusal": {"what": "aprove", "reason": "unknown", "at": "2026"}}, "Warning", "SignalIgnored"),
+        ({"phase": "Expired"}, "Warning", "Expired"),
+        ({"phase": "Cancelled"}, "Normal", "Cancelled"),
+    ],
+)
+def test_a_transition_that_a_person_wants_to_know_is_told(status: dict[str, Any], kind: str, reason: str) -> None:
+    assert told(status) == [(kind, reason)]
+
+
+def test_a_refused_edit_is_told_again_for_the_next_edit() -> None:
+    first = conditions(SpecApplied=("False", "AlreadyShipped"))
+    second = conditions(SpecApplied=("False", "AlreadyShipped"))
+    second["conditions"][0]["observedGeneration"] = 3
+
+    assert told(second, first) == [("Warning", "EditRefused")]
 
 
 def test_the_name_of_an_event_is_one_that_kubernetes_takes_however_long_the_orders() -> None:
-    name = event_name(an_order_resource(name="a" * 199 + "-" + "b" * 53), occasion(WAITS_FOR_STOCK))
+    [event] = news(WAITS_FOR_APPROVAL, {})
+    name = event_name(an_order_resource(name="a" * 199 + "-" + "b" * 53), event.occasion)
 
     assert len(name) <= 253
     assert name == name.lower()
     assert " " not in name
     assert "-." not in name
+
+
+class Api:
+    def __init__(self) -> None:
+        self.events: list[client.EventsV1Event] = []
+
+    async def create_event(self, _: str, event: client.EventsV1Event) -> None:
+        self.events.append(event)
+
+
+async def test_an_outage_of_very_many_orders_does_not_drown_the_api_server_in_events() -> None:
+    api, clock = Api(), [0.0]
+    recorder = EventRecorder(cast("KubernetesApi", api), "me", clock=lambda: clock[0])
+
+    for number in range(EVENTS_A_MINUTE + 50):
+        recorder.tell(an_order_resource(), Event(f"Failed.{number}", "Warning", "Failed", "it failed"))
+    clock[0] = MINUTE
+    recorder.tell(an_order_resource(), Event("later", "Warning", "Failed", "it failed"))
+    for _ in range(10):
+        await asyncio.sleep(0)
+
+    assert len(api.events) == EVENTS_A_MINUTE + 1
