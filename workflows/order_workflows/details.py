@@ -1,4 +1,4 @@
-"""The state of an order in words, for Temporal's own page. It is asked for when the page is open, and costs no event."""
+"""The state of an order in words, for Temporal's own page. It is read when the page is opened, and costs no event."""
 
 from order_domain import moments
 from order_domain.snapshot import OrderSnapshot, StepRecord

@@ -22,8 +22,8 @@ from order_operator.work_queue import TryLater
 STATUS_REFUSED = "StatusRefused"
 
 EVENTS_A_MINUTE = 600
-"""Of all resources together. When ten thousand orders fail at once, the statuses tell it; the events would only keep the
-API server from writing them."""
+"""Of all resources together. When ten thousand orders fail at once, their statuses tell it; events would only keep the
+API server from writing those."""
 MINUTE = 60.0
 
 MAX_OF_NAME = 200
@@ -68,7 +68,7 @@ class EventRecorder:
         self._background = Background()
 
     def tell(self, resource: Resource, event: Event) -> None:
-        """Post `event` about `resource`, unless it was posted before, or so many were of late that nobody reads them."""
+        """Post `event` about `resource`, unless it was posted before, or too many were within a minute."""
         now = self._clock()
         if len(self._posted) == EVENTS_A_MINUTE and now - self._posted[0] < MINUTE:
             metrics.EVENTS_LEFT_OUT.inc()

@@ -1,6 +1,6 @@
-"""What people want to be told of an order by Kubernetes Events: it waits for them, goes no further, ignored what somebody
-asked for, or has ended other than completed. An order that just completes is told by its status alone: an event would be
-a quarter of its API writes."""
+"""What people want to be told of an order by Kubernetes Events: it waits for them, goes no further, ignored what
+somebody asked for, or has ended other than completed. An order that just completes is told by its status alone: an
+event would be a quarter of its API writes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
