@@ -153,13 +153,13 @@ async def test_search_attribute_memo_and_query_agree_at_the_end(shop: Storefront
     assert memo.model_copy(update={"seq": 0, "updated_at": None}) == answer
 
 
-async def test_the_memo_keeps_the_uid_and_the_input_hash_beside_the_snapshot(shop: Storefront) -> None:
+async def test_the_memo_keeps_the_uid_and_the_input_hash_beside_snapshot_and_pipeline(shop: Storefront) -> None:
     order = await shop.place()
     await order.result()
 
     memo = await (await order.handle.describe()).memo()
 
-    assert set(memo) == {contract.MEMO_SNAPSHOT, contract.MEMO_UID, contract.MEMO_INPUT_HASH}
+    assert set(memo) == {contract.MEMO_SNAPSHOT, contract.MEMO_PIPELINE, contract.MEMO_UID, contract.MEMO_INPUT_HASH}
 
 
 async def test_every_step_of_a_completed_order_has_its_state_and_times(shop: Storefront) -> None:
