@@ -84,18 +84,24 @@ class Inventory:
         self.problem: str | None = None
 
     async def run(self) -> None:
-        """Take stock until cancelled, for the first time as soon as Temporal's side is known. Raises WentBack."""
+        """Take stock until cancelled, for the first time once Temporal's side is known and the watches have brought all,
+        or after one interval. Raises WentBack."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):
                     await self._known.wait()
                     await asyncio.sleep(self._interval if self._taken else 0)
+                    while not self._all_listed():  # noqa: ASYNC110 - other threads list; both at once take longer
+                        await asyncio.sleep(1)
             started = time.thread_time()
             try:
                 await self.take()
             except (TryLater, NotFound) as failed:
                 logger.warning("inventory not taken", extra={"error": str(failed)})
             self._interval = interval(time.thread_time() - started)
+
+    def _all_listed(self) -> bool:
+        return all(self._has_listed(cache.plural, name or "") for cache in self._caches for name in self._namespaces)
 
     async def take(self) -> None:
         """One comparison. What was behind in the last one too is fetched now."""

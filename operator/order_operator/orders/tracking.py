@@ -1,7 +1,7 @@
 """What the operator remembers of orders between two reconciliations; all of it may be lost at any time."""
 
 import hashlib
-import json
+import marshal
 import math
 import sys
 import time
@@ -24,7 +24,7 @@ from order_operator.problem import Problem
 class Finished:
     """What is kept in mind of an order to which nothing is left to do: enough to tell when it is to be deleted."""
 
-    fingerprint: str
+    fingerprint: bytes
     """Of everything that only the operator should change from then on."""
     at: float
     """When it finished, in seconds since the epoch; infinite if its status does not say."""
@@ -218,7 +218,12 @@ _NO_SPEC: dict[str, Any] = {}
 _ENDS = {status.value: {"orderStatus": status.value} for status in OrderStatus if status.terminal}
 
 
-def fingerprint(order: OrderResource) -> str:
+MARSHAL_WITHOUT_REFERENCES = 2
+"""A version in which equal values have equal bytes."""
+
+
+def fingerprint(order: OrderResource) -> bytes:
     """Of everything that only the operator should change once an order has ended."""
     parts = [order.generation, order.deleting, order.finalizers, order.status]
-    return hashlib.blake2b(json.dumps(parts, sort_keys=True).encode(), digest_size=16).hexdigest()
+    # Six times as fast as JSON, at the start of a hundred thousand. The API server orders the keys of an object.
+    return hashlib.blake2b(marshal.dumps(parts, MARSHAL_WITHOUT_REFERENCES), digest_size=16).digest()
