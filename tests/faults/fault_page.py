@@ -10,9 +10,12 @@ PARTS = {
     "operator": "The operator's process",
     "kubernetes": "The Kubernetes API and etcd",
     "hand": "People's hands",
+    "input": "Bad input",
     "temporal": "Temporal",
+    "worker": "Workers and time",
+    "money": "Money, the ledger and its keys",
 }
-HEAD = """# What goes wrong around the operator, and the tests that cause it
+HEAD = """# What goes wrong around an order, and the tests that cause it
 
 Each fault has the tests that cause it and see orders end right all the same: one workflow for each, charged once, no
 finalizer left, nothing going backward. Where a test does less than the fault says, or none does, it is told what is

@@ -113,6 +113,10 @@ class Cluster:
         """How often the operator has looked through Temporal in this way, as it counts itself."""
         return self._counted(rf'scans_total{{kind="{kind}",result="ok"}}')
 
+    def inventories(self) -> int:
+        """How often the operator has listed all StockItems, as it counts itself."""
+        return self._counted('k8s_requests_total{code="200",resource="stockitems",verb="list"}')
+
     def undecodable_rows(self) -> int:
         """How many workflows the operator could not read, as it counts itself."""
         return self._counted("undecodable_rows_total")

@@ -45,6 +45,18 @@ def cluster(platform: Stack) -> Iterator[Cluster]:
         platform.up()
 
 
+@pytest.fixture
+def elsewhere(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
+    """A second cluster on the Temporal of the first."""
+    second = Stack(tmp_path / "second", ui=False)
+    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
+    try:
+        second.up(["etcd", "kube-apiserver", "operator"])
+        yield Cluster(second, cluster.namespace)
+    finally:
+        second.clean()
+
+
 @pytest.fixture(scope="session")
 def wired(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wiring]:
     """A platform of its own, whose operator reaches both servers through proxies."""

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import ORDERS, Cluster
+from cluster import ORDERS, STOCK_ITEMS, Cluster
 from toxiproxy import toxiproxy
 
-from order_devstack.stack import Stack
+from order_operator.cluster.inventory import INTERVAL_SECONDS
 from order_operator.orders.decision import CONFIRMED_AGE_SECONDS
 
 ANA = "Ana Torres 😀 𠮷"
@@ -189,22 +189,42 @@ def test_an_order_that_was_deleted_while_the_operator_was_frozen_is_never_starte
 
 
 def test_a_second_cluster_on_the_same_temporal_leaves_the_orders_of_the_first_alone(
-    cluster: Cluster, tmp_path: Path
+    cluster: Cluster, elsewhere: Cluster
 ) -> None:
     """B8: with the chart's defaults it cancelled every one of them within a second of its start."""
     identifier = wait_for_approval(cluster)
-    second = Stack(tmp_path / "second", ui=False)
-    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
-    try:
-        second.up(["etcd", "kube-apiserver", "operator"])
-        elsewhere = Cluster(second, "elsewhere")
-        elsewhere.apply(total=150_000)
-        elsewhere.reaches("Waiting")  # it leads, and has seen all that is open
 
-        elsewhere.until(lambda: elsewhere.scans("full") > 0)
-        assert cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")
-        approve_in_spec(elsewhere)
-        elsewhere.reaches("Completed")
-    finally:
-        second.clean()
+    elsewhere.apply("another", total=150_000)
+    elsewhere.reaches("Waiting", "another")  # it leads, and has seen all that is open
+
+    elsewhere.until(lambda: elsewhere.scans("full") > 0)
+    assert cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")
+    elsewhere.patch("another", approval={"decision": "Approved", "by": "bob", "totalMinor": 150_000})
+    elsewhere.reaches("Completed", "another")
     assert cluster.status()["phase"] == "Waiting"
+
+
+@pytest.mark.long
+def test_of_two_clusters_on_one_ledger_neither_stops_the_workflow_of_the_others_article(
+    cluster: Cluster, elsewhere: Cluster
+) -> None:
+    """B9: each cancelled the other's within a minute of its start, and began its own."""
+    sku = cluster.namespace
+
+    def runs() -> list[str]:
+        ids = [f"stock/{each.identity()}/{sku}" for each in (cluster, elsewhere)]
+        found = [cluster.workflow(identifier)["workflowExecutionInfo"] for identifier in ids]
+        assert {run["status"].rpartition("_")[2] for run in found} == {"RUNNING"}
+        return [run["execution"]["runId"] for run in found]
+
+    cluster.keep_stock("shelf", sku)
+    cluster.eventually(lambda status: status.get("onHand") == 1_000, "shelf", kind=STOCK_ITEMS)
+    elsewhere.keep_stock("shelf", sku)
+    elsewhere.eventually(lambda status: "SkuTaken" in json.dumps(status), "shelf", kind=STOCK_ITEMS)
+    before = runs()
+
+    for each in (cluster, elsewhere):
+        taken = each.inventories()
+        each.until(lambda each=each, taken=taken: each.inventories() > taken, seconds=2 * INTERVAL_SECONDS)  # type: ignore[misc]
+
+    assert runs() == before

@@ -1,15 +1,11 @@
 """Orders that were restored from a backup: the same objects under other uids, while their workflows live on."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from cluster import ORDERS, Cluster
 from test_evidence import approve_in_spec, wait_for_approval
-
-from order_devstack.stack import Stack
 
 
 def backed_up(cluster: Cluster, *, with_status: bool = False) -> dict[str, Any]:
@@ -99,18 +95,6 @@ def test_a_completed_order_that_is_restored_without_its_status_is_told_that_it_w
     status = cluster.reaches("Duplicate")
     assert f"was completed under this name before (uid {first})" in status["lastError"]["message"]
     assert sorted(cluster.charges().values()) == [(0, 0), (150_000, 0)]
-
-
-@pytest.fixture
-def elsewhere(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
-    """A second cluster on the Temporal of the first."""
-    second = Stack(tmp_path / "second", ui=False)
-    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
-    try:
-        second.up(["etcd", "kube-apiserver", "operator"])
-        yield Cluster(second, cluster.namespace)
-    finally:
-        second.clean()
 
 
 def test_an_order_restored_in_another_cluster_waits_until_somebody_says_from_where(

@@ -87,6 +87,26 @@ def test_orders_made_and_deleted_while_the_operator_is_down_are_caught_up(cluste
     assert cluster.status("kept")["phase"] == "Waiting"
 
 
+def test_an_order_to_be_orphaned_goes_on_though_no_operator_saw_its_deletion(cluster: Cluster) -> None:
+    """B6: the operator that came back cancelled it like any other. The last policy counts."""
+    cluster.apply("orphan", total=150_000, deletionPolicy="Orphan")
+    cluster.apply("orphan-at-last", total=150_000)
+    workflows = [cluster.reaches("Waiting", name)["workflow"]["id"] for name in ("orphan", "orphan-at-last")]
+    cluster.stack.kill("operator")
+    cluster.patch("orphan-at-last", deletionPolicy="Orphan")
+    for name in ("orphan", "orphan-at-last"):
+        cluster.delete(name, "--wait=false")
+
+    cluster.stack.up()
+
+    for name in ("orphan", "orphan-at-last"):
+        cluster.eventually(lambda _, name=name: cluster.order(name) == {}, name)  # type: ignore[misc]
+    for identifier in workflows:
+        described = cluster.workflow(identifier)
+        assert described["workflowExecutionInfo"]["status"].endswith("RUNNING")
+        assert "Compensate" not in str(described)
+
+
 @pytest.mark.long
 def test_a_young_workflow_whose_order_vanished_is_cancelled_after_a_second_look(cluster: Cluster) -> None:
     cluster.apply(total=150_000)

@@ -84,8 +84,8 @@ class Inventory:
         self.problem: str | None = None
 
     async def run(self) -> None:
-        """Take stock until cancelled, for the first time once Temporal's side is known and the watches have brought all,
-        or after one interval. Raises WentBack."""
+        """Take stock until cancelled. The first time waits for Temporal's side and for the watches' first lists, for an
+        interval at most. Raises WentBack."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval):

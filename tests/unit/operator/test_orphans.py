@@ -116,13 +116,15 @@ class Servers:
         pass
 
 
-@pytest.mark.parametrize(("unreadable", "cancelled"), [(False, 1), (True, 0)])
-async def test_a_workflow_that_cannot_be_read_is_never_cancelled(
-    unreadable: bool, cancelled: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It may be another's, or one that goes on without its resource on purpose."""
+@pytest.fixture
+def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     monkeypatch.setattr("order_operator.orders.orphans.TWO_LOOKS_SECONDS", 0.0)
-    servers, settings = Servers(), Settings.from_environment({"ORDER_OPERATOR_CLUSTER": "here"}, 1)
+    return Servers()
+
+
+async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[str]:
+    """The workflows that are cancelled for want of the resource of this run."""
+    settings = Settings.from_environment({"ORDER_OPERATOR_CLUSTER": "here"}, 1)
     orphans = Orphans(
         cast("TemporalConnection", servers),
         cast("KubernetesApi", servers),
@@ -130,8 +132,28 @@ async def test_a_workflow_that_cannot_be_read_is_never_cancelled(
         newest=lambda: YOUNG,
         resource_found=lambda _: None,
     )
-    run = an_observation(cluster="here", unreadable=unreadable)
+    without_resource = {run.key.uid: Tracked(observation=run)}
+    for _ in range(times):
+        await orphans.look(without_resource, 1)
+    return servers.cancelled
 
-    await orphans.look({run.key.uid: Tracked(observation=run)}, 1)
 
-    assert len(servers.cancelled) == cancelled
+@pytest.mark.parametrize(("unreadable", "cancelled"), [(False, 1), (True, 0)])
+async def test_a_workflow_that_cannot_be_read_is_never_cancelled(
+    servers: Servers, unreadable: bool, cancelled: int
+) -> None:
+    """It may be another's, or one that goes on without its resource on purpose."""
+    assert len(await look(servers, an_observation(cluster="here", unreadable=unreadable))) == cancelled
+
+
+@pytest.mark.parametrize("cluster", ["there", "default", None])
+async def test_a_workflow_of_another_installation_or_an_earlier_release_is_never_cancelled(
+    servers: Servers, cluster: str | None
+) -> None:
+    """B8: a second cluster with the chart's defaults cancelled every order of the first."""
+    assert await look(servers, an_observation(cluster=cluster)) == []
+
+
+async def test_a_workflow_that_was_cancelled_is_not_cancelled_again_at_each_look(servers: Servers) -> None:
+    """B27: one that was being undone was cancelled, logged and counted each minute."""
+    assert len(await look(servers, an_observation(cluster="here"), times=3)) == 1

@@ -1,6 +1,7 @@
 """What the operator writes of stock items, and when; nothing here reaches a server."""
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +14,7 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.stock_item import StockSnapshot
-from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
 from order_operator.settings import Settings
 from order_operator.stock_items import reconcile
@@ -21,10 +22,12 @@ from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconcile
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
 from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
 from order_workflows.contract import (
     MEMO_STOCK_SNAPSHOT,
     MEMO_UID,
+    ORDER_CLUSTER,
     STOCK_ITEM_WORKFLOW_TYPE,
     former_stock_workflow_id,
     stock_workflow_id,
@@ -60,6 +63,9 @@ class Shelf:
         self.written.append(status)
         return self.body(item.uid, status=status)
 
+    async def get(self, plural: str, _namespace: str, name: str) -> None:
+        raise NotFound(plural, name)
+
     async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
         self.events.append(event)
 
@@ -87,6 +93,7 @@ class Shelf:
         status: WorkflowExecutionStatus = RUNNING,
         ended_before: float = 0.0,
         identifier: str | None = None,
+        cluster: str | None = None,
     ) -> None:
         """A row of visibility, about the run of the article that is named like the item."""
         row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
@@ -95,6 +102,8 @@ class Shelf:
         for name, value in {MEMO_UID: uid, MEMO_ITEM: f"shop/{uid}", MEMO_STOCK_SNAPSHOT: memo}.items():
             (payload,) = await pydantic_data_converter.encode([value])
             row.memo.fields[name].CopyFrom(payload)
+        if cluster is not None:
+            row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = json.dumps(cluster).encode()
         if status is not RUNNING:
             row.close_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=ended_before))
         subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
@@ -280,6 +289,26 @@ async def test_a_workflow_of_another_installation_is_none_of_ours(shelf: Shelf) 
     await shelf.look("a")
 
     assert "onHand" not in shelf.written[-1]
+
+
+@pytest.mark.parametrize(("cluster", "cancelled"), [("here", 1), ("there", 0), ("default", 0), (None, 0)])
+async def test_only_a_workflow_of_this_installation_is_cancelled_for_want_of_its_item(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, cluster: str | None, cancelled: int
+) -> None:
+    """B9: two clusters cancelled each other's, whose items they could not see."""
+    told: list[str] = []
+
+    async def request_cancel(_client: Client, run: Run) -> None:
+        told.append(run.workflow_id)
+
+    monkeypatch.setattr(reconcile, "request_cancel", request_cancel)
+    await shelf.publish("a", counts(), identifier=former_stock_workflow_id("a"), cluster=cluster)
+
+    for _ in range(2):
+        shelf.stock.compare({}, 9)
+        await asyncio.sleep(0)
+
+    assert len(told) == cancelled
 
 
 async def test_the_workflow_of_an_earlier_release_is_shown_until_another_takes_its_place(shelf: Shelf) -> None:

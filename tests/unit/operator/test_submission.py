@@ -1,16 +1,18 @@
 """What an order's workflow is started with, also where a worker of an earlier release takes it."""
 
-from typing import Self
+from typing import Any, Self, cast
 
 import pytest
-from builders import a_line, a_policy, an_order_body, an_order_spec
+from builders import NAMESPACE, a_line, a_policy, an_order_body, an_order_input, an_order_spec
 from pydantic import ValidationError, model_validator
+from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from order_domain.order import ChargeKind, OrderCharge, OrderLine, OrderSpec
 from order_domain.value import Value
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.resource import OrderResource
-from order_operator.orders.submission import order_input
+from order_operator.orders.submission import ensure_started, order_input
+from order_operator.temporal.connection import TemporalConnection
 
 CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
@@ -34,6 +36,37 @@ def submitted(spec: OrderSpec) -> str:
     """The spec on the wire."""
     resource = OrderResource.from_body(an_order_body(spec=spec.model_dump(mode="json", exclude_none=True)))
     return order_input(resource, spec, CLASS, "test").spec.model_dump_json()
+
+
+class Temporal:
+    """Connection, client and handle; notes how it is asked for a workflow."""
+
+    result_run_id = "run-1"
+
+    def __init__(self) -> None:
+        self.client = self
+        self.asked: dict[str, Any] = {}
+
+    async def start_workflow(self, *_: Any, **how: Any) -> "Temporal":
+        self.asked = how
+        return self
+
+
+async def test_a_workflow_is_started_so_that_a_burst_in_one_namespace_holds_up_no_other() -> None:
+    temporal = Temporal()
+
+    await ensure_started(cast("TemporalConnection", temporal), an_order_input(), "orders")
+
+    assert temporal.asked["priority"].fairness_key == NAMESPACE
+
+
+async def test_a_workflow_is_started_once_whoever_asks_for_it() -> None:
+    temporal = Temporal()
+
+    await ensure_started(cast("TemporalConnection", temporal), an_order_input(), "orders")
+
+    how = temporal.asked["id_conflict_policy"], temporal.asked["id_reuse_policy"]
+    assert how == (WorkflowIDConflictPolicy.USE_EXISTING, WorkflowIDReusePolicy.REJECT_DUPLICATE)
 
 
 def test_an_earlier_worker_refuses_an_order_with_charges_instead_of_ignoring_them() -> None:
