@@ -20,6 +20,7 @@ from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
 from order_operator.http_endpoints import Health, probe, prometheus_page, serving
+from order_operator.orders.class_status import ClassStatuses
 from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
@@ -108,7 +109,9 @@ async def _serve(
     reconciler = Reconciler(api, connection, classes, scanner, settings, may_act=lambda: leadership.leads)
     stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)
-    watched_classes = WatchedClasses(classes, reconciler.classes_changed)
+    # Installations that watch some namespaces share the classes of others, and have no right to write their statuses.
+    class_statuses = ClassStatuses(api, classes, lambda: leadership.leads and not settings.namespaces)
+    watched_classes = WatchedClasses(classes, reconciler.classes_changed, class_statuses)
     liveness = WatchLiveness()
     inventory = Inventory(
         api,
@@ -139,6 +142,7 @@ async def _serve(
             reconciler.pending_work.run(),
             reconciler.task_queues.run(),
             stock.queue.run(),
+            class_statuses.queue.run(),
             inventory.run(),
             retention.run(),
         )

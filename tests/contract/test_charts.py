@@ -86,6 +86,8 @@ CLUSTER_RULES = {
     "*/order-platform-editor: get,list,watch,create,update,patch,delete on order-platform.dev/orders,stockitems",
     "*/order-platform-approver: approve on order-platform.dev/orders",
 }
+CLASS_STATUS_RULES = {"*/order-platform-operator: update on order-platform.dev/orderclasses/status"}
+"""Not of an installation that watches some namespaces: it shares the classes with others."""
 LEADER_RULES = {
     "shop-system/order-platform-operator-leader: create on coordination.k8s.io/leases",
     "shop-system/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
@@ -124,7 +126,7 @@ def test_two_releases_with_long_names_that_begin_alike_have_no_name_in_common(re
 def test_the_rights_for_all_namespaces_are_exactly_these(render: Render) -> None:
     manifests = render("order-platform")
 
-    assert granted(manifests, "ClusterRole") == CLUSTER_RULES | order_rules("*")
+    assert granted(manifests, "ClusterRole") == CLUSTER_RULES | CLASS_STATUS_RULES | order_rules("*")
     assert granted(manifests, "Role") == LEADER_RULES | IDENTITY_RULES
 
 

@@ -78,6 +78,12 @@ def test_a_signal_in_vain_is_told_in_the_resource(cluster: Cluster) -> None:
     assert (refusal["what"], refusal["reason"]) == ("aprove", "unknown")
 
 
+def test_a_class_says_that_orders_can_follow_it(cluster: Cluster) -> None:
+    name = a_class_that_fails(cluster, "Ship", 0)
+
+    cluster.stack.kubectl("wait", "--for=condition=Ready", f"orderclasses.order-platform.dev/{name}", "--timeout=30s")
+
+
 @pytest.mark.long
 def test_an_order_for_which_there_is_no_worker_says_so_and_names_the_task_queue(cluster: Cluster) -> None:
     cluster.stack.stop("worker")

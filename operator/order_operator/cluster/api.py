@@ -15,6 +15,7 @@ from order_operator.cluster.api_names import (
     FIELD_MANAGER,
     FINALIZER,
     GROUP,
+    ORDER_CLASS_KIND,
     ORDER_CLASSES,
     VERSION,
 )
@@ -158,6 +159,27 @@ class KubernetesApi:
             _request_timeout=REQUEST_TIMEOUT_SECONDS,
         )
         return await _counted("update", f"{resource.plural}/status", call)
+
+    async def write_class_status(self, body: Mapping[str, Any], status: Mapping[str, Any]) -> None:
+        """Replace the status of the OrderClass `body`, guarded by its version. Raises Conflict, NotFound."""
+        self._guard()
+        name, version = body["metadata"]["name"], body["metadata"]["resourceVersion"]
+        replaced = {
+            "apiVersion": API_VERSION,
+            "kind": ORDER_CLASS_KIND,
+            "metadata": {"name": name, "resourceVersion": version},
+            "status": status,
+        }
+        call: Awaitable[Any] = self._objects.replace_cluster_custom_object_status(
+            GROUP,
+            VERSION,
+            ORDER_CLASSES,
+            name,
+            replaced,
+            field_manager=FIELD_MANAGER,
+            _request_timeout=REQUEST_TIMEOUT_SECONDS,
+        )
+        await _counted("update", f"{ORDER_CLASSES}/status", call)
 
     async def set_finalizer(self, resource: Resource, *, present: bool) -> dict[str, Any]:
         """Add or remove our finalizer, guarded by the version last seen. Raises Conflict, NotFound."""

@@ -63,6 +63,7 @@ class Reason(StrEnum):
     INVALID_SPEC = "InvalidSpec"
     CLASS_NOT_FOUND = "ClassNotFound"
     CLASS_INVALID = "ClassInvalid"
+    VALID = "Valid"
     NO_DEFAULT_CLASS = "NoDefaultClass"
     TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
     TEMPORAL_NAMESPACE_NOT_FOUND = "TemporalNamespaceNotFound"

@@ -3,8 +3,9 @@
 from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
 from order_domain.policy import AddressExpiry, OrderClassSpec
 from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, ORDER_CLASS_KIND, ORDER_CLASSES
-from order_operator.crd.definition import Column, Rule, definition, resource, with_rules
+from order_operator.crd.definition import Column, Rule, definition, resource, status_schema, with_rules
 from order_operator.crd.structural_schema import Schema, structural_schema
+from order_operator.orders.class_status import OrderClassResourceStatus
 
 
 def _pipeline_rules() -> list[Rule]:
@@ -117,6 +118,7 @@ def order_class_crd() -> Schema:
         "Policy for orders: which steps in which order, who must approve, how often to retry. "
         f'The class annotated `{DEFAULT_CLASS_ANNOTATION}: "true"` serves orders that name none.',
         spec=structural_schema(OrderClassSpec),
+        status=status_schema(OrderClassResourceStatus),
     )
     return definition(
         kind=ORDER_CLASS_KIND,
@@ -129,7 +131,9 @@ def order_class_crd() -> Schema:
             Column("Threshold", ".spec.approval.thresholdMinor", "integer"),
             Column("Currency", ".spec.approval.currency"),
             Column("Default", f".metadata.annotations.{DEFAULT_CLASS_ANNOTATION.replace('.', chr(92) + '.')}"),
+            Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
             Column("Age", ".metadata.creationTimestamp", "date"),
+            Column("Message", '.status.conditions[?(@.type=="Ready")].message', wide=True),
             Column("Pipeline", ".spec.pipeline", wide=True),
         ],
     )

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -75,6 +75,10 @@ class OrderClasses:
         self._invalid.pop(name, None)
         self._versions.pop(name, None)
 
+    def flaw(self, name: str) -> str | None:
+        """What is wrong with the class of this name; None if nothing is."""
+        return self._invalid.get(name)
+
     def spec(self, name: str) -> OrderClassSpec | None:
         """What the valid class of this name says now."""
         found = self._valid.get(name)
@@ -111,21 +115,35 @@ def _version(body: Mapping[str, Any]) -> str:
     return str(body["metadata"].get("resourceVersion", ""))
 
 
+class Statuses(Protocol):
+    """Who writes the statuses of classes."""
+
+    def put(self, body: Mapping[str, Any], /) -> None:
+        """One version of a class, which has been judged."""
+
+    def remove(self, name: str, /) -> None:
+        """The class is gone."""
+
+
 class WatchedClasses:
     """Takes in what the watch and the lists bring, and tells of each change."""
 
-    def __init__(self, classes: OrderClasses, changed: Callable[[], None]) -> None:
+    def __init__(self, classes: OrderClasses, changed: Callable[[], None], statuses: Statuses) -> None:
         self._classes = classes
         self._changed = changed
+        self._statuses = statuses
 
     def put(self, body: Mapping[str, Any]) -> None:
         """One version of a class."""
         self._classes.put(body)
+        self._statuses.put(body)
         self._changed()
 
     def remove(self, body: Mapping[str, Any]) -> None:
         """The last version of a class that is gone."""
-        self._classes.remove(body["metadata"]["name"])
+        name = body["metadata"]["name"]
+        self._classes.remove(name)
+        self._statuses.remove(name)
         self._changed()
 
     def listed(self, bodies: Sequence[Mapping[str, Any]]) -> None:
@@ -133,3 +151,5 @@ class WatchedClasses:
         if self._classes.replace(bodies):
             logger.warning("the watch missed a change of the classes")
             self._changed()
+        for body in bodies:
+            self._statuses.put(body)
