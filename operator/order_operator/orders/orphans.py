@@ -18,7 +18,9 @@ from temporalio.service import RPCError
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.events import Event, EventRecorder
 from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned, take_over
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
@@ -32,6 +34,8 @@ TWO_LOOKS_SECONDS = 120.0
 """Least time between the first look without the resource and the cancellation."""
 MAX_PER_LOOK = 5
 """Cancellations at each look, which is once a minute."""
+WITHOUT_ORDER = "WorkflowWithoutOrder"
+"""Reason of the event that reports one."""
 BRAKE_NUMBER = 10
 BRAKE_SHARE = 0.05
 """Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
@@ -89,12 +93,14 @@ class Orphans:
         settings: Settings,
         newest: Callable[[], datetime | None],
         resource_found: Callable[[Mapping[str, Any]], None],
+        events: EventRecorder,
     ) -> None:
         self._connection = connection
         self._api = api
         self._settings = settings
         self._newest = newest
         self._resource_found = resource_found
+        self._events = events
         self._log = OrphanLog()
         self._reported: set[str] = set()
 
@@ -141,6 +147,11 @@ class Orphans:
             "to be undone",
             extra={"workflow_id": run.workflow_id, "run_id": run.run_id},
         )
+        note = (
+            f"workflow {run.workflow_id} goes on without this order, which lost its finalizer by force: cancel the "
+            "workflow if the order is to be undone"
+        )
+        self._events.tell(_lost(run), Event(f"{WITHOUT_ORDER}.{run.run_id[:8]}", "Warning", WITHOUT_ORDER, note))
 
     async def _cancel(self, tracked: Tracked, run: Observation) -> None:
         """The API server is asked once more."""
@@ -166,3 +177,19 @@ class Orphans:
             tracked.learn(await take_over(self._connection.client, run), asked=True)
         except RPCError as failed:
             logger.warning("not taken over", extra={"workflow_id": run.workflow_id, "error": failed.message})
+
+
+def _lost(run: Observation) -> OrderResource:
+    """The resource that this run began with, as far as the run tells: what an event is about."""
+    return OrderResource(
+        namespace=run.key.namespace,
+        name=run.key.name,
+        uid=run.key.uid,
+        generation=0,
+        resource_version="0",
+        created=run.start_time or datetime.now(UTC),
+        deleting=True,
+        finalizers=(),
+        spec={},
+        status={},
+    )

@@ -101,7 +101,14 @@ class Reconciler:
         self._scanner = scanner
         self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
-        self._orphans = Orphans(connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put)
+        self._orphans = Orphans(
+            connection,
+            api,
+            settings,
+            newest=lambda: scanner.newest,
+            resource_found=self.put,
+            events=self._events,
+        )
         scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
             observed=self._observed,

@@ -1,13 +1,16 @@
 """What becomes of workflows whose Order is gone."""
 
+import asyncio
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
 from builders import an_observation
+from kubernetes.aio import client
 
 from order_operator.cluster.api import KubernetesApi, NotFound
+from order_operator.cluster.events import EventRecorder
 from order_operator.orders.observation import Observation
 from order_operator.orders.orphans import (
     BRAKE_NUMBER,
@@ -104,6 +107,10 @@ class Servers:
         self.problem = None
         self.client = self
         self.cancelled: list[str] = []
+        self.events: list[client.EventsV1Event] = []
+
+    async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
+        self.events.append(event)
 
     async def get(self, plural: str, _namespace: str, name: str) -> None:
         raise NotFound(plural, name)
@@ -131,10 +138,12 @@ async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[st
         settings,
         newest=lambda: YOUNG,
         resource_found=lambda _: None,
+        events=EventRecorder(cast("KubernetesApi", servers), "test"),
     )
     without_resource = {run.key.uid: Tracked(observation=run)}
     for _ in range(times):
         await orphans.look(without_resource, 1)
+    await asyncio.sleep(0)
     return servers.cancelled
 
 
@@ -157,3 +166,14 @@ async def test_a_workflow_of_another_installation_or_an_earlier_release_is_never
 async def test_a_workflow_that_was_cancelled_is_not_cancelled_again_at_each_look(servers: Servers) -> None:
     """B27: one that was being undone was cancelled, logged and counted each minute."""
     assert len(await look(servers, an_observation(cluster="here"), times=3)) == 1
+
+
+async def test_a_workflow_that_lost_its_order_by_force_is_told_by_one_event_of_that_order(servers: Servers) -> None:
+    run = an_observation(cluster="here", start_time=YOUNG - timedelta(hours=1))
+
+    assert await look(servers, run, times=3) == []
+
+    [event] = servers.events
+    assert event.regarding is not None
+    assert (event.reason, event.regarding.kind, event.regarding.uid) == ("WorkflowWithoutOrder", "Order", run.key.uid)
+    assert run.workflow_id in (event.note or "")
