@@ -31,6 +31,7 @@ from order_operator.temporal.scanner import Scanner
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import on_this_loop, watches_of
 from order_process import logs
+from order_workflows.contract import whose
 
 STOP_SECONDS = 0.5
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
@@ -198,7 +199,7 @@ async def _log_in() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
     command_line.parser().parse_args(arguments)
-    logs.configure()
+    logs.configure(whose)
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one

@@ -14,7 +14,7 @@ from temporalio.worker import Worker
 
 from order_domain.errors import LedgerUnavailable, TransientError
 from order_process import logs
-from order_worker import audit_commands, bootstrap, metrics, shutdown
+from order_worker import audit_commands, bootstrap, metrics, sdk_logs, shutdown
 from order_worker.health import Health
 from order_worker.ledger import attempts, installations, schema, stock
 from order_worker.ledger.audit_keys import KeyRing
@@ -22,6 +22,7 @@ from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings, SettingsError
+from order_workflows.contract import whose
 
 LOG = logging.getLogger("order_worker")
 
@@ -65,7 +66,8 @@ VARIABLES = """environment:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the worker until SIGTERM or SIGINT, or one of the commands; returns the exit code."""
     parsed = _parser().parse_args(arguments)
-    logs.configure()
+    logs.configure(whose)
+    sdk_logs.configure()
     try:
         settings = Settings.from_environment(os.environ)
         if parsed.command == "migrate":

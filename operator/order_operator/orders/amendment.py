@@ -264,7 +264,13 @@ class Amender:
 
     async def _send(self, observation: Observation, change: Amendment, answers: _Answers) -> None:
         uid, key = observation.key.uid, change.update_id
-        log = {"order": f"{observation.key.namespace}/{observation.key.name}", "uid": uid, "group": change.group}
+        log = {
+            "resource": f"{observation.key.namespace}/{observation.key.name}",
+            "uid": uid,
+            "group": change.group,
+            "workflow_id": observation.workflow_id,
+            "run_id": observation.run_id,
+        }
         try:
             async with self._slots:
                 await self._ask(observation.workflow_id, change)
@@ -272,7 +278,7 @@ class Amender:
             cause = failed.cause
             reason = cause.type if isinstance(cause, ApplicationError) and cause.type else Reason.REFUSED
             message = cause.message if isinstance(cause, ApplicationError) else str(cause)
-            logger.info("edit refused", extra={**log, "reason": reason, "error": message})
+            logger.info("edit refused", extra={**log, "reason": reason})  # the message may name a person
             answers.refused[key] = Refusal(change.group, reason, message)
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             # No worker answered in time. The next attempt, under the same id, repeats nothing.

@@ -93,4 +93,4 @@ async def _post(api: KubernetesApi, order: OrderResource, event: _Event, identit
     except (Conflict, NotFound):
         pass
     except TryLater as failed:
-        logger.warning("event not posted", extra={"order": order.reference, "error": str(failed)})
+        logger.warning("event not posted", extra={"resource": order.reference, "uid": order.uid, "error": str(failed)})

@@ -13,7 +13,7 @@ from typing import Any, assert_never
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
-from order_domain.status import Phase
+from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
 from order_operator.background import Background
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
@@ -89,7 +89,7 @@ class Reconciler:
         self._background = Background()
         self._budget = WriteBudget()
         self._scanner = scanner
-        self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
+        self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY, about=self._about)
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
         self._orphans = Orphans(connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put)
         scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
@@ -227,6 +227,10 @@ class Reconciler:
             if missing or observation is None:
                 self.queue.add(uid)
 
+    def _about(self, uid: str) -> dict[str, object]:
+        """Which order a log line is about."""
+        return _about(uid, self._tracked.get(uid))
+
     def _doubt(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
         if tracked is not None:
@@ -287,7 +291,7 @@ class Reconciler:
                     await self._perform(action, uid, tracked, order)
                 case _:
                     return 1.0
-        logger.error("an order does not come to rest", extra={"uid": uid, "action": str(action)})
+        logger.error("an order does not come to rest", extra={**self._about(uid), "action": type(action).__name__})
         return 1.0
 
     def _known(self, uid: str, tracked: Tracked, order: OrderResource) -> Known:
@@ -346,7 +350,7 @@ class Reconciler:
                 tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
                 self._budget.wrote()
             case WriteStatus(status):
-                await self._write_status(tracked, order, status)
+                await self._write_status(uid, tracked, order, status)
             case Finish():
                 await self._finish(uid, tracked, order)
             case Wait() | Forget():
@@ -361,7 +365,9 @@ class Reconciler:
         if run is None or not (run.running or is_abandoned(run)):
             self._open_runs.ended(identifier)
         elif run.key.uid == order.uid:
-            logger.info("adopted a workflow", extra={"order": order.reference, "workflow_id": identifier})
+            logger.info(
+                "adopted a workflow", extra={"resource": order.reference, "uid": order.uid, "workflow_id": identifier}
+            )
             tracked.learn(run, asked=True)
             self._adopted(key.uid, run)
         else:
@@ -406,7 +412,7 @@ class Reconciler:
         else:
             tracked.doubt()
 
-    async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
+    async def _write_status(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         about, before = occasion(status), occasion(order.status)
         try:
             written = await self._api.write_status(order, status)
@@ -417,6 +423,9 @@ class Reconciler:
         tracked.wrote(order.with_version(written))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
+        if tracked.phase in TERMINAL_PHASES and order.status.get("phase") not in TERMINAL_PHASES:
+            ended = {"status": status.get("orderStatus"), "phase": tracked.phase.value}
+            logger.info("ended", extra={**self._about(uid), **ended})
         if about and about != before:
             self._background.spawn(announce(self._api, order, status, _note(status), self._settings.identity))
 
@@ -432,6 +441,8 @@ class Reconciler:
         if tracked is None:
             return
         run = tracked.observation
+        if tracked.gone and tracked.resource is not None:
+            logger.info("deleted", extra=_about(uid, tracked))
         if run is not None and run.running and run.key.uid == uid:
             # Until it has ended, so that no inventory takes it for an orphan that nobody has told.
             self._tracked[uid] = Tracked(observation=run, told=tracked.told)
@@ -441,6 +452,15 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
+
+
+def _about(uid: str, tracked: Tracked | None) -> dict[str, object]:
+    order, run = (tracked.resource, tracked.observation) if tracked else (None, None)
+    return {
+        "uid": uid,
+        **({"resource": order.reference} if order else {}),
+        **({"workflow_id": run.workflow_id, "run_id": run.run_id} if run else {}),
+    }
 
 
 def _note(status: Mapping[str, Any]) -> str:

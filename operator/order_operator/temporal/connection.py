@@ -129,7 +129,7 @@ class TemporalConnection:
             metrics.TEMPORAL_REACHABLE.set(self.problem is None)
             if self.problem is None and before is not None:
                 self._told = ""
-                logger.info("Temporal is ready for orders", extra={"namespace": self.client.namespace})
+                logger.info("Temporal is ready for orders", extra={"temporal_namespace": self.client.namespace})
                 for callback in self._changed:
                     callback()
             elif self.problem is not None and self.problem != before:
