@@ -24,8 +24,8 @@ PROCESSES = SERVERS + PLATFORM
 
 _PORTS = (
     *("etcd", "etcd-peer", "kube-apiserver", "temporal", "temporal-ui"),
-    *("operator-metrics", "operator-probes", "worker-metrics", "worker-health"),
-    *("shipping-worker-metrics", "shipping-worker-health", "nexus-worker-metrics", "nexus-worker-health"),
+    *("operator-metrics", "operator-probes", "worker-metrics", "worker-probes"),
+    *("shipping-worker-metrics", "shipping-worker-probes", "nexus-worker-metrics", "nexus-worker-probes"),
 )
 # A process that runs but is not ready may only be busy, or have just got its etcd back (gRPC redials within 5 s).
 _RECOVERY_SECONDS = 15.0

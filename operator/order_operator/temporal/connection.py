@@ -21,7 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
-from order_operator.settings import SettingsError, one_line
+from order_operator.settings import one_line
+from order_process.settings import SettingsError
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 CHECK_SECONDS = 30.0

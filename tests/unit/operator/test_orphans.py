@@ -122,7 +122,7 @@ async def test_a_workflow_that_cannot_be_read_is_never_cancelled(
 ) -> None:
     """It may be another's, or one that goes on without its resource on purpose."""
     monkeypatch.setattr("order_operator.orders.orphans.TWO_LOOKS_SECONDS", 0.0)
-    servers, settings = Servers(), Settings.from_environment({"ORDER_OPERATOR_CLUSTER": "here"}, 1)
+    servers, settings = Servers(), Settings(cluster="here")
     orphans = Orphans(
         cast("TemporalConnection", servers),
         cast("KubernetesApi", servers),

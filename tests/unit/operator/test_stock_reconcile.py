@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -45,7 +44,7 @@ class Shelf:
         self.scanner.synced.set()
         self._version = 0
         self.conflicts = 0
-        settings = replace(Settings.from_environment({}, 1), cluster="here")
+        settings = Settings(cluster="here")
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
     async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
