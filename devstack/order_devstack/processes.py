@@ -21,6 +21,9 @@ _START_TIME_TOLERANCE_SECONDS = 2.0
 # Set for every process, so that one whose starter was killed before it could write the pid file is still found.
 _MARK = "ORDER_DEVSTACK_PROCESS"
 _POLL_SECONDS = 0.05
+_LOADING_POLL_SECONDS = 0.001
+_LOADING_SECONDS = 5.0
+"""Until the kernel has loaded the program of a new process; it takes less than a millisecond on an idle machine."""
 _KILL_SECONDS = 10.0
 """Until the kernel has taken down all threads of a process, which may be writing."""
 _LINES_OF_LOG_SHOWN = 15
@@ -162,7 +165,7 @@ class DetachedProcess:
         stopped = False
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # other users' processes do not show their environment
-                if process.environ().get(_MARK) == self._mark and not _is_dead(process):
+                if _mark_of(process) == self._mark and not _is_dead(process):
                     _terminate(process, within_seconds=5.0)
                     stopped = True
         return stopped
@@ -174,11 +177,33 @@ def kill_all_below(folder: Path) -> list[str]:
     killed = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            root, _, name = process.environ().get(_MARK, "").rpartition(":")
+            root, _, name = _mark_of(process).rpartition(":")
             if root and Path(root).is_relative_to(folder) and not _is_dead(process):
                 process.kill()
                 killed.append(name)
     return killed
+
+
+def _mark_of(process: psutil.Process) -> str:
+    """What `spawn` marked it with; empty if it did not. Raises psutil.Error for a process that may not be looked at.
+
+    A process that was started a moment ago has neither arguments nor environment until the kernel has loaded its
+    program. It may be one of ours, so that is waited for.
+    """
+    deadline = time.monotonic() + _LOADING_SECONDS
+    while not (environment := process.environ()):
+        if _is_loaded(process):
+            environment = process.environ()
+            break
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOADING_POLL_SECONDS)
+    return environment.get(_MARK, "")
+
+
+def _is_loaded(process: psutil.Process) -> bool:
+    """A thread of the kernel never has a program, and the dead have none any more."""
+    return bool(process.cmdline()) or not process.exe() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def _start_time(pid: int) -> float:

@@ -95,7 +95,7 @@ def test_an_upgrade_changes_no_phase_lowers_no_progress_and_loses_no_decision(pr
         assert status.get("approval", {}).get("decision") == decided, name
     handed_over = f"stock/{previous.identity()}/{SKU}"
     previous.eventually(
-        lambda status: status.get("workflow", {}).get("id") == handed_over and status["onHand"] == 10,
+        lambda status: status.get("workflow", {}).get("id") == handed_over and status.get("onHand") == 10,
         "item",
         kind=STOCK_ITEMS,
     )

@@ -129,6 +129,35 @@ def test_a_process_without_pid_file_is_stopped_before_another_is_started(process
     assert not psutil.pid_exists(unrecorded)
 
 
+class JustStarted(psutil.Process):
+    """A process whose program the kernel is still loading at the first look."""
+
+    looked_at = False
+
+    def environ(self) -> dict[str, str]:
+        return super().environ() if self.looked_at else {}
+
+    def cmdline(self) -> list[str]:
+        if self.looked_at:
+            return super().cmdline()
+        self.looked_at = True
+        return []
+
+
+def test_a_process_whose_program_is_still_being_loaded_is_stopped_too(
+    process: DetachedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.spawn(a_service())
+    unrecorded = process.pid()
+    assert unrecorded is not None
+    process.pid_file.unlink()
+    monkeypatch.setattr(psutil, "process_iter", lambda: [JustStarted(unrecorded)])
+
+    process.spawn(a_service())
+
+    assert not psutil.pid_exists(unrecorded)
+
+
 def test_two_directories_do_not_know_each_others_processes(process: DetachedProcess, tmp_path: Path) -> None:
     process.spawn(a_service())
 
