@@ -340,6 +340,7 @@ class Stack:
             **self._client_variables(),
             "ORDER_OPERATOR_METRICS": addresses["operator-metrics"],
             "ORDER_WORKER_METRICS": addresses["worker-metrics"],
+            **platform.ledger_variables(self.root),
             **({"TEMPORAL_UI": addresses["temporal-ui"]} if self._ui else {}),
         }
         folders = [self.root / "bin", Path(sys.executable).parent]
