@@ -112,11 +112,13 @@ types: setup ## mypy, strict.
 imports: setup ## Who may import whom.
 	@$(BIN)/lint-imports
 
-generate: setup ## Write the CRDs and the charts' copies of generated files.
+generate: setup ## Write the CRDs, the charts' copies of generated files and docs/settings.md.
 	@$(BIN)/python -m order_operator.crd
+	@$(BIN)/python -m order_devstack.settings_page
 
 check-generated: setup ## Fail if `make generate` would change a file.
 	@$(BIN)/python -m order_operator.crd --check
+	@$(BIN)/python -m order_devstack.settings_page --check
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker; do \

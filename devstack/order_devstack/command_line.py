@@ -3,9 +3,10 @@
 import argparse
 import os
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
-from order_devstack import demo, scenario_player, servers
+from order_devstack import demo, platform, scenario_player, servers
 from order_devstack.errors import DevstackError
 from order_devstack.processes import State
 from order_devstack.scenarios import SCENARIOS
@@ -45,12 +46,14 @@ def _parser() -> argparse.ArgumentParser:
         default=_DEFAULT_DIRECTORY,
         help="state directory: data, logs, pid files, kubeconfig (default: .devstack of this checkout)",
     )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('order-platform')}")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     up = commands.add_parser(
         "up",
         help="start what does not run, and install the charts",
-        description="Starts what does not run, with the data it had, and installs the charts. Does nothing when "
-        "everything runs. If something fails, what this command started is stopped again.",
+        description="Starts what does not run, with the data it had, installs the charts and has the articles of "
+        "the samples kept in stock (`kubectl get stock`). Does nothing when everything runs. If something fails, what "
+        "this command started is stopped again.",
     )
     up.add_argument("--keep", action="store_true", help="after a failure leave running what was started")
     down = commands.add_parser("down", help="stop it; the data stays")
@@ -104,8 +107,11 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     stack = Stack(options.dir)
-    if not stack.up(options.process or PROCESSES, keep=options.keep):
+    names = options.process or PROCESSES
+    if not stack.up(names, keep=options.keep):
         print("everything runs already")
+    if {"operator", "worker"} <= set(names):
+        platform.keep_articles(stack.kubectl)
     print(f"for your shell:  . {stack.root / 'env'}")
     return 0
 

@@ -123,11 +123,16 @@ def _report(stack: Stack, namespace: str, console: Console) -> None:
 
 
 def _next_steps(stack: Stack, namespace: str, console: Console, *, up: bool) -> None:
+    # No line is broken, however narrow the terminal: each can be pasted.
+    lines = [
+        f"  . {stack.root.name}/env",
+        f"  kubectl get ord --namespace {namespace}",
+        "  kubectl apply -f manifests/samples/needs-approval.yaml && kubectl get ord --watch",
+        f"Temporal's Web UI while it runs: {stack.addresses.get('temporal-ui', '-')}",
+        "To stop: make down. To forget everything: make clean.",
+    ]
     if not up:
-        console.print("The stack is stopped, its data kept. To look around: make up (or make demo KEEP=1), then")
-    console.print(f"  . {stack.root.name}/env")
-    console.print(f"  kubectl get ord --namespace {namespace}")
-    console.print("  kubectl apply -f manifests/samples/needs-approval.yaml && kubectl get ord --watch")
-    console.print(f"Temporal's Web UI while it runs: {stack.addresses.get('temporal-ui', '-')}")
-    console.print("To stop: make down. To forget everything: make clean.")
+        lines.insert(0, "The stack is stopped, its data kept. To look around: make up (or make demo KEEP=1), then")
+    for line in lines:
+        console.print(line, soft_wrap=True)
     sys.stdout.flush()

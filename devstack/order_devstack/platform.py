@@ -12,6 +12,8 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import yaml
+
 from order_devstack import control_plane
 from order_devstack.conditions import wait_for_condition, wait_until_nothing_is_missing
 from order_devstack.errors import DevstackError
@@ -26,6 +28,8 @@ from order_worker.settings import Role
 _CHECKOUT = Path(__file__).resolve().parents[2]
 CHARTS = _CHECKOUT / "charts"
 _LEDGER_SOURCE = _CHECKOUT / "worker" / "order_worker" / "ledger"
+_STOCK_SAMPLE = _CHECKOUT / "manifests" / "samples" / "stock.yaml"
+_STOCK_ITEM, _STOCK_ITEMS = "stockitem.order-platform.dev", "stockitems.order-platform.dev"
 NAMESPACE = "order-platform"
 # Enough that a benchmark does not run out; samples and demo orders use these items. The last three are the articles of
 # the class scenario-demo.
@@ -110,6 +114,7 @@ def operator(
         },
         ports=[ports["operator-metrics"], ports["operator-probes"]],
         prepare=prepare,
+        # Not /livez: the test of upgrades starts an operator of an earlier release, which does not know it.
         answers=lambda: http_ok(ports["operator-probes"], "/healthz"),
     )
 
@@ -150,15 +155,13 @@ def _worker(
     extra: Mapping[str, str],
 ) -> Service:
     data = root / "data"
-    ledger = data / "ledger.db"
     variables = {
         **environment,
         **_temporal(ports),
-        "ORDER_LEDGER_URL": f"sqlite:///{ledger}",
-        "ORDER_WORKER_PROVIDER_STORE": str(data / "providers.db"),
+        **ledger_variables(root),
         "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports[f'{name}-metrics']}",
-        "ORDER_WORKER_HEALTH_ADDRESS": f"{HOST}:{ports[f'{name}-health']}",
-        "ORDER_WORKER_SIMULATION": "allowed",
+        "ORDER_WORKER_PROBES_ADDRESS": f"{HOST}:{ports[f'{name}-probes']}",
+        "ORDER_WORKER_SIMULATION": "true",
         **own,
         **extra,
     }
@@ -167,7 +170,12 @@ def _worker(
         # Two more starts of Python: seconds that a worker which was only killed need not wait for.
         record = root / "run" / "worker.ledger"
         digest = _digest(_LEDGER_SOURCE, "*.py", {"url": variables["ORDER_LEDGER_URL"], "stock": STOCK})
-        if "ORDER_LEDGER_URL" not in extra and ledger.exists() and record.exists() and record.read_text() == digest:
+        if (
+            "ORDER_LEDGER_URL" not in extra
+            and _ledger(root).exists()
+            and record.exists()
+            and record.read_text() == digest
+        ):
             return
         data.mkdir(parents=True, exist_ok=True)
         _run_once([*_python("order_worker"), "migrate"], variables)
@@ -179,10 +187,36 @@ def _worker(
     return Service(
         command=_python("order_worker"),
         environment=variables,
-        ports=[ports[f"{name}-metrics"], ports[f"{name}-health"]],
+        ports=[ports[f"{name}-metrics"], ports[f"{name}-probes"]],
         prepare=prepare_ledger,
-        answers=lambda: http_ok(ports[f"{name}-health"], "/readyz"),
+        answers=lambda: http_ok(ports[f"{name}-probes"], "/readyz"),
     )
+
+
+def ledger_variables(root: Path) -> dict[str, str]:
+    """Where the worker, and its commands in a shell, find the ledger and the books of the simulated providers."""
+    return {
+        "ORDER_LEDGER_URL": f"sqlite:///{_ledger(root)}",
+        "ORDER_WORKER_PROVIDER_STORE": str(root / "data" / "providers.db"),
+    }
+
+
+def _ledger(root: Path) -> Path:
+    return root / "data" / "ledger.db"
+
+
+def keep_articles(kubectl: Run) -> None:
+    """A StockItem for each of the articles that the samples sell, in the namespace default. One that is there stays as
+    it is."""
+    sample = yaml.safe_load(_STOCK_SAMPLE.read_text())
+    present = kubectl("get", _STOCK_ITEMS, "--namespace", "default", "--output=name").split()
+    items = [
+        {**sample, "metadata": {"name": sku.lower(), "namespace": "default"}, "spec": {**sample["spec"], "sku": sku}}
+        for sku in STOCK
+        if sku.startswith("PROD-") and f"{_STOCK_ITEM}/{sku.lower()}" not in present
+    ]
+    if items:
+        kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
 
 
 def _temporal(ports: Mapping[str, int]) -> dict[str, str]:

@@ -1,7 +1,6 @@
 """Processes that outlive the command that starts them, each known by its pid file."""
 
 import enum
-import json
 import os
 import signal
 import time
@@ -15,12 +14,15 @@ import psutil
 from order_devstack.errors import StartFailed
 from order_devstack.ports import is_free
 
-# A pid alone may belong to somebody else by now. The start time that the kernel reports moves a little when the
-# wall clock is set, and no pid comes round again within seconds.
+# A pid alone may belong to somebody else by now: to a process that is younger than the file. The start time that the
+# kernel reports moves a little when the wall clock is set, and no pid comes round again within seconds.
 _START_TIME_TOLERANCE_SECONDS = 2.0
 # Set for every process, so that one whose starter was killed before it could write the pid file is still found.
 _MARK = "ORDER_DEVSTACK_PROCESS"
 _POLL_SECONDS = 0.05
+_LOADING_POLL_SECONDS = 0.001
+_LOADING_SECONDS = 5.0
+"""Until the kernel has loaded the program of a new process; it takes less than a millisecond on an idle machine."""
 _KILL_SECONDS = 10.0
 """Until the kernel has taken down all threads of a process, which may be writing."""
 _LINES_OF_LOG_SHOWN = 15
@@ -101,7 +103,7 @@ class DetachedProcess:
             setsigdef=[signal.SIGPIPE, signal.SIGINT, signal.SIGHUP],  # Python and nohup ignore some of them
         )
         unfinished = self.pid_file.with_suffix(".unfinished")
-        unfinished.write_text(json.dumps({"pid": pid, "started": _start_time(pid)}))
+        unfinished.write_text(f"{pid}\n")
         unfinished.replace(self.pid_file)
 
     def wait_until_answering(self, service: Service, within_seconds: float) -> None:
@@ -151,10 +153,10 @@ class DetachedProcess:
 
     def _process(self) -> psutil.Process | None:
         try:
-            recorded = json.loads(self.pid_file.read_text())
-            process = psutil.Process(recorded["pid"])
-            same = abs(process.create_time() - recorded["started"]) < _START_TIME_TOLERANCE_SECONDS
-        except (FileNotFoundError, psutil.NoSuchProcess):
+            recorded_at = self.pid_file.stat().st_mtime
+            process = psutil.Process(int(self.pid_file.read_text()))
+            same = process.create_time() < recorded_at + _START_TIME_TOLERANCE_SECONDS
+        except (FileNotFoundError, psutil.NoSuchProcess, ValueError):  # the last: of a checkout that wrote more into it
             return None
         return process if same and not _is_dead(process) else None
 
@@ -162,7 +164,7 @@ class DetachedProcess:
         stopped = False
         for process in psutil.process_iter():
             with suppress(psutil.Error):  # other users' processes do not show their environment
-                if process.environ().get(_MARK) == self._mark and not _is_dead(process):
+                if _mark_of(process) == self._mark and not _is_dead(process):
                     _terminate(process, within_seconds=5.0)
                     stopped = True
         return stopped
@@ -174,18 +176,33 @@ def kill_all_below(folder: Path) -> list[str]:
     killed = []
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            root, _, name = process.environ().get(_MARK, "").rpartition(":")
+            root, _, name = _mark_of(process).rpartition(":")
             if root and Path(root).is_relative_to(folder) and not _is_dead(process):
                 process.kill()
                 killed.append(name)
     return killed
 
 
-def _start_time(pid: int) -> float:
-    try:
-        return psutil.Process(pid).create_time()
-    except psutil.NoSuchProcess:  # it ended at once, and somebody reaped it
-        return 0.0
+def _mark_of(process: psutil.Process) -> str:
+    """What `spawn` marked it with; empty if it did not. Raises psutil.Error for a process that may not be looked at.
+
+    A process that was started a moment ago has neither arguments nor environment until the kernel has loaded its
+    program. It may be one of ours, so that is waited for.
+    """
+    deadline = time.monotonic() + _LOADING_SECONDS
+    while not (environment := process.environ()):
+        if _is_loaded(process):
+            environment = process.environ()
+            break
+        if time.monotonic() > deadline:
+            break
+        time.sleep(_LOADING_POLL_SECONDS)
+    return environment.get(_MARK, "")
+
+
+def _is_loaded(process: psutil.Process) -> bool:
+    """A thread of the kernel never has a program, and the dead have none any more."""
+    return bool(process.cmdline()) or not process.exe() or process.status() == psutil.STATUS_ZOMBIE
 
 
 def _is_dead(process: psutil.Process) -> bool:

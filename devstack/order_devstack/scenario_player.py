@@ -92,9 +92,9 @@ def show(stack: Stack, scenario: Scenario) -> bool:
 def _next_steps(stack: Stack, outcome: Outcome, console: Console) -> None:
     console.print("\nTo see more:")
     console.print(f"  . {stack.root / 'env'}", soft_wrap=True)
-    console.print(f"  kubectl get ord --namespace {outcome.namespace} --output=wide")
+    console.print(f"  kubectl get ord --namespace {outcome.namespace} --output=wide", soft_wrap=True)
     for name, order in outcome.orders.items():
-        console.print(f"  kubectl describe ord {name} --namespace {outcome.namespace}")
+        console.print(f"  kubectl describe ord {name} --namespace {outcome.namespace}", soft_wrap=True)
         workflow = live_orders.status_of(order).get("workflow", {}).get("id", "-")
         console.print(f"  temporal workflow show --workflow-id {workflow}", soft_wrap=True)
     console.print(f"Temporal's Web UI: {stack.addresses.get('temporal-ui', '-')}")

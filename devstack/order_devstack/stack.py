@@ -24,8 +24,8 @@ PROCESSES = SERVERS + PLATFORM
 
 _PORTS = (
     *("etcd", "etcd-peer", "kube-apiserver", "temporal", "temporal-ui"),
-    *("operator-metrics", "operator-probes", "worker-metrics", "worker-health"),
-    *("shipping-worker-metrics", "shipping-worker-health", "nexus-worker-metrics", "nexus-worker-health"),
+    *("operator-metrics", "operator-probes", "worker-metrics", "worker-probes"),
+    *("shipping-worker-metrics", "shipping-worker-probes", "nexus-worker-metrics", "nexus-worker-probes"),
 )
 # A process that runs but is not ready may only be busy, or have just got its etcd back (gRPC redials within 5 s).
 _RECOVERY_SECONDS = 15.0
@@ -340,6 +340,7 @@ class Stack:
             **self._client_variables(),
             "ORDER_OPERATOR_METRICS": addresses["operator-metrics"],
             "ORDER_WORKER_METRICS": addresses["worker-metrics"],
+            **platform.ledger_variables(self.root),
             **({"TEMPORAL_UI": addresses["temporal-ui"]} if self._ui else {}),
         }
         folders = [self.root / "bin", Path(sys.executable).parent]

@@ -7,7 +7,6 @@ import platform
 import signal
 import sys
 from collections.abc import Awaitable, Coroutine, Sequence
-from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -19,24 +18,26 @@ from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
-from order_operator.http_endpoints import Health, probe, prometheus_page, serving
+from order_operator.http_endpoints import Health, pages, prometheus_page
 from order_operator.orders.class_status import ClassStatuses
 from order_operator.orders.classes import OrderClasses, WatchedClasses
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
 from order_operator.preconditions import Preconditions
-from order_operator.settings import Settings, SettingsError, one_line
+from order_operator.settings import Settings, one_line
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.temporal.connection import TemporalConnection, connect_config
 from order_operator.temporal.scanner import Scanner
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import on_this_loop, watches_of
 from order_process import logs
+from order_process.command_line import Exit, in_a_sentence
+from order_process.probes import serving
+from order_process.settings import SettingsError
+from order_workflows.contract import whose
 
 STOP_SECONDS = 0.5
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
-REFUSED = 2
-"""Exit code for settings that somebody has to put right first."""
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +52,9 @@ async def run(settings: Settings) -> int:
         loop.add_signal_handler(number, stop.set)
     health = Health()
     beating = asyncio.create_task(health.run())
-    probes = {"/healthz": lambda: probe(health.problem()), "/readyz": lambda: probe(health.readiness_problem())}
     async with (
-        serving(settings.probes, probes),
-        serving(settings.metrics, {"/metrics": prometheus_page}),
+        serving(settings.probes, pages(health), variable="ORDER_OPERATOR_PROBES_ADDRESS"),
+        serving(settings.metrics, {"/metrics": prometheus_page}, variable="ORDER_OPERATOR_METRICS_ADDRESS"),
         client.ApiClient() as api_client,
     ):
         leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
@@ -88,7 +88,7 @@ async def _lead(
         ready = await _before([stop.wait(), asyncio.shield(leading)], knowing)
         if ready is None:
             return _exit_code(leading)
-        settings = replace(settings, cluster=ready.result())
+        settings = settings.model_copy(update={"cluster": ready.result()})
         logger.info("this installation's identity in Temporal", extra={"cluster": settings.cluster})
         return await _serve(settings, api, classes, leading, leadership, health, stop)
     finally:
@@ -209,7 +209,7 @@ async def _log_in() -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
     command_line.parser().parse_args(arguments)
-    logs.configure()
+    logs.configure(whose)
     for chatty in ("kopf.objects", "kopf.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one
@@ -220,11 +220,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         temporalio=version("temporalio"),
         kopf=version("kopf"),
     ).set(1)
-    try:
-        code = asyncio.run(_main(Settings.from_environment(os.environ, os.getpid())))
-    except SettingsError as wrong:
-        sys.stderr.write(f"order-operator: {wrong}\n")
-        return REFUSED
+    code = in_a_sentence(command_line.PROGRAM, lambda: asyncio.run(_main(Settings.from_environment(os.environ))))
+    if code == Exit.WRONG_USE:
+        return code
     logger.info("stopped", extra={"code": code})
     # Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
     # would now take down its modules under kopf's threads and wait for those that look up names: for about a second, or

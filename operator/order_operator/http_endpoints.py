@@ -1,14 +1,13 @@
-"""The operator's HTTP: /healthz and /readyz on one port, /metrics on another."""
+"""What the operator's HTTP says: /livez and /readyz on one port, /metrics on another."""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from order_operator.settings import Address
+from order_process.probes import Page, probes
 
 LOOP_STALL_SECONDS = 30.0
 """An event loop that has not turned for this long is stuck, and a restart is the cure."""
@@ -42,36 +41,18 @@ class Health:
         return self.problem() or self.unmet() or self.lease_problem()
 
 
-@asynccontextmanager
-async def serving(address: Address | None, routes: dict[str, Callable[[], web.Response]]) -> AsyncIterator[None]:
-    """Serve `routes` (path to handler) on `address`; nothing if there is none."""
-    if address is None:
-        yield
-        return
-    app = web.Application()
-    for path, respond in routes.items():
-        app.router.add_get(path, _handler(respond))
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, address.host, address.port).start()
-        yield
-    finally:
-        await runner.cleanup()
+def pages(health: Health) -> Mapping[str, Page]:
+    """The probes, by their paths."""
+
+    async def alive() -> str | None:
+        return health.problem()
+
+    async def ready() -> str | None:
+        return health.readiness_problem()
+
+    return probes(alive=alive, ready=ready)
 
 
-def _handler(respond: Callable[[], web.Response]) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def handle(_: web.Request) -> web.Response:
-        return respond()
-
-    return handle
-
-
-def prometheus_page() -> web.Response:
+async def prometheus_page() -> web.Response:
     """All metrics in Prometheus' text format."""
     return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
-
-
-def probe(problem: str | None) -> web.Response:
-    """200 or 503 with a word for people."""
-    return web.Response(text=f"{problem or 'ok'}\n", status=503 if problem else 200)

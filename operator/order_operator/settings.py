@@ -1,15 +1,15 @@
 """The operator's settings, read once from the environment. Temporal's own come from its SDK's environment variables
 (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS_*, TEMPORAL_API_KEY, profiles)."""
 
+import os
 import socket
-from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Annotated
 
+from pydantic import BeforeValidator, Field
+from pydantic_settings import SettingsConfigDict
+
+from order_process.settings import Address, Flag, Listen, ProgramSettings
 from order_workflows.contract import DEFAULT_TASK_QUEUE
-
-
-class SettingsError(Exception):
-    """A variable has a value that cannot be used; the message names it."""
 
 
 def one_line(wrong: Exception) -> str:
@@ -17,83 +17,63 @@ def one_line(wrong: Exception) -> str:
     return " ".join(str(wrong).split()) or type(wrong).__name__
 
 
-@dataclass(frozen=True)
-class Address:
-    """Where to listen; an empty variable switches the listener off."""
-
-    host: str
-    port: int
+def _names(value: object) -> object:
+    if isinstance(value, str):
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+    return value
 
 
-@dataclass(frozen=True)
-class Settings:
+def _this_process() -> str:
+    return f"{socket.gethostname()}_{os.getpid()}"
+
+
+class Settings(ProgramSettings):
     """What the operator can be told from outside."""
 
-    cluster: str
-    """ORDER_OPERATOR_CLUSTER: identity of this installation, the search attribute OrderCluster of its workflows. It
-    decides only about workflows without a resource. Empty, the default: the uid of the cluster's namespace
-    kube-system, which no other cluster has."""
-    task_queue: str
-    """ORDER_OPERATOR_TASK_QUEUE: where the workers listen."""
-    namespaces: tuple[str, ...]
-    """ORDER_OPERATOR_NAMESPACES: comma-separated; empty means all."""
-    metrics: Address | None
-    """ORDER_OPERATOR_METRICS_ADDRESS: host:port of /metrics. Default 0.0.0.0:9090."""
-    probes: Address | None
-    """ORDER_OPERATOR_PROBES_ADDRESS: host:port of /healthz and /readyz. Default 0.0.0.0:8080."""
-    lease_namespace: str
-    """ORDER_OPERATOR_LEASE_NAMESPACE: where the leader's Lease lives. Default `order-platform`."""
-    lease_name: str
-    """ORDER_OPERATOR_LEASE_NAME: the leader's Lease; releases in one namespace need different ones. Default
-    `order-platform-operator`."""
-    create_search_attributes: bool
-    """ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES: whether missing ones are registered. Default true."""
-    cancel_orphans: bool
-    """ORDER_OPERATOR_CANCEL_ORPHANS: `true` cancels every workflow whose Order is gone, however many and old they are.
-    For a person who has looked; default false."""
-    paused: bool
-    """ORDER_OPERATOR_PAUSED: `true` starts no new order; those that have a workflow go on. Default false."""
-    identity: str
-    """ORDER_OPERATOR_IDENTITY: name of this process in the Lease, such as the pod's name; a process that comes back
-    under the name of a dead leader leads at once. Default: host name and process id."""
+    model_config = SettingsConfigDict(env_prefix="ORDER_OPERATOR_", str_strip_whitespace=True)
+    title = "The operator"
+
+    namespaces: Annotated[tuple[str, ...], BeforeValidator(_names)] = Field(
+        (), description="Namespaces to watch, with commas.", json_schema_extra={"default": "all"}
+    )
+    cluster: str = Field(
+        "",
+        description="Identity of this installation in Temporal, the search attribute OrderCluster of its workflows. It "
+        "decides only about workflows without a resource.",
+        json_schema_extra={"default": "the uid of the namespace kube-system"},
+    )
+    task_queue: str = Field(DEFAULT_TASK_QUEUE, description="Temporal task queue of the workers.")
+    metrics: Listen = Field(
+        Address("0.0.0.0", 9090),  # noqa: S104
+        validation_alias="ORDER_OPERATOR_METRICS_ADDRESS",
+        description="Where /metrics is served; empty: nowhere.",
+    )
+    probes: Listen = Field(
+        Address("0.0.0.0", 8080),  # noqa: S104
+        validation_alias="ORDER_OPERATOR_PROBES_ADDRESS",
+        description="Where /livez and /readyz are served; empty: nowhere.",
+    )
+    lease_namespace: str = Field("order-platform", description="Namespace of the leader's Lease.")
+    lease_name: str = Field(
+        "order-platform-operator",
+        description="Name of the leader's Lease. Releases in one namespace need different ones.",
+    )
+    identity: str = Field(
+        default_factory=_this_process,
+        description="Name of this process in the Lease, such as the pod's. A process that comes back under the name of "
+        "a dead leader leads at once.",
+        json_schema_extra={"default": "host name and process id"},
+    )
+    create_search_attributes: Flag = Field(
+        True, description="Whether search attributes that Temporal lacks are registered there."
+    )
+    paused: Flag = Field(False, description="Start no new order. Those that have a workflow go on.")
+    cancel_orphans: Flag = Field(
+        False,
+        description="Cancel every workflow whose Order is gone, however many there are. For a person who has made sure "
+        "that this is the right cluster and Temporal namespace.",
+    )
 
     def watches(self, namespace: str) -> bool:
         """Whether resources of this namespace are this operator's."""
         return not self.namespaces or namespace in self.namespaces
-
-    @classmethod
-    def from_environment(cls, environment: Mapping[str, str], pid: int) -> "Settings":
-        """Raises SettingsError naming the variable."""
-        names = environment.get("ORDER_OPERATOR_NAMESPACES", "").split(",")
-        return cls(
-            cluster=environment.get("ORDER_OPERATOR_CLUSTER", "").strip(),
-            task_queue=environment.get("ORDER_OPERATOR_TASK_QUEUE") or DEFAULT_TASK_QUEUE,
-            namespaces=tuple(name.strip() for name in names if name.strip()),
-            metrics=_address(environment, "ORDER_OPERATOR_METRICS_ADDRESS", "0.0.0.0:9090"),
-            probes=_address(environment, "ORDER_OPERATOR_PROBES_ADDRESS", "0.0.0.0:8080"),
-            lease_namespace=environment.get("ORDER_OPERATOR_LEASE_NAMESPACE") or "order-platform",
-            lease_name=environment.get("ORDER_OPERATOR_LEASE_NAME") or "order-platform-operator",
-            create_search_attributes=_flag(environment, "ORDER_OPERATOR_CREATE_SEARCH_ATTRIBUTES", default=True),
-            cancel_orphans=_flag(environment, "ORDER_OPERATOR_CANCEL_ORPHANS", default=False),
-            paused=_flag(environment, "ORDER_OPERATOR_PAUSED", default=False),
-            identity=environment.get("ORDER_OPERATOR_IDENTITY") or f"{socket.gethostname()}_{pid}",
-        )
-
-
-def _address(environment: Mapping[str, str], name: str, default: str) -> Address | None:
-    text = environment.get(name, default).strip()
-    if not text:
-        return None
-    host, separator, port = text.rpartition(":")
-    if not separator or not port.isdigit() or not 0 < int(port) < 65536:
-        raise SettingsError(f"{name} is {text!r}: write it as host:port, for example {default}")
-    return Address(host=host.strip("[]"), port=int(port))
-
-
-def _flag(environment: Mapping[str, str], name: str, *, default: bool) -> bool:
-    text = environment.get(name, "").strip().lower()
-    if text in {"true", "false"}:
-        return text == "true"
-    if text:
-        raise SettingsError(f"{name} is {text!r}: write true or false")
-    return default

@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from order_operator import backoff, metrics
 
@@ -32,10 +32,18 @@ class TryLater(Exception):
 
 class WorkQueue:
     """`concurrency` keys are processed at once by `process`, which returns after how many seconds to look again, or
-    None. A key whose processing raises is tried again with an exponential back-off of its own."""
+    None. A key whose processing raises is tried again with an exponential back-off of its own. `about` says in log
+    lines what a key stands for."""
 
-    def __init__(self, process: Callable[[str], Awaitable[float | None]], *, concurrency: int) -> None:
+    def __init__(
+        self,
+        process: Callable[[str], Awaitable[float | None]],
+        *,
+        concurrency: int,
+        about: Callable[[str], Mapping[str, object]] = lambda key: {"uid": key},
+    ) -> None:
         self._process = process
+        self._about = about
         self._concurrency = concurrency
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
@@ -103,14 +111,15 @@ class WorkQueue:
         except TryLater as later:
             failures = self._count_failure(key)
             if failures & (failures - 1) == 0:  # the first time, the second, the fourth: nobody reads the hundredth
-                logger.warning("to be tried again", extra={"uid": key, "failures": failures, "error": str(later)})
+                said = {"failures": failures, "error": str(later)}
+                logger.warning("to be tried again", extra={**self._about(key), **said})
             if later.after is None:
                 self.add(key, delay=backoff.growing(failures, later.longest))
             else:
                 self._leave_alone(key, backoff.not_before(later.after))
         except Exception:
             failures = self._count_failure(key)
-            logger.exception("reconciliation failed", extra={"uid": key, "failures": failures})
+            logger.exception("reconciliation failed", extra={**self._about(key), "failures": failures})
             self.add(key, delay=backoff.growing(failures, MAX_BACKOFF_SECONDS))
         else:
             self._failures.pop(key, None)

@@ -1,37 +1,100 @@
-"""Log lines: one JSON object each, so that nothing a customer types can forge another line."""
+"""Log lines: one JSON object each, by python-json-logger, so that nothing a customer types can forge another line.
 
-import json
+Both programs write the same fields. A line that is about an order says which:
+
+    time, level, logger, message           every line; the time in UTC (RFC 3339)
+    namespace, name, uid                   the Order or StockItem
+    workflowID, runID                      its workflow in Temporal
+    activity, attempt                      what the worker was doing, in lines of Temporal's SDK
+    exception                              a traceback, if there is one
+
+All other fields are those that the caller gave as `extra`. Who ordered, where to, and who decided is in no line: what
+people write stands in the Order, in the audit trail and in Temporal. Texts of libraries and of other companies are
+beyond us, so that addresses of mail and numbers as long as a card's are taken out of every line.
+"""
+
 import logging
-from datetime import UTC, datetime
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from typing import Any
 
-_OF_EVERY_RECORD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName", "settings"}
-"""`settings` is kopf's own object."""
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
 
+FIRST = ("time", "level", "logger", "message", "namespace", "name", "uid", "workflowID", "runID")
+"""In this order, in front of all others."""
 
-class JsonLine(logging.Formatter):
-    """time, level, logger, message, the fields that the caller gave as `extra` and, if any, the exception."""
+_NOT_OF_THE_CALLER = ("taskName", "settings", "time", "level", "logger")
+"""What Python and kopf put into every record, and what no caller may set."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """JSON escapes line breaks and control characters."""
-        line = {
-            **_fields(record),
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname,
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            line["exception"] = self.formatException(record.exc_info)
-        return json.dumps(line, default=str)
+_MAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
+_CARD = r"(?<![\w-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2,3}[ -]\d{1,4})(?![\w-])"
+_PERSONAL = re.compile(f"{_MAIL}|{_CARD}")
 
-
-def _fields(record: logging.LogRecord) -> dict[str, object]:
-    return {name: value for name, value in record.__dict__.items() if name not in _OF_EVERY_RECORD}
+Whose = Callable[[str], Mapping[str, str]]
+"""Gives namespace, name and uid of the order that a workflow's id names; nothing for another workflow."""
 
 
-def configure() -> None:
+class JsonLine(JsonFormatter):
+    """One line. `resource` (`<namespace>/<name>`), `workflow_id`, `run_id` are what callers give. Temporal's SDK gives
+    `temporal_workflow` and `temporal_activity`."""
+
+    def __init__(self, whose: Whose) -> None:
+        super().__init__(
+            ["levelname", "name", "message"],
+            rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
+            reserved_attrs=[*RESERVED_ATTRS, *_NOT_OF_THE_CALLER],
+            timestamp="time",
+        )
+        self._whose = whose
+
+    def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
+        """The library's place for changes to what is written."""
+        fields = dict(log_data)
+        fields["time"] = fields["time"].astimezone(UTC).isoformat(timespec="milliseconds")
+        about = _about(fields, self._whose)
+        fields = {**fields, **about}
+        first = {name: fields.pop(name) for name in FIRST if fields.get(name)}
+        return {name: _without_personal(value) for name, value in {**first, **fields}.items()}
+
+
+def _about(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:
+    """Which order the line is about, and what was done; takes the fields that say so in other words."""
+    namespace, _, name = str(fields.pop("resource", "")).partition("/")
+    workflow = _taken(fields, "temporal_workflow")
+    activity = _taken(fields, "temporal_activity")
+    workflow_id = fields.pop("workflow_id", None) or workflow.get("workflow_id") or activity.get("workflow_id")
+    run_id = fields.pop("run_id", None) or workflow.get("run_id") or activity.get("workflow_run_id")
+    about = {
+        **(whose(workflow_id) if workflow_id else {}),
+        **({"namespace": namespace, "name": name} if name else {}),
+        "workflowID": workflow_id,
+        "runID": run_id,
+        "activity": activity.get("activity_type"),
+        "attempt": activity.get("attempt"),
+    }
+    return {key: value for key, value in about.items() if value}
+
+
+def _taken(fields: dict[str, Any], name: str) -> Mapping[str, Any]:
+    found = fields.pop(name, None)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _without_personal(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _without_personal(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_without_personal(item) for item in value]
+    if value is None or isinstance(value, (bool, int, float)):
+        return value
+    return _PERSONAL.sub("***", str(value))
+
+
+def configure(whose: Whose) -> None:
     """Everything from INFO on, to standard error."""
     handler = logging.StreamHandler()
-    handler.setFormatter(JsonLine())
+    handler.setFormatter(JsonLine(whose))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     logging.getLogger("alembic").setLevel(logging.WARNING)

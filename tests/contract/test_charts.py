@@ -11,7 +11,7 @@ from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
 from order_operator.settings import Settings as OperatorSettings
-from order_worker.__main__ import _parser
+from order_worker.command_line import parser
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
@@ -202,7 +202,7 @@ def test_the_operators_settings_come_through_the_chart(render: Render) -> None:
     )
     [container] = pod(only(manifests, "Deployment", "order-platform-operator"))["containers"]
     variables = {name: value for name, value in environment(container).items() if value is not None}
-    settings = OperatorSettings.from_environment(variables, pid=1)
+    settings = OperatorSettings.from_environment(variables)
 
     assert settings.cluster == "eu-1"
     assert settings.namespaces == ("shop", "outlet")
@@ -313,7 +313,7 @@ def test_the_log_of_attempts_is_kept_as_long_as_the_values_say(render: Render) -
     [container] = pruning(render("order-platform", values))["containers"]
 
     program, *arguments = container["command"]
-    parsed = _parser().parse_args(arguments)
+    parsed = parser().parse_args(arguments)
     assert (program, parsed.command, parsed.older_than_days) == ("order-worker", "prune-attempts", 30)
     [ledger] = container["env"]
     assert ledger["valueFrom"]["secretKeyRef"]["name"] == "ledger"
@@ -365,7 +365,7 @@ def test_the_books_are_checked_by_commands_that_exist_and_pods_restricted_as_a_w
     [container] = spec["containers"]
 
     program, *arguments = container["command"]
-    assert (program, _parser().parse_args(arguments).command) == ("order-worker", job)
+    assert (program, parser().parse_args(arguments).command) == ("order-worker", job)
     for name in ("serviceAccountName", "automountServiceAccountToken", "securityContext"):
         assert spec[name] == worker[name]
     assert container["securityContext"] == worker["containers"][0]["securityContext"]
@@ -409,7 +409,7 @@ def test_the_check_knows_from_when_on_every_event_has_a_key(render: Render) -> N
     [container] = cron_jobs(audited(render, verify={"keyedSince": "2026-11-25T12:00:00Z"}))["verify-audit"][
         "containers"
     ]
-    assert _parser().parse_args(container["command"][1:]).keyed_since is not None
+    assert parser().parse_args(container["command"][1:]).keyed_since is not None
 
 
 def test_what_reconciles_has_the_payment_provider_and_no_other(render: Render) -> None:

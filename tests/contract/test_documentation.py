@@ -97,9 +97,11 @@ def test_every_variable_of_temporal_that_is_named_is_read_by_its_sdk() -> None:
         return with_it != ClientConfigProfile.load(disable_file=True, override_env_vars={})
 
     named = named_variables("TEMPORAL")
+    # They say where to read; the test reads no file.
+    of_a_file = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
 
     assert named
-    assert {name: file for name, file in named.items() if not is_read(name)} == {}
+    assert {name: file for name, file in named.items() if name not in of_a_file and not is_read(name)} == {}
 
 
 # In parts, for this file is searched too.

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from order_devstack import settings_page
 from order_operator.crd.__main__ import main, stale_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,3 +46,21 @@ def test_a_copy_whose_source_is_gone_is_removed(checkout: Path) -> None:
     assert main(["--root", str(checkout)]) == 0
 
     assert not (checkout / "charts/order-platform/files/classes/threshold.yaml").exists()
+
+
+def test_the_reference_of_the_settings_is_not_stale() -> None:
+    assert settings_page.main(["--check"]) == 0
+
+
+def test_a_stale_reference_of_the_settings_is_named_and_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "docs" / "settings.md"
+    page.parent.mkdir()
+    page.write_text("# Settings\n")
+    monkeypatch.setattr(settings_page, "PAGE", page)
+
+    assert settings_page.main(["--check"]) == 1
+    assert capsys.readouterr().err == "docs/settings.md is stale: run make generate\n"
+    assert settings_page.main([]) == 0
+    assert settings_page.main(["--check"]) == 0

@@ -9,11 +9,11 @@ from audited import a_ring, cancelled, completed, delete_orders, flaws, ring_fil
 from shop import Buyer, Shop
 from sqlalchemy import Connection, delete, insert, text, update
 
+from order_process.settings import SettingsError
 from order_worker.bootstrap import Providers
 from order_worker.ledger import tables, verification
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger
-from order_worker.settings import SettingsError
 
 Course = Callable[[Shop], Awaitable[Buyer]]
 

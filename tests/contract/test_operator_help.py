@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 from settings_variables import operator_variables
 
-from order_operator.__main__ import REFUSED, main
+from order_operator.__main__ import main
+from order_process.command_line import Exit
 
 NOT_IN_A_POD = {name: value for name, value in os.environ.items() if not name.startswith("KUBERNETES_")}
 
@@ -17,11 +19,18 @@ def test_the_help_names_every_variable(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     shown = capsys.readouterr().out
-    assert [name for name in sorted(operator_variables()) if f"  {name} " not in shown] == []
+    assert max(map(len, shown[shown.index("environment:") :].splitlines())) < 80
+    assert [name for name in sorted(operator_variables()) if name not in shown] == []
+
+
+def test_the_version_is_that_of_the_release(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"order-operator {version('order-platform')}\n"
 
 
 def test_an_argument_that_it_does_not_know_starts_nothing(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match=str(REFUSED)):
+    with pytest.raises(SystemExit, match=str(int(Exit.WRONG_USE))):
         main(["--version-of-what"])
     assert "unrecognized arguments" in capsys.readouterr().err
 
@@ -31,7 +40,7 @@ def refused(**variables: str) -> str:
     command = [sys.executable, "-P", "-m", "order_operator"]
     environment = {**NOT_IN_A_POD, **variables}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
-    assert done.returncode == REFUSED, done.stderr
+    assert done.returncode == Exit.WRONG_USE, done.stderr
     assert done.stderr.count("\n") == 1
     return done.stderr
 

@@ -14,13 +14,14 @@ from conftest import own_database
 from order_devstack.postgresql import PostgreSQL
 from order_domain.errors import ProviderUnavailable
 from order_domain.order import Address
+from order_process.settings import SettingsError
 from order_worker.bootstrap import Providers
 from order_worker.providers.payment.port import PaymentProvider, RefundState
 from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.postgresql_store import PostgreSQLProviderStore
 from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.store import ProviderStore
-from order_worker.settings import Settings, SettingsError
+from order_worker.settings import Settings
 
 BEFORE = """
 CREATE TABLE charges (

@@ -10,9 +10,9 @@ import trustme
 from smtp_server import HOST, Postbox, serving
 
 from order_domain.errors import ProviderUnavailable, Undeliverable
+from order_process.settings import SettingsError
 from order_worker.providers.notification import smtp
 from order_worker.providers.notification.smtp import SMTPMailer
-from order_worker.settings import SettingsError
 
 MINIMAL = {"SMTP_HOST": "mail.example.com", "SMTP_FROM": "shop@example.com"}
 

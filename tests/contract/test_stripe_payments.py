@@ -17,12 +17,12 @@ from order_domain.errors import (
     PaymentDeclined,
     ProviderUnavailable,
 )
+from order_process.settings import SettingsError
 from order_worker.ledger import tables
 from order_worker.providers.payment import stripe_payments
 from order_worker.providers.payment.port import ProviderCharge, ProviderRefund, RefundState
 from order_worker.providers.payment.stripe_amounts import from_stripe, to_stripe
 from order_worker.providers.payment.stripe_payments import StripePayments
-from order_worker.settings import SettingsError
 from order_workflows.activities.stock import ValidateLines
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)

@@ -145,7 +145,8 @@ def test_a_pid_file_of_another_process_is_replaced_and_that_process_left_alone(s
     try:
         pid_file = stack.root / "run" / "etcd.pid"
         pid_file.parent.mkdir(parents=True)
-        pid_file.write_text(json.dumps({"pid": somebody.pid, "started": time.time() - 3600}))
+        pid_file.write_text(f"{somebody.pid}\n")
+        os.utime(pid_file, (time.time() - 3600,) * 2)
 
         stack.start("etcd")
 

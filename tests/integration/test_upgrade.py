@@ -16,6 +16,7 @@ from order_domain.status import TERMINAL_PHASES
 pytestmark = pytest.mark.long
 
 ORDERS = 50
+SERVERS = ["etcd", "kube-apiserver", "temporal"]
 PROGRAMS = ["operator", "worker"]
 SKU = "RESTOCKED"
 
@@ -25,12 +26,16 @@ def previous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluste
     """The whole platform of the previous release: charts, operator, worker."""
     release = obtain(tmp_path / "previous")
     stack = Stack(tmp_path / "stack", ui=False)
-    of_the_release = {"PYTHONPATH": environment(release)["PYTHONPATH"]}
+    stack.up(SERVERS)
+    of_the_release = {
+        "PYTHONPATH": environment(release)["PYTHONPATH"],
+        # As that release spells them.
+        "ORDER_WORKER_HEALTH_ADDRESS": stack.addresses["worker-probes"].removeprefix("http://"),
+        "ORDER_WORKER_SIMULATION": "allowed",
+    }
     with monkeypatch.context() as patch:
         patch.setattr(platform, "CHARTS", release / "charts")
-        stack.with_environment(dict.fromkeys(PROGRAMS, of_the_release)).up(
-            ["etcd", "kube-apiserver", "temporal", *PROGRAMS]
-        )
+        stack.with_environment(dict.fromkeys(PROGRAMS, of_the_release)).up([*SERVERS, *PROGRAMS])
     try:
         yield Cluster(stack, "shop")
     finally:
@@ -41,7 +46,7 @@ def upgrade(cluster: Cluster) -> None:
     """Charts, ledger, operator, worker."""
     cluster.stack.stop(*PROGRAMS)
     (cluster.stack.root / "run" / "worker.ledger").unlink()
-    cluster.stack.up(["etcd", "kube-apiserver", "temporal", *PROGRAMS])
+    cluster.stack.up([*SERVERS, *PROGRAMS])
 
 
 def orders(cluster: Cluster) -> dict[str, dict[str, Any]]:
@@ -90,7 +95,7 @@ def test_an_upgrade_changes_no_phase_lowers_no_progress_and_loses_no_decision(pr
         assert status.get("approval", {}).get("decision") == decided, name
     handed_over = f"stock/{previous.identity()}/{SKU}"
     previous.eventually(
-        lambda status: status.get("workflow", {}).get("id") == handed_over and status["onHand"] == 10,
+        lambda status: status.get("workflow", {}).get("id") == handed_over and status.get("onHand") == 10,
         "item",
         kind=STOCK_ITEMS,
     )

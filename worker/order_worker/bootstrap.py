@@ -13,6 +13,7 @@ from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
 
+from order_process.settings import SettingsError
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
@@ -41,7 +42,7 @@ from order_worker.providers.store import ProviderStore
 from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import production_runner
-from order_worker.settings import SIMULATED, Role, Settings, SettingsError
+from order_worker.settings import SIMULATED, Role, Settings
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
 from order_workflows.stock_item_workflow import StockItemWorkflow

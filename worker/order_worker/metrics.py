@@ -12,7 +12,7 @@ from temporalio.common import MetricMeter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from order_domain.errors import PaymentDeclined
-from order_worker.settings import SettingsError
+from order_process.settings import SettingsError
 
 PAYMENT_DURATION = "orders_payment_duration"
 

@@ -4,6 +4,8 @@ import hashlib
 from collections.abc import Sequence
 from datetime import datetime
 
+from temporalio import workflow
+
 from order_workflows.activities.order import AuditNote, NoteKind
 
 
@@ -25,6 +27,7 @@ class Notes:
         note = AuditNote.model_validate({"note_id": "", "kind": kind, "at": at, **about})
         key = hashlib.sha256(note.model_dump_json().encode()).hexdigest()[:12]
         self._pending.append(note.model_copy(update={"note_id": f"{self._uid}/note/{key}"}))
+        workflow.logger.info("%s", kind.value, extra={"generation": note.generation, "channel": note.channel})
 
     def recorded(self, notes: Sequence[AuditNote]) -> None:
         """The ledger has these."""

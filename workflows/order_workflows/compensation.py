@@ -152,6 +152,8 @@ class _Round:
 
     def _note(self, step: StepName) -> None:
         failed = any(failure.step is step for failure in self._failures)
+        if not failed:
+            workflow.logger.info("undone", extra={"step": step})
         self._order.steps.undone(step, StepState.COMPENSATION_FAILED if failed else StepState.COMPENSATED)
 
     def _failed(self, step: StepName, effect: BegunEffect, failure: FailureError) -> None:

@@ -324,6 +324,15 @@ def parse_workflow_id(identifier: str) -> RunKey | None:
     return RunKey(*parts[1:])
 
 
+def whose(identifier: str) -> dict[str, str]:
+    """namespace, name and uid of the order that a workflow's id names, as log lines have them; empty for the id of a
+    workflow that is no order's."""
+    match identifier.split("/"):
+        case ["order", namespace, name, uid] | ["shipment", namespace, name, uid, _]:
+            return {"namespace": namespace, "name": name, "uid": uid}
+    return {}
+
+
 class StockKey(NamedTuple):
     """The parts of a stock item's workflow id."""
 

@@ -50,7 +50,10 @@ class OrderWorkflow:
         """Returns the result of a completed order or of an end of business; raises ApplicationError, with the undoing
         done, when a step failed for good."""
         end = None
-        if order.abandoned is not None:
+        if order.abandoned is None:
+            workflow.logger.info("started")
+        else:
+            workflow.logger.info("taken over from an earlier run")
             self._order.ending = True
             end = await _shielded(
                 ending.settle(self._order, OrderEnded(OrderStatus.ORDER_CANCELLED, ending.TERMINATED))
@@ -65,6 +68,8 @@ class OrderWorkflow:
             await _shielded(notify_customer.tell_of_the_end(self._order, end))
         await _shielded(ending.close(self._order, end))
         await _shielded(until(workflow.all_handlers_finished))
+        cause = end.error.type if end.error else None
+        workflow.logger.info("ended", extra={"status": end.status.value, "cause": cause})
         if end.status is OrderStatus.ORDER_FAILED:
             assert end.error is not None
             raise ApplicationError(end.error.message, type=end.error.type, non_retryable=True)
@@ -221,15 +226,16 @@ class OrderWorkflow:
         """No signal of an order: the SDK would keep it for a handler that never comes."""
         self.dropped(name, "unknown")
 
-    def dropped(self, name: str, reason: str) -> None:
-        """A signal is not followed: nobody answers its sender, so that the order shows it."""
+    def dropped(self, name: str, reason: str, explanation: str = "") -> None:
+        """A signal is not followed: nobody answers its sender, so that the order shows it. The explanation may name a
+        person, and is no matter for a log."""
         log_dropped(name, reason)
         if workflow.patched(SHOWS_REFUSALS):
-            self._order.refused(name, reason)
+            self._order.refused(name, f"{reason}: {explanation}" if explanation else reason)
 
     def _accepts(self, name: str, refusal: Refusal | None) -> bool:
         if refusal is not None:
-            self.dropped(name, f"{refusal.type.value}: {refusal.message}")
+            self.dropped(name, refusal.type.value, refusal.message)
         return refusal is None
 
     @workflow.query(name=contract.QUERY_STATUS)

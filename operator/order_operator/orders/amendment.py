@@ -274,13 +274,19 @@ class Amender:
 
     async def _send(self, observation: Observation, change: Amendment, answers: _Answers) -> None:
         uid, key = observation.key.uid, change.update_id
-        log = {"order": f"{observation.key.namespace}/{observation.key.name}", "uid": uid, "group": change.group}
+        log = {
+            "resource": f"{observation.key.namespace}/{observation.key.name}",
+            "uid": uid,
+            "group": change.group,
+            "workflow_id": observation.workflow_id,
+            "run_id": observation.run_id,
+        }
         try:
             async with self._slots:
                 await self._ask(observation.workflow_id, change)
         except WorkflowUpdateFailedError as failed:
             refusal = answers.refused[key] = _refusal(change, failed, answers)
-            logger.info("edit refused", extra={**log, "reason": refusal.reason, "error": refusal.message})
+            logger.info("edit refused", extra={**log, "reason": refusal.reason})  # the message may name a person
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             # No worker answered in time. The next attempt, under the same id, repeats nothing.
             logger.info("no worker has answered an edit yet", extra=log)

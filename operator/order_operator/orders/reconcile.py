@@ -15,7 +15,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.snapshot import OrderSnapshot
-from order_domain.status import Phase
+from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
@@ -99,7 +99,7 @@ class Reconciler:
         self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
         self._scanner = scanner
-        self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY)
+        self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY, about=self._about)
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
         self._orphans = Orphans(
             connection,
@@ -241,6 +241,10 @@ class Reconciler:
             if missing or observation is None:
                 self.queue.add(uid)
 
+    def _about(self, uid: str) -> dict[str, object]:
+        """Which order a log line is about."""
+        return _about(uid, self._tracked.get(uid))
+
     def _doubt(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
         if tracked is not None:
@@ -330,7 +334,7 @@ class Reconciler:
                     await self._perform(action, uid, tracked, look, order)
                 case _:
                     return 1.0
-        logger.error("an order does not come to rest", extra={"uid": uid, "action": str(action)})
+        logger.error("an order does not come to rest", extra={**self._about(uid), "action": type(action).__name__})
         return 1.0
 
     def _known(self, uid: str, tracked: Tracked, look: Look, order: OrderResource) -> Known:
@@ -394,7 +398,7 @@ class Reconciler:
                 tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
                 self._budget.wrote()
             case WriteStatus(status):
-                await self._write_status(tracked, order, status)
+                await self._write_status(uid, tracked, order, status)
             case Finish():
                 await self._finish(uid, tracked, order)
             case Wait() | Forget():
@@ -409,7 +413,9 @@ class Reconciler:
         if run is None or not (run.running or is_abandoned(run)):
             self._open_runs.ended(identifier)
         elif run.key.uid == order.uid:
-            logger.info("adopted a workflow", extra={"order": order.reference, "workflow_id": identifier})
+            logger.info(
+                "adopted a workflow", extra={"resource": order.reference, "uid": order.uid, "workflow_id": identifier}
+            )
             tracked.learn(run, asked=True)
             self._adopted(key.uid, run)
         else:
@@ -454,10 +460,13 @@ class Reconciler:
         else:
             tracked.doubt()
 
-    async def _write_status(self, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
+    async def _write_status(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
         tracked.phase = Phase(status["phase"])
+        if tracked.phase in TERMINAL_PHASES and order.status.get("phase") not in TERMINAL_PHASES:
+            ended = {"status": status.get("orderStatus"), "phase": tracked.phase.value}
+            logger.info("ended", extra={**self._about(uid), **ended})
         for event in news(status, order.status):
             self._events.tell(order, event)
 
@@ -473,6 +482,8 @@ class Reconciler:
         if tracked is None:
             return
         run = tracked.observation
+        if tracked.gone and tracked.resource is not None:
+            logger.info("deleted", extra=_about(uid, tracked))
         if run is not None and run.running and run.key.uid == uid:
             # Until it has ended, so that no inventory takes it for an orphan that nobody has told.
             self._tracked[uid] = Tracked(observation=run, told=tracked.told)
@@ -482,3 +493,12 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
+
+
+def _about(uid: str, tracked: Tracked | None) -> dict[str, object]:
+    order, run = (tracked.resource, tracked.observation) if tracked else (None, None)
+    return {
+        "uid": uid,
+        **({"resource": order.reference} if order else {}),
+        **({"workflow_id": run.workflow_id, "run_id": run.run_id} if run else {}),
+    }

@@ -110,7 +110,10 @@ class Retention:
         for order, why in due[:MOST_PER_PASS]:
             if await self._is_running(order):
                 self._refused[order.uid] = now
-                logger.warning("a finished order's workflow runs; not deleted", extra={"order": order.reference})
+                logger.warning(
+                    "a finished order's workflow runs; not deleted",
+                    extra={"resource": order.reference, "uid": order.uid},
+                )
                 continue
             try:
                 await self._api.delete(order)
@@ -120,10 +123,14 @@ class Retention:
                 if failed.status not in _REFUSALS:
                     raise
                 self._refused[order.uid] = now
-                logger.warning("a finished order may not be deleted", extra={"order": order.reference})
+                logger.warning(
+                    "a finished order may not be deleted", extra={"resource": order.reference, "uid": order.uid}
+                )
                 continue
             metrics.EXPIRED.labels(reason=why.value).inc()
-            logger.info("deleted a finished order", extra={"order": order.reference, "reason": why.value})
+            logger.info(
+                "deleted a finished order", extra={"resource": order.reference, "uid": order.uid, "reason": why.value}
+            )
             await asyncio.sleep(DELETE_SECONDS)
 
     async def _is_running(self, order: OrderResource) -> bool:

@@ -1,5 +1,7 @@
 """Make sure that exactly one workflow runs for an Order; safe to repeat at any time."""
 
+import logging
+
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import (
     WorkflowIDReusePolicy,
@@ -23,6 +25,8 @@ from order_workflows.contract import (
     input_hash,
     workflow_id,
 )
+
+logger = logging.getLogger(__name__)
 
 
 def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, cluster: str) -> OrderInput:
@@ -64,6 +68,7 @@ async def ensure_started(connection: TemporalConnection, wanted: OrderInput, tas
                 after_an_end=WorkflowIDReusePolicy.REJECT_DUPLICATE,
             ),
         )
+        logger.info("workflow started", extra={"workflow_id": identifier, "run_id": handle.result_run_id})
     except WorkflowAlreadyStartedError:
         closed = await describe(connection.client, key, identifier)
         if closed is None:

@@ -111,9 +111,8 @@ async def take_over(client: Client, seen: Observation) -> Observation:
         pass  # by another operator, and it has ended well
     else:
         metrics.TAKEN_OVER.inc()
-        logger.warning(
-            "taking over an order whose workflow was stopped", extra={"workflow_id": observation.workflow_id}
-        )
+        about = {"workflow_id": observation.workflow_id, "run_id": observation.run_id, "takeover": memo[MEMO_TAKEOVERS]}
+        logger.warning("taking over an order whose workflow was stopped", extra=about)
     return await describe(client, observation.key, observation.workflow_id) or observation
 
 

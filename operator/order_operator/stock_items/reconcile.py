@@ -108,7 +108,7 @@ class StockReconciler:
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
-        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY)
+        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, about=self._about)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
             observed=self._observed,
@@ -184,6 +184,11 @@ class StockReconciler:
         """The open workflow that an earlier release started for the item."""
         former = self._runs.get(former_stock_workflow_id(self._tracked[uid].resource.sku))
         return former if former is not None and former.running and former.owner == uid else None
+
+    def _about(self, uid: str) -> dict[str, object]:
+        """Which item a log line is about."""
+        tracked = self._tracked.get(uid)
+        return {"uid": uid, **({"resource": tracked.resource.reference} if tracked else {})}
 
     def _awaits_worker(self, uid: str, tracked: Tracked) -> bool:
         """Whether a worker is about to tell the counts for the first time, or to take over edited settings."""

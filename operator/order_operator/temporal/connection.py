@@ -21,7 +21,8 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
-from order_operator.settings import SettingsError, one_line
+from order_operator.settings import one_line
+from order_process.settings import SettingsError
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 CHECK_SECONDS = 30.0
@@ -129,7 +130,7 @@ class TemporalConnection:
             metrics.TEMPORAL_REACHABLE.set(self.problem is None)
             if self.problem is None and before is not None:
                 self._told = ""
-                logger.info("Temporal is ready for orders", extra={"namespace": self.client.namespace})
+                logger.info("Temporal is ready for orders", extra={"temporal_namespace": self.client.namespace})
                 for callback in self._changed:
                     callback()
             elif self.problem is not None and self.problem != before:

@@ -1,4 +1,3 @@
-import json
 import os
 import signal
 import subprocess
@@ -32,6 +31,24 @@ def test_a_started_process_is_running(process: DetachedProcess) -> None:
 
     assert process.state() is State.RUNNING
     assert psutil.pid_exists(process.pid() or 0)
+
+
+def test_the_pid_file_holds_the_pid_and_nothing_else(process: DetachedProcess) -> None:
+    process.spawn(a_service())
+
+    assert process.pid_file.read_text() == f"{process.pid()}\n"
+
+
+def test_a_process_of_a_checkout_with_other_pid_files_is_replaced(process: DetachedProcess) -> None:
+    process.spawn(a_service())
+    earlier = process.pid()
+    assert earlier is not None
+    process.pid_file.write_text(f'{{"pid": {earlier}, "started": 1.0}}')
+
+    process.spawn(a_service())
+
+    assert not psutil.pid_exists(earlier)
+    assert process.state() is State.RUNNING
 
 
 def test_a_started_process_has_a_session_of_its_own(process: DetachedProcess) -> None:
@@ -99,7 +116,8 @@ def test_a_reused_pid_is_never_signalled(process: DetachedProcess) -> None:
     somebody = subprocess.Popen(SLEEP)
     try:
         process.pid_file.parent.mkdir()
-        process.pid_file.write_text(json.dumps({"pid": somebody.pid, "started": time.time() - 3600}))
+        process.pid_file.write_text(f"{somebody.pid}\n")
+        os.utime(process.pid_file, (time.time() - 3600,) * 2)
 
         process.signal(signal.SIGKILL)
         process.stop(within_seconds=1)
@@ -113,7 +131,7 @@ def test_a_reused_pid_is_never_signalled(process: DetachedProcess) -> None:
 
 def test_the_pid_of_a_process_that_is_gone_counts_as_died(process: DetachedProcess) -> None:
     process.pid_file.parent.mkdir()
-    process.pid_file.write_text(json.dumps({"pid": 2**22 + 1, "started": 0.0}))
+    process.pid_file.write_text(f"{2**22 + 1}\n")
 
     assert process.state() is State.DIED
 
@@ -123,6 +141,35 @@ def test_a_process_without_pid_file_is_stopped_before_another_is_started(process
     unrecorded = process.pid()
     assert unrecorded is not None
     process.pid_file.unlink()
+
+    process.spawn(a_service())
+
+    assert not psutil.pid_exists(unrecorded)
+
+
+class JustStarted(psutil.Process):
+    """A process whose program the kernel is still loading at the first look."""
+
+    looked_at = False
+
+    def environ(self) -> dict[str, str]:
+        return super().environ() if self.looked_at else {}
+
+    def cmdline(self) -> list[str]:
+        if self.looked_at:
+            return super().cmdline()
+        self.looked_at = True
+        return []
+
+
+def test_a_process_whose_program_is_still_being_loaded_is_stopped_too(
+    process: DetachedProcess, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process.spawn(a_service())
+    unrecorded = process.pid()
+    assert unrecorded is not None
+    process.pid_file.unlink()
+    monkeypatch.setattr(psutil, "process_iter", lambda: [JustStarted(unrecorded)])
 
     process.spawn(a_service())
 

@@ -1,11 +1,11 @@
-"""What /healthz and /readyz say of which trouble."""
+"""What /livez and /readyz say of which trouble."""
 
 import asyncio
 
 import pytest
 
 from order_operator import http_endpoints
-from order_operator.http_endpoints import Health, probe
+from order_operator.http_endpoints import Health
 
 
 async def test_a_loop_that_turns_is_healthy() -> None:
@@ -44,8 +44,3 @@ async def test_a_lease_that_cannot_be_read_is_no_reason_for_a_restart() -> None:
 
     assert health.readiness_problem() == "the Lease cannot be read"
     assert health.problem() is None
-
-
-def test_a_problem_is_what_the_probe_answers() -> None:
-    assert (probe(None).status, probe(None).text) == (200, "ok\n")
-    assert (probe("stuck").status, probe("stuck").text) == (503, "stuck\n")

@@ -1,10 +1,11 @@
 import pytest
 
-from order_operator.settings import Address, Settings, SettingsError
+from order_operator.settings import Settings
+from order_process.settings import Address, SettingsError
 
 
 def settings(**environment: str) -> Settings:
-    return Settings.from_environment({f"ORDER_OPERATOR_{name}": value for name, value in environment.items()}, pid=7)
+    return Settings.from_environment({f"ORDER_OPERATOR_{name}": value for name, value in environment.items()})
 
 
 def test_an_empty_environment_gives_the_documented_defaults() -> None:
@@ -34,7 +35,7 @@ def test_an_address_of_ip_version_6_is_written_in_brackets() -> None:
 @pytest.mark.parametrize("name", ["METRICS_ADDRESS", "PROBES_ADDRESS"])
 @pytest.mark.parametrize("text", ["9090", "host:", "host:http", "host:0", "host:65536"])
 def test_an_address_that_cannot_be_used_names_its_variable(name: str, text: str) -> None:
-    with pytest.raises(SettingsError, match=rf"^ORDER_OPERATOR_{name} is '{text}': write it as host:port"):
+    with pytest.raises(SettingsError, match=rf"^ORDER_OPERATOR_{name} is '{text}': write <host>:<port>"):
         settings(**{name: text})
 
 
@@ -48,5 +49,9 @@ def test_a_flag_that_is_neither_names_its_variable() -> None:
         settings(CREATE_SEARCH_ATTRIBUTES="yes")
 
 
-def test_two_processes_of_one_host_have_different_identities() -> None:
-    assert Settings.from_environment({}, pid=1).identity != Settings.from_environment({}, pid=2).identity
+def test_two_processes_of_one_host_have_different_identities(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.getpid", lambda: 1)
+    first = Settings.from_environment({})
+    monkeypatch.setattr("os.getpid", lambda: 2)
+
+    assert Settings.from_environment({}).identity != first.identity

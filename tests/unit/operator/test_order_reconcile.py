@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -122,7 +121,7 @@ class Shop:
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
         self.scanner.synced.set()
-        settings = replace(Settings.from_environment({}, 1), cluster="here")
+        settings = Settings(cluster="here")
         self.orders = Reconciler(
             cast("KubernetesApi", self.api), connection, classes, self.scanner, settings, may_act=lambda: self.leads
         )

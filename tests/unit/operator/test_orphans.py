@@ -131,7 +131,7 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
 
 async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[str]:
     """The workflows that are cancelled for want of the resource of this run."""
-    settings = Settings.from_environment({"ORDER_OPERATOR_CLUSTER": "here"}, 1)
+    settings = Settings(cluster="here")
     orphans = Orphans(
         cast("TemporalConnection", servers),
         cast("KubernetesApi", servers),

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
@@ -51,7 +50,7 @@ class Shelf:
         self.conflicts = 0
         self.refusal: client.ApiException | None = None
         self.events: list[client.EventsV1Event] = []
-        settings = replace(Settings.from_environment({}, 1), cluster="here")
+        settings = Settings(cluster="here")
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
     async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:

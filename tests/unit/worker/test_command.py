@@ -17,10 +17,10 @@ def _ledger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_wrong_setting_ends_the_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", "nowhere")
+    monkeypatch.setenv("ORDER_WORKER_PROBES_ADDRESS", "nowhere")
     assert main([]) == 2
     assert capsys.readouterr().err == (
-        "order-worker: ORDER_WORKER_HEALTH_ADDRESS must be <host>:<port> or empty, not 'nowhere'\n"
+        "order-worker: ORDER_WORKER_PROBES_ADDRESS is 'nowhere': write <host>:<port>, or nothing to switch it off\n"
     )
 
 
@@ -30,7 +30,7 @@ def test_a_wrong_role_is_refused_with_the_right_ones(
     monkeypatch.setenv("ORDER_WORKER_ROLES", "billing")
     assert main([]) == 2
     assert capsys.readouterr().err == (
-        "order-worker: ORDER_WORKER_ROLES must be one or more of orders, shipping, with commas, not 'billing'\n"
+        "order-worker: ORDER_WORKER_ROLES is 'billing': write one or more of orders, shipping, with commas\n"
     )
 
 
@@ -98,16 +98,16 @@ def test_a_taken_port_ends_the_worker_by_name(
 ) -> None:
     assert main(["migrate"]) == 0
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("ORDER_WORKER_PROBES_ADDRESS", f"127.0.0.1:{taken.getsockname()[1]}")
         assert main([]) == 2
-    assert "ORDER_WORKER_HEALTH_ADDRESS" in capsys.readouterr().err
+    assert "ORDER_WORKER_PROBES_ADDRESS" in capsys.readouterr().err
 
 
 def test_an_unknown_temporal_profile_ends_the_worker(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["migrate"]) == 0
-    monkeypatch.setenv("ORDER_WORKER_HEALTH_ADDRESS", "")
+    monkeypatch.setenv("ORDER_WORKER_PROBES_ADDRESS", "")
     monkeypatch.setenv("ORDER_WORKER_METRICS_ADDRESS", "")
     monkeypatch.setenv("TEMPORAL_PROFILE", "nowhere")
     assert main([]) == 2

@@ -9,24 +9,28 @@ from typing import Any
 import pytest
 from temporalio.common import MetricMeter
 
+from order_process.settings import SettingsError
 from order_worker.bootstrap import Providers, tell_what_is_simulated
 from order_worker.metrics import Metrics
 from order_worker.providers import registry
 from order_worker.providers.notification.smtp import SMTPMailer
 from order_worker.providers.registry import Opening
-from order_worker.settings import Role, Settings, SettingsError
+from order_worker.settings import Role, Settings
+
+POSTGRESQL = "postgresql://orders@db/orders"
+"""Nothing connects to it: only providers that touch nothing outside go with a ledger in a file."""
 
 
 @pytest.mark.parametrize(
     ("settings", "complaint"),
     [
-        (Settings(payment_provider="paypal"), "ORDER_WORKER_PAYMENT_PROVIDER must be one of simulated, stripe"),
-        (Settings(mail_provider="pigeon"), "ORDER_WORKER_MAIL_PROVIDER must be one of simulated, smtp"),
+        ({"payment_provider": "paypal"}, "ORDER_WORKER_PAYMENT_PROVIDER is 'paypal': write one of simulated, stripe"),
+        ({"mail_provider": "pigeon"}, "ORDER_WORKER_MAIL_PROVIDER is 'pigeon': write one of simulated, smtp"),
     ],
 )
-async def test_an_unknown_provider_is_refused_with_the_known_ones(settings: Settings, complaint: str) -> None:
+async def test_an_unknown_provider_is_refused_with_the_known_ones(settings: dict[str, str], complaint: str) -> None:
     with pytest.raises(SettingsError, match=complaint):
-        await Providers.open(settings, {})
+        await Providers.open(Settings(ledger_url=POSTGRESQL, **settings), {})  # type: ignore[arg-type]
 
 
 async def test_a_chosen_provider_reads_its_own_variables(tmp_path: Path) -> None:
@@ -39,7 +43,7 @@ async def test_a_chosen_provider_reads_its_own_variables(tmp_path: Path) -> None
 
 @pytest.mark.parametrize(("setting", "name"), [("payment_provider", "stripe"), ("mail_provider", "smtp")])
 async def test_a_provider_without_its_variables_is_refused(tmp_path: Path, setting: str, name: str) -> None:
-    settings = Settings(provider_store=tmp_path / "providers.db", **{setting: name})  # type: ignore[arg-type]
+    settings = Settings(ledger_url=POSTGRESQL, provider_store=tmp_path / "providers.db", **{setting: name})  # type: ignore[arg-type]
     with pytest.raises(SettingsError, match=name.upper()):
         await Providers.open(settings, {})
 
@@ -79,7 +83,7 @@ async def test_a_worker_says_what_is_simulated_in_its_log_and_metrics(
     variables: dict[str, str],
     simulated: set[str],
 ) -> None:
-    chosen = Settings(provider_store=tmp_path / "providers.db", **settings)
+    chosen = Settings(ledger_url=POSTGRESQL, provider_store=tmp_path / "providers.db", **settings)
     providers = await Providers.open(chosen, variables)
     metrics = RecordedMetrics()
     tell_what_is_simulated(chosen, providers, metrics)

@@ -7,7 +7,8 @@ import pytest
 
 from order_domain.pipeline import StepName
 from order_domain.policy import ShippingPolicy
-from order_worker.settings import Address, Role, Settings, SettingsError
+from order_process.settings import Address, SettingsError
+from order_worker.settings import Role, Settings
 
 
 def test_an_empty_environment_gives_the_defaults() -> None:
@@ -24,11 +25,11 @@ def test_every_variable_is_read() -> None:
             "ORDER_WORKER_MAIL_PROVIDER": "smtp",
             "ORDER_WORKER_PROVIDER_STORE": "/var/lib/providers.db",
             "ORDER_WORKER_METRICS_ADDRESS": "127.0.0.1:1",
-            "ORDER_WORKER_HEALTH_ADDRESS": "[::1]:2",
+            "ORDER_WORKER_PROBES_ADDRESS": "[::1]:2",
             "ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS": "3",
             "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES": "4",
             "ORDER_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS": "3",
-            "ORDER_WORKER_SIMULATION": "allowed",
+            "ORDER_WORKER_SIMULATION": "true",
             "ORDER_WORKER_SIMULATE_BUG": "ChargePayment",
         }
     )
@@ -38,7 +39,7 @@ def test_every_variable_is_read() -> None:
     assert (settings.payment_provider, settings.mail_provider) == ("stripe", "smtp")
     assert str(settings.provider_store) == "/var/lib/providers.db"
     assert settings.metrics_address == Address("127.0.0.1", 1)
-    assert settings.health_address == Address("::1", 2)
+    assert settings.probes_address == Address("::1", 2)
     assert settings.graceful_shutdown == timedelta(seconds=3)
     assert settings.max_concurrent_activities == 4
     assert settings.max_concurrent_workflow_tasks == 3
@@ -105,6 +106,7 @@ def test_an_empty_metrics_address_switches_metrics_off() -> None:
         ("ORDER_LEDGER_URL", "sqlite://"),
         ("ORDER_WORKER_METRICS_ADDRESS", "9464"),
         ("ORDER_WORKER_METRICS_ADDRESS", "host:0"),
+        ("ORDER_WORKER_PROBES_ADDRESS", "host:65536"),
         ("ORDER_WORKER_HEALTH_ADDRESS", "host:65536"),
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "-1"),
         ("ORDER_WORKER_GRACEFUL_SHUTDOWN_SECONDS", "soon"),
@@ -121,11 +123,32 @@ def test_a_wrong_value_is_refused_by_name(variable: str, value: str) -> None:
 
 @pytest.mark.parametrize("step", ["Teleport", StepName.APPROVAL])
 def test_a_bug_is_simulated_only_at_a_step_with_an_activity(step: str) -> None:
-    with pytest.raises(SettingsError, match="ORDER_WORKER_SIMULATE_BUG must be one of Receive, "):
-        Settings.from_environment({"ORDER_WORKER_SIMULATION": "allowed", "ORDER_WORKER_SIMULATE_BUG": step})
+    with pytest.raises(SettingsError, match=r"ORDER_WORKER_SIMULATE_BUG is .*: write one of Receive, "):
+        Settings.from_environment({"ORDER_WORKER_SIMULATION": "true", "ORDER_WORKER_SIMULATE_BUG": step})
 
 
 def test_a_refused_ledger_url_is_not_repeated() -> None:
     with pytest.raises(SettingsError) as refused:
         Settings.from_environment({"ORDER_LEDGER_URL": "mysql://user:hunter2@host/orders"})
     assert "hunter2" not in str(refused.value)
+
+
+def test_nor_is_a_ledger_url_shown_with_the_settings() -> None:
+    url = "postgresql://user:hunter2@host/orders"
+
+    assert "hunter2" not in repr(Settings.from_environment({"ORDER_LEDGER_URL": url}))
+
+
+@pytest.mark.parametrize(("word", "value"), [("allowed", True), ("refused", False)])
+def test_the_words_of_earlier_releases_are_still_taken(word: str, value: bool) -> None:
+    variables = {"ORDER_WORKER_SIMULATION": word, "ORDER_WORKER_HEALTH_ADDRESS": "127.0.0.1:3"}
+
+    settings = Settings.from_environment(variables)
+
+    assert settings.simulation is value
+    assert settings.probes_address == Address("127.0.0.1", 3)
+
+
+def test_all_that_is_wrong_is_told_at_once() -> None:
+    with pytest.raises(SettingsError, match=r"^ORDER_WORKER_ROLES is 'x': .*; ORDER_WORKER_SIMULATION is 'y': [^;]*$"):
+        Settings.from_environment({"ORDER_WORKER_ROLES": "x", "ORDER_WORKER_SIMULATION": "y"})

@@ -8,11 +8,15 @@ import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Self
 
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
 from order_domain.errors import ProviderUnavailable
+from order_process.settings import ProgramSettings, SettingsError, UnrepeatedIfAny
 from order_worker.providers.secret import Secret
-from order_worker.settings import SettingsError
 
 LOG = logging.getLogger(__name__)
 
@@ -23,6 +27,22 @@ LEAST_BYTES = 32
 """The size of the hash: a shorter key would be the weakest part."""
 
 _LINE = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,62}):\s*(?P<key>[A-Za-z0-9+/=]+)")
+
+
+class AuditSettings(ProgramSettings):
+    """Where the ring is."""
+
+    model_config = SettingsConfigDict(env_prefix="ORDER_LEDGER_")
+    title = "The worker's audit trail"
+
+    audit_key: UnrepeatedIfAny = Field(
+        None,
+        description="Lines of <key id>: <base64 of 32 bytes or more>, the current key first. Without any key the trail "
+        "is a plain hash chain, which whoever can write the ledger can forge.",
+    )
+    audit_key_file: Path | None = Field(
+        None, description="File with these lines, in place of the variable. Read anew when it has changed."
+    )
 
 
 @dataclass(frozen=True, repr=False)
@@ -54,7 +74,8 @@ class KeyRing:
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
         """None without a key: the chain is then a plain hash chain. Raises SettingsError."""
-        secret = Secret.from_environment(environment, VARIABLE)
+        given = AuditSettings.from_environment(environment)
+        secret = Secret.of(VARIABLE, given.audit_key, given.audit_key_file)
         return None if secret is None else cls(secret)
 
     def current(self) -> AuditKey:

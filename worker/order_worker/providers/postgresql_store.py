@@ -12,8 +12,8 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from order_domain.errors import LedgerUnavailable, ProviderUnavailable
+from order_process.settings import SettingsError
 from order_worker.providers.store import SCHEMA, Found, ProviderStore, Transaction
-from order_worker.settings import SettingsError
 from order_worker.sqlite import BUSY_MILLISECONDS
 
 T = TypeVar("T")

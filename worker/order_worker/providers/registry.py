@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TypeVar
 
+from order_process.settings import SettingsError
 from order_worker.providers.fraud.port import FraudCheck
 from order_worker.providers.fraud.simulated import SimulatedFraudCheck
 from order_worker.providers.notification.port import Mailer
@@ -26,7 +27,7 @@ from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.supplier.simulated import SimulatedSupplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.providers.warehouse.simulated import SimulatedWarehouse
-from order_worker.settings import SIMULATED, SettingsError
+from order_worker.settings import SIMULATED
 
 P = TypeVar("P")
 
@@ -98,5 +99,5 @@ SUPPLIER: Mapping[str, Factory[Supplier]] = {SIMULATED: _remembering(SimulatedSu
 def choose(port: Mapping[str, Factory[P]], variable: str, name: str) -> Factory[P]:
     """Raises SettingsError, naming the variable and the known providers."""
     if name not in port:
-        raise SettingsError(f"{variable} must be one of {', '.join(sorted(port))}, not {name!r}")
+        raise SettingsError(f"{variable} is {name!r}: write one of {', '.join(sorted(port))}")
     return port[name]

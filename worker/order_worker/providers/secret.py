@@ -1,12 +1,11 @@
 """Secrets of the companies that the worker deals with."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from order_domain.errors import ProviderUnavailable
-from order_worker.settings import SettingsError
+from order_process.settings import SettingsError
 
 
 @dataclass(frozen=True, repr=False)
@@ -18,14 +17,13 @@ class Secret:
     file: Path | None
 
     @classmethod
-    def from_environment(cls, environment: Mapping[str, str], name: str) -> Self | None:
+    def of(cls, name: str, value: str | None, file: Path | None) -> Self | None:
         """None if neither variable is set. Raises SettingsError if both are, or if the file cannot be read now."""
-        value, file = environment.get(name), environment.get(f"{name}_FILE")
-        if not value and not file:
+        if value is None and file is None:
             return None
-        if value and file:
+        if value is not None and file is not None:
             raise SettingsError(f"{name} and {name}_FILE are both set: keep one of them")
-        secret = cls(name, value or None, Path(file) if file else None)
+        secret = cls(name, value, file)
         try:
             secret.read()
         except ProviderUnavailable as error:

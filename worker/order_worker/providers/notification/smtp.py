@@ -1,12 +1,5 @@
 """Mail over SMTP (RFC 5321).
 
-    SMTP_HOST, SMTP_PORT    the server (default port: 587, with tls 465, with none 25)
-    SMTP_SECURITY           starttls (default), tls or none; certificates are checked against SSL_CERT_FILE, if that is
-                            set, or the system's authorities
-    SMTP_USERNAME           empty: no authentication
-    SMTP_PASSWORD           or SMTP_PASSWORD_FILE
-    SMTP_FROM               address of the sender
-
 SMTP has no idempotency keys and cannot say what it took: `was_sent` is always False. The Message-ID follows from the
 key, so that a mail that goes out twice can be told from two mails, and many mail programs show it once.
 """
@@ -20,33 +13,19 @@ from datetime import UTC, datetime
 from email.errors import MessageError
 from email.headerregistry import Address
 from email.message import EmailMessage
-from enum import StrEnum
 from typing import Self
 
 import aiosmtplib
 
 from order_domain.errors import ProviderUnavailable, Undeliverable
 from order_worker.providers.notification.port import Mailer
+from order_worker.providers.notification.smtp_settings import DEFAULT_PORT, Security, SMTPSettings
 from order_worker.providers.secret import Secret
-from order_worker.settings import SettingsError
 
 DEADLINE_SECONDS = 9.0
 """For the whole conversation: below the 10 s that a step has by default, so that the worker says what was wrong."""
 
 GOODBYE_SECONDS = 0.5
-
-
-class Security(StrEnum):
-    """How the connection is protected."""
-
-    STARTTLS = "starttls"
-    """Refused if the server does not offer it."""
-    TLS = "tls"
-    NONE = "none"
-
-
-DEFAULT_PORT = {Security.STARTTLS: 587, Security.TLS: 465, Security.NONE: 25}
-"""Sources: RFC 6409, RFC 8314, RFC 5321."""
 
 
 @dataclass(frozen=True)
@@ -70,18 +49,11 @@ class SMTPMailer(Mailer):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises SettingsError."""
-        host, sender = environment.get("SMTP_HOST"), environment.get("SMTP_FROM")
-        security = _security(environment.get("SMTP_SECURITY"))
-        port = _port(environment.get("SMTP_PORT"), DEFAULT_PORT[security])
-        username = environment.get("SMTP_USERNAME") or None
-        password = Secret.from_environment(environment, "SMTP_PASSWORD")
-        if not host:
-            raise SettingsError("SMTP_HOST must be set for the mail provider smtp")
-        if (username is None) != (password is None):
-            raise SettingsError("SMTP_USERNAME and SMTP_PASSWORD, or SMTP_PASSWORD_FILE, belong together")
-        if username and security is Security.NONE:
-            raise SettingsError("SMTP_SECURITY=none would send SMTP_PASSWORD in the clear")
-        return cls(Server(host, port, security, username, password), _sender(sender))
+        given = SMTPSettings.from_environment(environment)
+        password = Secret.of("SMTP_PASSWORD", given.password, given.password_file)
+        port = given.port or DEFAULT_PORT[given.security]
+        server = Server(given.host, port, given.security, given.username, password)
+        return cls(server, Address(addr_spec=given.sender))
 
     async def send(self, key: str, *, recipient: str, subject: str, body: str) -> None:
         """Undeliverable where the server refuses the recipient or the mail for good (5xx); everything else that goes
@@ -143,25 +115,3 @@ def _refusal(error: aiosmtplib.SMTPResponseException) -> Undeliverable | Provide
     if 500 <= error.code < 600:
         return Undeliverable(f"the mail server refused the mail with {error.code}")
     return ProviderUnavailable(f"the mail server answered {error.code}")
-
-
-def _security(value: str | None) -> Security:
-    try:
-        return Security(value or Security.STARTTLS)
-    except ValueError:
-        raise SettingsError(f"SMTP_SECURITY must be one of {', '.join(Security)}, not {value!r}") from None
-
-
-def _port(value: str | None, default: int) -> int:
-    if not value:
-        return default
-    if not value.isdecimal() or not 0 < int(value) < 65536:
-        raise SettingsError(f"SMTP_PORT must be a port, not {value!r}")
-    return int(value)
-
-
-def _sender(value: str | None) -> Address:
-    try:
-        return Address(addr_spec=value or "")
-    except (MessageError, ValueError, IndexError):
-        raise SettingsError(f"SMTP_FROM must be a mail address, not {value!r}") from None

@@ -48,6 +48,7 @@ import stripe
 
 from order_domain.errors import OperationCancelled, OperationConflict, PaymentDeclined, ProviderUnavailable
 from order_domain.money import format_amount
+from order_process.settings import SettingsError
 from order_worker.providers.payment.port import (
     ChargeEntry,
     PaymentProvider,
@@ -57,8 +58,8 @@ from order_worker.providers.payment.port import (
     RefundState,
 )
 from order_worker.providers.payment.stripe_amounts import NOT_REPRESENTABLE, from_stripe, refusal, to_stripe
+from order_worker.providers.payment.stripe_settings import StripeSettings
 from order_worker.providers.secret import Secret
-from order_worker.settings import SettingsError
 
 if TYPE_CHECKING:
     from stripe import RequestOptions
@@ -133,13 +134,11 @@ class StripePayments(PaymentProvider):
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
         """Raises SettingsError."""
-        api_base = environment.get("STRIPE_API_BASE")
-        key = Secret.from_environment(environment, "STRIPE_API_KEY")
-        if api_base and not api_base.startswith(("https://", "http://")):
-            raise SettingsError(f"STRIPE_API_BASE must be <scheme>://<host>, not {api_base!r}")
+        given = StripeSettings.from_environment(environment)
+        key = Secret.of("STRIPE_API_KEY", given.api_key, given.api_key_file)
         if key is None:
             raise SettingsError("STRIPE_API_KEY or STRIPE_API_KEY_FILE must be set for the payment provider stripe")
-        return cls(key, api_base)
+        return cls(key, given.api_base)
 
     async def close(self) -> None:
         """Close the connections."""
