@@ -200,7 +200,7 @@ class OrderWorkflow:
     @signal(name=contract.SIGNAL_UPDATE_ADDRESS)
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
-        content = acceptance.refusal_of_content(address, Address, RefusalType.INVALID_ADDRESS)
+        content = acceptance.flaw_of_signalled_address(self._order, address)
         if _accepts(contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)):
             self._change_address(address)
 
