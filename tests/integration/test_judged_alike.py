@@ -1,17 +1,24 @@
 """The API server and the operator judge a text alike: one holds CEL, the other Python."""
 
 import base64
+import copy
 import json
 import ssl
+import time
 import urllib.error
 import urllib.request
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+import yaml
+from cluster import ORDERS, PATIENCE_SECONDS
+from generated_resources import CRDS
 from hypothesis import HealthCheck, Phase, example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
 from order_domain import judgement
 from order_domain.order import OrderSpec
@@ -127,3 +134,63 @@ def test_a_text_is_accepted_by_both_or_refused_by_both(
         assert not operator or f"spec.{part}.{name}" in operator
 
     try_it()
+
+
+@pytest.fixture
+def accepted_once(servers: Stack, admission: Admission) -> Iterator[str]:
+    """Name of an order that an earlier release's CRD accepted, under the CRD of today."""
+    today = yaml.safe_load((CRDS / "orders.yaml").read_text())
+    earlier = copy.deepcopy(today)
+    spec = earlier["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    for field in ("customer", "shippingAddress", "payment"):
+        for text in spec[field]["properties"].values():
+            text.pop("x-kubernetes-validations", None)
+    spec["payment"].pop("x-kubernetes-validations")
+    address = {**ORDER["shippingAddress"], "name": " ", "line1": "\u200b", "country": "UK"}
+    order = {**ORDER, "shippingAddress": address, "payment": {"method": "4242424242424242"}}
+    body = {"apiVersion": API_VERSION, "kind": "Order", "metadata": {"name": "once"}, "spec": order}
+    try:
+        replace(servers, earlier)
+        until(lambda: not admission.refusal(order))
+        servers.kubectl("create", "--filename=-", input=json.dumps(body))
+    finally:
+        replace(servers, today)
+    until(lambda: bool(admission.refusal(order)))
+    yield "once"
+    servers.kubectl("delete", ORDERS, "once", "--timeout=20s")
+
+
+def replace(servers: Stack, crd: Spec) -> None:
+    servers.kubectl("apply", "--server-side", "--force-conflicts", "--filename=-", input=json.dumps(crd))
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """The API server takes a new schema in within a second or two."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_an_order_that_was_accepted_before_is_still_decided_about_cancelled_and_shown(
+    servers: Stack, accepted_once: str
+) -> None:
+    def patch(change: Spec, *arguments: str) -> None:
+        servers.kubectl("patch", ORDERS, accepted_once, "--type=merge", "-p", json.dumps(change), *arguments)
+
+    address = json.loads(servers.kubectl("get", ORDERS, accepted_once, "-o", "jsonpath={.spec.shippingAddress}"))
+    patch({"status": {"phase": "Waiting", "shippingAddress": address}}, "--subresource=status")
+    patch({"metadata": {"finalizers": ["order-platform.dev/compensation"]}})
+    patch({"spec": {"approval": {"decision": "Approved", "by": "bob"}}})
+    patch({"spec": {"cancellation": {"by": "ana"}, "suspend": True}})
+    patch({"status": {"phase": "Cancelled"}}, "--subresource=status")
+    patch({"metadata": {"finalizers": None}})
+
+    with pytest.raises(CommandFailed, match="GB is meant"):
+        servers.kubectl("create", "--filename=-", input=json.dumps(again(servers, accepted_once)))
+
+
+def again(servers: Stack, name: str) -> Spec:
+    """The same order under another name: that is a new one."""
+    stored: Spec = json.loads(servers.kubectl("get", ORDERS, name, "-o", "json"))
+    return {**{key: stored[key] for key in ("apiVersion", "kind", "spec")}, "metadata": {"name": "twice"}}

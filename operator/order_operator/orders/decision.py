@@ -289,7 +289,7 @@ def _with_run(known: Known, run: Observation) -> Action:
         return _show(known, _unreadable(run))
     if _shows_more_than(order, run) and not known.asked and known.connection is None:
         return Describe()
-    parsed = order.parsed
+    parsed = order.decoded
     if isinstance(parsed, Problem):
         return _show(known, parsed)
     if run.input_hash is not None and run.input_hash != parsed.input_hash:
@@ -473,7 +473,7 @@ def _deletion_without_run(known: Known) -> Action:
     had_one = order.names_workflow and not order.ended and order.deletion_policy is DeletionPolicy.CANCEL
     if not had_one:
         return _let_go(known)
-    parsed, order_class = order.parsed, known.order_class
+    parsed, order_class = order.decoded, known.order_class
     if isinstance(parsed, Problem):
         return _show(known, parsed, again=AGAIN_SECONDS)
     if isinstance(order_class, Problem):
@@ -484,7 +484,7 @@ def _deletion_without_run(known: Known) -> Action:
 def _show_deletion(known: Known, run: Observation) -> Action:
     """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
     more."""
-    parsed, refusals = known.order.parsed, []
+    parsed, refusals = known.order.decoded, []
     if not isinstance(parsed, Problem) and run.snapshot is not None:
         unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
         refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]

@@ -234,7 +234,7 @@ def _set_spec_applied(
 
 
 def _edited_too_late(order: OrderResource, snapshot: OrderSnapshot) -> bool:
-    parsed = order.parsed
+    parsed = order.decoded
     if isinstance(parsed, Problem):
         return False
     spec = parsed.spec
