@@ -41,7 +41,6 @@ ORDER_SEQ = SearchAttributeKey.for_int("OrderSeq")
 ORDER_UPDATED_AT = SearchAttributeKey.for_datetime("OrderUpdatedAt")
 ORDER_CLUSTER = SearchAttributeKey.for_keyword("OrderCluster")
 ORDER_ID = SearchAttributeKey.for_keyword("OrderID")
-ORDER_CUSTOMER_ID = SearchAttributeKey.for_keyword("OrderCustomerID")
 ORDER_CUSTOMER_TIER = SearchAttributeKey.for_keyword("OrderCustomerTier")
 ORDER_TOTAL_MINOR = SearchAttributeKey.for_int("OrderTotalMinor")
 ORDER_APPROVAL_DEADLINE = SearchAttributeKey.for_datetime("OrderApprovalDeadline")
@@ -51,7 +50,6 @@ SEARCH_ATTRIBUTES = (
     ORDER_UPDATED_AT,
     ORDER_CLUSTER,
     ORDER_ID,
-    ORDER_CUSTOMER_ID,
     ORDER_CUSTOMER_TIER,
     ORDER_TOTAL_MINOR,
     ORDER_APPROVAL_DEADLINE,

@@ -32,7 +32,6 @@ from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,
-    ORDER_CUSTOMER_ID,
     ORDER_CUSTOMER_TIER,
     ORDER_ID,
     ORDER_STATUS,
@@ -391,10 +390,7 @@ class OrderRun:
         """What has changed since `before`."""
         updates: AttributeUpdates = [ORDER_STATUS.value_set(snapshot.status)]
         if before is None:
-            updates += [
-                ORDER_ID.value_set(self.input.order_id),
-                ORDER_CUSTOMER_ID.value_set(self.spec.customer.id),
-            ]
+            updates.append(ORDER_ID.value_set(self.input.order_id))
         if before is None or before.total_minor != snapshot.total_minor:
             updates.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
         tier = snapshot.enrichment.tier if snapshot.enrichment else None
