@@ -37,8 +37,8 @@ class ApprovalPolicy(Value):
     threshold_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
     """Largest total, in minor units of `currency`, that needs no approval. Required for mode Threshold."""
     currency: Currency | None = None
-    """Currency of the threshold; an order in another currency needs approval, since it cannot be compared, unless it costs
-    nothing. Required for mode Threshold."""
+    """Currency of the threshold; an order in another currency needs approval, since it cannot be compared, unless it
+    costs nothing. Required for mode Threshold."""
     window_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 300
     """How long a decision is awaited, in seconds (at most 30 days)."""
     on_expiry: ApprovalExpiry = ApprovalExpiry.EXPIRE

@@ -99,7 +99,8 @@ REVISION = 4
 2  steps inside a workflow task publish only if they last; customers are told of an early end
 3  few shipments at once; another country is checked again; the ledger learns of every pivot; customers are told of a
    failure, too
-4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency
+4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency;
+   signals of the reference systems are heard
 """
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)

@@ -216,6 +216,16 @@ class OrderRun:
         """Those in force once the change is made."""
         return self.charges if change.charges is None else change.charges
 
+    @property
+    def sorted_lines(self) -> list[OrderLine]:
+        """Those in force, by line id."""
+        return sorted(self.lines, key=lambda line: line.line_id)
+
+    @property
+    def lines_to_come(self) -> list[OrderLine]:
+        """Those in force once every change that waits is made."""
+        return self.wanted_lines[-1].change.lines if self.wanted_lines else self.lines
+
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
         before = self.lines_digest
@@ -318,6 +328,12 @@ class OrderRun:
         """Record who wants the order to end."""
         self.cancellation = request
         self._note(NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel)
+
+    def ship_to(self, address: Address) -> None:
+        """The address in force from now on."""
+        self.address = address
+        self.address_changed = True
+        self.publish()
 
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""
