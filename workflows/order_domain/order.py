@@ -183,6 +183,15 @@ class Address(Value):
     ) = None
     """Where the carrier can reach the recipient."""
 
+    @property
+    def label(self) -> str:
+        """The address as it stands on a parcel: one line each, what is not given left out."""
+        town = ", ".join(filter(None, (self.city, self.state)))
+        place = " ".join(filter(None, (town, self.postal_code)))
+        phone = self.phone and f"Phone: {self.phone}"
+        lines = (self.name, self.company, self.line1, self.line2, place, self.country, phone)
+        return "\n".join(filter(None, lines))
+
 
 class Payment(Value):
     """How the customer pays."""

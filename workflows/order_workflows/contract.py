@@ -100,7 +100,7 @@ REVISION = 4
 3  few shipments at once; another country is checked again; the ledger learns of every pivot; customers are told of a
    failure, too
 4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency;
-   signals of the reference systems are heard
+   signals of the reference systems are heard; the confirmation says where the parcels go
 """
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
