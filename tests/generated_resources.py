@@ -58,7 +58,22 @@ def schema_of(kind: str, part: str = "spec") -> Schema:
     """The structural schema of `spec` or `status`."""
     definition = yaml.safe_load((CRDS / FILES[kind]).read_text())
     schema: Schema = definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"][part]
-    return schema
+    return _with_rules_where_they_hold(schema)
+
+
+def _with_rules_where_they_hold(schema: Any) -> Any:
+    """A rule of an object about the look of one of its fields stands at the field as well."""
+    if isinstance(schema, list):
+        return [_with_rules_where_they_hold(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    known = {name: _with_rules_where_they_hold(item) for name, item in schema.items()}
+    for each in known.get("x-kubernetes-validations", ()):
+        name = each.get("fieldPath", "").removeprefix(".")
+        if f"self.{name}.matches(" in each["rule"]:
+            rule = {**each, "rule": each["rule"].replace(f"self.{name}", "self")}
+            known["properties"][name].setdefault("x-kubernetes-validations", []).append(rule)
+    return known
 
 
 # What the schemas accept.
@@ -120,26 +135,72 @@ def _text(schema: Schema) -> st.SearchStrategy[str]:
     if schema.get("format") == "date-time":
         return st.sampled_from(INSTANTS)
     least, most = schema.get("minLength", 0), schema["maxLength"]
-    pattern = _pattern(schema)
-    if pattern is None:
-        return st.text(min_size=least, max_size=min(most, 50))
+    chosen = _chosen_from(schema)
+    if chosen:
+        return st.sampled_from(chosen)
 
     def fits(text: str) -> bool:
-        return least <= len(text) <= most and pattern.search(text) is not None
+        return least <= len(text) <= most and _keeps_rules_of_text(schema, text)
 
-    ways = [st.from_regex(pattern, fullmatch=True).filter(fits)]
+    whole = [pattern for pattern in _patterns(schema) if pattern.pattern.startswith("^")]
+    ways = [st.from_regex(pattern).filter(fits) for pattern in whole]
+    if not whole:
+        characters = st.characters(exclude_categories=("C", "Z")) | st.sampled_from(" '-")
+        ways = [st.text(characters, min_size=least, max_size=min(most, 50)).filter(fits)]
     edges = [text for text in (*STRANGE_TEXTS, "A" * most, "A" * least) if fits(text)]
     if edges:
         ways.append(st.sampled_from(edges))
     return st.one_of(ways)
 
 
-def _pattern(schema: Schema) -> re.Pattern[str] | None:
+_MATCHES = re.compile(r"(!?)self\.matches\(r'(.*?)'\)")
+
+
+def _patterns(schema: Schema) -> list[re.Pattern[str]]:
+    """What a string has to match: `pattern`, and `matches` of its rules."""
+    wanted = [schema["pattern"]] if "pattern" in schema else []
+    found = [pattern for rule in _rules(schema) for no, pattern in _MATCHES.findall(rule) if not no]
+    return [_compiled(pattern) for pattern in (*wanted, *found)]
+
+
+def _keeps_rules_of_text(schema: Schema, text: str) -> bool:
+    if "pattern" in schema and not _compiled(schema["pattern"]).search(text):
+        return False
+    chosen = _chosen_from(schema)
+    if chosen:
+        return text in chosen
+    return all(_keeps_rule_of_text(rule, text) for rule in _rules(schema))
+
+
+def _keeps_rule_of_text(rule: str, text: str) -> bool:
+    """Stricter than the rule about card numbers, which looks at the sum of the digits too."""
+    if rule.startswith("self == ''") and not text:
+        return True
+    return all(bool(_compiled(pattern).search(text)) is not bool(no) for no, pattern in _MATCHES.findall(rule))
+
+
+def _chosen_from(schema: Schema) -> list[str]:
+    """What a rule lists: `self in [...]`, without what another rule forbids."""
+    return _chosen(tuple(_rules(schema)))
+
+
+@cache
+def _chosen(rules: tuple[str, ...]) -> list[str]:
+    listed = [ast.literal_eval(rule.removeprefix("self in ")) for rule in rules if rule.startswith("self in ")]
+    forbidden = {rule.removeprefix("self != ").strip("'") for rule in rules if rule.startswith("self != ")}
+    return [value for value in listed[0] if value not in forbidden] if listed else []
+
+
+def _rules(schema: Schema) -> list[str]:
+    rules = [each["rule"] for each in schema.get("x-kubernetes-validations", ())]
+    return [rule for rule in rules if "oldSelf" not in rule]
+
+
+@cache
+def _compiled(pattern: str) -> re.Pattern[str]:
     """As Python reads it: the API server's `$` is no end before a line break, and its `\\x{2028}` has another form."""
-    if "pattern" not in schema:
-        return None
-    text = re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\u{found[1]:0>4}", schema["pattern"])
-    return re.compile(text.removesuffix("$") + r"\Z")
+    text = re.sub(r"\\x\{([0-9a-f]+)\}", lambda found: f"\\U{found[1]:0>8}", pattern)
+    return re.compile(text.replace("$", r"\Z"))
 
 
 def _order_that_keeps_the_rules(spec: Spec, class_name: str) -> Spec:
@@ -258,14 +319,13 @@ def _structural(schema: Schema, value: Any, at: Steps) -> Iterator[Fault]:
 
 
 def _faults_of_text(schema: Schema, value: str, at: Steps) -> Iterator[Fault]:
-    pattern = _pattern(schema)
     yield Fault("too long", at, (value or "A") * (schema["maxLength"] + 1))
     yield Fault("far too long", at, "A" * 300_000)
     if schema.get("minLength"):
         yield Fault("empty", at, "")
     for character in STRANGE_CHARACTERS:
         for text in (character, f"A{character}", f"{character}A"):
-            if pattern is not None and pattern.search(text) is None:
+            if not _keeps_rules_of_text(schema, text):
                 yield Fault("strange character", at, text)
 
 
@@ -295,6 +355,9 @@ def _broken_rules_of_an_order(spec: Spec) -> Iterator[Fault]:
     yield Fault("more discount than lines", ("charges",), [{**charge, "amountMinor": -1_000_000_000_000_000}])
     yield Fault("a discount above zero", ("charges",), [{**charge, "amountMinor": 1}])
     yield Fault("a fee below zero", ("charges",), [{**charge, "kind": "Fee"}])
+    yield Fault("a card number", ("payment", "method"), "4242_4242_4242_4242")
+    for code in ("UK", "EL", "XX", "us"):
+        yield Fault("no country", ("shippingAddress", "country"), code)
 
 
 def _broken_rules_of_a_stock_item(spec: Spec) -> Iterator[Fault]:
@@ -328,9 +391,8 @@ def _is_within(schema: Schema, value: Any) -> bool:
     if "enum" in schema:
         return value in schema["enum"]
     if isinstance(value, str):
-        pattern = _pattern(schema)
         fits = schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", len(value))
-        return fits and (pattern is None or pattern.search(value) is not None)
+        return fits and _keeps_rules_of_text(schema, value)
     if isinstance(value, list):
         return bool(schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value)))
     if isinstance(value, int):

@@ -49,6 +49,24 @@ def test_every_registered_carrier_is_tested_here() -> None:
     assert ADAPTERS.keys() == registry.CARRIER.keys()
 
 
+async def test_the_simulated_carrier_keeps_the_label_of_a_parcel(providers: Providers) -> None:
+    address = ADDRESS.model_copy(update={"company": "Roe & Sons", "state": "IL", "phone": "+1 217 555 0100"})
+    request = {"sku": SKU, "quantity": 1, "requested_at": REQUESTED_AT}
+
+    await providers.carrier.dispatch("key", address=address, **request)
+    await providers.carrier.dispatch("key", address=address, **request)
+    await providers.carrier.dispatch(
+        "to-hong-kong", address=address.model_copy(update={"postal_code": None, "country": "HK"}), **request
+    )
+
+    assert providers.store is not None
+    rows = await providers.store.transaction(lambda tx: tx.execute("SELECT * FROM labels ORDER BY key").fetchall())
+    assert [(row["key"], row["text"].splitlines()[-3:]) for row in rows] == [
+        ("key", ["Springfield, IL 12345", "US", "Phone: +1 217 555 0100"]),
+        ("to-hong-kong", ["Springfield, IL", "HK", "Phone: +1 217 555 0100"]),
+    ]
+
+
 async def dispatch(carrier: Carrier, *, quantity: int = 2, postal_code: str = "12345", key: str = "key") -> Dispatch:
     address = ADDRESS.model_copy(update={"postal_code": postal_code})
     return await carrier.dispatch(key, sku=SKU, quantity=quantity, address=address, requested_at=REQUESTED_AT)

@@ -117,6 +117,17 @@ def judge(request: pytest.FixtureRequest) -> Judge:
         ),
         pytest.param({"shippingAddress": None}, "shippingAddress", id="no address"),
         pytest.param({"shippingAddress": {**ADDRESS, "country": "usa"}}, "country", id="no country code"),
+        pytest.param({"shippingAddress": {**ADDRESS, "country": "XX"}}, "country", id="no country"),
+        pytest.param({"shippingAddress": {**ADDRESS, "name": "  "}}, "name", id="a blank name"),
+        pytest.param({"shippingAddress": {**ADDRESS, "line1": "\u200b"}}, "line1", id="a line of no width"),
+        pytest.param({"shippingAddress": {**ADDRESS, "line2": "3\u2066"}}, "line2", id="a direction in a line"),
+        pytest.param({"shippingAddress": {**ADDRESS, "city": "Bo\u00adston"}}, "city", id="a hidden hyphen in a city"),
+        pytest.param({"shippingAddress": {**ADDRESS, "company": ""}}, "company", id="an empty company"),
+        pytest.param({"shippingAddress": {**ADDRESS, "state": "I\u200dL"}}, "state", id="a joiner between letters"),
+        pytest.param({"shippingAddress": {**ADDRESS, "postalCode": " "}}, "postalCode", id="a blank postal code"),
+        pytest.param({"shippingAddress": {**ADDRESS, "phone": "by day"}}, "phone", id="no telephone number"),
+        pytest.param({"approval": {"decision": "Rejected", "by": "\u3000"}}, "by", id="a decider nobody sees"),
+        pytest.param({"cancellation": {"by": "\u202ebob"}}, "by", id="a name turned round"),
         pytest.param({"shippingAddress": {**ADDRESS, "name": "Ana\n"}}, "name", id="a line break in a name"),
         pytest.param({"customer": {"id": ""}}, "id", id="an empty customer id"),
         pytest.param({"customer": {"id": "C", "email": "nobody"}}, "email", id="no mail address"),
@@ -271,6 +282,54 @@ def test_a_sample_is_accepted(api: Stack, path: Path) -> None:
 )
 def test_an_order_with_charges_is_accepted(judge: Judge, change: Spec) -> None:
     judge("Order", {key: value for key, value in {**ORDER, **change}.items() if value is not None})
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"name": "𠮷野\u3000太郎 😀"}, id="of more than the basic plane"),
+        pytest.param(
+            {"name": "\u0639\u0644\u06cc\u200c\u0631\u0636\u0627", "line1": "👩\u200d👩\u200d👧"},
+            id="with joiners that are seen",
+        ),
+        pytest.param({"name": "葛\U000e0100城", "line2": ""}, id="with a variant of a letter"),
+        pytest.param({"postalCode": None, "city": "Hong Kong", "country": "HK"}, id="without a postal code"),
+        pytest.param(
+            {"company": "Roe & Sons", "state": "IL", "phone": "+1 (217) 555-0100 x12"}, id="with all there is"
+        ),
+    ],
+)
+def test_an_address_as_people_have_it_is_accepted(judge: Judge, changes: Spec) -> None:
+    address = {key: value for key, value in {**ADDRESS, **changes}.items() if value is not None}
+
+    judge("Order", {**ORDER, "shippingAddress": address})
+
+
+def test_the_country_that_is_meant_is_named(judge: Judge) -> None:
+    with pytest.raises((ValidationError, CommandFailed), match=r"(?s)country\b.*UK is no ISO 3166-1 code: GB is meant"):
+        judge("Order", {**ORDER, "shippingAddress": {**ADDRESS, "country": "UK"}})
+
+
+CARDS = ("4242424242424242", "4242 4242 4242 4242", "4242-4242-4242-4242", "4242_4242_4242_4242", "6304000000000000000")
+
+
+@pytest.mark.parametrize("number", CARDS)
+def test_a_card_number_is_refused_and_not_repeated(api: Stack, number: str) -> None:
+    spec = {**ORDER, "payment": {"method": number}}
+
+    with pytest.raises(CommandFailed, match=r"spec\.payment\.method.*looks like a card number") as refused:
+        create(api, spec)
+    assert number not in str(refused.value)
+
+    with pytest.raises(ValidationError) as invalid:
+        judgement.judge(OrderSpec, spec)
+    (said,) = judgement.field_errors(invalid.value, under="spec")
+    assert said.startswith("spec.payment.method: looks like a card number")
+    assert number not in said
+
+
+def test_digits_that_are_no_card_number_are_a_token(judge: Judge) -> None:
+    judge("Order", {**ORDER, "payment": {"method": "4242424242424241"}})
 
 
 LARGEST: Spec = {

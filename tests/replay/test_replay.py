@@ -3,6 +3,9 @@
 A history that no longer replays means that orders in flight would be stuck by a release: keep the old path with
 `workflow.patched`, and record the new one. `histories/<n>/` was recorded by the n-th generation of the workflow code
 and never changes once the next exists; `pytest tests/workflow --record-histories` writes the newest anew.
+`histories/once-accepted/` was recorded when the rules of content were fewer: country UK, blank and invisible names, a
+card number for a token, approval of an order that costs nothing, signals of names that nobody heard. It cannot be
+recorded again.
 """
 
 import json
@@ -64,7 +67,12 @@ SECOND = (
     "undone-in-parallel",
     "written-back",
 )
-PATHS = [f"{generation}/{path}" for generation, paths in enumerate([FIRST, SECOND], start=1) for path in paths]
+ONCE_ACCEPTED = ("cancelled", "completed", "costs-nothing", "signalled")
+PATHS = [
+    f"{generation}/{path}"
+    for generation, paths in {"1": FIRST, "2": SECOND, "once-accepted": ONCE_ACCEPTED}.items()
+    for path in paths
+]
 
 
 def a_replayer(runner: WorkflowRunner) -> Replayer:

@@ -339,6 +339,8 @@ class World(
     @activity.defn(name="validate_lines")
     async def validate(self, request: ValidateLines) -> Outcome:
         await self._called("validate_lines")
+        if request.flaws:
+            raise InvalidOrder("; ".join(request.flaws))
         self._refuse_unknown(request.lines)
         return Outcome()
 

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from builders import a_line, a_policy, an_order_spec
+from builders import a_line, a_policy, an_address, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront
 from temporalio.api.sdk.v1 import WorkflowMetadata
@@ -228,3 +228,18 @@ async def test_a_signal_after_the_decision_changes_nothing(shop: Storefront) -> 
 
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
     assert (await order.snapshot()).approval.by == "bob"
+
+
+async def test_an_order_that_costs_nothing_needs_no_approval_in_any_currency(shop: Storefront, world: World) -> None:
+    spec = an_order_spec(
+        currency="EUR",
+        lines=[a_line(unit_price_minor=500)],
+        charges=[{"charge_id": "gift", "kind": "Discount", "amount_minor": -500}],
+    )
+
+    order = await shop.place(spec=spec)
+
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
+    assert not (await order.snapshot()).approval.required
+    assert world.charged == {}
+    assert world.delivered == {"1": an_address()}

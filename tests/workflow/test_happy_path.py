@@ -153,6 +153,18 @@ async def test_search_attribute_memo_and_query_agree_at_the_end(shop: Storefront
     assert memo.model_copy(update={"seq": 0, "updated_at": None}) == answer
 
 
+async def test_no_search_attribute_names_the_customer(shop: Storefront) -> None:
+    """A payload codec does not encrypt them."""
+    order = await shop.place(an_order_spec(customer={"id": "CUST-77", "email": "ana@example.com"}))
+    await order.result()
+
+    attributes = (await order.handle.describe()).typed_search_attributes
+
+    named = ("CUST-77", "ana@example.com", "Ana Roe", "12 Main Street")
+    assert attributes[contract.ORDER_ID]
+    assert not [pair.key.name for pair in attributes if any(name in str(pair.value) for name in named)]
+
+
 async def test_the_memo_keeps_the_uid_and_the_input_hash_beside_snapshot_and_pipeline(shop: Storefront) -> None:
     order = await shop.place()
     await order.result()

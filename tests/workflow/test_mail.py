@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 import pytest
-from builders import a_line, a_policy, an_order_spec
+from builders import a_line, a_policy, an_address, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront
 from temporalio.client import WorkflowFailureError
@@ -100,3 +100,20 @@ async def test_a_mail_service_that_stays_down_does_not_hold_an_order_open(shop: 
 
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
     assert world.count("notify_customer") == 5
+
+
+async def test_the_confirmation_says_where_the_parcels_go(shop: Storefront, world: World) -> None:
+    address = an_address(company="Roe & Sons", state="IL", phone="+1 217 555 0100")
+
+    await (await shop.place(an_order_spec(shipping_address=address))).result()
+
+    (mail,) = world.mails
+    assert mail.body.endswith(f"\nShipped to:\n{address.label}\n")
+
+
+async def test_the_confirmation_of_an_order_of_an_earlier_release_has_its_words(shop: Storefront, world: World) -> None:
+    """It may be half-way to the mail service."""
+    await (await shop.place(revision=3)).result()
+
+    (mail,) = world.mails
+    assert "Shipped" not in mail.body

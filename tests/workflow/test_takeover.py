@@ -19,7 +19,6 @@ from order_operator.orders.takeover import is_abandoned, take_over
 from order_workflows import contract
 from order_workflows.contract import (
     ORDER_CLUSTER,
-    ORDER_CUSTOMER_ID,
     ORDER_ID,
     ORDER_TOTAL_MINOR,
     AddressChange,
@@ -194,7 +193,7 @@ async def test_the_next_run_is_found_by_what_the_first_was_found_by(shop: Storef
 
     await cancelled(undoing)
     after = (await undoing.handle.describe()).typed_search_attributes
-    keys = (ORDER_CLUSTER, ORDER_ID, ORDER_CUSTOMER_ID, ORDER_TOTAL_MINOR)
+    keys = (ORDER_CLUSTER, ORDER_ID, ORDER_TOTAL_MINOR)
     assert [after.get(key) for key in keys] == [before.get(key) for key in keys]
 
 
@@ -291,6 +290,30 @@ async def test_the_lines_in_force_are_shipped(shop: Storefront, world: World) ->
     assert (result.status, result.total_minor) == (OrderStatus.ORDER_COMPLETED, 200)
     assert list(world.delivered) == ["7"]
     assert world.sold == {"PROD-002": 2}
+
+
+async def test_lines_that_a_signal_added_are_shipped(shop: Storefront, world: World) -> None:
+    policy = a_policy(approval={"mode": "Always", "window_seconds": 3600}, compensation={"pivot": "ChargePayment"})
+    hold = world.hold("ship_line")
+    order = await shop.place(policy=policy)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    for argument in ({"SKU": "PROD-009", "Quantity": 1}, b"", {"SKU": "PROD-001", "Quantity": 2}, {}):
+        await order.handle.signal("add-line-item", argument)
+    await order.handle.signal("add-line-item", {"SKU": "PROD-001", "Quantity": 3})
+
+    async def both_added() -> bool:
+        return (await order.snapshot()).total_minor == 300_000
+
+    await eventually(both_added, "six pieces")
+    await order.update(contract.UPDATE_APPROVE, Decision(by="ana", total_minor=300_000))
+    await hold.reached.wait()
+
+    going_on = await next_run(order)
+    world.release_all()
+
+    result = await going_on.result()
+    assert (result.status, result.total_minor) == (OrderStatus.ORDER_COMPLETED, 300_000)
+    assert sorted(world.delivered) == ["1", "2", "3"]
 
 
 async def test_charges_in_force_are_carried_over_also_where_a_later_change_names_none(

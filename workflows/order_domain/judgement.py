@@ -39,7 +39,8 @@ def field_errors(invalid: ValidationError, *, under: str = "") -> list[str]:
     """What pydantic found wrong, each with the path of the field below `under`; the first few of many."""
     errors = invalid.errors(include_url=False, include_context=False, include_input=False)[:_MOST]
     paths = (".".join(map(str, ((under,) if under else ()) + error["loc"])) for error in errors)
-    return [f"{path or 'spec'}: {error['msg']}" for path, error in zip(paths, errors, strict=True)]
+    told = (error["msg"].removeprefix("Value error, ") for error in errors)
+    return [f"{path or 'spec'}: {why}" for path, why in zip(paths, told, strict=True)]
 
 
 class Judged:
@@ -57,7 +58,21 @@ class Judged:
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         judged: CoreSchema = schema["steps"][-1]["schema"]
-        return handler(judged)
+        shown = handler(judged)
+        forms = [each.name for each in self._constraints if isinstance(each, Form)]
+        return {**shown, "format": forms[-1]} if forms else shown
+
+
+class Form:
+    """Constraint of a string for `Judged`, by name: `check` returns the string or raises ValueError. The JSON schema
+    shows the name as `format`; how the API server holds it, `order_operator.crd.text_rules` says."""
+
+    def __init__(self, name: str, check: Callable[[str], str]) -> None:
+        self.name = name
+        self._check = check
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
 
 
 def _if_judging(value: Any, judged: Callable[[Any], Any], info: ValidationInfo) -> Any:

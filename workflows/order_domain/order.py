@@ -7,15 +7,18 @@ or a Temporal payload; tests/unit/domain holds them to it.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints
 
-from order_domain.judgement import Judged, rule
+from order_domain.card_number import is_card_number
+from order_domain.country import country
+from order_domain.judgement import Form, Judged, rule
 from order_domain.money import MAX_MINOR, Currency
 from order_domain.value import Value
+from order_domain.visible_text import NO_GLYPHS, compiled, visible, visible_or_empty
 
 MAX_LINES = 200
 MAX_CHARGES = 50
@@ -40,17 +43,45 @@ Text = Annotated[str, Judged(StringConstraints(max_length=100, pattern=NO_CONTRO
 EntryID = Annotated[str, Judged(StringConstraints(min_length=1, max_length=32, pattern=r"^[A-Za-z0-9_-]+$"))]
 """Identifies an entry of a list: letters, digits, `-` and `_`, at most 32 characters."""
 
-RequiredText = Annotated[str, Judged(StringConstraints(min_length=1, max_length=100, pattern=NO_CONTROL_CHARACTERS))]
+VisibleText = Annotated[str, Judged(StringConstraints(min_length=1, max_length=100), Form("visible-text", visible))]
+"""One line of at most 100 characters that names a person or a place: `order_domain.visible_text`."""
 
 Reason = Annotated[str, Judged(StringConstraints(max_length=256, pattern=NO_CONTROL_CHARACTERS))]
 """Why a person decided so, in one line of at most 256 characters."""
 
 
-_BETWEEN_AT = r"[^@\s\x00-\x1f\x7f-\x{a0}\x{1680}\x{2000}-\x{200f}\x{2028}-\x{202f}\x{205f}-\x{206f}\x{3000}\x{feff}]+"
-"""No control, blank or invisible character, each spelled out: `\\s` of the API server is that of ASCII alone."""
+def _matching(pattern: str, otherwise: str) -> Callable[[str], str]:
+    """Returns text that matches. Raises ValueError, without the text: it is about a person."""
+    expected = compiled(pattern)
 
-Email = Annotated[str, Judged(StringConstraints(max_length=254, pattern=f"^{_BETWEEN_AT}@{_BETWEEN_AT}$"))]
+    def check(text: str) -> str:
+        if not expected.search(text):
+            raise ValueError(otherwise)
+        return text
+
+    return check
+
+
+EMAIL = f"^[^@{NO_GLYPHS}]+@[^@{NO_GLYPHS}]+$"
+EMAIL_NEEDED = "must be a mail address, with one @ and no blank or invisible character"
+POSTAL_CODE = "^[A-Za-z0-9]([A-Za-z0-9 -]*[A-Za-z0-9])?$"
+POSTAL_CODE_NEEDED = (
+    "must be letters and digits, with spaces or dashes between them: leave it out where the country has no postal codes"
+)
+PHONE = "^[+]?[(]?[0-9][0-9 ()./-]*[0-9]( ?(x|ext[.]?) ?[0-9]{1,6})?$"
+PHONE_NEEDED = "must be a telephone number, such as +1 217 555 0100"
+PAYMENT_METHOD = "^[A-Za-z0-9_]+$"
+PAYMENT_METHOD_NEEDED = "must be a token of the payment provider: letters, digits and _"
+CARD_NUMBER = "looks like a card number, which an order must never hold: give a token of the payment provider"
+
+Email = Annotated[str, Judged(StringConstraints(max_length=254), Form("mail-address", _matching(EMAIL, EMAIL_NEEDED)))]
 """An address with one `@` and no character that cannot be seen."""
+
+
+def _token(text: str) -> str:
+    if is_card_number(text):
+        raise ValueError(CARD_NUMBER)
+    return _matching(PAYMENT_METHOD, PAYMENT_METHOD_NEEDED)(text)
 
 
 class Customer(Value):
@@ -58,9 +89,7 @@ class Customer(Value):
 
     id: Identifier
     """The shop's own identifier of the customer."""
-    email: (
-        Annotated[str, Judged(StringConstraints(max_length=254, pattern=f"^{_BETWEEN_AT}@{_BETWEEN_AT}$"))] | None
-    ) = None
+    email: Email | None = None
     """Where the confirmation goes; without it none is sent."""
 
 
@@ -117,24 +146,57 @@ class OrderCharge(Value):
 class Address(Value):
     """Where the parcel goes."""
 
-    name: RequiredText
+    name: VisibleText
     """Recipient."""
-    line1: RequiredText
+    company: VisibleText | None = None
+    """Company of the recipient."""
+    line1: VisibleText
     """Street and house number."""
-    line2: Text | None = None
-    """Flat, floor, company."""
-    city: RequiredText
+    line2: (
+        Annotated[str, Judged(StringConstraints(max_length=100), Form("visible-text-or-empty", visible_or_empty))]
+        | None
+    ) = None
+    """Flat, floor."""
+    city: VisibleText
     """Town."""
-    postal_code: Annotated[str, Judged(StringConstraints(min_length=1, max_length=16, pattern=r"^[A-Za-z0-9 -]+$"))]
-    """Postal code; letters, digits, spaces and dashes."""
-    country: Annotated[str, Judged(StringConstraints(pattern=r"^[A-Z]{2}$", min_length=2, max_length=2))]
-    """ISO 3166-1 alpha-2 code, for example US."""
+    state: VisibleText | None = None
+    """State, province or region, where the country's addresses have one: IL."""
+    postal_code: (
+        Annotated[
+            str,
+            Judged(
+                StringConstraints(min_length=1, max_length=16),
+                Form("postal-code", _matching(POSTAL_CODE, POSTAL_CODE_NEEDED)),
+            ),
+        ]
+        | None
+    ) = None
+    """Postal code; letters, digits, spaces and dashes. Left out where the country has none."""
+    country: Annotated[str, Judged(StringConstraints(min_length=2, max_length=2), Form("country", country))]
+    """ISO 3166-1 alpha-2 code, for example US; GB for the United Kingdom."""
+    phone: (
+        Annotated[
+            str,
+            Judged(StringConstraints(min_length=2, max_length=40), Form("phone", _matching(PHONE, PHONE_NEEDED))),
+        ]
+        | None
+    ) = None
+    """Where the carrier can reach the recipient."""
+
+    @property
+    def label(self) -> str:
+        """The address as it stands on a parcel: one line each, what is not given left out."""
+        town = ", ".join(filter(None, (self.city, self.state)))
+        place = " ".join(filter(None, (town, self.postal_code)))
+        phone = self.phone and f"Phone: {self.phone}"
+        lines = (self.name, self.company, self.line1, self.line2, place, self.country, phone)
+        return "\n".join(filter(None, lines))
 
 
 class Payment(Value):
     """How the customer pays."""
 
-    method: Annotated[str, Judged(StringConstraints(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9_]+$"))]
+    method: Annotated[str, Judged(StringConstraints(min_length=1, max_length=128), Form("payment-token", _token))]
     """A payment provider's token, for example `tok_visa`; never card data."""
 
 
@@ -150,7 +212,7 @@ class Approval(Value):
 
     decision: DecisionKind
     """`Approved` or `Rejected`. The first decision is final."""
-    by: RequiredText
+    by: VisibleText
     """Who decided."""
     reason: Reason | None = None
     """Why."""
@@ -162,7 +224,7 @@ class Approval(Value):
 class Cancellation(Value):
     """The wish to stop the order and undo what was done."""
 
-    by: RequiredText | None = None
+    by: VisibleText | None = None
     """Who asks for it."""
     reason: Reason | None = None
     """Why."""

@@ -37,8 +37,8 @@ class ApprovalPolicy(Value):
     threshold_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
     """Largest total, in minor units of `currency`, that needs no approval. Required for mode Threshold."""
     currency: Currency | None = None
-    """Currency of the threshold; an order in another currency always needs approval, since it cannot be compared.
-    Required for mode Threshold."""
+    """Currency of the threshold; an order in another currency needs approval, since it cannot be compared, unless it
+    costs nothing. Required for mode Threshold."""
     window_seconds: Annotated[int, Field(ge=1, le=2_592_000)] = 300
     """How long a decision is awaited, in seconds (at most 30 days)."""
     on_expiry: ApprovalExpiry = ApprovalExpiry.EXPIRE
@@ -57,9 +57,12 @@ class ApprovalPolicy(Value):
         if self.auto_approve_after_seconds is not None and self.auto_approve_after_seconds >= self.window_seconds:
             raise ValueError("approval: autoApproveAfterSeconds must be less than windowSeconds")
 
-    def required(self, total_minor: int, currency: str) -> bool:
-        """Whether an order of this total must be approved by a person."""
+    def required(self, total_minor: int, currency: str, *, nothing_too: bool = False) -> bool:
+        """Whether an order of this total must be approved by a person. Nothing is below every threshold, in every
+        currency; `nothing_too` compares currencies for it all the same, as orders of earlier releases do."""
         if self.mode is ApprovalMode.THRESHOLD:
+            if total_minor == 0 and not nothing_too:
+                return False
             return currency != self.currency or self.threshold_minor is None or total_minor > self.threshold_minor
         return self.mode is ApprovalMode.ALWAYS
 

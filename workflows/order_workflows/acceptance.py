@@ -11,6 +11,7 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import DecisionOutcome, shortened
 from order_domain.value import Value
 from order_workflows.contract import AddressChange, Adoption, CancelRequest, Decision, LinesChange, Message
+from order_workflows.earlier_rules import EarlierAddress
 from order_workflows.order_run import OrderRun
 
 
@@ -62,6 +63,13 @@ def refusal_of_address_update(order: OrderRun, change: AddressChange) -> Refusal
         or _refusal_of_channel(change)
         or refusal_of_address(order, change.address)
     )
+
+
+def flaw_of_signalled_address(order: OrderRun, address: Address) -> Refusal | None:
+    """What is wrong with the address of a signal by itself, by the rules that the order began with: a replay has to
+    come to the same answer."""
+    judged = EarlierAddress.model_construct(**dict(address)) if order.input.revision < 4 else address
+    return refusal_of_content(judged, Value, RefusalType.INVALID_ADDRESS)
 
 
 def refusal_of_cancel_update(order: OrderRun, request: CancelRequest) -> Refusal | None:

@@ -20,7 +20,7 @@ from temporalio.common import SearchAttributeKey
 
 from order_domain.judgement import Judged, field_errors
 from order_domain.money import MAX_MINOR
-from order_domain.order import MAX_CHARGES, MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, RequiredText
+from order_domain.order import MAX_CHARGES, MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, VisibleText
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
@@ -41,7 +41,6 @@ ORDER_SEQ = SearchAttributeKey.for_int("OrderSeq")
 ORDER_UPDATED_AT = SearchAttributeKey.for_datetime("OrderUpdatedAt")
 ORDER_CLUSTER = SearchAttributeKey.for_keyword("OrderCluster")
 ORDER_ID = SearchAttributeKey.for_keyword("OrderID")
-ORDER_CUSTOMER_ID = SearchAttributeKey.for_keyword("OrderCustomerID")
 ORDER_CUSTOMER_TIER = SearchAttributeKey.for_keyword("OrderCustomerTier")
 ORDER_TOTAL_MINOR = SearchAttributeKey.for_int("OrderTotalMinor")
 ORDER_APPROVAL_DEADLINE = SearchAttributeKey.for_datetime("OrderApprovalDeadline")
@@ -51,7 +50,6 @@ SEARCH_ATTRIBUTES = (
     ORDER_UPDATED_AT,
     ORDER_CLUSTER,
     ORDER_ID,
-    ORDER_CUSTOMER_ID,
     ORDER_CUSTOMER_TIER,
     ORDER_TOTAL_MINOR,
     ORDER_APPROVAL_DEADLINE,
@@ -96,13 +94,15 @@ QUERY_PROGRESS = "get_progress"
 QUERY_ITEMS = "get_items"
 QUERY_REQUIRES_APPROVAL = "requires_approval"
 
-REVISION = 3
+REVISION = 4
 """Of the workflow code, given to new orders with their input: an order keeps the behaviour that it began with.
 
 1  every step publishes itself at once
 2  steps inside a workflow task publish only if they last; customers are told of an early end
 3  few shipments at once; another country is checked again; the ledger learns of every pivot; customers are told of a
    failure, too
+4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency;
+   signals of the reference systems are heard; the confirmation says where the parcels go
 """
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
@@ -186,7 +186,7 @@ Digest = Annotated[str, Judged(StringConstraints(max_length=64))]
 class Decision(Message):
     """Argument of the Updates `approve` and `reject`."""
 
-    by: RequiredText
+    by: VisibleText
     reason: Reason | None = None
     generation: Generation = 0
     """metadata.generation that the decider saw; 0 from clients that know no resource."""
@@ -196,7 +196,7 @@ class Decision(Message):
     currency: Annotated[str, Judged(StringConstraints(max_length=3))] | None = None
     digest: Digest | None = None
     """`order_domain.order.lines_digest` of what the decider saw."""
-    requester: RequiredText | None = None
+    requester: VisibleText | None = None
     """Who ordered, or edited the order last."""
     channel: Channel = "temporal"
     """How the message came: `kubernetes` from the operator, `temporal` from a client of the workflow, `signal`, or
@@ -210,7 +210,7 @@ class AddressChange(Message):
     generation: Generation = 0
     """metadata.generation that asks for it; 0 from clients that know no resource, whose address stands until the
     resource asks for another."""
-    by: RequiredText | None = None
+    by: VisibleText | None = None
     """Who asks for it, as far as known."""
     channel: Channel = "temporal"
     """As in `Decision`."""
@@ -225,7 +225,7 @@ class LinesChange(Message):
     generation: Generation = 0
     """metadata.generation that asks for them; 0 from clients that know no resource. A decision about an earlier
     generation is refused from then on."""
-    by: RequiredText | None = None
+    by: VisibleText | None = None
     """Who asks for it, as far as known."""
     channel: Channel = "temporal"
     """As in `Decision`."""
@@ -234,7 +234,7 @@ class LinesChange(Message):
 class CancelRequest(Message):
     """Argument of the Update `cancel`."""
 
-    by: RequiredText | None = None
+    by: VisibleText | None = None
     reason: Reason | None = None
     channel: Channel = "temporal"
     """As in `Decision`."""

@@ -35,7 +35,6 @@ from order_workflows.contract import (
     MEMO_PIPELINE,
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,
-    ORDER_CUSTOMER_ID,
     ORDER_CUSTOMER_TIER,
     ORDER_ID,
     ORDER_STATUS,
@@ -198,7 +197,9 @@ class OrderRun:
     def approval_required(self) -> bool:
         """Whether a person must decide about this order."""
         gated = StepName.APPROVAL in self.input.policy.pipeline
-        return gated and self.input.policy.approval.required(self.total_minor, self.spec.currency)
+        return gated and self.input.policy.approval.required(
+            self.total_minor, self.spec.currency, nothing_too=self.input.revision < 4
+        )
 
     @property
     def approval_window(self) -> timedelta:
@@ -219,6 +220,16 @@ class OrderRun:
     def charges_after(self, change: LinesChange) -> list[OrderCharge]:
         """Those in force once the change is made."""
         return self.charges if change.charges is None else change.charges
+
+    @property
+    def sorted_lines(self) -> list[OrderLine]:
+        """Those in force, by line id."""
+        return sorted(self.lines, key=lambda line: line.line_id)
+
+    @property
+    def lines_to_come(self) -> list[OrderLine]:
+        """Those in force once every change that waits is made."""
+        return self.wanted_lines[-1].change.lines if self.wanted_lines else self.lines
 
     def replace_lines(self, change: LinesChange) -> None:
         """The order is for these lines now; whether it needs approval may change with the total."""
@@ -328,6 +339,12 @@ class OrderRun:
         self.last_refusal = RefusalRecord(what=what, reason=reason, at=workflow.now())
         self._debounce.start()
 
+    def ship_to(self, address: Address) -> None:
+        """The address in force from now on."""
+        self.address = address
+        self.address_changed = True
+        self.publish()
+
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""
         about = {"digest": digest(change.address), "generation": change.generation or None}
@@ -405,10 +422,7 @@ class OrderRun:
         """What has changed since `before`."""
         updates: AttributeUpdates = [ORDER_STATUS.value_set(snapshot.status)]
         if before is None:
-            updates += [
-                ORDER_ID.value_set(self.input.order_id),
-                ORDER_CUSTOMER_ID.value_set(self.spec.customer.id),
-            ]
+            updates.append(ORDER_ID.value_set(self.input.order_id))
         if before is None or before.total_minor != snapshot.total_minor:
             updates.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
         tier = snapshot.enrichment.tier if snapshot.enrichment else None

@@ -13,7 +13,7 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
 from order_workflows import acceptance, contract, ending
-from order_workflows.acceptance import Refusal
+from order_workflows.answers import accepts, drop, raise_if, refused
 from order_workflows.contract import (
     AddressChange,
     Adoption,
@@ -25,8 +25,9 @@ from order_workflows.contract import (
 )
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
-from order_workflows.patches import LEDGER_DECIDES, SHOWS_REFUSALS, TELLS_REQUESTS
-from order_workflows.signals import log_dropped, signal
+from order_workflows.other_names import OtherNames
+from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
+from order_workflows.signals import signal
 from order_workflows.steps import notify_customer
 from order_workflows.waiting import until
 
@@ -37,7 +38,7 @@ MAX_BY = 100
 
 
 @workflow.defn(name=contract.WORKFLOW_TYPE)
-class OrderWorkflow:
+class OrderWorkflow(OtherNames):
     """Carries one order. Its id is `contract.workflow_id`, its progress the memo `order` and the search attributes."""
 
     @workflow.init
@@ -92,11 +93,11 @@ class OrderWorkflow:
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        _raise(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_approval(self._order, decision))
+        raise_if(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_approval(self._order, decision))
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
-        _raise(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_decision(self._order, decision))
+        raise_if(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_decision(self._order, decision))
 
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
@@ -104,16 +105,11 @@ class OrderWorkflow:
         self._order.note_address(change)
         if change.generation:
             self._order.address_digest = digest(change.address)
-        self._change_address(change.address)
+        self._order.ship_to(change.address)
 
     @change_address.validator
     def _validate_change_address(self, change: AddressChange) -> None:
-        _raise(acceptance.refusal_of_address_update(self._order, change))
-
-    def _change_address(self, address: Address) -> None:
-        self._order.address = address
-        self._order.address_changed = True
-        self._order.publish()
+        raise_if(acceptance.refusal_of_address_update(self._order, change))
 
     @workflow.update(name=contract.UPDATE_CHANGE_LINES)
     async def change_lines(self, change: LinesChange) -> None:
@@ -123,11 +119,11 @@ class OrderWorkflow:
         self._order.wanted_lines.append(wanted)
         await workflow.wait_condition(lambda: wanted.settled)
         if wanted.refusal is not None:
-            raise _refused(wanted.refusal.type, wanted.refusal.message)
+            raise refused(wanted.refusal.type, wanted.refusal.message)
 
     @change_lines.validator
     def _validate_change_lines(self, change: LinesChange) -> None:
-        _raise(acceptance.refusal_of_lines(self._order, change))
+        raise_if(acceptance.refusal_of_lines(self._order, change))
 
     @workflow.update(name=contract.UPDATE_CANCEL)
     def cancel(self, request: CancelRequest) -> None:
@@ -136,7 +132,7 @@ class OrderWorkflow:
 
     @cancel.validator
     def _validate_cancel(self, request: CancelRequest) -> None:
-        _raise(acceptance.refusal_of_cancel_update(self._order, request))
+        raise_if(acceptance.refusal_of_cancel_update(self._order, request))
 
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
@@ -145,7 +141,7 @@ class OrderWorkflow:
 
     @suspend.validator
     def _validate_suspend(self) -> None:
-        _raise(acceptance.refusal_of_any_change(self._order))
+        raise_if(acceptance.refusal_of_any_change(self._order))
 
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
@@ -175,7 +171,7 @@ class OrderWorkflow:
 
     @adopt.validator
     def _validate_adopt(self, adoption: Adoption) -> None:
-        _raise(acceptance.refusal_of_adoption(adoption))
+        raise_if(acceptance.refusal_of_adoption(adoption))
 
     @signal(name=contract.SIGNAL_APPROVE_ORDER)
     def approve_order(self, approved: bool) -> None:
@@ -183,7 +179,7 @@ class OrderWorkflow:
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
         decision = Decision(by="signal", channel="signal")
         refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
-        if self._accepts(contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
+        if accepts(self._order, contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
             self._order.decide(kind, decision)
 
     @signal(name=contract.SIGNAL_APPROVE)
@@ -198,18 +194,18 @@ class OrderWorkflow:
         request = (request or CancelRequest(by="signal")).model_copy(update={"channel": "signal"})
         nameless = request.model_copy(update={"by": None})
         content = acceptance.refusal_of_content(nameless, CancelRequest, RefusalType.INVALID_MESSAGE)
-        if self._accepts(contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
+        if accepts(self._order, contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
             by = request.by and shortened(request.by, MAX_BY)
             self._forward.cancel(request.model_copy(update={"by": by}))
 
     @signal(name=contract.SIGNAL_UPDATE_ADDRESS)
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
-        content = acceptance.refusal_of_content(address, Address, RefusalType.INVALID_ADDRESS)
-        if self._accepts(
-            contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
+        content = acceptance.flaw_of_signalled_address(self._order, address)
+        if accepts(
+            self._order, contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
         ):
-            self._change_address(address)
+            self._order.ship_to(address)
 
     @signal(name=contract.SIGNAL_STOCK_ARRIVED)
     def stock_arrived(self) -> None:
@@ -226,17 +222,9 @@ class OrderWorkflow:
         """No signal of an order: the SDK would keep it for a handler that never comes."""
         self.dropped(name, "unknown")
 
-    def dropped(self, name: str, reason: str, explanation: str = "") -> None:
-        """A signal is not followed: nobody answers its sender, so that the order shows it. The explanation may name a
-        person, and is no matter for a log."""
-        log_dropped(name, reason)
-        if workflow.patched(SHOWS_REFUSALS):
-            self._order.refused(name, f"{reason}: {explanation}" if explanation else reason)
-
-    def _accepts(self, name: str, refusal: Refusal | None) -> bool:
-        if refusal is not None:
-            self.dropped(name, refusal.type.value, refusal.message)
-        return refusal is None
+    def dropped(self, name: str, reason: str) -> None:
+        """A signal is not followed."""
+        drop(self._order, name, reason)
 
     @workflow.query(name=contract.QUERY_STATUS)
     def get_status(self) -> OrderSnapshot:
@@ -251,21 +239,12 @@ class OrderWorkflow:
     @workflow.query(name=contract.QUERY_ITEMS)
     def get_items(self) -> list[OrderLine]:
         """The lines, sorted by line id."""
-        return sorted(self._order.lines, key=lambda line: line.line_id)
+        return self._order.sorted_lines
 
     @workflow.query(name=contract.QUERY_REQUIRES_APPROVAL)
     def requires_approval(self) -> bool:
         """True only while a decision is awaited."""
         return self._order.status is OrderStatus.AWAIT_APPROVAL
-
-
-def _refused(kind: str, message: str) -> ApplicationError:
-    return ApplicationError(message, type=kind, non_retryable=True)
-
-
-def _raise(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise _refused(refusal.type.value, refusal.message)
 
 
 async def _shielded(work: Awaitable[T]) -> T:

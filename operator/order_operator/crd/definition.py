@@ -76,7 +76,7 @@ def same(field: str, *, optional: bool = False) -> str:
 
 
 def status_schema(model: type[BaseModel]) -> Schema:
-    status = structural_schema(model, Leniency(max_length=MAX_STATUS_STRING, defaults=False))
+    status = structural_schema(model, Leniency(max_length=MAX_STATUS_STRING, defaults=False, forms=False))
     # One writer replaces the whole: as atoms they cost one entry in managedFields instead of one per field or key.
     for name, node in status["properties"].items():
         if node["type"] == "object":

@@ -17,6 +17,7 @@ from order_operator.crd.definition import (
     with_rules,
 )
 from order_operator.crd.structural_schema import Schema, structural_schema
+from order_operator.crd.text_rules import TOKEN_RULES
 from order_operator.orders.status import OrderResourceStatus
 
 
@@ -60,6 +61,7 @@ ORDER_RULES = (
     fixed("customer"),
     fixed("currency"),
     fixed("payment"),
+    *(Rule(at="spec.payment", rule=each.rule, message=each.message, field="method") for each in TOKEN_RULES),
     Rule(
         at="",
         rule="has(self.spec.orderID) || self.metadata.name.size() <= 63",

@@ -12,6 +12,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from order_operator.crd.text_rules import TEXT_RULES
+
 Schema = dict[str, Any]
 
 _KEPT = frozenset(
@@ -36,6 +38,8 @@ class Leniency:
     """For strings without a bound of their own, in characters."""
     defaults: bool = True
     """False leaves defaults out, so that the server stores exactly what was written."""
+    forms: bool = True
+    """False leaves out what a text must look like: an order that an earlier release accepted has a status, too."""
 
 
 def structural_schema(model: type[BaseModel], leniency: Leniency | None = None) -> Schema:
@@ -125,6 +129,10 @@ class _Converter:
                 node["maximum"] = source["exclusiveMaximum"] - 1
         elif source.get("format") == "date-time":
             node["format"] = "date-time"
+        elif source.get("format") in TEXT_RULES:
+            if self._leniency.forms:
+                rules = TEXT_RULES[source["format"]]
+                node["x-kubernetes-validations"] = [{"rule": each.rule, "message": each.message} for each in rules]
         elif "format" in source:
             raise NotStructuralError(f"{path}: the API server reads format {source['format']} in its own way")
         elif source["type"] == "string" and "enum" not in node and "maxLength" not in source:

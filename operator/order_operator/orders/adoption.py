@@ -118,7 +118,7 @@ async def describe_order(client: Client, order: OrderResource) -> Observation | 
     found = await describe(client, named, workflow_id(*named))
     if found is None or found.key == key:
         return found
-    parsed = order.parsed
+    parsed = order.decoded
     same = not isinstance(parsed, Problem) and found.input_hash == parsed.input_hash
     ended = found.snapshot is not None and found.snapshot.status.terminal and not found.running
     return replace(found, key=key) if same and ended else None

@@ -128,7 +128,7 @@ def _with_run(known: Known, run: Observation) -> Action:
         return show(known, _unreadable(run))
     if _shows_more_than(order, run) and not known.asked and known.connection is None:
         return Describe()
-    parsed = order.parsed
+    parsed = order.decoded
     if isinstance(parsed, Problem):
         return show(known, parsed)
     if run.input_hash is not None and run.input_hash != parsed.input_hash:

@@ -61,7 +61,7 @@ def _deletion_without_run(known: Known) -> Action:
     had_one = order.names_workflow and not order.ended and order.deletion_policy is DeletionPolicy.CANCEL
     if not had_one:
         return _let_go(known)
-    parsed, order_class = order.parsed, known.order_class
+    parsed, order_class = order.decoded, known.order_class
     if isinstance(parsed, Problem):
         return show(known, parsed, again=AGAIN_SECONDS)
     if isinstance(order_class, Problem):
@@ -72,7 +72,7 @@ def _deletion_without_run(known: Known) -> Action:
 def _show_deletion(known: Known, run: Observation) -> Action:
     """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
     more."""
-    parsed, refusals = known.order.parsed, []
+    parsed, refusals = known.order.decoded, []
     if not isinstance(parsed, Problem) and run.snapshot is not None:
         unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
         refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]

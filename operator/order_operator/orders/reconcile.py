@@ -338,7 +338,7 @@ class Reconciler:
         return 1.0
 
     def _known(self, uid: str, tracked: Tracked, look: Look, order: OrderResource) -> Known:
-        run, parsed = tracked.observation, order.parsed
+        run, parsed = tracked.observation, order.decoded
         return Known(
             order=order,
             now=datetime.now(UTC),

@@ -295,7 +295,7 @@ def _set_spec_applied(
 
 def _edited_in_vain(order: OrderResource, snapshot: OrderSnapshot) -> list[Group]:
     """What the spec of an order that has ended asks for, and did not get. An approval that nobody needed is none."""
-    parsed = order.parsed
+    parsed = order.decoded
     if isinstance(parsed, Problem):
         return []
     spec, completed = parsed.spec, snapshot.status is OrderStatus.ORDER_COMPLETED

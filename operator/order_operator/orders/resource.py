@@ -6,6 +6,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
+from pydantic import ValidationError
+
 from order_domain.order import DeletionPolicy, OrderSpec, digest, lines_digest
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.cluster.api_names import FINALIZER, ORDER_KIND, ORDERS
@@ -90,11 +92,23 @@ class OrderResource(Resource):
         except InvalidSpec as invalid:
             return Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
 
+    @cached_property
+    def decoded(self) -> ParsedSpec | Problem:
+        """The spec as it is, whatever rule it breaks: of an order that has a workflow. An earlier release may have
+        accepted it, and its workflow judges what it is told."""
+        if isinstance(self.parsed, ParsedSpec):
+            return self.parsed
+        try:
+            return ParsedSpec(OrderSpec.model_validate(self.spec))
+        except ValidationError:
+            return self.parsed
+
     def with_version(self, body: Mapping[str, Any]) -> Self:
         """See the base class. Our own writes leave the spec alone, so that it is not parsed again."""
         newer = super().with_version(body)
-        if "parsed" in self.__dict__:
-            newer.__dict__["parsed"] = self.parsed
+        for known in ("parsed", "decoded"):
+            if known in self.__dict__:
+                newer.__dict__[known] = self.__dict__[known]
         return newer
 
 

@@ -2,17 +2,19 @@
 run, started here, undoes what it did, or brings an order past its pivot to its end. Safe to repeat."""
 
 import logging
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
 from pydantic import ValidationError
+from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
-from order_domain.order import OrderCharge, lines_digest
+from order_domain.order import OrderCharge, OrderLine, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
@@ -32,6 +34,7 @@ from order_workflows.contract import (
     OrderInput,
     input_hash,
 )
+from order_workflows.reference_messages import ADD_LINE_ITEM, LineItem
 
 logger = logging.getLogger(__name__)
 
@@ -45,6 +48,8 @@ _STOPPED = {
 
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 3600.0
+MOST_GUESSES = 100
+"""Of the lines that an order may have had, so many are remembered."""
 """Between two runs that are taken over: what stopped one of them may stop each."""
 
 
@@ -116,21 +121,52 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     return await describe(client, observation.key, observation.workflow_id) or observation
 
 
+async def _item(client: Client, payloads: Sequence[Payload]) -> LineItem | None:
+    """What a signal asked for; None if the workflow cannot have read it either."""
+    try:
+        (item,) = await client.data_converter.decode(payloads, [LineItem])
+    except (ValidationError, ValueError, RuntimeError):
+        return None
+    return item if isinstance(item, LineItem) and item.unreadable is None else None
+
+
+def _for_those_in_force(
+    wanted: OrderInput,
+    lines_so_far: list[list[OrderLine] | None],
+    charges_so_far: list[list[OrderCharge]],
+    digest: str | None,
+) -> OrderInput:
+    """A signal has no answer: which lines it was added to, and whether it was followed, only the digest tells."""
+    for lines in lines_so_far:
+        for charges in charges_so_far:
+            if lines is not None and lines_digest(lines, charges) == digest:
+                return wanted.model_copy(update={"spec": wanted.spec.with_lines(lines, charges)})
+    return wanted
+
+
 async def _carried(client: Client, observation: Observation) -> OrderInput | None:
     """The order as the run carried it last: what it had started with, and the lines that had come into force since."""
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
     in_force = observation.snapshot.lines_digest if observation.snapshot else None
     wanted: OrderInput | None = None
     charges_so_far: list[list[OrderCharge]] = []
+    lines_so_far: list[list[OrderLine]] = []
     try:
         async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
             if event.HasField("workflow_execution_started_event_attributes"):
                 payloads = event.workflow_execution_started_event_attributes.input.payloads
                 (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
-                charges_so_far = [wanted.spec.charges]
+                charges_so_far, lines_so_far = [wanted.spec.charges], [wanted.spec.lines]
+            signalled = event.workflow_execution_signaled_event_attributes
+            if wanted is not None and signalled.signal_name == ADD_LINE_ITEM:
+                item = await _item(client, signalled.input.payloads)
+                longer = [item.added_to(lines) for lines in lines_so_far] if item is not None else []
+                lines_so_far = (lines_so_far + [lines for lines in longer if lines is not None])[-MOST_GUESSES:]
+                wanted = _for_those_in_force(wanted, longer, charges_so_far, in_force)
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
             if wanted is not None and request.name == UPDATE_CHANGE_LINES:
                 (change,) = await client.data_converter.decode(request.args.payloads, [LinesChange])
+                lines_so_far.append(change.lines)
                 if change.charges is not None:
                     charges_so_far.append(change.charges)
                 # A change without charges keeps those in force, which an earlier change may have set, or failed to.

@@ -207,3 +207,28 @@ def test_the_digest_of_lines_changes_with_a_charge() -> None:
 
 def test_the_digest_does_not_depend_on_the_order_of_the_charges() -> None:
     assert lines_digest([ONE, TWO], CHARGES) == lines_digest([TWO, ONE], CHARGES[::-1])
+
+
+def test_a_label_has_what_is_given_and_nothing_else() -> None:
+    whole = an_address(
+        company="Roe & Sons", line2="3rd floor", state="IL", postal_code="62701", phone="+1 217 555 0100"
+    )
+
+    assert whole.label.splitlines() == [
+        "Ana Roe",
+        "Roe & Sons",
+        "12 Main Street",
+        "3rd floor",
+        "Springfield, IL 62701",
+        "US",
+        "Phone: +1 217 555 0100",
+    ]
+    hong_kong = an_address(city="Hong Kong", postal_code=None, country="HK", line2="")
+    assert hong_kong.label.splitlines() == ["Ana Roe", "12 Main Street", "Hong Kong", "HK"]
+
+
+def test_an_address_without_the_newer_fields_has_the_digest_that_earlier_releases_gave_it() -> None:
+    text = '{"name":"Ana Roe","line1":"12 Main Street","city":"Springfield","postalCode":"12345","country":"US"}'
+
+    assert digest(an_address()) == sha256(text.encode()).hexdigest()[:16]
+    assert len({digest(an_address()), digest(an_address(state="IL")), digest(an_address(phone="555 0100"))}) == 3

@@ -112,7 +112,7 @@ def test_an_address_window_that_comes_in_time_or_goes_on_is_legal(on_expiry: str
 
 @pytest.mark.parametrize(
     ("total_minor", "currency", "required"),
-    [(100_000, "USD", False), (100_001, "USD", True), (1, "EUR", True), (0, "USD", False)],
+    [(100_000, "USD", False), (100_001, "USD", True), (1, "EUR", True), (0, "USD", False), (0, "EUR", False)],
 )
 def test_approval_is_required_strictly_above_the_threshold(total_minor: int, currency: str, required: bool) -> None:
     assert a_policy().approval.required(total_minor, currency) is required

@@ -10,7 +10,7 @@ import pytest
 from builders import UID, a_line, a_policy, a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
 
-from order_domain.order import digest
+from order_domain.order import Address, digest
 from order_domain.status import TERMINAL_PHASES, OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
@@ -425,6 +425,29 @@ EDIT = plan(ParsedSpec(OTHER_ADDRESS), 2, UID, a_snapshot(status="Await Approval
 
 def test_an_edit_is_sent() -> None:
     assert next_action(edited()) == Send(WAITS, [EDIT], [EDIT])
+
+
+def test_a_running_order_that_rules_of_today_refuse_is_decided_about_and_shown() -> None:
+    accepted_once = an_address().model_dump(mode="json", exclude_none=True) | {"country": "UK", "name": " "}
+    spec = an_order_spec().model_dump(mode="json", exclude_none=True) | {"shippingAddress": accepted_once}
+    in_force = Address.model_validate(accepted_once)
+    run = at(
+        OrderStatus.AWAIT_APPROVAL,
+        approval={"required": True},
+        shipping_address=in_force,
+        address_digest=digest(in_force),
+        lines_digest=digest([a_line()]),
+    )
+
+    decided = next_action(
+        known(an_order_resource(spec=spec | {"approval": {"decision": "Approved", "by": "bob"}}), observation=run)
+    )
+    undecided = shown(known(an_order_resource(spec=spec), observation=run)).order.status
+
+    assert isinstance(decided, Send)
+    assert [change.group for change in decided.changes] == [Group.APPROVAL]
+    assert undecided["shippingAddress"]["country"] == "UK"
+    assert ready(undecided)[0] == "True"
 
 
 def test_an_edit_that_was_sent_a_moment_ago_is_given_time() -> None:

@@ -74,6 +74,10 @@ CREATE TABLE IF NOT EXISTS shipments (
     sku TEXT, quantity INTEGER, address TEXT, tracking_number TEXT UNIQUE, estimated_delivery TEXT,
     at TEXT NOT NULL, cancelled_at TEXT, delivered_at TEXT
 ) STRICT;
+CREATE TABLE IF NOT EXISTS labels (
+    key TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS supplier_orders (
     key TEXT PRIMARY KEY,
     sku TEXT NOT NULL, quantity INTEGER NOT NULL, reference TEXT NOT NULL UNIQUE, expected_at TEXT NOT NULL,

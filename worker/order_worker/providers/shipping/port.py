@@ -36,7 +36,7 @@ class Carrier(ABC):
         self, key: str, *, sku: str, quantity: int, address: Address, requested_at: datetime
     ) -> Dispatch:
         """Take a parcel, at most once per `key`; the same key again gives the first answer. The estimated delivery
-        counts from `requested_at`.
+        counts from `requested_at`. `address.label` is what stands on the parcel, where the company takes text.
 
         Raises Undeliverable, OperationConflict (the key is known with other parameters) or OperationCancelled
         (`cancel` came first, or has called the parcel back). After Undeliverable nothing was taken.

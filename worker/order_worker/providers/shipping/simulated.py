@@ -33,7 +33,7 @@ class SimulatedCarrier(Carrier):
             raise Undeliverable(f"no delivery to postal code {address.postal_code}")
         params = (sku, quantity, digest(address))
         at_once = address.postal_code == DELIVERED_AT_ONCE_POSTAL_CODE
-        row = await self._store.transaction(partial(_dispatch, key, params, requested_at, at_once))
+        row = await self._store.transaction(partial(_dispatch, key, params, address.label, requested_at, at_once))
         if row["state"] != "void" and (row["sku"], row["quantity"], row["address"]) != params:
             raise OperationConflict(f"shipment {key} was asked for before with other parameters")
         return _fate(row)
@@ -58,7 +58,9 @@ def _row(key: str, tx: Transaction) -> Row | None:
     return row
 
 
-def _dispatch(key: str, params: tuple[str, int, str], requested_at: datetime, at_once: bool, tx: Transaction) -> Row:
+def _dispatch(
+    key: str, params: tuple[str, int, str], label: str, requested_at: datetime, at_once: bool, tx: Transaction
+) -> Row:
     taken_at = now()
     tx.execute(
         "INSERT INTO shipments (key, state, sku, quantity, address, tracking_number, estimated_delivery, at,"
@@ -74,6 +76,8 @@ def _dispatch(key: str, params: tuple[str, int, str], requested_at: datetime, at
     )
     row = _row(key, tx)
     assert row is not None
+    if row["state"] == "dispatched":
+        tx.execute("INSERT INTO labels (key, text) VALUES (?, ?) ON CONFLICT (key) DO NOTHING", (key, label))
     return row
 
 
