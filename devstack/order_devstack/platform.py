@@ -88,6 +88,8 @@ def operator(
     extra: Mapping[str, str],
     kubectl: Run,
     say: Callable[[str], None],
+    *,
+    ui: bool,
 ) -> Service:
     """The operator with the rights of the chart's service account."""
     kubeconfig = root / "operator.kubeconfig"
@@ -110,6 +112,7 @@ def operator(
             "ORDER_OPERATOR_IDENTITY": "devstack",  # there is only one, so that it need not wait for a dead one's lease
             "ORDER_OPERATOR_METRICS_ADDRESS": f"{HOST}:{ports['operator-metrics']}",
             "ORDER_OPERATOR_PROBES_ADDRESS": f"{HOST}:{ports['operator-probes']}",
+            **({"ORDER_OPERATOR_TEMPORAL_UI": f"http://{HOST}:{ports['temporal-ui']}"} if ui else {}),
             **extra,
         },
         ports=[ports["operator-metrics"], ports["operator-probes"]],

@@ -306,7 +306,7 @@ class Stack:
             case "temporal":
                 return temporal_server.temporal(self._program(name), self.root, known, {**base, **extra}, ui=self._ui)
             case "operator":
-                return platform.operator(self.root, known, base, extra, self.kubectl, self._say)
+                return platform.operator(self.root, known, base, extra, self.kubectl, self._say, ui=self._ui)
             case "worker":
                 return platform.worker(self.root, known, base, extra)
             case "shipping-worker":

@@ -64,6 +64,12 @@ class Settings(ProgramSettings):
         "a dead leader leads at once.",
         json_schema_extra={"default": "host name and process id"},
     )
+    temporal_ui: str = Field(
+        "",
+        pattern=r"^(|https?://\S+)$",
+        description="Address of Temporal's Web UI, such as https://temporal.example.com, for status.workflow.url; empty: "
+        "there is none.",
+    )
     create_search_attributes: Flag = Field(
         True, description="Whether search attributes that Temporal lacks are registered there."
     )

@@ -195,7 +195,7 @@ def test_the_operators_settings_come_through_the_chart(render: Render) -> None:
         "order-platform",
         {
             "cluster": "eu-1",
-            "temporal": {"address": "temporal:7233", "namespace": "shop"},
+            "temporal": {"address": "temporal:7233", "namespace": "shop", "uiURL": "https://temporal.example.com"},
             "watch": {"namespaces": ["shop", "outlet"]},
             "operator": {"taskQueue": "q", "createSearchAttributes": False, "metrics": {"port": 9000}},
         },
@@ -207,6 +207,7 @@ def test_the_operators_settings_come_through_the_chart(render: Render) -> None:
     assert settings.cluster == "eu-1"
     assert settings.namespaces == ("shop", "outlet")
     assert settings.task_queue == "q"
+    assert settings.temporal_ui == "https://temporal.example.com"
     assert settings.create_search_attributes is False
     assert settings.metrics is not None
     assert settings.metrics.port == container["ports"][0]["containerPort"] == 9000

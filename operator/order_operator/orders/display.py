@@ -44,6 +44,7 @@ def show(
         known.observation,
         now=known.now,
         temporal_namespace=known.temporal_namespace,
+        temporal_ui=known.temporal_ui,
         problem=problem or no_worker(known.observation, known.work, known.without_worker, applying=applying),
         refusals=refusals,
         applying=applying,

@@ -64,6 +64,8 @@ class Known:
     cluster: str
     """Identity of this installation."""
     temporal_namespace: str
+    temporal_ui: str = ""
+    """Address of Temporal's Web UI, if it is known."""
 
     @property
     def adopted_elsewhere(self) -> bool:

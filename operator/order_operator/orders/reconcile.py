@@ -365,6 +365,7 @@ class Reconciler:
             quiet=self._budget.quiet,
             cluster=self._settings.cluster,
             temporal_namespace=self._connection.client.namespace,
+            temporal_ui=self._settings.temporal_ui,
         )
 
     async def _perform(  # noqa: C901 - one case per action

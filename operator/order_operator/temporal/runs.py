@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
+from urllib.parse import quote
 
 from pydantic import ValidationError
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
@@ -33,6 +34,8 @@ class WorkflowRef(Value):
     """Temporal namespace."""
     task_queue: str
     """Task queue of the workers that run it."""
+    url: str | None = None
+    """Its page in Temporal's Web UI, where the operator knows the address."""
 
 
 RPC_TIMEOUT = timedelta(seconds=10)
@@ -169,8 +172,8 @@ def failing(run: Run | None, carried: str) -> Problem | None:
     return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
 
 
-def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
-    """Where to look further; `namespace` is Temporal's."""
+def workflow_ref(run: Run | None, namespace: str, ui: str = "") -> WorkflowRef | None:
+    """Where to look further; `namespace` is Temporal's, `ui` the address of its Web UI, if it is known."""
     if run is None:
         return None
     return WorkflowRef(
@@ -178,7 +181,13 @@ def workflow_ref(run: Run | None, namespace: str) -> WorkflowRef | None:
         run_id=run.run_id or None,
         namespace=namespace,
         task_queue=run.task_queue,
+        url=_page(run, namespace, ui) if ui and run.run_id else None,
     )
+
+
+def _page(run: Run, namespace: str, ui: str) -> str:
+    path = "/".join(quote(part, safe="") for part in (namespace, "workflows", run.workflow_id, run.run_id, "history"))
+    return f"{ui.rstrip('/')}/namespaces/{path}"
 
 
 def cluster_of(row: WorkflowExecutionInfo) -> str | None:

@@ -135,6 +135,13 @@ def test_a_completed_run_whose_snapshot_is_not_understood_is_not_called_failed()
 # What is shown of the workflow
 
 
+def test_the_status_leads_to_the_workflows_page_where_the_address_is_known() -> None:
+    url = reflected(an_observation(), temporal_ui="https://temporal.example.com/")["workflow"]["url"]
+
+    assert url.startswith("https://temporal.example.com/namespaces/default/workflows/order%2F")
+    assert url.endswith("/run-1/history")
+
+
 def test_the_status_names_the_workflow() -> None:
     assert reflected(an_observation())["workflow"] == {
         "id": an_observation().workflow_id,
