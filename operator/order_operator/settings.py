@@ -67,8 +67,8 @@ class Settings(ProgramSettings):
     temporal_ui: str = Field(
         "",
         pattern=r"^(|https?://\S+)$",
-        description="Address of Temporal's Web UI, such as https://temporal.example.com, for status.workflow.url; empty: "
-        "there is none.",
+        description="Address of Temporal's Web UI, such as https://temporal.example.com, for orders' status; "
+        "empty: there is none.",
     )
     create_search_attributes: Flag = Field(
         True, description="Whether search attributes that Temporal lacks are registered there."
