@@ -128,3 +128,23 @@ def test_no_committed_file_names_a_folder_of_a_machine_or_a_registry() -> None:
 
     assert "README.md" in files
     assert {name: texts for name, texts in found.items() if texts} == {}
+
+
+def test_the_order_that_the_readme_begins_with_is_the_sample_that_it_applies() -> None:
+    [order] = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
+
+    assert order in (ROOT / "manifests/samples/needs-approval.yaml").read_text()
+
+
+def test_the_index_of_the_documentation_lists_every_page() -> None:
+    index = set(LINK.findall((ROOT / "docs/README.md").read_text()))
+    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+
+    assert pages - index == set()
+
+
+def test_the_glossary_is_short_and_in_order() -> None:
+    words = re.findall(r"^\| ([a-z ]+) \|", (ROOT / "docs/glossary.md").read_text(), re.MULTILINE)[1:]
+
+    assert words == sorted(words)
+    assert len(words) <= 40

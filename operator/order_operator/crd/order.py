@@ -190,12 +190,12 @@ def order_crd() -> Schema:
             Column("Progress", ".status.progress", "integer"),
             Column("Total", ".status.total"),
             Column("Age", ".metadata.creationTimestamp", "date"),
-            Column("Message", ".status.message"),
             Column("Class", ".status.className", wide=True),
             Column("Decision", ".status.approval.decision", wide=True),
             Column("Decided-By", ".status.approval.by", wide=True),
             Column("Tracking", ".status.shipments[0].trackingNumber", wide=True),
             Column("ETA", ".status.shipments[0].estimatedDelivery", wide=True),
+            Column("Message", ".status.message"),
         ],
         selectable=[".status.phase", ".status.orderStatus", ".spec.className", ".spec.customer.id"],
     )
