@@ -32,6 +32,8 @@ def temporal(
         "--sqlite-pragma=journal_mode=WAL",
         "--sqlite-pragma=synchronous=NORMAL",
         "--dynamic-config-value=system.enableActivityEagerExecution=true",
+        # Off by default: a burst in one Kubernetes namespace holds up the orders of all others without it.
+        "--dynamic-config-value=matching.enableFairness=true",
         *([f"--ui-ip={HOST}", f"--ui-port={ports['temporal-ui']}"] if ui else ["--headless"]),
     ]
     return Service(

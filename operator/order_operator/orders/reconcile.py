@@ -99,7 +99,9 @@ class Reconciler:
         self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
         self._scanner = scanner
-        self.queue = WorkQueue(self.reconcile, concurrency=CONCURRENCY, about=self._about)
+        self.queue = WorkQueue(
+            self.reconcile, concurrency=CONCURRENCY, about=self._about, group=self._tracked.namespace_of
+        )
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
         self._orphans = Orphans(
             connection,

@@ -166,6 +166,11 @@ class TrackedOrders(dict[str, Tracked]):
             if tracked.resource is not None and not tracked.gone:
                 yield tracked.resource.namespace, str(tracked.resource.status.get("orderStatus") or "Pending")
 
+    def namespace_of(self, uid: str) -> str:
+        """Empty of an order that is not known."""
+        tracked = self.get(uid)
+        return tracked.resource.namespace if tracked is not None and tracked.resource is not None else ""
+
     def finished(self) -> Iterator[tuple[OrderResource, Finished]]:
         """The orders to which nothing is left to do."""
         for tracked in self.values():

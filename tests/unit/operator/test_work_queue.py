@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -16,8 +17,8 @@ Process = Callable[[str], Awaitable[float | None]]
 
 
 @asynccontextmanager
-async def running(process: Process, *, concurrency: int = 10) -> AsyncIterator[WorkQueue]:
-    queue = WorkQueue(process, concurrency=concurrency)
+async def running(process: Process, *, concurrency: int = 10, **options: Any) -> AsyncIterator[WorkQueue]:
+    queue = WorkQueue(process, concurrency=concurrency, **options)
     task = asyncio.create_task(queue.run())
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -241,6 +242,45 @@ async def delays_after(outcomes: list[bool], monkeypatch: pytest.MonkeyPatch) ->
 
 async def test_the_back_off_grows_with_every_failure_up_to_its_cap(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await delays_after([False] * 7, monkeypatch) == [1.0, 2.0, 4.0, 8.0, 10.0, 10.0, 10.0]
+
+
+async def test_a_thousand_keys_of_one_group_hold_up_no_key_of_another() -> None:
+    """An order waited for the thousand that somebody had applied in another namespace."""
+    order: list[str] = []
+    done = asyncio.Event()
+
+    async def process(key: str) -> None:
+        await asyncio.sleep(0)
+        order.append(key)
+        if len(order) == 1_010:
+            done.set()
+
+    async with running(process, concurrency=2, group=lambda key: key.partition("/")[0]) as queue:
+        for number in range(1_000):
+            queue.add(f"busy/{number}")
+        for number in range(10):
+            queue.add(f"calm/{number}")
+        await done.wait()
+
+    calm = [place for place, key in enumerate(order) if key.startswith("calm/")]
+    assert max(calm) < 25
+
+
+async def test_within_a_group_the_first_that_came_is_the_first_that_is_processed() -> None:
+    order: list[str] = []
+    done = asyncio.Event()
+
+    async def process(key: str) -> None:
+        order.append(key)
+        if len(order) == 5:
+            done.set()
+
+    async with running(process, concurrency=1) as queue:
+        for key in "abcde":
+            queue.add(key)
+        await done.wait()
+
+    assert order == list("abcde")
 
 
 async def test_the_back_off_starts_anew_after_a_success(monkeypatch: pytest.MonkeyPatch) -> None:
