@@ -14,6 +14,7 @@ from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
+from order_worker.interceptors import error_translation
 from order_workflows import contract
 from order_workflows.contract import CancelRequest
 
@@ -96,6 +97,19 @@ async def test_a_step_that_succeeds_at_the_third_attempt_says_so(shop: Storefron
     steps = {record.name: record for record in (await order.snapshot()).steps}
 
     assert steps[StepName.CHARGE_PAYMENT].attempts == world.count("charge_payment") == 3
+
+
+async def test_a_step_that_succeeds_on_another_worker_keeps_the_error_of_the_first(
+    shop: Storefront, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """F11: of twelve charges that failed three times, with two workers, some had lost their error."""
+    monkeypatch.setattr(error_translation, "KEPT", 0)  # nothing is remembered by the worker itself
+    world.fail("charge_payment", ProviderUnavailable("a hiccup"), times=2)
+    order = await shop.place(policy=every_step())
+    await order.result()
+
+    [charge] = [record for record in (await order.snapshot()).steps if record.name is StepName.CHARGE_PAYMENT]
+    assert (charge.attempts, charge.last_error) == (3, "a hiccup")
 
 
 @pytest.mark.parametrize(

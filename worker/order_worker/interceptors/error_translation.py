@@ -1,17 +1,24 @@
 """What an activity tells Temporal: errors by name, which attempt the answer comes from, and what failed before it."""
 
 import asyncio
+import logging
 from collections import OrderedDict
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import Any, NamedTuple
 
 from temporalio import activity
 from temporalio.exceptions import ApplicationError, ApplicationErrorCategory
+from temporalio.service import RPCError
 from temporalio.worker import ActivityInboundInterceptor, ExecuteActivityInput, Interceptor
 
 from order_domain.errors import OrderError, PermanentError
 from order_workflows.activities.effect import Effect, Outcome
 
+logger = logging.getLogger(__name__)
+
+ASK_WITHIN = timedelta(seconds=2)
+"""The answer of an activity waits no longer for what failed before it."""
 KEPT = 10_000
 """Calls whose last failure is kept for the attempt that succeeds: ten megabytes at most."""
 
@@ -20,8 +27,8 @@ class Translation(Interceptor):
     """Turns an OrderError into an ApplicationError of the same name that carries `{"attempts": n}`; a PermanentError
     is not retried. Any other exception is a fault of ours and passes unchanged, to be retried.
 
-    An attempt that succeeds is told what failed before it, which Temporal tells nobody: from this worker's memory, so
-    that it is absent where the earlier attempts ran on another worker, or before a restart."""
+    An attempt that succeeds is told what failed before it: from this worker's memory, or, where earlier attempts ran on
+    another worker or before a restart, from Temporal, which keeps it of remote activities."""
 
     def __init__(self) -> None:
         self._failures = _Failures()
@@ -60,6 +67,22 @@ class _Failures:
         return self._messages.pop(call, None)
 
 
+async def _last_failure() -> str | None:
+    """What the attempt before this one failed with, as the server knows it. It is told to people alone, so that no
+    answer is as good as none."""
+    info = activity.info()
+    handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
+    try:
+        found = (await handle.describe(rpc_timeout=ASK_WITHIN)).raw_description
+    except (RPCError, RuntimeError) as failed:
+        logger.info("the failure before this attempt is not known", extra={"error": str(failed)[:200]})
+        return None
+    for pending in found.pending_activities:
+        if pending.activity_id == info.activity_id and pending.HasField("last_failure"):
+            return pending.last_failure.message[:1024] or None
+    return None
+
+
 class _Translating(ActivityInboundInterceptor):
     def __init__(self, inner: ActivityInboundInterceptor, failures: _Failures) -> None:
         super().__init__(inner)
@@ -91,7 +114,9 @@ class _Translating(ActivityInboundInterceptor):
         except Exception as error:
             self._failures.keep(call, str(error) or type(error).__name__)
             raise
-        earlier = self._failures.take(call)
         if not isinstance(result, Outcome):
             return result
+        earlier = self._failures.take(call)
+        if earlier is None and attempt > 1 and not activity.info().is_local:
+            earlier = await _last_failure()
         return result.model_copy(update={"attempts": attempt, "last_error": earlier})
