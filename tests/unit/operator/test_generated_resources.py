@@ -19,17 +19,14 @@ from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
 from order_operator.cluster.resource import InvalidSpec
-from order_operator.orders.adoption import Predecessor
-from order_operator.orders.amendment import EditState, Refusal
-from order_operator.orders.classes import OrderClass, OrderClasses
-from order_operator.orders.decision import (
+from order_operator.orders.actions import (
     Action,
+    Adopt,
     Cancel,
     Confirm,
     Describe,
     Finish,
     Forget,
-    Known,
     Release,
     Send,
     SetFinalizer,
@@ -37,8 +34,12 @@ from order_operator.orders.decision import (
     TakeOver,
     Wait,
     WriteStatus,
-    next_action,
 )
+from order_operator.orders.adoption import Predecessor
+from order_operator.orders.amendment import EditState, Refusal
+from order_operator.orders.classes import OrderClass, OrderClasses
+from order_operator.orders.decision import next_action
+from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import order_input
@@ -222,6 +223,9 @@ def _answer(known: Known, action: Action) -> dict[str, Any]:
             return {"takeover_problem": NOT_TAKEN_OVER}
         case Send(_, changes):
             refused = {each.update_id: Refusal(each.group, STRANGE_TEXTS[0], STRANGE_TEXTS[1]) for each in changes}
+            return {"edits": EditState(refused={**known.edits.refused, **refused})}
+        case Adopt(_, adoption):
+            refused = {adoption.update_id: Refusal(adoption.group, STRANGE_TEXTS[0], STRANGE_TEXTS[1])}
             return {"edits": EditState(refused={**known.edits.refused, **refused})}
         case Cancel() | Release():
             return {"told": True}
