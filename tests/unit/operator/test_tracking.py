@@ -8,7 +8,7 @@ from builders import an_observation, an_order_body
 
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.orders.resource import OrderResource
-from order_operator.orders.tracking import Tracked, TrackedOrders
+from order_operator.orders.tracking import Look, Tracked, TrackedOrders
 
 BYTES_PER_ORDER = 900
 """A hundred thousand have to find room in 400 MiB beside the operator itself and what kopf keeps of each."""
@@ -60,6 +60,24 @@ def test_an_order_whose_run_was_seen_first_is_looked_at() -> None:
     orders[ended.uid] = Tracked(observation=an_observation())
 
     assert orders.put(ended)
+
+
+def test_a_doubt_that_comes_during_a_reconciliation_undoes_the_answer_that_it_has_had() -> None:
+    tracked = Tracked(look=Look())
+    tracked.learn(an_observation(), asked=True)
+
+    tracked.doubt()
+
+    assert tracked.look is not None
+    assert (tracked.doubted, tracked.look.asked) == (True, False)
+
+
+def test_an_answer_between_two_reconciliations_ends_the_doubt_and_is_asked_for_again_by_the_next() -> None:
+    tracked = Tracked(doubted=True)
+
+    tracked.learn(an_observation(), asked=True)
+
+    assert (tracked.doubted, tracked.look) == (False, None)
 
 
 def test_a_finished_order_costs_few_bytes() -> None:
