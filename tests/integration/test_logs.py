@@ -99,6 +99,31 @@ def test_what_is_undone_is_told_of(cluster: Cluster, logs: Logs) -> None:
     assert "ReserveStock" in [line.get("step") for line in logs.of("order") if line["message"] == "undone"]
 
 
+FLAKY = {
+    "apiVersion": "order-platform.dev/v1alpha1",
+    "kind": "OrderClass",
+    "metadata": {"name": "logged-flaky"},
+    "spec": {
+        "pipeline": ["Receive", "Validate", "ChargePayment", "Ship"],
+        "retry": {"default": {"initialSeconds": 1, "coefficient": 1}},
+        "simulation": {"steps": {"ChargePayment": {"failAttempts": 2}}},
+    },
+}
+
+
+def test_an_attempt_that_failed_is_told_of_in_one_line_with_its_cause(cluster: Cluster, logs: Logs) -> None:
+    cluster.create(FLAKY)
+    cluster.apply(className="logged-flaky")
+    cluster.reaches("Completed")
+    cluster.until(lambda: logs.told("order").count("ended") == 2)
+
+    failed = [line for line in logs.of("order") if line["message"] == "attempt failed"]
+    assert [(line["activity"], line["attempt"], line["cause"]) for line in failed] == [
+        ("charge_payment", attempt, "ProviderUnavailable") for attempt in (1, 2)
+    ]
+    assert not any("exception" in line for line in failed)
+
+
 def test_no_line_names_a_person(cluster: Cluster, logs: Logs) -> None:
     customer = {"id": "CUST-1", "email": MAIL}
     address = {**PLANTED, "country": "US"}

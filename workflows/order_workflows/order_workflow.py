@@ -207,6 +207,7 @@ class OrderWorkflow:
         """A change of address in the reference systems' form."""
         content = acceptance.refusal_of_content(address, Address, RefusalType.INVALID_ADDRESS)
         if _accepts(contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)):
+            workflow.logger.info("address_changed", extra={"channel": "signal"})
             self._change_address(address)
 
     @signal(name=contract.SIGNAL_STOCK_ARRIVED)
