@@ -78,14 +78,21 @@ def test_an_order_can_be_followed_from_its_start_to_its_deletion(cluster: Cluste
     address = {"name": "B", "line1": "2 Main Street", "city": "C", "postalCode": "1", "country": "US"}
     cluster.patch("order", shippingAddress=address)
     cluster.until(lambda: "address_changed" in logs.told("order"))
-    cluster.patch("order", approval={"decision": "Approved", "by": APPROVER})
+    line = {"lineID": "1", "sku": "PROD-001", "quantity": 2, "unitPriceMinor": 150_000}
+    cluster.patch("order", lines=[line])
+    cluster.until(lambda: "lines_changed" in logs.told("order"))
+    cluster.patch("order", suspend=True)
+    cluster.reaches("Suspended")
+    cluster.patch("order", suspend=False)
+    cluster.reaches("Waiting")
+    cluster.patch("order", approval={"decision": "Approved", "by": APPROVER, "totalMinor": 300_000})
     cluster.reaches("Completed")
     cluster.until(lambda: logs.told("order").count("ended") == 2)
     cluster.delete("order")
     cluster.until(lambda: "deleted" in logs.told("order"))
 
     told = logs.told("order")
-    course = ["started", "address_changed", "approved", "ended", "deleted"]
+    course = ["started", "address_changed", "lines_changed", "suspended", "resumed", "approved", "ended", "deleted"]
     assert [message for message in dict.fromkeys(told) if message in course] == course
     edits = [line["group"] for line in logs.of("order") if line["message"] == "edit accepted"]
     assert {"shippingAddress", "approval"} <= set(edits)

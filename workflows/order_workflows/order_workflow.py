@@ -141,6 +141,7 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
         """Hold the order before its next step."""
+        workflow.logger.info("suspended")
         self._suspend(True)
 
     @suspend.validator
@@ -150,6 +151,7 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
         """Go on after `suspend`, or try failed undos again in Manual Review."""
+        workflow.logger.info("resumed")
         self._order.under_review = False
         self._suspend(False)
 
@@ -165,6 +167,7 @@ class OrderWorkflow:
     @workflow.update(name=contract.UPDATE_RETRY)
     def retry(self) -> None:
         """Try again now what waits in Manual Review. Without effect on an order that does not."""
+        workflow.logger.info("retried")
         self._order.under_review = False
 
     @workflow.update(name=contract.UPDATE_ADOPT)
