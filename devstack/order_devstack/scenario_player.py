@@ -75,7 +75,7 @@ def show(stack: Stack, scenario: Scenario) -> bool:
         console.print("the stack does not run, or not all of it: starting it")
         stack.up()
     namespace = live_orders.new_namespace(stack, f"scenario-{scenario.name}")
-    console.print(f"\n{scenario.name}, of system {scenario.system}, in namespace {namespace}")
+    console.print(f"\n{scenario.name}, of system {scenario.system}, in namespace {namespace}", soft_wrap=True)
     for title, text in (("what happens", scenario.story), ("watch", scenario.watch), ("in the end", scenario.end)):
         console.print(f"  {title:13} {text}", soft_wrap=True)
     console.print()

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
+from temporalio.runtime import Runtime, TelemetryConfig
 from yaml import YAMLError
 
 from order_operator import command_line, metrics
@@ -39,7 +40,7 @@ from order_workflows.contract import whose
 STOP_SECONDS = 0.5
 """What is under way when the operator is stopped gets this time; the next leader makes good what was not done."""
 
-logger = logging.getLogger(__name__)
+logger = logging.getLogger("order_operator")
 
 T = TypeVar("T")
 
@@ -189,6 +190,7 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) 
 
 async def _main(settings: Settings) -> int:
     await _log_in()
+    Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs.of_the_sdk())), error_if_already_set=False)
     connect_config()  # read again when this process leads; a mistake in it is told at once
     return await run(settings)
 
@@ -210,7 +212,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
     command_line.parser().parse_args(arguments)
     logs.configure(whose)
-    for chatty in ("kopf.objects", "kopf.activities"):
+    for chatty in ("kopf.objects", "kopf.activities", "kopf._core.engines.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one
     logging.getLogger("kubernetes.aio.config").setLevel(logging.ERROR)  # a file that is missing is told below

@@ -21,6 +21,7 @@ from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
+from temporalio.runtime import LogForwardingConfig, LoggingConfig, TelemetryFilter
 
 FIRST = ("time", "level", "logger", "message", "namespace", "name", "uid", "workflowID", "runID")
 """In this order, in front of all others."""
@@ -31,6 +32,9 @@ _NOT_OF_THE_CALLER = ("taskName", "settings", "time", "level", "logger")
 _MAIL = r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+"
 _CARD = r"(?<![\w-])(?:\d{13,19}|\d{4}(?:[ -]\d{4}){2,3}[ -]\d{1,4})(?![\w-])"
 _PERSONAL = re.compile(f"{_MAIL}|{_CARD}")
+
+MAX_CORE_FIELD = 500
+"""Characters of a field of the SDK's core."""
 
 Whose = Callable[[str], Mapping[str, str]]
 """Gives namespace, name and uid of the order that a workflow's id names; nothing for another workflow."""
@@ -53,10 +57,10 @@ class JsonLine(JsonFormatter):
         """The library's place for changes to what is written."""
         fields = dict(log_data)
         fields["time"] = fields["time"].astimezone(UTC).isoformat(timespec="milliseconds")
-        about = _about(fields, self._whose)
-        fields = {**fields, **about}
+        fields |= _of_the_core(fields.pop("temporal_log", None))
+        fields |= _about(fields, self._whose)
         first = {name: fields.pop(name) for name in FIRST if fields.get(name)}
-        return {name: _without_personal(value) for name, value in {**first, **fields}.items()}
+        return {name: _without_personal(value) for name, value in {**first, **fields}.items() if value is not None}
 
 
 def _about(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:
@@ -77,6 +81,12 @@ def _about(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:
     return {key: value for key, value in about.items() if value}
 
 
+def _of_the_core(log: Any) -> dict[str, str]:
+    """Of what the SDK's core adds to a line, the run and the error: the rest can be a whole task with its payloads."""
+    given = getattr(log, "fields", None) or {}
+    return {name: str(given[name])[:MAX_CORE_FIELD] for name in ("workflow_id", "run_id", "error") if given.get(name)}
+
+
 def _taken(fields: dict[str, Any], name: str) -> Mapping[str, Any]:
     found = fields.pop(name, None)
     return found if isinstance(found, Mapping) else {}
@@ -90,6 +100,17 @@ def _without_personal(value: object) -> object:
     if value is None or isinstance(value, (bool, int, float)):
         return value
     return _PERSONAL.sub("***", str(value))
+
+
+def of_the_sdk() -> LoggingConfig:
+    """For Temporal's runtime: what its core has to say comes through the same handler, instead of as coloured text."""
+    forwarding = LogForwardingConfig(
+        logger=logging.getLogger("temporalio.core"),
+        append_target_to_name=False,
+        prepend_target_on_message=False,
+        append_log_fields_to_message=False,
+    )
+    return LoggingConfig(TelemetryFilter(core_level="WARN", other_level="ERROR"), forwarding)
 
 
 def configure(whose: Whose) -> None:

@@ -78,14 +78,21 @@ def test_an_order_can_be_followed_from_its_start_to_its_deletion(cluster: Cluste
     address = {"name": "B", "line1": "2 Main Street", "city": "C", "postalCode": "1", "country": "US"}
     cluster.patch("order", shippingAddress=address)
     cluster.until(lambda: "address_changed" in logs.told("order"))
-    cluster.patch("order", approval={"decision": "Approved", "by": APPROVER})
+    line = {"lineID": "1", "sku": "PROD-001", "quantity": 2, "unitPriceMinor": 150_000}
+    cluster.patch("order", lines=[line])
+    cluster.until(lambda: "lines_changed" in logs.told("order"))
+    cluster.patch("order", suspend=True)
+    cluster.reaches("Suspended")
+    cluster.patch("order", suspend=False)
+    cluster.reaches("Waiting")
+    cluster.patch("order", approval={"decision": "Approved", "by": APPROVER, "totalMinor": 300_000})
     cluster.reaches("Completed")
     cluster.until(lambda: logs.told("order").count("ended") == 2)
     cluster.delete("order")
     cluster.until(lambda: "deleted" in logs.told("order"))
 
     told = logs.told("order")
-    course = ["started", "address_changed", "approved", "ended", "deleted"]
+    course = ["started", "address_changed", "lines_changed", "suspended", "resumed", "approved", "ended", "deleted"]
     assert [message for message in dict.fromkeys(told) if message in course] == course
     edits = [line["group"] for line in logs.of("order") if line["message"] == "edit accepted"]
     assert {"shippingAddress", "approval"} <= set(edits)
@@ -97,6 +104,31 @@ def test_what_is_undone_is_told_of(cluster: Cluster, logs: Logs) -> None:
     cluster.until(lambda: logs.told("order").count("ended") == 2)
 
     assert "ReserveStock" in [line.get("step") for line in logs.of("order") if line["message"] == "undone"]
+
+
+FLAKY = {
+    "apiVersion": "order-platform.dev/v1alpha1",
+    "kind": "OrderClass",
+    "metadata": {"name": "logged-flaky"},
+    "spec": {
+        "pipeline": ["Receive", "Validate", "ChargePayment", "Ship"],
+        "retry": {"default": {"initialSeconds": 1, "coefficient": 1}},
+        "simulation": {"steps": {"ChargePayment": {"failAttempts": 2}}},
+    },
+}
+
+
+def test_an_attempt_that_failed_is_told_of_in_one_line_with_its_cause(cluster: Cluster, logs: Logs) -> None:
+    cluster.create(FLAKY)
+    cluster.apply(className="logged-flaky")
+    cluster.reaches("Completed")
+    cluster.until(lambda: logs.told("order").count("ended") == 2)
+
+    failed = [line for line in logs.of("order") if line["message"] == "attempt failed"]
+    assert [(line["activity"], line["attempt"], line["cause"]) for line in failed] == [
+        ("charge_payment", attempt, "ProviderUnavailable") for attempt in (1, 2)
+    ]
+    assert not any("exception" in line for line in failed)
 
 
 def test_no_line_names_a_person(cluster: Cluster, logs: Logs) -> None:

@@ -12,6 +12,7 @@ from temporalio.common import MetricMeter
 from temporalio.runtime import PrometheusConfig, Runtime, TelemetryConfig
 
 from order_domain.errors import PaymentDeclined
+from order_process import logs
 from order_process.settings import SettingsError
 
 PAYMENT_DURATION = "orders_payment_duration"
@@ -40,7 +41,7 @@ def runtime(metrics_address: str | None) -> Runtime:
             },
         )
     try:
-        return Runtime(telemetry=TelemetryConfig(metrics=metrics, attach_service_name=False))
+        return Runtime(telemetry=TelemetryConfig(logging=logs.of_the_sdk(), metrics=metrics, attach_service_name=False))
     except ValueError as error:
         raise SettingsError(f"ORDER_WORKER_METRICS_ADDRESS: {error}") from error
 

@@ -137,6 +137,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
         """Hold the order before its next step."""
+        workflow.logger.info("suspended")
         self._suspend(True)
 
     @suspend.validator
@@ -146,6 +147,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
         """Go on after `suspend`, or try failed undos again in Manual Review."""
+        workflow.logger.info("resumed")
         self._order.under_review = False
         self._suspend(False)
 
@@ -161,6 +163,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_RETRY)
     def retry(self) -> None:
         """Try again now what waits in Manual Review. Without effect on an order that does not."""
+        workflow.logger.info("retried")
         self._order.under_review = False
 
     @workflow.update(name=contract.UPDATE_ADOPT)
@@ -205,6 +208,7 @@ class OrderWorkflow(OtherNames):
         if accepts(
             self._order, contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
         ):
+            workflow.logger.info("address_changed", extra={"channel": "signal"})
             self._order.ship_to(address)
 
     @signal(name=contract.SIGNAL_STOCK_ARRIVED)

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from datetime import UTC, datetime
+from types import SimpleNamespace
 
 import pytest
 
@@ -97,6 +98,16 @@ def test_what_the_sdk_says_of_an_activity_is_written_in_the_same_fields() -> Non
         "activity": "charge_payment",
         "attempt": 3,
     }
+
+
+def test_of_what_the_sdks_core_says_the_run_and_the_error_are_kept() -> None:
+    core = SimpleNamespace(fields={"run_id": "r-1", "error": "x" * 1000, "completion": "payloads of a whole task"})
+
+    assert about(line(temporal_log=core)) == {"runID": "r-1", "error": "x" * 500}
+
+
+def test_a_field_without_a_value_is_left_out() -> None:
+    assert about(line(cause=None, attempts=0)) == {"attempts": 0}
 
 
 @pytest.mark.parametrize(
