@@ -114,7 +114,7 @@ def test_a_threshold_without_an_amount_asks_for_approval() -> None:
     incomplete = OrderClassSpec.model_validate(a_policy().model_dump() | {"approval": {"mode": "Threshold"}})
 
     assert incomplete.approval.mode is ApprovalMode.THRESHOLD
-    assert incomplete.approval.required(0, "USD")
+    assert incomplete.approval.required(1, "USD")
 
 
 def test_a_card_number_is_refused_by_the_name_of_the_field_and_not_repeated() -> None:
