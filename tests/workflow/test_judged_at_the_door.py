@@ -65,6 +65,17 @@ async def test_a_signalled_address_that_breaks_a_rule_is_dropped(
     assert world.delivered == {"1": an_address()}
 
 
+async def test_a_cancellation_by_signal_counts_whatever_its_name_hides(shop: Storefront, world: World) -> None:
+    order = await waiting(shop)
+
+    await order.handle.signal(contract.SIGNAL_CANCEL_ORDER, CancelRequest(by="\u202ebob", reason="ordered twice"))
+
+    result = await order.result()
+    assert result.status == OrderStatus.ORDER_CANCELLED
+    assert "by signal" in (result.message or "")
+    assert "ordered twice" in (result.message or "")
+
+
 @pytest.mark.parametrize(
     ("update", "argument", "why"),
     [

@@ -46,9 +46,14 @@ def compiled(pattern: str) -> re.Pattern[str]:
 _SHOWN, _HIDDEN = compiled(SHOWN), compiled(HIDDEN)
 
 
+def is_visible(text: str) -> bool:
+    """Whether the text shows something, and all that it holds."""
+    return bool(_SHOWN.search(text)) and not _HIDDEN.search(text)
+
+
 def visible(text: str) -> str:
-    """The same text. Raises ValueError if it shows nothing, or not all that it holds."""
-    if _HIDDEN.search(text) or not _SHOWN.search(text):
+    """The same text. Raises ValueError if it is not visible."""
+    if not is_visible(text):
         raise ValueError(VISIBLE_TEXT_NEEDED)
     return text
 

@@ -132,9 +132,29 @@ class OrderInput(Value):
     """metadata.generation of the resource when it was submitted."""
     revision: int = 1
     """`REVISION` of the code that submitted the order; an input without it is older than the field."""
+    postal_code: str | None = None
+    """Of `spec.shipping_address`, where that has a company, state or telephone number. A worker older than these would
+    ship without them. It cannot read an address without a postal code, and the order waits for a newer worker."""
     abandoned: OrderSnapshot | None = None
     """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
     did, or goes on if the order is past its pivot."""
+
+    @classmethod
+    def of(cls, spec: OrderSpec, **fields: Any) -> Self:
+        """For an order as it stands in its resource."""
+        address = spec.shipping_address
+        if address.postal_code is None or not (address.company or address.state or address.phone):
+            return cls(spec=spec, **fields)
+        bare = address.model_copy(update={"postal_code": None})
+        return cls(spec=spec.model_copy(update={"shipping_address": bare}), postal_code=address.postal_code, **fields)
+
+    @property
+    def ordered(self) -> OrderSpec:
+        """The spec with its whole address."""
+        if self.postal_code is None:
+            return self.spec
+        address = self.spec.shipping_address.model_copy(update={"postal_code": self.postal_code})
+        return self.spec.model_copy(update={"shipping_address": address})
 
     @property
     def order_id(self) -> str:

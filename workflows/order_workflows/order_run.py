@@ -98,8 +98,8 @@ class OrderRun:
 
     def __init__(self, order: OrderInput) -> None:
         self.input = order
-        self.spec = order.spec
-        self.address: Address = order.spec.shipping_address
+        self.spec = order.ordered
+        self.address: Address = self.spec.shipping_address
         self.address_changed = False
         self.address_digest = digest(self.address)
         self.lines: list[OrderLine] = order.spec.lines

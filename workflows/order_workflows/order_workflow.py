@@ -12,6 +12,7 @@ from order_domain.order import Address, DecisionKind, OrderLine, digest
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
+from order_domain.visible_text import is_visible
 from order_workflows import acceptance, contract, ending
 from order_workflows.answers import accepts, drop, raise_if, refused
 from order_workflows.contract import (
@@ -199,6 +200,8 @@ class OrderWorkflow(OtherNames):
         content = acceptance.refusal_of_content(nameless, CancelRequest, RefusalType.INVALID_MESSAGE)
         if accepts(self._order, contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
             by = request.by and shortened(request.by, MAX_BY)
+            if by is not None and self._order.input.revision > 3 and not is_visible(by):
+                by = "signal"
             self._forward.cancel(request.model_copy(update={"by": by}))
 
     @signal(name=contract.SIGNAL_UPDATE_ADDRESS)

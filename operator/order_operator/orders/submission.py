@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, cluster: str) -> OrderInput:
     """What the workflow of `order`, whose spec is `spec`, starts with."""
-    return OrderInput(
+    return OrderInput.of(
         revision=REVISION,
         identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
         spec=(spec.with_lines(spec.lines, spec.charges) if spec.charges else spec).model_copy(

@@ -115,3 +115,12 @@ def test_a_threshold_without_an_amount_asks_for_approval() -> None:
 
     assert incomplete.approval.mode is ApprovalMode.THRESHOLD
     assert incomplete.approval.required(1, "USD")
+
+
+def test_a_card_number_is_refused_by_the_name_of_the_field_and_not_repeated() -> None:
+    order = OrderInput.model_validate(with_spec({"payment": {"method": "4242_4242_4242_4242"}}))
+
+    (flaw,) = flaws(order.spec)
+
+    assert flaw.startswith("spec.payment.method: looks like a card number")
+    assert "4242" not in flaw

@@ -181,3 +181,11 @@ def test_the_columns_of_a_stock_item_show_its_counts() -> None:
 
     assert narrow == ["SKU", "On-Hand", "Reserved", "On-Order", "Minimum", "Target", "Ready", "Age"]
     assert [column["name"] for column in columns if "priority" in column] == ["Sold", "Message"]
+
+
+def test_a_status_may_show_what_an_earlier_release_accepted() -> None:
+    parts = order_crd()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]
+    spec, status = (parts[part]["properties"]["shippingAddress"]["properties"] for part in ("spec", "status"))
+
+    assert all("x-kubernetes-validations" in field for field in spec.values())
+    assert not [name for name, field in status.items() if {"x-kubernetes-validations", "pattern"} & field.keys()]

@@ -3,7 +3,16 @@
 from typing import Any, Self, cast
 
 import pytest
-from builders import NAMESPACE, a_line, a_policy, an_order_body, an_order_input, an_order_spec
+from builders import (
+    NAMESPACE,
+    a_line,
+    a_policy,
+    an_address,
+    an_order_body,
+    an_order_input,
+    an_order_resource,
+    an_order_spec,
+)
 from pydantic import ValidationError, model_validator
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
@@ -13,6 +22,7 @@ from order_operator.orders.classes import OrderClass
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.temporal.connection import TemporalConnection
+from order_workflows.contract import OrderInput
 
 CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
@@ -89,3 +99,22 @@ def test_an_earlier_worker_reads_an_order_without_charges(total_minor: int | Non
     wire = submitted(an_order_spec(total_minor=total_minor))
 
     assert ReleasedSpec.model_validate_json(wire).total_minor == total_minor
+
+
+@pytest.mark.parametrize("newer", [{"company": "Roe & Sons"}, {"state": "IL"}, {"phone": "+1 217 555 0100"}], ids=str)
+def test_an_address_with_newer_fields_has_its_postal_code_where_no_earlier_worker_finds_it(
+    newer: dict[str, str],
+) -> None:
+    spec = an_order_spec(shipping_address=an_address(**newer))
+    resource = OrderResource.from_body(an_order_body(spec=spec.model_dump(mode="json", exclude_none=True)))
+
+    wanted = OrderInput.model_validate_json(order_input(resource, spec, CLASS, "test").model_dump_json())
+
+    assert wanted.spec.shipping_address.postal_code is None
+    assert wanted.ordered == spec
+
+
+def test_an_address_without_newer_fields_is_sent_as_ever() -> None:
+    wanted = order_input(an_order_resource(), an_order_spec(), CLASS, "test")
+
+    assert wanted.spec == wanted.ordered == an_order_spec()

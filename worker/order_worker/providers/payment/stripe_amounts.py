@@ -13,6 +13,8 @@ SCALE = {"ISK": Fraction(100), "MGA": Fraction(1, 100)}
 REFUSED = frozenset({"UGX"})
 """Stripe's table of currencies has the Ugandan shilling among those without decimals and among those with two; the
 wrong reading would take a hundred times the price."""
+NOT_TAKEN = frozenset("BTN CUP ERN GHS IQD IRR KPW LYD MRU SDG SSP STN SYP TMT VED VES".split())
+"""Currencies of ISO 4217 that are not in Stripe's table of presentment currencies."""
 THREE_DIGITS_STEP = 10
 """The last digit of an amount with three decimals must be 0."""
 
@@ -20,6 +22,8 @@ THREE_DIGITS_STEP = 10
 def refusal(amount_minor: int, currency: str) -> str | None:
     """Why Stripe cannot count this amount, as a sentence; None if it can."""
     amount = amount_minor * SCALE.get(currency, Fraction(1))
+    if currency in NOT_TAKEN:
+        return f"Stripe takes no payments in {currency}: order in another currency"
     if currency in REFUSED:
         return f"Stripe is not used for amounts in {currency}"
     if MINOR_DIGITS[currency] == 3 and amount % THREE_DIGITS_STEP != 0:

@@ -1,0 +1,148 @@
+"""During a rollout an operator and a worker of two releases share a queue: no order is carried out in part."""
+
+import json
+import subprocess
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from builders import a_policy, an_address, an_order_body, an_order_spec
+from fake_activities import World
+from previous_release import obtain, start
+from storefront import PlacedOrder, a_worker, eventually
+from temporalio.api.enums.v1 import EventType, IndexedValueType
+from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest
+from temporalio.client import Client
+
+from order_domain.order import Address
+from order_domain.status import OrderStatus
+from order_operator.orders.classes import OrderClass
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.submission import order_input
+from order_workflows import contract
+
+WORKER = """
+import asyncio, sys
+sys.path.insert(0, f"{sys.argv[1]}/tests/workflow")
+import order_workflows
+from fake_activities import World
+from storefront import a_worker
+from temporalio.client import Client
+from temporalio.contrib.pydantic import pydantic_data_converter
+
+assert order_workflows.__file__.startswith(sys.argv[1]), order_workflows.__file__
+
+async def main():
+    client = await Client.connect(sys.argv[2], data_converter=pydantic_data_converter)
+    async with a_worker(client, sys.argv[3], World()):
+        print("ready", flush=True)
+        await asyncio.to_thread(input)
+
+asyncio.run(main())
+"""
+
+INPUT = """
+import sys
+from builders import an_order_input
+print(an_order_input(uid=sys.argv[1]).model_dump_json())
+"""
+
+CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+WHOLE = an_address(company="Roe & Sons", state="IL", phone="+1 217 555 0100")
+
+
+@pytest.fixture(scope="module")
+def release(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return obtain(tmp_path_factory.mktemp("previous"))
+
+
+@pytest.fixture
+def queue() -> str:
+    return f"orders-{uuid4()}"
+
+
+@pytest.fixture
+async def earlier_worker(
+    release: Path, temporal: Client, temporal_address: str, queue: str
+) -> AsyncIterator["subprocess.Popen[str]"]:
+    """Which writes a search attribute that the platform of today has no need of."""
+    kinds = {"OrderCustomerID": IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD}
+    await temporal.operator_service.add_search_attributes(
+        AddSearchAttributesRequest(namespace=temporal.namespace, search_attributes=kinds)
+    )
+    worker = start(release, WORKER, str(release), temporal_address, queue)
+    assert worker.stdout is not None
+    try:
+        assert worker.stdout.readline() == "ready\n"
+        yield worker
+    finally:
+        worker.kill()
+        worker.communicate()
+
+
+async def begun(client: Client, queue: str, argument: Any, uid: str) -> PlacedOrder:
+    identifier = contract.workflow_id("shop", f"order-{uid[:8]}", uid)
+    handle = await client.start_workflow(
+        contract.WORKFLOW_TYPE, argument, id=identifier, task_queue=queue, result_type=contract.OrderResult
+    )
+    return PlacedOrder(client, handle, uid)
+
+
+async def submitted(client: Client, queue: str, address: Address) -> PlacedOrder:
+    """As the operator of today starts it."""
+    uid = str(uuid4())
+    spec = an_order_spec(shipping_address=address)
+    body = an_order_body(spec=spec.model_dump(mode="json", exclude_none=True), uid=uid, name=f"order-{uid[:8]}")
+    return await begun(client, queue, order_input(OrderResource.from_body(body), spec, CLASS, "test"), uid)
+
+
+@pytest.mark.parametrize(
+    "address", [an_address(), an_address(name="𠮷野 太郎 😀")], ids=["as ever", "with another plane"]
+)
+async def test_an_earlier_worker_carries_out_an_order_without_newer_fields(
+    temporal: Client, queue: str, earlier_worker: object, address: Address
+) -> None:
+    order = await submitted(temporal, queue, address)
+
+    result = await order.result()
+
+    assert (result.status, result.shipping_address) == (OrderStatus.ORDER_COMPLETED, address)
+
+
+@pytest.mark.parametrize(
+    "address", [WHOLE, an_address(state="IL"), an_address(postal_code=None, country="HK")], ids=["all", "state", "none"]
+)
+async def test_an_order_with_newer_fields_waits_for_a_worker_that_knows_them(
+    temporal: Client, queue: str, earlier_worker: "subprocess.Popen[str]", address: Address
+) -> None:
+    order = await submitted(temporal, queue, address)
+
+    async def refused_to_read() -> bool:
+        return await order.count(EventType.EVENT_TYPE_WORKFLOW_TASK_FAILED) > 0
+
+    await eventually(refused_to_read, "a task that the earlier worker could not read")
+    earlier_worker.kill()
+    world = World()
+    async with a_worker(temporal, queue, world):
+        result = await order.result()
+
+    assert (result.status, result.shipping_address) == (OrderStatus.ORDER_COMPLETED, address)
+    assert world.delivered == {"1": address}
+
+
+async def test_a_worker_of_today_carries_out_an_order_of_an_earlier_operator(
+    temporal: Client, queue: str, release: Path
+) -> None:
+    uid = str(uuid4())
+    written = start(release, INPUT, uid)
+    answer, _ = written.communicate(timeout=60)
+    world = World()
+
+    async with a_worker(temporal, queue, world):
+        order = await begun(temporal, queue, json.loads(answer), uid)
+        result = await order.result()
+
+    assert result.status == OrderStatus.ORDER_COMPLETED
+    assert world.delivered == {"1": an_address()}
