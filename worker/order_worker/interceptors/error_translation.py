@@ -71,8 +71,8 @@ async def _last_failure() -> str | None:
     """What the attempt before this one failed with, as the server knows it. It is told to people alone, so that no
     answer is as good as none."""
     info = activity.info()
-    handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
     try:
+        handle = activity.client().get_workflow_handle(info.workflow_id or "", run_id=info.workflow_run_id)
         found = (await handle.describe(rpc_timeout=ASK_WITHIN)).raw_description
     except (RPCError, RuntimeError) as failed:
         logger.info("the failure before this attempt is not known", extra={"error": str(failed)[:200]})
