@@ -280,14 +280,21 @@ def test_an_order_of_class_scenario_demo_ships_to_the_address_corrected_in_time(
     assert [item["sku"] for item in status["items"]] == ["PROD-001"]
 
 
-def test_the_tier_of_the_customer_is_a_column(cluster: Cluster) -> None:
+def test_the_columns_tell_where_the_order_is_and_in_wide_output_who_decided_and_where_its_parcel_is(
+    cluster: Cluster,
+) -> None:
     cluster.apply(className="enriched-saga")
-    status = cluster.reaches("Waiting")
+    assert cluster.reaches("Waiting")["enrichment"]["tier"]
+    cluster.patch("order", approval={"decision": "Approved", "by": "maria"})
+    status = cluster.reaches("Completed")
 
-    head, row = cluster.kubectl("get", "ord", "--output=wide").splitlines()
+    head, row = cluster.kubectl("get", "ord").splitlines()
+    wide_head, wide_row = cluster.kubectl("get", "ord", "--output=wide").splitlines()
 
-    assert "TIER" in head
-    assert status["enrichment"]["tier"] in row
+    assert head.split() == ["NAME", "PHASE", "STATUS", "PROGRESS", "TOTAL", "AGE", "MESSAGE"]
+    assert row.endswith(status["message"])
+    assert set(wide_head.split()) - set(head.split()) == {"CLASS", "DECISION", "DECIDED-BY", "TRACKING", "ETA"}
+    assert ("enriched-saga" in wide_row, "maria" in wide_row) == (True, True)
 
 
 def test_an_unknown_article_makes_the_order_invalid(cluster: Cluster) -> None:

@@ -325,6 +325,7 @@ def standing_in() -> Iterator[None]:
             all_handlers_finished=lambda: _loop().all_handlers_finished(),
             upsert_search_attributes=lambda _: None,
             upsert_memo=lambda _: None,
+            set_current_details=lambda _: None,
             logger=silent,
         ),
     ):

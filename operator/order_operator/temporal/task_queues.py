@@ -20,6 +20,8 @@ from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT
 
 LOOK_SECONDS = 15.0
+AGAIN_SECONDS = 2.0
+"""The same while a queue is without a worker: no order shall be told so for long that has one again."""
 BACKLOG_AGE = timedelta(seconds=20)
 """Tasks that have waited for less may be taken up by a worker that is busy."""
 SILENT_SECONDS = 75.0
@@ -46,7 +48,7 @@ class TaskQueueWatch:
     async def run(self) -> None:
         """Until cancelled."""
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
+            await asyncio.sleep(AGAIN_SECONDS if self.without_worker else LOOK_SECONDS)
             if self._connection.problem is None:
                 try:
                     await self._look()

@@ -45,6 +45,7 @@ class Server:
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "LOOK_SECONDS", 0.001)
+    monkeypatch.setattr(module, "AGAIN_SECONDS", 0.001)
     monkeypatch.setattr(module, "SILENT_SECONDS", 0.1)
 
 
