@@ -4,7 +4,6 @@ import hashlib
 import logging
 import re
 import time
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import API_VERSION, FIELD_MANAGER, GROUP
 from order_operator.cluster.resource import Resource
+from order_operator.sliding_window import SlidingWindow
 from order_operator.work_queue import TryLater
 
 STATUS_REFUSED = "StatusRefused"
@@ -63,17 +63,15 @@ class EventRecorder:
         """`identity` names this process."""
         self._api = api
         self._identity = identity
-        self._clock = clock
-        self._posted: deque[float] = deque(maxlen=EVENTS_A_MINUTE)
+        self._posted = SlidingWindow(EVENTS_A_MINUTE, MINUTE, clock)
         self._background = Background()
 
     def tell(self, resource: Resource, event: Event) -> None:
         """Post `event` about `resource`, unless it was posted before, or too many were within a minute."""
-        now = self._clock()
-        if len(self._posted) == EVENTS_A_MINUTE and now - self._posted[0] < MINUTE:
+        if self._posted.full:
             metrics.EVENTS_LEFT_OUT.inc()
             return
-        self._posted.append(now)
+        self._posted.note()
         self._background.spawn(_post(self._api, resource, event, self._identity))
 
 

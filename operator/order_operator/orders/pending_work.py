@@ -121,14 +121,19 @@ class PendingWorkScanner:
             return
 
 
+def is_at_work(run: Observation) -> bool:
+    """Whether an open run waits for a worker, and for nobody else."""
+    snapshot = run.snapshot or OrderSnapshot()
+    return snapshot.status.phase in AT_WORK and not snapshot.suspended
+
+
 def no_worker(
     run: Observation | None, work: PendingWork | None, without_worker: Collection[str], *, applying: bool
 ) -> Problem | None:
     """What to tell of an order whose tasks nobody takes up; `applying`: an edit of it is one of them."""
     if run is None or not run.running or not without_worker:
         return None
-    snapshot = run.snapshot or OrderSnapshot()
-    if not applying and (snapshot.status.phase not in AT_WORK or snapshot.suspended):
+    if not applying and not is_at_work(run):
         return None
     missing = sorted({run.task_queue, *(work.task_queues if work else ())} & set(without_worker))
     if not missing:

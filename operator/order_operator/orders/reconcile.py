@@ -14,7 +14,6 @@ from typing import Any, assert_never
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
-from order_domain.snapshot import OrderSnapshot
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
 from order_operator.background import Background
@@ -48,7 +47,7 @@ from order_operator.orders.events import news
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
-from order_operator.orders.pending_work import AT_WORK, PendingWork, PendingWorkScanner
+from order_operator.orders.pending_work import PendingWork, PendingWorkScanner, is_at_work
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
@@ -261,8 +260,7 @@ class Reconciler:
         run = tracked.observation if tracked is not None and tracked.finished is None else None
         if run is None or not run.running or run.unreadable:
             return None
-        snapshot = run.snapshot or OrderSnapshot()
-        return run if snapshot.status.phase in AT_WORK and not snapshot.suspended else None
+        return run if is_at_work(run) else None
 
     def found(self, uid: str, run: Observation, work: PendingWork) -> None:
         """What the order waits for, as Temporal itself says."""

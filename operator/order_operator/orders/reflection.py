@@ -27,7 +27,7 @@ from order_operator.cluster.conditions import ConditionSet, ConditionType, Reaso
 from order_operator.orders.amendment import Group, Refusal, asks_for_other_address, asks_for_other_lines
 from order_operator.orders.message import AGAIN, SUBMITTING, Situation, sentence
 from order_operator.orders.observation import Observation
-from order_operator.orders.pending_work import PendingWork, Retry
+from order_operator.orders.pending_work import AT_WORK, PendingWork, Retry
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.status import OrderResourceStatus
 from order_operator.orders.steps import all_steps
@@ -68,7 +68,7 @@ def reflect(
     conditions = ConditionSet(order.status.get("conditions") or [], generation, now)
     retries = work.retries if work is not None else ()
     steps = all_steps(observation.pipeline if observation else (), snapshot.steps, phase, retries)
-    retry = _retry(steps, retries) if phase in _ACTIVE else None
+    retry = _retry(steps, retries) if phase in AT_WORK else None
     _set_kstatus(conditions, observation, phase, problem, error, retry)
     if observation is not None:
         _set_milestones(conditions, snapshot)
@@ -195,9 +195,6 @@ def _set_kstatus(
     conditions.set(ConditionType.RECONCILING, held, reason, message)
     conditions.set(ConditionType.STALLED, stuck, reason, message)
 
-
-_ACTIVE = {Phase.RUNNING, Phase.COMPENSATING}
-"""Phases in which work is under way that may fail and be tried again."""
 
 _NOT_READY = {Phase.FAILED, Phase.INVALID, Phase.DUPLICATE, Phase.MANUAL_REVIEW}
 

@@ -1,8 +1,9 @@
 """How busy the operator is with writing statuses: what may wait does so while there is more than enough to write."""
 
 import time
-from collections import deque
 from collections.abc import Callable
+
+from order_operator.sliding_window import SlidingWindow
 
 QUIET_WRITES = 20
 """Status writes in a second up to which progress is shown: each costs the API server 6 ms of CPU, so that these are an
@@ -14,14 +15,13 @@ class WriteBudget:
     """Counts the writes of the last second."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._writes: deque[float] = deque(maxlen=QUIET_WRITES)
+        self._writes = SlidingWindow(QUIET_WRITES, SECOND, clock)
 
     def wrote(self) -> None:
         """A status, or a finalizer."""
-        self._writes.append(self._clock())
+        self._writes.note()
 
     @property
     def quiet(self) -> bool:
         """Whether what may wait may be written now."""
-        return len(self._writes) < QUIET_WRITES or self._writes[0] <= self._clock() - SECOND
+        return not self._writes.full
