@@ -1,6 +1,7 @@
 """`python -m order_operator`: lead, prepare, watch, reconcile; exit when asked to or when the lead is lost."""
 
 import asyncio
+import gc
 import logging
 import os
 import platform
@@ -208,10 +209,18 @@ async def _log_in() -> None:
             raise SettingsError(message) from wrong
 
 
+def _collect_garbage_seldom() -> None:
+    """A page of 500 orders is a hundred thousand objects of Python that all live until the page is through: looking for
+    garbage after each 700 new ones finds none, and took half of the time that reading the page takes."""
+    gc.freeze()  # the modules stay
+    gc.set_threshold(50_000)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
     command_line.parser().parse_args(arguments)
     logs.configure(whose)
+    _collect_garbage_seldom()
     for chatty in ("kopf.objects", "kopf.activities", "kopf._core.engines.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
     logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # that its thread is not the main one

@@ -3,8 +3,8 @@
 Two windows over visibility: a fast one that sees changes within half a second, and a wide one that carries the
 argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
 that overlaps by more than that misses nothing. The wide one also asks for workflows whose own code fails, since those
-publish nothing that could bring them into a window. Windows are counted from the newest time seen in a row, which is
-the server's: the clock of this machine may be minutes away from it. Two requests for a row each give it at the start.
+publish nothing that could bring them into a window. Windows are counted by the server's time, which two requests for a
+row each tell at the start.
 
 A full scan, at the start and every quarter of an hour, lists what is open, and what ended in another way than
 completed. It finds what windows cannot: resets, runs from before, and, by what it does not list, runs that are gone. It
@@ -16,7 +16,7 @@ import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -28,6 +28,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator import backoff, metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT, Run, close_of, find, is_open, start_of, task_problems
+from order_operator.temporal.server_time import ServerTime
 from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
 FAST_SECONDS = 0.5
@@ -47,8 +48,6 @@ BETWEEN_PAGES_SECONDS = 2 * REQUEST_SECONDS
 ROWS_AT_ONCE = 20
 """Rows of a full scan that are decoded before others get their turn."""
 MAX_BACKOFF_SECONDS = 10.0
-MAX_AHEAD = timedelta(minutes=15)
-"""A row from further in the future than this, by our clock, does not move a window: nobody may blind the scanner."""
 
 logger = logging.getLogger(__name__)
 
@@ -94,8 +93,7 @@ class Scanner:
         """Workflow ids of the open runs last seen with task problems."""
         self._undecodable: dict[str, tuple[str, int, int]] = {}
         """By workflow id: run, seq and status of the row last reported as one that cannot be read."""
-        self._newest: datetime | None = None
-        """Newest time in any row."""
+        self._server_time = ServerTime()
         self._next_request = 0.0
         """Monotonic time from which visibility may be asked again."""
 
@@ -108,7 +106,7 @@ class Scanner:
 
     async def _follow(self) -> None:
         """The fast window, and from time to time the wide one."""
-        swept = self._newest
+        swept = self._server_time.passed
         sweep_due = 0.0
         failures = 0
         while True:
@@ -117,15 +115,15 @@ class Scanner:
             if self._connection.problem is not None:
                 continue
             kind = ScanKind.SWEEP if time.monotonic() >= sweep_due else ScanKind.FAST
-            newest = self._newest
-            since, overlap = (swept, SWEEP_OVERLAP) if kind is ScanKind.SWEEP else (newest, FAST_OVERLAP)
+            begun = self._server_time.passed
+            since, overlap = (swept, SWEEP_OVERLAP) if kind is ScanKind.SWEEP else (begun, FAST_OVERLAP)
             if not await self._try(kind, since - overlap if since else None, failures):
                 failures += 1
                 continue
             failures = 0
             if kind is ScanKind.SWEEP:
                 # Only a scan whose window held every row since the last one may move the start of the next.
-                swept, sweep_due = newest, time.monotonic() + SWEEP_SECONDS
+                swept, sweep_due = begun, time.monotonic() + SWEEP_SECONDS
 
     async def _resync(self) -> None:
         while True:
@@ -280,15 +278,14 @@ class Scanner:
         logger.warning("a workflow cannot be read; it is left alone", extra=about, exc_info=failed)
 
     def _move_window(self, row: WorkflowExecutionInfo) -> None:
-        limit = datetime.now(UTC) + MAX_AHEAD
         for moment in (_updated_at(row), start_of(row), close_of(row)):
-            if moment is not None and moment <= limit and (self._newest is None or moment > self._newest):
-                self._newest = moment
+            if moment is not None:
+                self._server_time.saw(moment)
 
     @property
     def newest(self) -> datetime | None:
         """The newest time in any row, by the server's clock; None before there was one."""
-        return self._newest
+        return self._server_time.newest
 
     def forget(self, workflow_id: str) -> None:
         """Drop the memory of a workflow whose resource is gone."""
