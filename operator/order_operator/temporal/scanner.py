@@ -225,8 +225,7 @@ class Scanner:
             return f"{scope} AND ExecutionStatus != 'Completed'"
         if since is None:
             return scope
-        instant = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        recent = " OR ".join(f"{name} >= '{instant}'" for name in (ORDER_UPDATED_AT.name, "CloseTime", "StartTime"))
+        recent = changed_since(since)
         if kind is ScanKind.SWEEP and self._connection.reports_task_problems:
             recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
         return f"{scope} AND ({recent})"
@@ -312,3 +311,11 @@ def _updated_at(row: WorkflowExecutionInfo) -> datetime | None:
     except ValueError:
         return None
     return moment if moment.tzinfo else None
+
+
+def changed_since(moment: datetime) -> str:
+    """What to ask visibility for: the runs that began, published something or ended at `moment` or later."""
+    instant = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    # An open run has no CloseTime, and in SQL it passes for one that ends in the far future.
+    ended = f"(CloseTime >= '{instant}' AND ExecutionStatus != 'Running')"
+    return f"{ORDER_UPDATED_AT.name} >= '{instant}' OR StartTime >= '{instant}' OR {ended}"
