@@ -52,7 +52,7 @@ def _carry_out(parsed: argparse.Namespace) -> int:
             return asyncio.run(_prune_attempts(settings, timedelta(days=parsed.older_than_days)))
         return asyncio.run(_run(settings))
     except LedgerUnavailable as error:
-        sys.stderr.write(f"{command_line.PROGRAM}: {error}: {error.__cause__}\n")
+        sys.stderr.write(f"{command_line.PROGRAM}: {audit_commands.with_its_cause(error)}\n")
         return Exit.FAILED
 
 

@@ -166,7 +166,7 @@ class Settings(ProgramSettings):
             raise ValueError("ORDER_WORKER_SIMULATE_BUG needs ORDER_WORKER_SIMULATION=true")
         if Role.ORDERS in self.roles and self.payment_provider != SIMULATED and self.ledger_url.startswith("sqlite:"):
             raise ValueError(
-                f"ORDER_WORKER_PAYMENT_PROVIDER={self.payment_provider} moves money, and ORDER_LEDGER_URL is a SQLite "
-                "file: with it the memory of what was charged is lost; set ORDER_LEDGER_URL to postgresql://…"
+                f"ORDER_WORKER_PAYMENT_PROVIDER is {self.payment_provider!r}, and ORDER_LEDGER_URL is a SQLite file: "
+                "if the file is lost, nothing remembers what was charged; set ORDER_LEDGER_URL to postgresql://…"
             )
         return self

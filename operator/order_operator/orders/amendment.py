@@ -219,6 +219,8 @@ class _Answers:
     in_flight: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    logged: set[str] = field(default_factory=set)
+    """Accepted at any time, and so told of."""
     failures: int = 0
     """In a row, of all of this order's."""
     without_handler: int = 0
@@ -293,7 +295,9 @@ class Amender:
         except RPCError as failed:
             await self._not_sent(uid, change, answers, failed, log)
         else:
-            logger.info("edit accepted", extra=log)
+            if key not in answers.logged:  # a late look at the workflow may have it sent again
+                logger.info("edit accepted", extra=log)
+                answers.logged.add(key)
             answers.failures = answers.without_handler = 0
             answers.refused.pop(key, None)
             answers.accepted.add(key)
