@@ -62,6 +62,38 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
     assert named - tests == set()
 
 
+WORD = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b")
+OF_OTHERS = {"NonDeterministicError"}
+"""Names of Temporal's that occur in no code of ours."""
+CODE_FOLDERS = ("operator", "process", "worker", "workflows", "devstack", "charts", "manifests", "benchmarks", "tests")
+
+
+@pytest.fixture(scope="module")
+def words_of_the_code() -> set[str]:
+    """All in capitals and small letters, such as StepRetrying."""
+    files = (file for folder in CODE_FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".yaml"})
+    return {word for file in files if file.name != Path(__file__).name for word in WORD.findall(file.read_text())}
+
+
+@documents
+def test_every_name_of_a_reason_or_an_error_exists_in_the_code(document: Path, words_of_the_code: set[str]) -> None:
+    """A runbook sent people to look for an error that did not exist."""
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / document).read_text()))
+    words = set(WORD.findall(quoted))
+
+    assert words - words_of_the_code - OF_OTHERS == set()
+
+
+@documents
+def test_every_metric_that_is_named_is_served(document: Path) -> None:
+    served = set(re.findall(r"^\| `(orders_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE))
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / document).read_text()))
+    metrics = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\borders_[a-z_]+[a-z]\b", quoted)}
+
+    assert served
+    assert metrics - served == set()
+
+
 def test_no_two_files_of_tests_have_one_name() -> None:
     """docs/features.md names tests by their file alone, and pytest cannot collect two of one name."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
@@ -136,6 +168,20 @@ def test_the_order_that_the_readme_begins_with_is_the_sample_that_it_applies() -
     [order] = re.findall(r"^```yaml\n(.*?)^```", (ROOT / "README.md").read_text(), re.MULTILINE | re.DOTALL)
 
     assert order in (ROOT / "manifests/samples/needs-approval.yaml").read_text()
+
+
+def test_every_page_installs_a_chart_into_one_namespace() -> None:
+    """The pages of the charts left out the namespace of the README: an upgrade along them failed at the kinds."""
+    commands = [
+        line
+        for document in DOCUMENTS
+        for line in (ROOT / document).read_text().replace("\\\n", " ").splitlines()
+        if re.search(r"helm (upgrade|install).* charts/", line)
+    ]
+    namespaces = {re.findall(r"(?:-n|--namespace) (\S+)", command)[:1] == ["order-platform"] for command in commands}
+
+    assert len(commands) > 4
+    assert namespaces == {True}
 
 
 def test_the_index_of_the_documentation_lists_every_page() -> None:

@@ -32,6 +32,11 @@ IN_SCENARIO: dict[str, dict[str, tuple[str, ...]]] = {
         "Compensate Order": ("undoing what was done", r"\(.*invalid.*\)"),
         "Order Failed": ("failed: .*invalid", "nothing was charged", "delete it and apply it anew"),
     },
+    "decisions": {
+        "Order Rejected": ("rejected by maria: over budget", "nothing was charged", "delete it and apply it anew"),
+        "Order Cancelled": ("cancelled by ana: ordered twice", "nothing was charged", "delete it and apply it anew"),
+        "Order Expired": (f"expired: .*until {MOMENT}", "nothing was charged", "delete it and apply it anew"),
+    },
     "duplicate-order": {"Order Duplicate": ("duplicate: .*11235", "order")},
     "killed-worker": {"Reserve Stock": ("reserving stock|no worker asks for tasks of task queue orders: start one",)},
     "recoverable-failure": {
