@@ -111,7 +111,7 @@ async def _run(settings: Settings) -> int:
     audit_keys = KeyRing.from_environment(os.environ)
     if audit_keys is None:
         LOG.warning(
-            "the audit chain has no key: whoever can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
+            "the audit chain has no key: anybody who can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
         )
     ledger = await Ledger.open(settings.ledger_url, audit_keys)
     try:

@@ -22,7 +22,7 @@ class RefusalType(Explained):
     STALE_DECISION = (
         "StaleDecision",
         "The decision is about an earlier version of the order.",
-        "Look at the order again and decide anew, or take the decision back.",
+        "Look at the order and decide again, or take the decision back.",
     )
     APPROVAL_NOT_REQUIRED = "ApprovalNotRequired", "Nobody has to decide about this order.", "Remove the decision."
     ALREADY_SHIPPED = "AlreadyShipped", "The change came after the parcels were handed over.", "Ask the carrier."

@@ -12,7 +12,7 @@ from order_operator.crd.stock_item import stock_item_crd
 Node = Mapping[str, Any]
 
 _SHORT = 60
-"""Characters of a pattern, or values of an enum, up to which it is shown: whoever needs more reads the CRD."""
+"""Characters of a pattern, or values of an enum, up to which it is shown. The CRD has the others."""
 
 
 def text() -> str:

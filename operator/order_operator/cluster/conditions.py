@@ -119,7 +119,7 @@ class Reason(Explained):
     SEARCH_ATTRIBUTE_TYPE_MISMATCH = (
         "SearchAttributeTypeMismatch",
         "A search attribute of that name has another type.",
-        "Use another Temporal namespace, or register the attribute anew with the type that the message names.",
+        "Use another Temporal namespace, or remove the attribute and register it with the type that the message names.",
     )
     WORKFLOW_MISMATCH = (
         "WorkflowMismatch",

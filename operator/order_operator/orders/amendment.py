@@ -189,7 +189,7 @@ def _decides(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
 
 
 def _awaits_lines(parsed: ParsedSpec, snapshot: OrderSnapshot) -> bool:
-    """Who approves has seen the lines of the spec, and shall not have approved others. A No holds for any lines."""
+    """An approval counts for the lines of the spec: it is sent once they are in force. A rejection is sent at once."""
     approval = parsed.spec.approval
     approves = approval is not None and approval.decision is DecisionKind.APPROVED
     return approves and snapshot.lines_digest is not None and snapshot.lines_digest != parsed.lines_digest
