@@ -84,6 +84,17 @@ def test_every_name_of_a_reason_or_an_error_exists_in_the_code(document: Path, w
     assert words - words_of_the_code - OF_OTHERS == set()
 
 
+ODD = re.compile(r"\b(?:whoever|hereby|shall|anew|lest|nought|thereof)\b", re.IGNORECASE)
+"""Words that a reader whose English is a second language stumbles over; each has a plain one."""
+
+
+@documents
+def test_the_words_are_plain(document: Path) -> None:
+    text = re.sub(r"`[^`\n]+`|\]\([^)]*\)|test_\w+", "", (ROOT / document).read_text())
+
+    assert ODD.findall(text) == []
+
+
 @documents
 def test_every_metric_that_is_named_is_served(document: Path) -> None:
     served = set(re.findall(r"^\| `(orders_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE))
