@@ -113,9 +113,9 @@ class Settings(ProgramSettings):
         "postgresql://<user>@<host>/<database>. May hold a password.",
     )
     payment_provider: str = Field(
-        SIMULATED, description="Who takes the money: simulated or stripe. stripe needs a ledger on PostgreSQL."
+        SIMULATED, description="Payment provider: simulated or stripe. stripe needs a ledger on PostgreSQL."
     )
-    mail_provider: str = Field(SIMULATED, description="Who tells the customer: simulated or smtp.")
+    mail_provider: str = Field(SIMULATED, description="Mail provider: simulated or smtp.")
     provider_store: Path | None = Field(
         default_factory=_store,
         description="File of the simulated providers, in which they remember what they did.",
