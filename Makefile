@@ -16,7 +16,7 @@ SHORT := -m "not long and not mutations"
 .PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
 	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst \
 	bench-fairness contrast check fmt lint types imports \
-	generate check-generated lock
+	generate check-generated docs lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -96,7 +96,7 @@ contrast: setup ## The same steps and failures without durable execution: how ma
 ##@ Develop
 setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.
 
-check: lint types imports check-generated ## Everything that needs no server; what CI runs first.
+check: lint types imports check-generated docs ## Everything that needs no server; what CI runs first.
 
 fmt: setup ## Format the code.
 	@$(BIN)/ruff format -q .
@@ -112,13 +112,16 @@ types: setup ## mypy, strict.
 imports: setup ## Who may import whom.
 	@$(BIN)/lint-imports
 
-generate: setup ## Write the CRDs, the charts' copies of generated files and docs/settings.md.
+generate: setup ## Write the CRDs, the charts' copies of generated files, docs/reference and docs/settings.md.
 	@$(BIN)/python -m order_operator.crd
-	@$(BIN)/python -m order_devstack.settings_page
+	@$(BIN)/python -m order_devstack.reference
 
 check-generated: setup ## Fail if `make generate` would change a file.
 	@$(BIN)/python -m order_operator.crd --check
-	@$(BIN)/python -m order_devstack.settings_page --check
+	@$(BIN)/python -m order_devstack.reference --check
+
+docs: setup ## Build the documentation's site into site/; a link that leads nowhere fails it.
+	@$(BIN)/mkdocs build --strict
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker; do \

@@ -15,6 +15,9 @@ from order_workflows.contract import SIGNAL_UPDATE_ADDRESS
 TABLE_MINOR = 33_000
 """Total of the table that the scenarios of system 000 order."""
 
+DECIDED_MINOR = 11_999
+"""Total of the order to which the scenario `decisions` adds a line."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Scenario:
@@ -47,6 +50,17 @@ def _approve(by: str) -> Callable[[Stage], None]:
         stage.patch("order", {"approval": {"decision": "Approved", "by": by}})
 
     return play
+
+
+def _decide_about_all_but_one(stage: Stage) -> None:
+    for order in ("added-to", "rejected", "cancelled"):
+        stage.until_phase(order, "Waiting")
+    stage.patch("rejected", {"approval": {"decision": "Rejected", "by": "maria", "reason": "over budget"}})
+    stage.patch("cancelled", {"cancellation": {"by": "ana", "reason": "ordered twice"}})
+    line = {"lineID": "1", "sku": "PROD-001", "quantity": 1, "unitPriceMinor": 9_999}
+    stage.patch("added-to", {"lines": [line, {**line, "lineID": "2", "quantity": 2, "unitPriceMinor": 1_000}]})
+    stage.until(lambda: stage.status("added-to").get("totalMinor") == DECIDED_MINOR, "the added line counts")
+    stage.patch("added-to", {"approval": {"decision": "Approved", "by": "maria", "totalMinor": DECIDED_MINOR}})
 
 
 def _find_at_every_status(stage: Stage) -> None:
@@ -105,7 +119,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             name="happy-path",
             system="000",
             story="a table goes through every step, with a pause after each",
-            watch="every step in Temporal, one every five seconds in the resource; three lines shipped at once",
+            watch="every step in Temporal, and in the resource within a second; three lines shipped at once",
             end="Completed, charged once, three tracking numbers",
             endings={"order": Ending(story="a table", phase="Completed", captured=TABLE_MINOR)},
         ),
@@ -113,7 +127,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             name="advanced-visibility",
             system="000",
             story="Temporal finds the order by where it stands",
-            watch="the search attribute OrderStatus; status.orderStatus follows, every five seconds at most",
+            watch="the search attribute OrderStatus; status.orderStatus follows within a second",
             end="Completed, found at Check Fraud, Prepare Shipment, Charge Customer, Ship Order and Order Completed",
             endings={"order": Ending(story="found at every status", phase="Completed", captured=TABLE_MINOR)},
             play=_find_at_every_status,
@@ -243,6 +257,20 @@ SCENARIOS: Mapping[str, Scenario] = {
             end="Completed once approved",
             endings={"order": Ending(story="reviewed", phase="Completed", captured=9_999)},
             play=_approve("maria"),
+        ),
+        Scenario(
+            name="decisions",
+            system="002",
+            story="a person adds a line and approves, rejects, cancels; about one order nobody decides",
+            watch="column MESSAGE: who has to act until when, then why it ended",
+            end="one Completed with the added line, one Rejected, one Cancelled, one Expired; nothing else charged",
+            endings={
+                "added-to": Ending(story="a line is added", phase="Completed", captured=DECIDED_MINOR),
+                "rejected": Ending(story="rejected", phase="Rejected"),
+                "cancelled": Ending(story="cancelled", phase="Cancelled"),
+                "expired": Ending(story="nobody decides", phase="Expired"),
+            },
+            play=_decide_about_all_but_one,
         ),
         Scenario(
             name="flaky-calls",

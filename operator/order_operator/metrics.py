@@ -63,7 +63,7 @@ TAKEN_OVER = Counter(
 )
 EXPIRED = Counter(
     "orders_operator_orders_expired",
-    "Finished Orders deleted, by reason: ttl (their time had come), history_limit (too many of their class).",
+    "Finished Orders deleted, by reason: ttl (their time to live was over), history_limit (too many of their class).",
     ["reason"],
 )
 

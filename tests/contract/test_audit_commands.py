@@ -11,6 +11,7 @@ from audited import cancelled, completed, ring_file
 from shop import Buyer, Shop
 from sqlalchemy import update
 
+from order_worker import audit_commands
 from order_worker.__main__ import main
 from order_worker.ledger import audit, tables
 from order_worker.ledger.audit_keys import KeyRing
@@ -50,6 +51,56 @@ async def test_a_ledger_that_is_not_there_ends_with_2_and_is_not_made(
     assert await ran("verify-audit") == 2
     assert not (tmp_path / "nowhere.db").exists()
     assert "the ledger does not answer" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["verify-audit", "reconcile"])
+async def test_a_server_that_is_not_there_is_told_in_one_line(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ORDER_LEDGER_URL", "postgresql://nobody@127.0.0.1:1/ledger")
+    assert await ran(command) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("order-worker: the ledger does not answer")
+    assert said.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["verify-audit", "reconcile"])
+@pytest.mark.parametrize(
+    ("variable", "value"), [("ORDER_LEDGER_URL", "nonsense"), ("ORDER_LEDGER_AUDIT_KEY_FILE", "/not/there")]
+)
+async def test_a_wrong_setting_ends_with_2_and_is_no_flaw(
+    command: str, variable: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert await ran(command) == 2
+    assert variable in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("arguments", [["verify-audit", "--all"], ["reconcile", "--since", "yesterday"]])
+def test_a_wrong_argument_ends_with_2(arguments: list[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        main(arguments)
+
+
+@pytest.mark.parametrize("command", ["verify-audit", "reconcile"])
+async def test_an_error_of_the_program_itself_ends_with_2_and_is_no_flaw(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> int:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setitem(audit_commands._COMMANDS, command, fail)
+
+    assert await ran(command) == 2
+
+
+@pytest.mark.parametrize("command", ["verify-audit", "reconcile"])
+def test_the_help_says_what_the_exit_codes_mean(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    [_, help_] = " ".join(capsys.readouterr().out.split()).split(f" {command} ", 1)
+    assert "exit code 1 if anything" in help_[:400]
+    assert "2 if it could not be" in help_[:400]
 
 
 async def test_a_path_without_anchors_ends_with_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -62,6 +62,49 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
     assert named - tests == set()
 
 
+WORD = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b")
+OF_OTHERS = {"NonDeterministicError", "GetVersion"}
+"""Names of Temporal's that occur in no code of ours."""
+CODE_FOLDERS = ("operator", "process", "worker", "workflows", "devstack", "charts", "manifests", "benchmarks", "tests")
+
+
+@pytest.fixture(scope="module")
+def words_of_the_code() -> set[str]:
+    """All in capitals and small letters, such as StepRetrying."""
+    files = (file for folder in CODE_FOLDERS for file in (ROOT / folder).rglob("*") if file.suffix in {".py", ".yaml"})
+    return {word for file in files if file.name != Path(__file__).name for word in WORD.findall(file.read_text())}
+
+
+@documents
+def test_every_name_of_a_reason_or_an_error_exists_in_the_code(document: Path, words_of_the_code: set[str]) -> None:
+    """A runbook sent people to look for an error that did not exist."""
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / document).read_text()))
+    words = set(WORD.findall(quoted))
+
+    assert words - words_of_the_code - OF_OTHERS == set()
+
+
+ODD = re.compile(r"\b(?:whoever|hereby|shall|anew|lest|nought|thereof)\b", re.IGNORECASE)
+"""Words that a reader whose English is a second language stumbles over; each has a plain one."""
+
+
+@documents
+def test_the_words_are_plain(document: Path) -> None:
+    text = re.sub(r"`[^`\n]+`|\]\([^)]*\)|test_\w+", "", (ROOT / document).read_text())
+
+    assert ODD.findall(text) == []
+
+
+@documents
+def test_every_metric_that_is_named_is_served(document: Path) -> None:
+    served = set(re.findall(r"^\| `(orders_\w+)`", (ROOT / "docs/reference/metrics.md").read_text(), re.MULTILINE))
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", (ROOT / document).read_text()))
+    metrics = {re.sub(r"_(bucket|sum|count)$", "", name) for name in re.findall(r"\borders_[a-z_]+[a-z]\b", quoted)}
+
+    assert served
+    assert metrics - served == set()
+
+
 def test_no_two_files_of_tests_have_one_name() -> None:
     """docs/features.md names tests by their file alone, and pytest cannot collect two of one name."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("test_*.py"))
@@ -71,7 +114,9 @@ def test_no_two_files_of_tests_have_one_name() -> None:
 
 @documents
 def test_every_link_to_a_file_leads_to_one(document: Path) -> None:
-    targets = [target for target in LINK.findall((ROOT / document).read_text()) if "://" not in target]
+    # A pattern in a table of fields looks like a link.
+    text = re.sub(r"`[^`\n]+`", "", (ROOT / document).read_text())
+    targets = [target for target in LINK.findall(text) if "://" not in target]
 
     assert [target for target in targets if not (ROOT / document.parent / target).exists()] == []
 
@@ -136,11 +181,46 @@ def test_the_order_that_the_readme_begins_with_is_the_sample_that_it_applies() -
     assert order in (ROOT / "manifests/samples/needs-approval.yaml").read_text()
 
 
+def test_every_page_installs_a_chart_into_one_namespace() -> None:
+    """The pages of the charts left out the namespace of the README: an upgrade along them failed at the kinds."""
+    commands = [
+        line
+        for document in DOCUMENTS
+        for line in (ROOT / document).read_text().replace("\\\n", " ").splitlines()
+        if re.search(r"helm (upgrade|install).* charts/", line)
+    ]
+    namespaces = {re.findall(r"(?:-n|--namespace) (\S+)", command)[:1] == ["order-platform"] for command in commands}
+
+    assert len(commands) > 4
+    assert namespaces == {True}
+
+
+@pytest.mark.parametrize("row", ["X1", "X2", "X7", "X12", "U6", "N5", "N6", "H16"])
+def test_what_is_still_to_come_says_how_it_is_done_today(row: str) -> None:
+    page = (ROOT / "docs/features.md").read_text()
+    [cells] = re.findall(rf"^\| {row} \| (.+) \|$", page, re.MULTILINE)
+    still_to_come = page[page.index("## Still to come") :]
+
+    assert f"| {row} |" in still_to_come or "to come. Today: " in cells
+    assert len(cells.split(" | ")[1]) > 40
+
+
 def test_the_index_of_the_documentation_lists_every_page() -> None:
     index = set(LINK.findall((ROOT / "docs/README.md").read_text()))
-    pages = {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    docs = ROOT / "docs"
+    pages = {str(page.relative_to(docs)) for page in docs.rglob("*.md") if page.parent != docs / "decisions"}
 
-    assert pages - index == set()
+    assert pages - {"README.md"} - index == set()
+
+
+def test_the_index_of_the_decisions_lists_every_decision_by_its_title() -> None:
+    index = (ROOT / "docs/decisions/README.md").read_text()
+    titles = {page.name: page.read_text().splitlines()[0] for page in (ROOT / "docs/decisions").glob("0*.md")}
+    missing = [
+        name for name, title in titles.items() if f"| [{title[2:6]}]({name}) | {title[7:]} |" not in index.splitlines()
+    ]
+
+    assert missing == []
 
 
 def test_the_glossary_is_short_and_in_order() -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from order_devstack import settings_page
+from order_devstack.reference import __main__ as reference
 from order_operator.crd.__main__ import main, stale_files
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -48,19 +48,17 @@ def test_a_copy_whose_source_is_gone_is_removed(checkout: Path) -> None:
     assert not (checkout / "charts/order-platform/files/classes/threshold.yaml").exists()
 
 
-def test_the_reference_of_the_settings_is_not_stale() -> None:
-    assert settings_page.main(["--check"]) == 0
+def test_no_page_of_the_reference_is_stale() -> None:
+    assert reference.main(["--check", "--root", str(ROOT)]) == 0
 
 
-def test_a_stale_reference_of_the_settings_is_named_and_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    page = tmp_path / "docs" / "settings.md"
-    page.parent.mkdir()
-    page.write_text("# Settings\n")
-    monkeypatch.setattr(settings_page, "PAGE", page)
+def test_a_stale_page_of_the_reference_is_named_and_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    page = tmp_path / "docs/reference/metrics.md"
+    assert reference.main(["--root", str(tmp_path)]) == 0
+    capsys.readouterr()
+    page.write_text("# Metrics\n")
 
-    assert settings_page.main(["--check"]) == 1
-    assert capsys.readouterr().err == "docs/settings.md is stale: run make generate\n"
-    assert settings_page.main([]) == 0
-    assert settings_page.main(["--check"]) == 0
+    assert reference.main(["--check", "--root", str(tmp_path)]) == 1
+    assert capsys.readouterr().err == "docs/reference/metrics.md is stale: run make generate\n"
+    assert reference.main(["--root", str(tmp_path)]) == 0
+    assert page.read_text() == (ROOT / "docs/reference/metrics.md").read_text()

@@ -1,5 +1,6 @@
 """Workflow code is loaded by the sandbox, and imports nothing that could break determinism."""
 
+import ast
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -46,6 +47,21 @@ def test_workflow_code_imports_no_other_third_party_package(package: str) -> Non
     third_party = imported - {"order_domain", "order_workflows"} - set(sys.stdlib_module_names)
     assert third_party <= ALLOWED[package]
     assert third_party, "the graph was not built"
+
+
+def test_every_timer_of_a_workflow_has_a_name_in_temporals_page() -> None:
+    nameless = []
+    for file in (ROOT / "workflows/order_workflows").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if not isinstance(node, ast.Call):
+                continue
+            called = getattr(node.func, "attr", getattr(node.func, "id", None))
+            given = {keyword.arg for keyword in node.keywords}
+            waits = called in {"wait_condition", "until", "_until"} and ("timeout" in given or len(node.args) > 1)
+            if (waits or called == "sleep") and not given & {"summary", "timeout_summary"} and len(node.args) < 3:
+                nameless.append(f"{file.name}:{node.lineno}")
+
+    assert nameless == []
 
 
 @pytest.mark.parametrize("folder", ["operator", "worker", "workflows", "devstack"])

@@ -28,7 +28,7 @@ ALWAYS = 1_000_000
 _HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "host", "content-length"}
 _LONGEST_BYTES = 64 * 1024 * 1024
 _IDLE_SECONDS = 3600.0
-"""So that no connection is closed that a client is about to use again: that would be a fault which nobody asked for."""
+"""Long, so that the proxy does not close a connection that a client is about to use again."""
 
 _CLOSING_SECONDS = 0.25
 """Connections of TLS take some turns of the loop to close, and the loop must not end before."""

@@ -30,7 +30,12 @@ AT_ANY: dict[str, tuple[str, ...]] = {
 IN_SCENARIO: dict[str, dict[str, tuple[str, ...]]] = {
     "non-recoverable-failure": {
         "Compensate Order": ("undoing what was done", r"\(.*invalid.*\)"),
-        "Order Failed": ("failed: .*invalid", "nothing was charged", "delete it and apply it anew"),
+        "Order Failed": ("failed: .*invalid", "nothing was charged", "delete it and apply it again"),
+    },
+    "decisions": {
+        "Order Rejected": ("rejected by maria: over budget", "nothing was charged", "delete it and apply it again"),
+        "Order Cancelled": ("cancelled by ana: ordered twice", "nothing was charged", "delete it and apply it again"),
+        "Order Expired": (f"expired: .*until {MOMENT}", "nothing was charged", "delete it and apply it again"),
     },
     "duplicate-order": {"Order Duplicate": ("duplicate: .*11235", "order")},
     "killed-worker": {"Reserve Stock": ("reserving stock|no worker asks for tasks of task queue orders: start one",)},
@@ -44,7 +49,7 @@ IN_SCENARIO: dict[str, dict[str, tuple[str, ...]]] = {
 
 SEEN_ONCE: dict[str, dict[str, tuple[str, ...]]] = {
     "api-failure": {"Charge Customer": RETRIED},
-    "recoverable-failure": {".*": ("roll out code that can, and it goes on",)},
+    "recoverable-failure": {".*": ("deploy a worker without the fault, and it goes on",)},
 }
 """What at least one version at that status must have said: a retry that is over is not told any more."""
 

@@ -515,14 +515,14 @@ def test_lines_and_a_decision_about_them_may_come_together(api: Stack, stored: s
 def test_lines_cannot_change_behind_the_back_of_somebody_who_decided_about_others(api: Stack, stored: str) -> None:
     patch(api, stored, {"spec": APPROVAL})
 
-    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines are fixed once decided about"):
+    with pytest.raises(CommandFailed, match=r"spec\.lines: Forbidden: lines cannot change after"):
         patch(api, stored, {"spec": OTHER_LINES})
 
 
 def test_charges_cannot_change_behind_the_back_of_somebody_who_decided_about_others(api: Stack, stored: str) -> None:
     patch(api, stored, {"spec": {**APPROVAL, **OTHER_CHARGES}})
 
-    with pytest.raises(CommandFailed, match=r"spec\.charges: Forbidden: charges are fixed once decided about"):
+    with pytest.raises(CommandFailed, match=r"spec\.charges: Forbidden: charges cannot change after"):
         patch(api, stored, {"spec": {"charges": charges(Shipping=2), "totalMinor": 502}})
 
 

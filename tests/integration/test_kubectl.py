@@ -1,10 +1,13 @@
 """What people do with kubectl, beside applying and deleting."""
 
 import json
+import re
+import shlex
 from typing import Any
 
 import pytest
-from cluster import ORDERS, Cluster
+from cluster import ORDERS, STOCK_ITEMS, Cluster
+from pages import sections
 
 
 def names(listed: str) -> list[str]:
@@ -59,6 +62,24 @@ def test_orders_are_selected_by_phase_status_class_and_customer_on_the_server(wa
     for selector, found in by.items():
         listed = waiting.kubectl("get", "ord", f"--field-selector={selector}", "--output=json")
         assert sorted(names(listed)) == found, selector
+
+
+def test_the_commands_of_the_readme_list_what_waits_for_a_decision_and_what_for_a_repair(waiting: Cluster) -> None:
+    """Also an order that waits for stock is in the phase Waiting, and nobody can do anything about it."""
+    sku = f"SHORT-{waiting.namespace}"
+    waiting.keep_stock("item", sku, initialOnHand=1, minimum=0, target=1)
+    waiting.until(lambda: waiting.status("item", kind=STOCK_ITEMS).get("onHand") == 1)
+    line = {"lineID": "1", "sku": sku, "quantity": 2, "unitPriceMinor": 1}
+    waiting.apply("short", className="durable-stock", lines=[line])
+    waiting.eventually(lambda status: status.get("orderStatus") == "Await Stock", "short")
+    answers = sections("README.md")["What it answers"]
+
+    decide, repair = (shlex.split(command) for command in re.findall(r"`kubectl (get ord .+?)`", answers))
+
+    _header, *rows = waiting.kubectl(*decide).splitlines()
+    assert [row.split()[0] for row in rows] == ["order"]
+    assert re.search(r"waits for approval of 1500\.00 USD until .+, then expires", rows[0])
+    assert waiting.kubectl(*repair) == ""
 
 
 def test_the_columns_say_where_an_order_stands_and_why(waiting: Cluster) -> None:

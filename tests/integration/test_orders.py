@@ -299,9 +299,14 @@ def test_the_columns_tell_where_the_order_is_and_in_wide_output_who_decided_and_
 
 def test_an_unknown_article_makes_the_order_invalid(cluster: Cluster) -> None:
     line = {"lineID": "1", "sku": "NO-SUCH-THING", "quantity": 1, "unitPriceMinor": 100}
-    cluster.apply(lines=[line])
+    cluster.apply(lines=[line, a_line("2", 100)])
 
-    assert "NO-SUCH-THING" in cluster.reaches("Invalid")["lastError"]["message"]
+    invalid = cluster.reaches("Invalid")
+    assert "NO-SUCH-THING" in invalid["lastError"]["message"]
+    assert {step["name"]: step["state"] for step in invalid["steps"] if step["state"] == "Succeeded"} == {
+        "Receive": "Succeeded"
+    }
+    assert only_charge(cluster) == (0, 0)
 
 
 def test_a_second_order_with_the_same_number_is_a_duplicate_of_the_first(cluster: Cluster) -> None:

@@ -1,5 +1,6 @@
 """What the resource says while work fails, while nobody is there to do it, and of messages that came in vain."""
 
+import json
 from typing import Any
 
 import pytest
@@ -11,8 +12,12 @@ NO_WORKER_SECONDS = 150.0
 """DESIGN: told at the latest after 90 s; the rest is for a machine that is busy with other tests."""
 
 
-def a_class_that_fails(cluster: Cluster, step: str, attempts: int, *, pause: int = 4) -> str:
-    """An OrderClass of which the first attempts at `step` fail, `pause` seconds apart."""
+STEPS = ["Receive", "Validate", "CheckFraud", "ChargePayment", "Ship"]
+
+
+def a_class_that_fails(cluster: Cluster, step: str, attempts: int, *, pause: int = 4, **policy: Any) -> str:
+    """An OrderClass of which the first attempts at `step` fail, `pause` seconds apart; `policy` are fields of its
+    spec."""
     name = f"{cluster.namespace}-{step.lower()}-fails"
     cluster.create(
         {
@@ -20,9 +25,10 @@ def a_class_that_fails(cluster: Cluster, step: str, attempts: int, *, pause: int
             "kind": "OrderClass",
             "metadata": {"name": name},
             "spec": {
-                "pipeline": ["Receive", "Validate", "CheckFraud", "ChargePayment", "Ship"],
+                "pipeline": STEPS,
                 "retry": {"default": {"initialSeconds": pause, "coefficient": 1, "maxIntervalSeconds": pause}},
                 "simulation": {"steps": {step: {"failAttempts": attempts}}},
+                **policy,
             },
         }
     )
@@ -76,6 +82,33 @@ def test_a_signal_in_vain_is_told_in_the_resource(cluster: Cluster) -> None:
 
     refusal = cluster.eventually(lambda status: "lastRefusal" in status)["lastRefusal"]
     assert (refusal["what"], refusal["reason"]) == ("aprove", "unknown")
+
+
+def test_an_address_signalled_after_shipping_is_told_in_the_resource_and_by_an_event(cluster: Cluster) -> None:
+    """Temporal's command line says that it was sent, and that is all its user hears."""
+    shipping = a_class_that_fails(cluster, "Notify", 100, pipeline=[*STEPS, "Notify"])
+    cluster.apply(className=shipping)
+    shipped = cluster.eventually(lambda status: step(status, "Notify").get("attempts", 0) > 0)
+
+    address = json.dumps({**shipped["shippingAddress"], "line1": "7 New Street"})
+    workflow = shipped["workflow"]["id"]
+    cluster.stack.temporal("workflow", "signal", "--workflow-id", workflow, "--name=update_address", "--input", address)
+
+    refusal = cluster.eventually(lambda status: "lastRefusal" in status)["lastRefusal"]
+    assert refusal["what"] == "update_address"
+    assert refusal["reason"].startswith("AlreadyShipped: ")
+    cluster.until(lambda: "SignalIgnored" in cluster.events("order"))
+
+
+def test_a_mail_that_could_not_be_sent_is_a_warning_and_fails_no_order(cluster: Cluster) -> None:
+    once = {"initialSeconds": 1, "coefficient": 1, "maxIntervalSeconds": 1, "maxAttempts": 1}
+    mailing = a_class_that_fails(cluster, "Notify", 100, pipeline=[*STEPS, "Notify"], retry={"default": once})
+    cluster.apply(className=mailing)
+
+    completed = cluster.reaches("Completed")
+
+    assert condition(completed, "Notified")["reason"] == "Failed"
+    cluster.until(lambda: cluster.events("order") == ["NotificationFailed"])
 
 
 def test_a_class_says_that_orders_can_follow_it(cluster: Cluster) -> None:

@@ -223,6 +223,8 @@ async def test_an_answer_of_business_ends_the_order_as_a_completed_run(
     assert result.status == status
     assert (await order.handle.describe()).status is WorkflowExecutionStatus.COMPLETED
     assert (await order.snapshot()).status is status
+    assert world.untouched
+    assert {"reserve_stock", "charge_payment", "ship_line"}.isdisjoint(world.calls), "nothing was even tried"
 
 
 async def test_an_order_beyond_the_stock_fails_and_takes_nothing(shop: Storefront, world: World) -> None:

@@ -52,7 +52,7 @@ def _carry_out(parsed: argparse.Namespace) -> int:
             return asyncio.run(_prune_attempts(settings, timedelta(days=parsed.older_than_days)))
         return asyncio.run(_run(settings))
     except LedgerUnavailable as error:
-        sys.stderr.write(f"{command_line.PROGRAM}: {error}: {error.__cause__}\n")
+        sys.stderr.write(f"{command_line.PROGRAM}: {audit_commands.with_its_cause(error)}\n")
         return Exit.FAILED
 
 
@@ -111,7 +111,7 @@ async def _run(settings: Settings) -> int:
     audit_keys = KeyRing.from_environment(os.environ)
     if audit_keys is None:
         LOG.warning(
-            "the audit chain has no key: whoever can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
+            "the audit chain has no key: anybody who can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
         )
     ledger = await Ledger.open(settings.ledger_url, audit_keys)
     try:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import csv
 import json
+import logging
 import os
 import sys
 from collections.abc import Mapping
@@ -14,11 +15,13 @@ from pathlib import Path
 
 from order_domain.errors import LedgerUnavailable, ProviderUnavailable
 from order_domain.money import format_amount
+from order_process.settings import SettingsError
 from order_worker.bootstrap import payment_provider
 from order_worker.ledger import anchors, erasure, story
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.reconciliation import Reconciliation, Summary
+from order_worker.ledger.schema import SchemaMismatch
 from order_worker.ledger.snapshot import snapshot
 from order_worker.ledger.story import Entry
 from order_worker.ledger.verification import Flaw, Verification
@@ -28,15 +31,17 @@ FLAWED = 1
 """Exit code for books that somebody has to look at."""
 
 UNCHECKED = 2
-"""Exit code where nothing could be found out."""
+"""Exit code where nothing could be found out: wrong use, wrong settings, a ledger that does not answer."""
+
+logger = logging.getLogger(__name__)
 
 
 def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
     """Declare the commands and their arguments."""
     check = commands.add_parser(
         "verify-audit",
-        help="check every audit trail, and all books against it, in one snapshot; exit 1 if anything is wrong, 2 if it "
-        "could not be checked",
+        help="check every audit trail, and all books against it, in one snapshot; exit code 1 if anything is wrong, 2 "
+        "if it could not be checked or was called wrongly",
     )
     check.add_argument(
         "--anchors", nargs="+", type=Path, default=[], metavar="PATH", help="files or folders that audit-heads filled"
@@ -53,7 +58,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     compare = commands.add_parser(
         "reconcile",
         help="compare the ledger's payments with the payment provider's books, in both directions, and follow refunds "
-        "to their end; moves no money; exit 1 if anything differs, 2 if it could not be compared",
+        "to their end; moves no money; exit code 1 if anything differs, 2 if it could not be compared or was called "
+        "wrongly",
     )
     compare.add_argument(
         "--since",
@@ -63,7 +69,8 @@ def add_to(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> N
     )
     compare.add_argument("-o", "--output", choices=("text", "json"), default="text")
     forget = commands.add_parser(
-        "erase-customer", help="take a customer's data out of all orders that have ended; exit 1 if some are under way"
+        "erase-customer",
+        help="take a customer's data out of all orders that have ended; exit code 1 if some are under way",
     )
     forget.add_argument("customer_id", metavar="CUSTOMER_ID")
 
@@ -97,10 +104,20 @@ def run(parsed: argparse.Namespace, settings: Settings, environment: Mapping[str
     keys = KeyRing.from_environment(environment)
     try:
         return _COMMANDS[parsed.command](parsed, settings, keys)
+    except (SettingsError, SchemaMismatch):
+        raise
     except (LedgerUnavailable, ProviderUnavailable, anchors.AnchorUnreadable, OSError) as error:
-        cause = f": {error.__cause__}" if error.__cause__ else ""
-        sys.stderr.write(f"order-worker: {error}{cause}\n")
+        sys.stderr.write(f"order-worker: {with_its_cause(error)}\n")
         return UNCHECKED
+    except Exception:
+        logger.exception("ended by an error that nobody thought of")
+        return UNCHECKED
+
+
+def with_its_cause(error: Exception) -> str:
+    """In one line: a database tells more, with the statement and a link."""
+    cause = str(error.__cause__ or "").partition("\n")[0]
+    return f"{error}: {cause}" if cause else str(error)
 
 
 def _verify(parsed: argparse.Namespace, settings: Settings, keys: KeyRing | None) -> int:

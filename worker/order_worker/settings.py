@@ -113,9 +113,9 @@ class Settings(ProgramSettings):
         "postgresql://<user>@<host>/<database>. May hold a password.",
     )
     payment_provider: str = Field(
-        SIMULATED, description="Who takes the money: simulated or stripe. stripe needs a ledger on PostgreSQL."
+        SIMULATED, description="Payment provider: simulated or stripe. stripe needs a ledger on PostgreSQL."
     )
-    mail_provider: str = Field(SIMULATED, description="Who tells the customer: simulated or smtp.")
+    mail_provider: str = Field(SIMULATED, description="Mail provider: simulated or smtp.")
     provider_store: Path | None = Field(
         default_factory=_store,
         description="File of the simulated providers, in which they remember what they did.",
@@ -166,7 +166,7 @@ class Settings(ProgramSettings):
             raise ValueError("ORDER_WORKER_SIMULATE_BUG needs ORDER_WORKER_SIMULATION=true")
         if Role.ORDERS in self.roles and self.payment_provider != SIMULATED and self.ledger_url.startswith("sqlite:"):
             raise ValueError(
-                f"ORDER_WORKER_PAYMENT_PROVIDER={self.payment_provider} moves money, and ORDER_LEDGER_URL is a SQLite "
-                "file: with it the memory of what was charged is lost; set ORDER_LEDGER_URL to postgresql://…"
+                f"ORDER_WORKER_PAYMENT_PROVIDER is {self.payment_provider!r}, and ORDER_LEDGER_URL is a SQLite file: "
+                "if the file is lost, nothing remembers what was charged; set ORDER_LEDGER_URL to postgresql://…"
             )
         return self

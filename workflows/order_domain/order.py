@@ -265,7 +265,7 @@ class OrderSpec(Value):
     """True holds the order before its next step until set to false again."""
     adopt_from: Identifier | None = None
     """For an order restored from a backup of another cluster: the identity of the installation whose workflow, still
-    under way, this resource takes over. The operator's own identity: none is taken over, the order begins anew."""
+    under way, this resource takes over. The operator's own identity: none is taken over, and a new order begins."""
     deletion_policy: DeletionPolicy = DeletionPolicy.CANCEL
     """`Cancel`: deleting the resource cancels and undoes a running order first. `Orphan`: the workflow goes on."""
 

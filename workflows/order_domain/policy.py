@@ -123,7 +123,8 @@ class ShippingPolicy(Value):
     task_queue: TemporalName = "shipping"
     """Where the child workflows run. Mode ChildWorkflows."""
     parent_close_policy: ParentClosePolicy = ParentClosePolicy.TERMINATE
-    """Mode ChildWorkflows."""
+    """What the end of the order does to its child workflows under way: `Terminate` stops them at once, `RequestCancel`
+    asks them to cancel, `Abandon` leaves them alone. Mode ChildWorkflows."""
     endpoint: TemporalName = "shipping-endpoint"
     """Name of the Nexus endpoint. Mode Nexus."""
 

@@ -1,36 +1,93 @@
 """The names of what a workflow itself refuses or stops for. Errors of activities are named by order_domain.errors."""
 
-from enum import StrEnum
-
 from order_domain.errors import InvalidOrder
+from order_domain.explained import Explained
 
 
-class RefusalType(StrEnum):
+class RefusalType(Explained):
     """Why an Update or a signal is refused. A refused edit shows it as the reason of the condition SpecApplied."""
 
-    ORDER_ENDING = "OrderEnding"
-    INVALID_MESSAGE = "InvalidMessage"
-    ALREADY_DECIDED = "AlreadyDecided"
-    TOO_LATE = "TooLate"
-    STALE_DECISION = "StaleDecision"
-    APPROVAL_NOT_REQUIRED = "ApprovalNotRequired"
-    ALREADY_SHIPPED = "AlreadyShipped"
-    INVALID_ADDRESS = "InvalidAddress"
-    INVALID_ORDER = InvalidOrder.__name__
-    LINES_FIXED = "LinesFixed"
-    AMOUNT_NOT_STATED = "AmountNotStated"
-    COUNTRY_FIXED = "CountryFixed"
+    ORDER_ENDING = "OrderEnding", "The order ends already, or has ended.", "Create another order."
+    INVALID_MESSAGE = (
+        "InvalidMessage",
+        "A field of the message is missing or breaks a rule.",
+        "Correct the field that the message names.",
+    )
+    ALREADY_DECIDED = "AlreadyDecided", "The first decision is final.", "Set the decision back to the first one."
+    TOO_LATE = (
+        "TooLate",
+        "The decision came after the deadline, which the message names.",
+        "Delete the order and apply it again.",
+    )
+    STALE_DECISION = (
+        "StaleDecision",
+        "The decision is about an earlier version of the order.",
+        "Look at the order and decide again, or take the decision back.",
+    )
+    APPROVAL_NOT_REQUIRED = "ApprovalNotRequired", "Nobody has to decide about this order.", "Remove the decision."
+    ALREADY_SHIPPED = "AlreadyShipped", "The change came after the parcels were handed over.", "Ask the carrier."
+    INVALID_ADDRESS = (
+        "InvalidAddress",
+        "The class of the order does not take such an address.",
+        "Correct the address as the message says.",
+    )
+    INVALID_ORDER = (
+        InvalidOrder.__name__,
+        "The order would break a rule with this change.",
+        "Correct the field that the message names.",
+    )
+    LINES_FIXED = (
+        "LinesFixed",
+        "Lines and charges cannot change once the order is decided about, prepared or charged.",
+        "Set them back, or cancel the order and create another.",
+    )
+    AMOUNT_NOT_STATED = (
+        "AmountNotStated",
+        "Lines or charges have changed, and the decision does not say about which amount it is.",
+        "Add `spec.approval.totalMinor`.",
+    )
+    COUNTRY_FIXED = (
+        "CountryFixed",
+        "The order is past its pivot, and was checked for its present country.",
+        "Set the country back; order again for another one.",
+    )
 
 
-class EndType(StrEnum):
+class EndType(Explained):
     """Why an order ends, or waits for a repair, where no activity failed."""
 
-    CANCELLED = "Cancelled"
-    REJECTED = "Rejected"
-    APPROVAL_EXPIRED = "ApprovalExpired"
-    BACKORDER_EXPIRED = "BackorderExpired"
-    ADDRESS_NOT_CONFIRMED = "AddressNotConfirmed"
-    WORKFLOW_TERMINATED = "WorkflowTerminated"
-    COMPENSATION_FAILED = "CompensationFailed"
-    CANCELLED_IN_PART = "CancelledInPart"
-    ALREADY_SHIPPED = "AlreadyShipped"
+    CANCELLED = "Cancelled", "Somebody cancelled the order, or deleted it."
+    REJECTED = "Rejected", "Somebody rejected the order."
+    APPROVAL_EXPIRED = (
+        "ApprovalExpired",
+        "Nobody decided before the deadline.",
+        "Delete the order and apply it again.",
+    )
+    BACKORDER_EXPIRED = (
+        "BackorderExpired",
+        "The missing units did not come before the deadline.",
+        "Delete the order and apply it again once there is stock.",
+    )
+    ADDRESS_NOT_CONFIRMED = (
+        "AddressNotConfirmed",
+        "Nobody confirmed the address before the deadline.",
+        "Delete the order and apply it again.",
+    )
+    WORKFLOW_TERMINATED = (
+        "WorkflowTerminated",
+        "Somebody terminated the workflow; the next run undoes what it had done.",
+    )
+    COMPENSATION_FAILED = (
+        "CompensationFailed",
+        "Something could not be undone; the message says what.",
+        "See the runbook on manual review.",
+    )
+    CANCELLED_IN_PART = (
+        "CancelledInPart",
+        "Parcels that could not be called back are sold; the rest is refunded.",
+    )
+    ALREADY_SHIPPED = (
+        "AlreadyShipped",
+        "The order was to be undone, but every parcel had left; all lines are sold.",
+        "Ask the carrier.",
+    )

@@ -70,7 +70,9 @@ class StepRecord(Value):
     attempts: int = 0
     """Attempts of the step's activity, as far as they are known."""
     started_at: datetime | None = None
+    """When the step began."""
     finished_at: datetime | None = None
+    """When the step ended."""
     last_error: ShortText | None = None
     """What went wrong last."""
     next_attempt_at: datetime | None = None
@@ -139,9 +141,13 @@ class ItemRecord(Value):
     """One line as the shop's catalogue knows it."""
 
     line_id: str
+    """The line of the spec."""
     sku: str
+    """What is sold."""
     quantity: int
+    """Number of units."""
     description: ShortText
+    """The catalogue's name of the article."""
 
 
 class PaymentRecord(Value):
@@ -168,10 +174,14 @@ class ShipmentRecord(Value):
     """The parcel of one line."""
 
     line_id: str
+    """The line of the spec that the parcel holds."""
     state: ShipmentState
     tracking_number: ShortText | None = None
+    """The carrier's number of the parcel."""
     carrier: ShortText | None = None
+    """Who delivers it."""
     estimated_delivery: datetime | None = None
+    """When it should arrive."""
 
 
 class ErrorRecord(Value):
@@ -180,6 +190,7 @@ class ErrorRecord(Value):
     type: ShortText
     """A stable name, for example `PaymentDeclined`."""
     message: ShortText
+    """What went wrong, as a sentence for people."""
 
 
 class RefusalRecord(Value):

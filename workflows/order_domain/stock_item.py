@@ -25,7 +25,7 @@ class StockItemSpec(Value):
     initial_on_hand: Pieces = 0
     """Pieces at the beginning, of an article that the ledger does not have yet. Immutable."""
     minimum: Pieces
-    """Fewer free pieces than this are too few: the supplier is asked for more."""
+    """Fewer free pieces than this, and the supplier is asked for more."""
     target: Pieces
     """How many free pieces there are after a delivery, if nobody orders meanwhile: the supplier is asked for `target`
     less those that are there."""

@@ -237,11 +237,11 @@ class AddressChange(Message):
 
 
 class LinesChange(Message):
-    """Argument of the Update `change_lines`: all lines as they shall be."""
+    """Argument of the Update `change_lines`: all lines as they are to be."""
 
     lines: Annotated[list[OrderLine], FailFast(), Judged(Field(min_length=1, max_length=MAX_LINES))]
     charges: Annotated[list[OrderCharge] | None, Judged(Field(max_length=MAX_CHARGES))] = None
-    """All charges as they shall be. None, as from a client of an earlier release: they stay as they are."""
+    """All charges as they are to be. None, as from a client of an earlier release: they stay as they are."""
     generation: Generation = 0
     """metadata.generation that asks for them; 0 from clients that know no resource. A decision about an earlier
     generation is refused from then on."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
+from order_domain.explained import Explained
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import ShortText
 from order_domain.value import Value
@@ -20,93 +21,214 @@ MAX_CONDITIONS = 20
 """Room for the documented condition types and a few to come."""
 
 
-class ConditionType(StrEnum):
-    """What can be said of an order, or of a stock item."""
+class ConditionType(Explained):
+    """What can be said of an order, of a class or of a stock item."""
 
-    ACCEPTED = "Accepted"
-    """The operator understood the order and a workflow carries it."""
-    READY = "Ready"
-    """Accepted, and progressing or done: what `helm --wait`, Flux and Argo CD look at."""
-    RECONCILING = "Reconciling"
-    """Something is still to happen by itself."""
-    STALLED = "Stalled"
-    """Nothing will happen until somebody acts."""
-    APPROVED = "Approved"
-    RESERVED = "Reserved"
-    CHARGED = "Charged"
-    SHIPPED = "Shipped"
-    NOTIFIED = "Notified"
-    COMPENSATED = "Compensated"
-    """Everything that was done is undone."""
-    COMPENSATION_FAILED = "CompensationFailed"
-    SPEC_APPLIED = "SpecApplied"
-    """The workflow works with what the spec says."""
-    FINISHED = "Finished"
-    """The order has ended, however."""
-    COMPLETE = "Complete"
-    """The order has ended well."""
-    REPLENISHING = "Replenishing"
-    """An order at the supplier is open; of stock items only."""
+    ACCEPTED = "Accepted", "A workflow carries the order."
+    READY = "Ready", "Accepted, and progressing or done. `helm --wait`, Flux and Argo CD look at this one."
+    RECONCILING = "Reconciling", "Something outside holds the resource up for now; it goes on by itself."
+    STALLED = "Stalled", "Nothing happens until somebody acts."
+    APPROVED = "Approved", "The order may go on: somebody approved it, or nobody had to."
+    RESERVED = "Reserved", "The units of the order are held in stock."
+    CHARGED = "Charged", "The customer has paid."
+    SHIPPED = "Shipped", "The parcels were handed to the carrier."
+    NOTIFIED = "Notified", "The customer was written to."
+    COMPENSATED = "Compensated", "Everything that can be undone is undone."
+    COMPENSATION_FAILED = "CompensationFailed", "Something could not be undone; a person has to look."
+    SPEC_APPLIED = "SpecApplied", "The workflow works with what the spec says."
+    FINISHED = "Finished", "The order has ended, however."
+    COMPLETE = "Complete", "The order has ended well."
+    REPLENISHING = "Replenishing", "An order at the supplier is open."
 
 
-class Reason(StrEnum):
+class Reason(Explained):
     """Why. Terminal phases are reasons of Finished and Complete as well, as are the workflow's error types."""
 
-    SUBMITTED = "Submitted"
-    SUBMITTING = "Submitting"
-    PROGRESSING = "Progressing"
-    STEP_RETRYING = "StepRetrying"
-    NO_WORKER = "NoWorker"
-    WAITING = "Waiting"
-    SUSPENDED = "Suspended"
-    NOT_FINISHED = "NotFinished"
-    INVALID_SPEC = "InvalidSpec"
-    CLASS_NOT_FOUND = "ClassNotFound"
-    CLASS_INVALID = "ClassInvalid"
-    VALID = "Valid"
-    NO_DEFAULT_CLASS = "NoDefaultClass"
-    TEMPORAL_UNAVAILABLE = "TemporalUnavailable"
-    TEMPORAL_NAMESPACE_NOT_FOUND = "TemporalNamespaceNotFound"
-    TEMPORAL_REFUSED = "TemporalRefused"
-    TEMPORAL_PERMISSION_DENIED = "TemporalPermissionDenied"
-    TEMPORAL_UNAUTHENTICATED = "TemporalUnauthenticated"
-    TEMPORAL_RATE_LIMITED = "TemporalRateLimited"
-    SEARCH_ATTRIBUTES_MISSING = "SearchAttributesMissing"
-    SEARCH_ATTRIBUTE_TYPE_MISMATCH = "SearchAttributeTypeMismatch"
-    WORKFLOW_MISMATCH = "WorkflowMismatch"
-    WORKFLOW_TERMINATED = "WorkflowTerminated"
-    WORKFLOW_TASK_FAILED = "WorkflowTaskFailed"
-    MANUAL_REVIEW = "ManualReview"
-    NOT_REQUIRED = "NotRequired"
-    PENDING = "Pending"
-    DONE = "Done"
-    UNDONE = "Undone"
-    NOT_UNDONE = "NotUndone"
-    FAILED = "Failed"
-    APPLIED = "Applied"
-    APPLYING = "Applying"
-    LINES_NOT_APPLIED = "LinesNotApplied"
-    CHANGED_BY_CLIENT = "ChangedByClient"
-    REFUSED = "Refused"
-    WORKER_TOO_OLD = "WorkerTooOld"
-    ASKING_LEDGER = "AskingLedger"
-    RESTORED_ELSEWHERE = "RestoredElsewhere"
-    PREDECESSOR_ENDING = "PredecessorEnding"
-    ADOPTING = "Adopting"
-    ADOPTED_ELSEWHERE = "AdoptedElsewhere"
-    DELETION_BLOCKED = "DeletionBlocked"
-    SNAPSHOT_UNREADABLE = "SnapshotUnreadable"
-    RUN_STOPPED = "RunStopped"
-    PAUSED = "Paused"
-    ORDER_FINISHED = "OrderFinished"
-    TOO_LATE = RefusalType.TOO_LATE.value
-    KEPT = "Kept"
-    SKU_TAKEN = "SkuTaken"
-    PLANNED = "Planned"
-    ORDERED = "Ordered"
-    SUPPLIER_FAILED = "SupplierFailed"
-    NOTHING_ON_ORDER = "NothingOnOrder"
-    UNKNOWN = "Unknown"
+    SUBMITTED = "Submitted", "The order has a workflow."
+    SUBMITTING = "Submitting", "The operator has not finished starting the workflow, or no worker has counted yet."
+    PROGRESSING = "Progressing", "The order works on one of its steps."
+    STEP_RETRYING = (
+        "StepRetrying",
+        "A step has failed and is tried again; `.status.steps` says how often, why and when.",
+        "If it does not pass, repair what the message names.",
+    )
+    NO_WORKER = (
+        "NoWorker",
+        "Tasks wait, and no worker asks for them; the message names the task queue.",
+        "Start a worker for that task queue.",
+    )
+    WAITING = (
+        "Waiting",
+        "The order waits for a person or for stock.",
+        "`.status.pendingAction` says what to do and until when.",
+    )
+    SUSPENDED = "Suspended", "Somebody holds the order.", "Set `spec.suspend` to false."
+    NOT_FINISHED = "NotFinished", "The order has not ended."
+    INVALID_SPEC = (
+        "InvalidSpec",
+        "The spec breaks a rule that the API server did not check.",
+        "Correct the field that the message names.",
+    )
+    CLASS_NOT_FOUND = "ClassNotFound", "The class does not exist.", "Create it; the message lists those that exist."
+    CLASS_INVALID = (
+        "ClassInvalid",
+        "Orders cannot follow the class; the message names the flaw.",
+        "Correct the class; the orders go on by themselves.",
+    )
+    VALID = "Valid", "Orders can follow the class."
+    NO_DEFAULT_CLASS = (
+        "NoDefaultClass",
+        "The order names no class, and there is no default class, or more than one.",
+        "Mark one class as the default.",
+    )
+    TEMPORAL_UNAVAILABLE = (
+        "TemporalUnavailable",
+        "Temporal does not answer. The operator tries again by itself.",
+        "See the runbook on Temporal being away.",
+    )
+    TEMPORAL_NAMESPACE_NOT_FOUND = (
+        "TemporalNamespaceNotFound",
+        "Temporal does not have the namespace.",
+        "Create it; the message names it.",
+    )
+    TEMPORAL_REFUSED = (
+        "TemporalRefused",
+        "Temporal refused the call; the message has its words.",
+        "Correct what the message names.",
+    )
+    TEMPORAL_PERMISSION_DENIED = (
+        "TemporalPermissionDenied",
+        "Temporal knows the operator and does not let it do this.",
+        "Give the operator the rights that the message names.",
+    )
+    TEMPORAL_UNAUTHENTICATED = (
+        "TemporalUnauthenticated",
+        "Temporal does not know the operator.",
+        "Give the operator a valid API key or certificate.",
+    )
+    TEMPORAL_RATE_LIMITED = (
+        "TemporalRateLimited",
+        "Temporal has no room for more requests now. The operator goes on more slowly.",
+        "Raise the limits of the Temporal namespace if it lasts.",
+    )
+    SEARCH_ATTRIBUTES_MISSING = (
+        "SearchAttributesMissing",
+        "The Temporal namespace lacks search attributes that orders need.",
+        "Register those that the message names.",
+    )
+    SEARCH_ATTRIBUTE_TYPE_MISMATCH = (
+        "SearchAttributeTypeMismatch",
+        "A search attribute of that name has another type.",
+        "Use another Temporal namespace, or remove the attribute and register it with the type that the message names.",
+    )
+    WORKFLOW_MISMATCH = (
+        "WorkflowMismatch",
+        "The workflow was started with another spec. The operator does not touch it.",
+        "Delete the order and create it again.",
+    )
+    WORKFLOW_TERMINATED = (
+        "WorkflowTerminated",
+        "Somebody stopped the workflow. A stock item's starts again by itself; an order's input cannot be read.",
+        "Compare ledger and provider: `order-worker reconcile`.",
+    )
+    WORKFLOW_TASK_FAILED = (
+        "WorkflowTaskFailed",
+        "The code of the workflow fails. The order stays where it is.",
+        "Deploy a worker without the fault; see the runbook on failed workflow tasks.",
+    )
+    MANUAL_REVIEW = (
+        "ManualReview",
+        "Something could not be undone.",
+        "Repair what the message names; see the runbook on manual review.",
+    )
+    NOT_REQUIRED = "NotRequired", "The order does not need this step or this decision."
+    PENDING = "Pending", "It has not happened yet."
+    DONE = "Done", "It has happened."
+    UNDONE = "Undone", "It had happened, and was undone."
+    NOT_UNDONE = (
+        "NotUndone",
+        "The step or its undo failed, and its effect is still there: money taken, a parcel on its way.",
+        "Follow `.status.message`; the operator and the worker go on trying.",
+    )
+    FAILED = "Failed", "It could not be done."
+    APPLIED = "Applied", "The last edit is in force."
+    APPLYING = "Applying", "No worker has answered the last edit yet."
+    LINES_NOT_APPLIED = (
+        "LinesNotApplied",
+        "An approval counts for the lines of the spec, and these are not in force.",
+        "Correct the lines, as the condition's message says.",
+    )
+    CHANGED_BY_CLIENT = (
+        "ChangedByClient",
+        "A client of the workflow has changed lines or suspension since, and its change is in force.",
+        "Write into the spec what is to hold.",
+    )
+    REFUSED = "Refused", "The workflow refused and gave no reason of its own.", "Read the message."
+    WORKER_TOO_OLD = (
+        "WorkerTooOld",
+        "The worker that answered is of an earlier release. It is asked again by itself.",
+        "Finish the roll-out of the workers.",
+    )
+    ASKING_LEDGER = (
+        "AskingLedger",
+        "Temporal has lost the history of the order. A new run asks the ledger what was done.",
+        "Make sure that a worker runs.",
+    )
+    RESTORED_ELSEWHERE = (
+        "RestoredElsewhere",
+        "Another installation started a workflow for this order.",
+        "Set `spec.adoptFrom` as the message says.",
+    )
+    PREDECESSOR_ENDING = (
+        "PredecessorEnding",
+        "The workflow of an earlier order of this name is still being undone; this one begins after it.",
+    )
+    ADOPTING = "Adopting", "The restored order takes over its workflow; no worker has answered yet."
+    ADOPTED_ELSEWHERE = (
+        "AdoptedElsewhere",
+        "A restored order has taken over the workflow of this one.",
+        "Delete this one; that does no harm.",
+    )
+    DELETION_BLOCKED = (
+        "DeletionBlocked",
+        "The deletion waits for an order in manual review.",
+        "Repair the cause and raise `spec.retry`, or set `deletionPolicy: Orphan`.",
+    )
+    SNAPSHOT_UNREADABLE = (
+        "SnapshotUnreadable",
+        "The operator cannot read what the workflow has published: a newer release wrote it, or it is encrypted.",
+        "Roll out an operator that can read it.",
+    )
+    RUN_STOPPED = (
+        "RunStopped",
+        "The workflow stopped again and again without an end of the order. Its next run begins by itself.",
+        "Read the worker's log if it goes on.",
+    )
+    PAUSED = (
+        "Paused",
+        "The operator starts no new orders; those that have a workflow go on.",
+        "Set the Helm value `operator.paused` to false.",
+    )
+    ORDER_FINISHED = (
+        "OrderFinished",
+        "The order ended before the edit had an effect; the message names the field.",
+        "Create another order if it is still wanted.",
+    )
+    TOO_LATE = RefusalType.TOO_LATE.value, RefusalType.TOO_LATE.meaning, RefusalType.TOO_LATE.remedy
+    KEPT = "Kept", "The article is kept by these settings."
+    SKU_TAKEN = (
+        "SkuTaken",
+        "Another StockItem, or another installation on the same ledger, keeps the article; the message names it.",
+        "Delete one of the two; this one then takes over by itself.",
+    )
+    PLANNED = "Planned", "The supplier is about to be asked."
+    ORDERED = "Ordered", "The supplier has the order."
+    SUPPLIER_FAILED = (
+        "SupplierFailed",
+        "The supplier cannot be asked at the moment, and is asked again; the message says why.",
+    )
+    NOTHING_ON_ORDER = "NothingOnOrder", "There is enough in stock, or the supplier has delivered."
+    UNKNOWN = "Unknown", "The error came without a name."
 
 
 def _as_reason(name: str) -> str:

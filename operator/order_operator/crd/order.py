@@ -154,15 +154,14 @@ ORDER_RULES = (
     Rule(
         at="spec",
         rule="!has(oldSelf.approval) || !has(self.approval) || self.lines == oldSelf.lines",
-        message="lines are fixed once decided about, for the decision was about these: cancel or create another order",
+        message="lines cannot change after the order was approved or rejected: cancel it, or create another order",
         field="lines",
         reason="FieldValueForbidden",
     ),
     Rule(
         at="spec",
         rule=f"!has(oldSelf.approval) || !has(self.approval) || {same('charges', optional=True)}",
-        message="charges are fixed once decided about, for the decision was about these: "
-        "cancel or create another order",
+        message="charges cannot change after the order was approved or rejected: cancel it, or create another order",
         field="charges",
         reason="FieldValueForbidden",
     ),

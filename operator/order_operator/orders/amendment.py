@@ -189,7 +189,7 @@ def _decides(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
 
 
 def _awaits_lines(parsed: ParsedSpec, snapshot: OrderSnapshot) -> bool:
-    """Who approves has seen the lines of the spec, and shall not have approved others. A No holds for any lines."""
+    """An approval counts for the lines of the spec: it is sent once they are in force. A rejection is sent at once."""
     approval = parsed.spec.approval
     approves = approval is not None and approval.decision is DecisionKind.APPROVED
     return approves and snapshot.lines_digest is not None and snapshot.lines_digest != parsed.lines_digest
@@ -219,6 +219,8 @@ class _Answers:
     in_flight: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
     refused: dict[str, Refusal] = field(default_factory=dict)
+    logged: set[str] = field(default_factory=set)
+    """Accepted at any time, and so told of."""
     failures: int = 0
     """In a row, of all of this order's."""
     without_handler: int = 0
@@ -293,7 +295,9 @@ class Amender:
         except RPCError as failed:
             await self._not_sent(uid, change, answers, failed, log)
         else:
-            logger.info("edit accepted", extra=log)
+            if key not in answers.logged:  # a late look at the workflow may have it sent again
+                logger.info("edit accepted", extra=log)
+                answers.logged.add(key)
             answers.failures = answers.without_handler = 0
             answers.refused.pop(key, None)
             answers.accepted.add(key)

@@ -28,7 +28,7 @@ DOING: Mapping[OrderStatus, str] = MappingProxyType(
 )
 """What an order does at each status at which it neither waits nor has ended."""
 
-AGAIN = "to order again, delete it and apply it anew"
+AGAIN = "to order again, delete it and apply it again"
 SUSPENDED = "suspended before its next step: set spec.suspend to false to let it go on"
 SUBMITTING = "about to be handed to Temporal"
 
@@ -118,7 +118,7 @@ def _expired(situation: Situation) -> str:
 
 def _invalid(situation: Situation) -> str:
     why = situation.error.message if situation.error else "the order breaks a rule"
-    return f"invalid: {why}; nothing was charged; correct the order, delete it and apply it anew"
+    return f"invalid: {why}; nothing was charged; correct the order, delete it and apply it again"
 
 
 def _told_by_error(situation: Situation) -> str:

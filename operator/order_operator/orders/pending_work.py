@@ -89,11 +89,6 @@ class PendingWorkScanner:
         """The order may stay where it is. Without effect if it is followed already."""
         self._due.setdefault(uid, time.monotonic() + LASTS_SECONDS)
 
-    @property
-    def followed(self) -> int:
-        """How many orders."""
-        return len(self._due)
-
     async def run(self) -> None:
         """Until cancelled."""
         while True:

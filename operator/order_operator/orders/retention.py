@@ -30,7 +30,7 @@ DELETE_SECONDS = 0.2
 """Between two deletions: five a second leave the API server to the orders that run."""
 MOST_PER_PASS = int(PASS_SECONDS / DELETE_SECONDS)
 REFUSED_SECONDS = 600.0
-"""Before an order whose deletion the API server refused is tried again, so that it keeps no other from its turn."""
+"""An order whose deletion the API server refused is left out for so long, so that it does not block the others."""
 
 logger = logging.getLogger(__name__)
 

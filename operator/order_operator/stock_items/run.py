@@ -10,7 +10,7 @@ from order_operator.temporal.runs import Run, Unreadable, cluster_of, memo_value
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
-"""Memo key of `<namespace>/<name>` of the item, for whoever asks who keeps an article. Only the operator reads it."""
+"""Memo key of `<namespace>/<name>` of the item, which tells who keeps an article. Only the operator reads it."""
 
 
 @dataclass(frozen=True, kw_only=True)

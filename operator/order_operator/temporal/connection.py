@@ -45,7 +45,7 @@ _NAMED = {
     ),
     RPCStatusCode.RESOURCE_EXHAUSTED: (
         Reason.TEMPORAL_RATE_LIMITED,
-        "Temporal limits the requests of this namespace; this goes on by itself later",
+        "Temporal limits the requests of this namespace; the operator tries again by itself",
     ),
     RPCStatusCode.UNIMPLEMENTED: (
         Reason.TEMPORAL_UNAVAILABLE,
@@ -56,14 +56,16 @@ _NAMED = {
 
 
 def _named(failed: RPCError) -> Problem | None:
-    """Without the server's words, which may count seconds: every order would be written anew each time."""
+    """Without the server's words, which may count seconds: each order would be written again each time."""
     return Problem(*_NAMED[failed.status]) if failed.status in _NAMED else None
 
 
 NOT_ANSWERED = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal has not answered yet")
 """Before the first check is through: nothing is known of Temporal, not even that it is away."""
 
-UNREACHABLE = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached; this goes on by itself later")
+UNREACHABLE = Problem(
+    Reason.TEMPORAL_UNAVAILABLE, "Temporal does not answer; the operator tries again every two seconds"
+)
 
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
 

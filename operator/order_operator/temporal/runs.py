@@ -168,7 +168,8 @@ def failing(run: Run | None, carried: str) -> Problem | None:
     if run is None or not run.running or not run.task_problems:
         return None
     what = ", ".join(run.task_problems)
-    message = f"the workers' code cannot go on with this {carried} ({what}): roll out code that can, and it goes on"
+    remedy = "deploy a worker without the fault, and it goes on"
+    message = f"the workers' code cannot go on with this {carried} ({what}): {remedy}"
     return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
 
 

@@ -21,7 +21,7 @@ from order_operator.temporal.runs import RPC_TIMEOUT
 
 LOOK_SECONDS = 15.0
 AGAIN_SECONDS = 2.0
-"""The same while a queue is without a worker: no order shall be told so for long that has one again."""
+"""The same while a queue is without a worker: an order says so only briefly once there is one again."""
 BACKLOG_AGE = timedelta(seconds=20)
 """Tasks that have waited for less may be taken up by a worker that is busy."""
 SILENT_SECONDS = 75.0

@@ -85,6 +85,22 @@ async def test_an_accepted_retry_is_done_with_and_not_sent_again() -> None:
     assert state.sent_at == {}
 
 
+async def test_an_edit_that_is_sent_again_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    """The workflow keeps to its first answer; a look from before it may have the edit sent once more."""
+    server = Server()
+    amender = an_amender(server)
+    caplog.set_level("INFO")
+
+    for change in (SUSPEND, RETRY, SUSPEND):
+        server.answered.clear()
+        amender.send(an_observation(), [change], [change])
+        await asyncio.wait_for(server.answered.wait(), 5)
+
+    assert len(server.sent) == 3
+    told = [vars(record)["group"] for record in caplog.records if record.message == "edit accepted"]
+    assert told == [Group.SUSPEND, Group.RETRY]
+
+
 async def test_a_refused_edit_is_kept_with_its_reason() -> None:
     refused = WorkflowUpdateFailedError(ApplicationError("too late", type="AlreadyShipped"))
 

@@ -450,7 +450,7 @@ def test_an_approval_that_was_not_heard_before_the_deadline_is_too_late_and_says
     assert said(status, "SpecApplied") == ("False", "TooLate")
     message = condition(status, "SpecApplied")["message"]
     assert "until 4 Mar 05:06 UTC" in message
-    assert "delete it and apply it anew" in message
+    assert "delete it and apply it again" in message
 
 
 @pytest.mark.parametrize("end", ["CancelledInPart", "AlreadyShipped"])

@@ -53,7 +53,7 @@ class LedgerWarehouse(WarehouseActivities):
         operation = Operation(request.order, request.operation_id, OperationKind.UNPACK, params)
 
         async def call(_: Target) -> Reversal[Outcome]:
-            # A packing that is still open in the ledger came to nothing, how many lines it may have had.
+            # A packing that is still open in the ledger is recorded as cancelled, even if some lines were packed.
             await self._warehouse.unpack(request.pack_operation_id, keep=request.kept_lines)
             return Reversal(Outcome(), whole=not request.kept_lines)
 

@@ -92,7 +92,7 @@ class _Translating(ActivityInboundInterceptor):
         attempt = activity.info().attempt
         call = _Call.of(activity.info(), input.args)
         if attempt == 1:
-            # A question has no operation of its own: what failed before is the same question of another time.
+            # Calls without an operation id share one key: forget the failures of an earlier call.
             self._failures.take(call)
         try:
             result = await super().execute_activity(input)

@@ -71,8 +71,8 @@ def _asked_for(input: ExecuteActivityInput) -> SimulatedFaults | None:
 
 
 class _Refusing(ActivityInboundInterceptor):
-    """An order of such a class ends before anything happened to it. One that another worker has let in goes on without
-    faults: to refuse it half-way would be a fault that nobody asked for."""
+    """An order of such a class ends before anything happened to it. Only the first step
+    refuses. Later steps leave the faults out, so that a rolling change of the setting breaks no order."""
 
     async def execute_activity(self, input: ExecuteActivityInput) -> Any:
         asked = _asked_for(input)

@@ -38,10 +38,10 @@ class AuditSettings(ProgramSettings):
     audit_key: UnrepeatedIfAny = Field(
         None,
         description="Lines of <key id>: <base64 of 32 bytes or more>, the current key first. Without any key the trail "
-        "is a plain hash chain, which whoever can write the ledger can forge.",
+        "is a plain hash chain, which anybody who can write the ledger can forge.",
     )
     audit_key_file: Path | None = Field(
-        None, description="File with these lines, in place of the variable. Read anew when it has changed."
+        None, description="File with these lines, in place of the variable. Read again when it has changed."
     )
 
 
@@ -59,7 +59,7 @@ class AuditKey:
 
 class KeyRing:
     """All keys that events are sealed with: the first line of the ring is the current one, the others are kept for the
-    events of before. Read anew when it has changed, so that a rotated Secret counts without a restart."""
+    events of before. Read again when it has changed, so that a rotated Secret counts without a restart."""
 
     def __init__(self, secret: Secret) -> None:
         """Raises SettingsError if the ring cannot be read or has a line that is none of `key-id: base64`."""

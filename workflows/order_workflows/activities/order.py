@@ -138,7 +138,7 @@ class KnownEffects(Value):
 
 
 class HaltOrder(Effect):
-    """Let nothing of the order begin any more that would have to be undone, whoever still tries."""
+    """Fence the order: refuse each new effect that would need compensation, also from attempts that still run."""
 
     received: ReceiveOrder
     """As the order was, or still may be, made known: one that the ledger has not heard of is halted as well."""

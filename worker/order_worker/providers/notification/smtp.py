@@ -85,7 +85,7 @@ class SMTPMailer(Mailer):
             client.close()  # `async with` would say goodbye to a server that does not answer, and wait a minute
 
     async def was_sent(self, key: str) -> bool:  # noqa: ARG002
-        """Nobody can know."""
+        """SMTP cannot be asked; always False."""
         return False
 
     def _message(self, key: str, recipient: str, subject: str, body: str) -> EmailMessage:

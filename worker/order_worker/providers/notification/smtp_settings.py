@@ -65,7 +65,7 @@ class SMTPSettings(ProgramSettings):
     username: str | None = Field(None, description="Empty: no authentication.")
     password: UnrepeatedIfAny = Field(None, description="Password of that user.")
     password_file: Path | None = Field(
-        None, description="File with the password, in place of the variable. Read anew for every mail."
+        None, description="File with the password, in place of the variable. Read again for every mail."
     )
     sender: Annotated[str, BeforeValidator(_sender)] = Field(
         validation_alias="SMTP_FROM",

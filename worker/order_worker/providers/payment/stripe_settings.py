@@ -23,7 +23,7 @@ class StripeSettings(ProgramSettings):
 
     api_key: UnrepeatedIfAny = Field(None, description="Secret key of the account.")
     api_key_file: Path | None = Field(
-        None, description="File with the key, in place of the variable. Read anew for every request."
+        None, description="File with the key, in place of the variable. Read again for every request."
     )
     api_base: Annotated[str | None, BeforeValidator(_base)] = Field(
         None, description="<scheme>://<host> of a proxy.", json_schema_extra={"default": "Stripe itself"}

@@ -1,17 +1,12 @@
-"""Write docs/settings.md, the reference of all variables: `python -m order_devstack.settings_page [--check]`. The help
-of the programs is made of the same."""
+"""The reference of all variables of both programs. The help of the programs is made of the same."""
 
-import argparse
-import sys
-from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterable, Iterator
 
+from order_devstack.reference.markdown import plain, table
 from order_operator import command_line as operator_command_line
 from order_process import command_line
 from order_process.settings import Variable, variables
 from order_worker import command_line as worker_command_line
-
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "settings.md"
 
 _HEAD = """# Settings
 
@@ -44,40 +39,16 @@ def _sections() -> Iterator[str]:
     for settings in (*operator_command_line.SETTINGS, *worker_command_line.SETTINGS):
         yield f"## {settings.title}\n"
         yield from _table(variables(settings))
-        yield ""
     yield "## Of libraries\n"
     yield from _table([operator_command_line.OTHERS[0], command_line.TEMPORAL])
-    yield ""
 
 
 def _table(rows: Iterable[Variable]) -> Iterator[str]:
-    yield "| variable | meaning | default |"
-    yield "|---|---|---|"
-    for row in rows:
-        names = "<br>".join(f"`{name}`" for name in row.names)
-        yield f"| {names} | {_plain(row.meaning)} | {_plain(row.default) or 'none'} |"
-
-
-def _plain(words: str) -> str:
-    return words.replace("<", "&lt;").replace(">", "&gt;").replace("|", "\\|")
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Writes the page, or with `--check` only says whether it is stale."""
-    parser = argparse.ArgumentParser(
-        prog="python -m order_devstack.settings_page", description="Write docs/settings.md."
+    yield from table(
+        ("variable", "meaning", "default"),
+        ((_names(row), plain(row.meaning), plain(row.default) or "none") for row in rows),
     )
-    parser.add_argument("--check", action="store_true", help="write nothing; fail if the page is stale")
-    options = parser.parse_args(arguments)
-    if PAGE.exists() and PAGE.read_text() == text():
-        return 0
-    if options.check:
-        sys.stderr.write(f"{PAGE.relative_to(PAGE.parents[1])} is stale: run make generate\n")
-        return 1
-    PAGE.write_text(text())
-    sys.stdout.write(f"{PAGE.relative_to(PAGE.parents[1])}\n")
-    return 0
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _names(row: Variable) -> str:
+    return "<br>".join(f"`{name}`" for name in row.names)
