@@ -138,6 +138,9 @@ def judge(request: pytest.FixtureRequest) -> Judge:
         ),
         pytest.param({"customer": {"id": "C", "email": "ana@example.com\0"}}, "email", id="a NUL in a mail address"),
         pytest.param({"approval": {"decision": "Maybe", "by": "bob"}}, "decision", id="an unknown decision"),
+        pytest.param({"requestedBy": "a" * 257}, "requestedBy", id="a requester with a name too long"),
+        pytest.param({"editedBy": "\u200b"}, "editedBy", id="an editor nobody sees"),
+        pytest.param({"requestedBy": "a" * 256, "editedBy": "b" * 145}, "editedBy", id="names too long together"),
         pytest.param(
             {"approval": {"decision": "Approved", "by": "bob", "totalMinor": 501}},
             "approval.totalMinor",
@@ -197,6 +200,14 @@ def test_the_order_of_more_than_128_kib_is_that_large() -> None:
             "autoApproveAfterSeconds",
         ),
         ({"approval": {"mode": "Always", "autoApproveAfterSeconds": 300}}, "autoApproveAfterSeconds"),
+        ({"approval": {"mode": "Always", "highThresholdMinor": 1}}, "currency"),
+        (
+            {"approval": {"mode": "Threshold", "thresholdMinor": 2, "highThresholdMinor": 1, "currency": "USD"}},
+            "highThresholdMinor",
+        ),
+        ({"approval": {"mode": "Always", "fourEyes": True, "autoApproveAfterSeconds": 9}}, "fourEyes"),
+        ({"approval": {"mode": "Always", "fourEyes": True, "onExpiry": "Approve"}}, "fourEyes"),
+        ({"approval": {"mode": "Always", "temporalClients": "Some"}}, "temporalClients"),
         ({"compensation": {"pivot": "Validate"}}, "pivot"),
         ({"compensation": {"pivot": "UpdateOrderStatus"}}, "pivot"),
         *(
@@ -239,6 +250,8 @@ def test_a_bad_class_is_refused_by_the_name_of_the_field(judge: Judge, change: S
     [
         {"pipeline": ["Receive"], "approval": {"mode": "Never"}},
         {"approval": {"mode": "Always", "windowSeconds": 9, "autoApproveAfterSeconds": 8}},
+        {"approval": {"mode": "Threshold", "thresholdMinor": 2, "highThresholdMinor": 2, "currency": "USD"}},
+        {"approval": {"mode": "Always", "fourEyes": True, "temporalClients": "Refused"}},
         {"compensation": {"pivot": "ChargePayment", "parallel": True}},
         {
             "pipeline": ["Receive", "Approval", "ChargePayment", "AddressWindow", "Ship"],
@@ -508,6 +521,15 @@ def test_the_first_decision_is_final(api: Stack, stored: str, second: Spec | Non
 APPROVAL = {"approval": {"decision": "Approved", "by": "bob"}}
 
 
+def test_who_ordered_is_told_once(api: Stack, stored: str) -> None:
+    patch(api, stored, {"spec": {"requestedBy": "ana", "editedBy": "ana"}})
+    patch(api, stored, {"spec": {"editedBy": "bob"}})
+
+    for other in ("bob", None):
+        with pytest.raises(CommandFailed, match=r"spec\.requestedBy: Forbidden: requestedBy is fixed once set"):
+            patch(api, stored, {"spec": {"requestedBy": other}})
+
+
 def test_lines_and_a_decision_about_them_may_come_together(api: Stack, stored: str) -> None:
     patch(api, stored, {"spec": {**OTHER_LINES, **APPROVAL}})
 
@@ -536,7 +558,10 @@ def test_a_decision_that_lacks_the_amount_can_be_completed_by_it_and_by_nothing_
     patch(api, stored, {"spec": {"approval": {"totalMinor": 500}}})
 
 
-@pytest.mark.parametrize("reason", ["AmountNotStated", "StaleDecision"])
+@pytest.mark.parametrize(
+    "reason",
+    ["AmountNotStated", "StaleDecision", "ProofRequired", "OwnOrder", "OwnEdit", "RequesterUnknown", "EditorUnknown"],
+)
 def test_a_decision_that_the_workflow_did_not_accept_can_be_taken_back(api: Stack, stored: str, reason: str) -> None:
     patch(api, stored, {"spec": APPROVAL})
     set_condition(api, stored, "SpecApplied", "False", reason)

@@ -27,6 +27,8 @@ MAX_CHARGE_MINOR = 1_000_000_000_000_000
 MAX_DESCRIPTIONS = 20_000
 """Characters that the descriptions of all lines and charges have together at most: as many as those of all lines may
 have alone."""
+MAX_NAMES = 400
+"""Characters that the names of all who ordered, edited, decided and cancelled have together at most."""
 MAX_TTL_SECONDS = 315_360_000
 """Ten years."""
 MAX_RETRY = 2_147_483_647
@@ -45,6 +47,9 @@ EntryID = Annotated[str, Judged(StringConstraints(min_length=1, max_length=32, p
 
 VisibleText = Annotated[str, Judged(StringConstraints(min_length=1, max_length=100), Form("visible-text", visible))]
 """One line of at most 100 characters that names a person or a place: `order_domain.visible_text`."""
+
+UserName = Annotated[str, Judged(StringConstraints(min_length=1, max_length=256), Form("visible-text", visible))]
+"""Who acted, as the cluster names its users: one visible line of at most 256 characters."""
 
 Reason = Annotated[str, Judged(StringConstraints(max_length=256, pattern=NO_CONTROL_CHARACTERS))]
 """Why a person decided so, in one line of at most 256 characters."""
@@ -212,8 +217,9 @@ class Approval(Value):
 
     decision: DecisionKind
     """`Approved` or `Rejected`. The first decision is final."""
-    by: VisibleText
-    """Who decided."""
+    by: UserName
+    """Who decided: your user name in the cluster. Where the admission policies are in force it is filled in, and
+    another name is refused."""
     reason: Reason | None = None
     """Why."""
     total_minor: Annotated[int, Judged(Field(ge=0, le=MAX_MINOR))] | None = None
@@ -221,10 +227,19 @@ class Approval(Value):
     charges."""
 
 
+class Proof(StrEnum):
+    """How far the name of who decided is proven."""
+
+    POLICY = "Policy"
+    """The cluster's admission policies allow a decision under the decider's own name only."""
+    CLAIMED = "Claimed"
+    """The name is what the decision says of itself."""
+
+
 class Cancellation(Value):
     """The wish to stop the order and undo what was done."""
 
-    by: VisibleText | None = None
+    by: UserName | None = None
     """Who asks for it."""
     reason: Reason | None = None
     """Why."""
@@ -259,6 +274,12 @@ class OrderSpec(Value):
     payment: Payment
     approval: Approval | None = None
     cancellation: Cancellation | None = None
+    requested_by: UserName | None = None
+    """Who ordered: a user name of the cluster. Needed where the class has `approval.fourEyes`, for this person may not
+    decide about the order. Fixed once set."""
+    edited_by: UserName | None = None
+    """Who edited the order last: a user name of the cluster. Where the class has `approval.fourEyes`, this person may
+    not decide about the order either."""
     retry: Annotated[int, Judged(Field(ge=0, le=MAX_RETRY))] = 0
     """Raise it by one to try again at once what waits in ManualReview. Never falls."""
     suspend: bool = False
@@ -297,6 +318,13 @@ class OrderSpec(Value):
         length = sum(len(description or "") for description in descriptions)
         if length > MAX_DESCRIPTIONS:
             raise ValueError(f"charges: all descriptions together have {length} characters, {MAX_DESCRIPTIONS} at most")
+
+    @rule
+    def _names_are_short(self) -> None:
+        acts = [act for act in (self.approval, self.cancellation) if act is not None]
+        length = sum(len(name or "") for name in (self.requested_by, self.edited_by, *(act.by for act in acts)))
+        if length > MAX_NAMES:
+            raise ValueError(f"editedBy: all names of users together have {length} characters, {MAX_NAMES} at most")
 
     @rule
     def _totals_are_the_sum(self) -> None:

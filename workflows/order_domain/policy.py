@@ -29,6 +29,20 @@ class ApprovalExpiry(StrEnum):
     APPROVE = "Approve"
 
 
+class TemporalClients(StrEnum):
+    """Whether a client of Temporal, who sends a decision past the cluster, is heard."""
+
+    ALLOWED = "Allowed"
+    REFUSED = "Refused"
+
+
+class DecisionVerb(StrEnum):
+    """The verb on `orders.order-platform.dev` that an approver of the order needs."""
+
+    APPROVE = "approve"
+    APPROVE_HIGH = "approve-high"
+
+
 class ApprovalPolicy(Value):
     """Who must be asked, from what amount on, and for how long."""
 
@@ -46,11 +60,37 @@ class ApprovalPolicy(Value):
     auto_approve_after_seconds: Annotated[int, Field(ge=1, le=2_592_000)] | None = None
     """Approves by itself after so many seconds, with `auto-approver` as the decider: for demonstrations and tests.
     Must be less than `windowSeconds`."""
+    four_eyes: bool = False
+    """True: who ordered, and who edited the order last, may not decide about it. An order needs `requestedBy` then."""
+    high_threshold_minor: Annotated[int, Field(ge=0, le=MAX_MINOR)] | None = None
+    """Largest total, in minor units of `currency`, that the verb `approve` suffices for. Above it an approver needs the
+    verb `approve-high`, and so for every order in another currency. At least `thresholdMinor`."""
+    temporal_clients: TemporalClients = TemporalClients.ALLOWED
+    """`Allowed`: a client of Temporal may decide as well, and `status.approval.via` tells so. `Refused`: a decision
+    comes through the resource only."""
 
     @rule
     def _threshold_is_complete(self) -> None:
         if self.mode is ApprovalMode.THRESHOLD and (self.threshold_minor is None or self.currency is None):
             raise ValueError("approval: mode Threshold needs thresholdMinor and currency")
+
+    @rule
+    def _high_threshold_is_legal(self) -> None:
+        if self.high_threshold_minor is None:
+            return
+        if self.currency is None:
+            raise ValueError("approval: highThresholdMinor needs currency")
+        if self.threshold_minor is not None and self.high_threshold_minor < self.threshold_minor:
+            raise ValueError("approval: highThresholdMinor must be at least thresholdMinor")
+
+    @rule
+    def _four_eyes_are_a_persons(self) -> None:
+        if not self.four_eyes:
+            return
+        if self.auto_approve_after_seconds is not None:
+            raise ValueError("approval: fourEyes needs a person's decision: remove autoApproveAfterSeconds")
+        if self.on_expiry is ApprovalExpiry.APPROVE:
+            raise ValueError("approval: fourEyes needs a person's decision: use onExpiry Expire")
 
     @rule
     def _auto_approval_is_in_time(self) -> None:
@@ -65,6 +105,13 @@ class ApprovalPolicy(Value):
                 return False
             return currency != self.currency or self.threshold_minor is None or total_minor > self.threshold_minor
         return self.mode is ApprovalMode.ALWAYS
+
+    def verb(self, total_minor: int, currency: str) -> DecisionVerb:
+        """What an approver of an order of this total needs."""
+        if self.high_threshold_minor is None or total_minor == 0:
+            return DecisionVerb.APPROVE
+        high = currency != self.currency or total_minor > self.high_threshold_minor
+        return DecisionVerb.APPROVE_HIGH if high else DecisionVerb.APPROVE
 
 
 class AddressMessage(StrEnum):

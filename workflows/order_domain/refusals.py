@@ -51,6 +51,28 @@ class RefusalType(Explained):
         "The order is past its pivot, and was checked for its present country.",
         "Set the country back; order again for another one.",
     )
+    TEMPORAL_CLIENT_REFUSED = (
+        "TemporalClientRefused",
+        "The class takes no decision from clients of Temporal.",
+        "Decide in `spec.approval` of the order.",
+    )
+    DECIDER_UNKNOWN = (
+        "DeciderUnknown",
+        "The class has four eyes, and the decision names nobody.",
+        "Decide in `spec.approval` of the order.",
+    )
+    REQUESTER_UNKNOWN = (
+        "RequesterUnknown",
+        "The class has four eyes, and the order does not say who ordered.",
+        "Set `spec.requestedBy`, or cancel the order and order again.",
+    )
+    EDITOR_UNKNOWN = (
+        "EditorUnknown",
+        "The class has four eyes, and the order does not say who edited it.",
+        "Set `spec.editedBy`, or edit the order by its resource.",
+    )
+    OWN_ORDER = "OwnOrder", "The class has four eyes, and the decision is of who ordered.", "Let somebody else decide."
+    OWN_EDIT = "OwnEdit", "The class has four eyes, and the decision is of the last editor.", "Let somebody else decide."
 
 
 class EndType(Explained):

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
-from order_domain.order import Address
+from order_domain.order import Address, Proof
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_domain.value import Value
@@ -97,6 +97,8 @@ class ApprovalRecord(Value):
     decision: DecisionOutcome | None = None
     by: ShortText | None = None
     """Who decided."""
+    proof: Proof | None = None
+    """How far that name is proven. `Policy`: the cluster's admission policies hold it true. `Claimed`: nothing does."""
     at: datetime | None = None
     """When."""
     reason: ShortText | None = None
@@ -104,17 +106,20 @@ class ApprovalRecord(Value):
     generation: int | None = None
     """metadata.generation that was decided about, where the decider knew one."""
     total_minor: int | None = None
-    """The total that was decided about, in minor units, where the decider stated one."""
+    """The total that was decided about, in minor units."""
     currency: str | None = None
     """The currency of `total_minor`."""
     digest: str | None = None
     """`order_domain.order.lines_digest` of what was decided about, where the decider knew one."""
     requested_by: ShortText | None = None
     """Who ordered, where it is known."""
+    edited_by: ShortText | None = None
+    """Who edited the order last, where it is known."""
     via: str | None = None
-    """The way that the decision came: `kubernetes`, `temporal`, `signal` or `policy`."""
+    """The way that the decision came: `kubernetes` by the resource, `temporal` or `signal` by a client of Temporal,
+    `policy` where the class decided and no person."""
     requires: str | None = None
-    """The verb that a decider needs."""
+    """The verb on orders.order-platform.dev that an approver needs: `approve` or `approve-high`."""
 
 
 class PendingAction(Value):

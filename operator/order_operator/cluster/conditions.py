@@ -158,6 +158,11 @@ class Reason(Explained):
         "An approval counts for the lines of the spec, and these are not in force.",
         "Correct the lines, as the condition's message says.",
     )
+    PROOF_REQUIRED = (
+        "ProofRequired",
+        "The operator takes only decisions whose name a policy holds true, and nothing proves this one.",
+        "Take the decision back, and decide where the policy is in force.",
+    )
     CHANGED_BY_CLIENT = (
         "ChangedByClient",
         "A client of the workflow has changed lines or suspension since, and its change is in force.",

@@ -1,7 +1,7 @@
 """The kind Order: what its models cannot say."""
 
 from order_domain.money import MAX_MINOR
-from order_domain.order import MAX_DESCRIPTIONS, ChargeKind, OrderSpec
+from order_domain.order import MAX_DESCRIPTIONS, MAX_NAMES, ChargeKind, OrderSpec
 from order_domain.refusals import RefusalType
 from order_operator.cluster.api_names import ORDER_KIND, ORDERS
 from order_operator.cluster.conditions import ConditionType, Reason
@@ -46,7 +46,27 @@ _DESCRIPTIONS = " + ".join(
 )
 """Characters; for an order that has charges."""
 
-_DECISION_NOT_ACCEPTED = (Reason.LINES_NOT_APPLIED, RefusalType.AMOUNT_NOT_STATED, RefusalType.STALE_DECISION)
+_NAMES = " + ".join(
+    f"({present} ? self.{name}.size() : 0)"
+    for name, present in (
+        ("requestedBy", "has(self.requestedBy)"),
+        ("editedBy", "has(self.editedBy)"),
+        ("approval.by", "has(self.approval)"),
+        ("cancellation.by", "has(self.cancellation) && has(self.cancellation.by)"),
+    )
+)
+"""Characters."""
+
+_DECISION_NOT_ACCEPTED = (
+    Reason.LINES_NOT_APPLIED,
+    Reason.PROOF_REQUIRED,
+    RefusalType.AMOUNT_NOT_STATED,
+    RefusalType.STALE_DECISION,
+    RefusalType.OWN_ORDER,
+    RefusalType.OWN_EDIT,
+    RefusalType.REQUESTER_UNKNOWN,
+    RefusalType.EDITOR_UNKNOWN,
+)
 """Reasons of the condition SpecApplied for which the decision in the spec is none yet."""
 
 # A step's condition appears when the step begins: whatever Charged says, money is under way by then.
@@ -61,6 +81,13 @@ ORDER_RULES = (
     fixed("customer"),
     fixed("currency"),
     fixed("payment"),
+    Rule(
+        at="spec",
+        rule="!has(oldSelf.requestedBy) || has(self.requestedBy) && self.requestedBy == oldSelf.requestedBy",
+        message="requestedBy is fixed once set: cancel or delete this order and create another",
+        field="requestedBy",
+        reason="FieldValueForbidden",
+    ),
     *(Rule(at="spec.payment", rule=each.rule, message=each.message, field="method") for each in TOKEN_RULES),
     Rule(
         at="",
@@ -114,6 +141,13 @@ ORDER_RULES = (
         message=f"the descriptions of lines and charges together have more than {MAX_DESCRIPTIONS} characters: "
         "shorten some",
         field="charges",
+    ),
+    Rule(
+        at="spec",
+        rule=f"{_NAMES} <= {MAX_NAMES}",
+        message=f"requestedBy, editedBy, approval.by and cancellation.by together have more than {MAX_NAMES} "
+        "characters: use shorter user names",
+        field="editedBy",
     ),
     Rule(
         at="spec.retry",

@@ -1,7 +1,7 @@
 """The kind OrderClass: what its models cannot say."""
 
 from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
-from order_domain.policy import AddressExpiry, OrderClassSpec
+from order_domain.policy import AddressExpiry, ApprovalExpiry, OrderClassSpec
 from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, ORDER_CLASS_KIND, ORDER_CLASSES
 from order_operator.crd.definition import Column, Rule, definition, resource, status_schema, with_rules
 from order_operator.crd.structural_schema import Schema, structural_schema
@@ -73,6 +73,26 @@ ORDER_CLASS_RULES = (
         message="mode Threshold needs the currency of thresholdMinor: set it",
         field="currency",
         reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec.approval",
+        rule="!has(self.highThresholdMinor) || has(self.currency)",
+        message="highThresholdMinor needs its currency: set it",
+        field="currency",
+        reason="FieldValueRequired",
+    ),
+    Rule(
+        at="spec.approval",
+        rule="!has(self.highThresholdMinor) || !has(self.thresholdMinor) || "
+        "self.highThresholdMinor >= self.thresholdMinor",
+        message="highThresholdMinor must be at least thresholdMinor: raise it",
+        field="highThresholdMinor",
+    ),
+    Rule(
+        at="spec.approval",
+        rule=f"!self.fourEyes || !has(self.autoApproveAfterSeconds) && self.onExpiry != '{ApprovalExpiry.APPROVE}'",
+        message="fourEyes needs a person's decision: remove autoApproveAfterSeconds, and use onExpiry Expire",
+        field="fourEyes",
     ),
     Rule(
         at="spec",

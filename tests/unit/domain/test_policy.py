@@ -6,7 +6,7 @@ from pydantic import ValidationError
 
 from order_domain.judgement import judge
 from order_domain.pipeline import MAY_REFUSE, StepName
-from order_domain.policy import ApprovalMode, ApprovalPolicy, CompensationPolicy
+from order_domain.policy import ApprovalMode, ApprovalPolicy, CompensationPolicy, DecisionVerb
 
 NO_APPROVAL = ApprovalPolicy()
 
@@ -122,3 +122,41 @@ def test_approval_is_required_strictly_above_the_threshold(total_minor: int, cur
 def test_mode_never_and_mode_always_do_not_look_at_the_amount(total_minor: int) -> None:
     assert ApprovalPolicy(mode=ApprovalMode.ALWAYS).required(total_minor, "USD")
     assert not ApprovalPolicy(mode=ApprovalMode.NEVER).required(total_minor, "USD")
+
+
+@pytest.mark.parametrize(
+    ("total_minor", "currency", "verb"),
+    [
+        (100_000, "USD", DecisionVerb.APPROVE),
+        (100_001, "USD", DecisionVerb.APPROVE_HIGH),
+        (1, "EUR", DecisionVerb.APPROVE_HIGH),
+        (0, "EUR", DecisionVerb.APPROVE),
+    ],
+)
+def test_above_the_high_threshold_an_approver_needs_the_higher_verb(
+    total_minor: int, currency: str, verb: DecisionVerb
+) -> None:
+    policy = ApprovalPolicy(high_threshold_minor=100_000, currency="USD")
+
+    assert policy.verb(total_minor, currency) is verb
+
+
+def test_without_a_high_threshold_approve_is_enough_for_any_amount() -> None:
+    assert ApprovalPolicy().verb(10**15, "USD") is DecisionVerb.APPROVE
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"highThresholdMinor": 1}, "approval: highThresholdMinor needs currency"),
+        (
+            {"thresholdMinor": 2, "highThresholdMinor": 1, "currency": "USD"},
+            "approval: highThresholdMinor must be at least thresholdMinor",
+        ),
+        ({"fourEyes": True, "onExpiry": "Approve"}, "approval: fourEyes needs a person's decision"),
+        ({"fourEyes": True, "autoApproveAfterSeconds": 9}, "approval: fourEyes needs a person's decision"),
+    ],
+)
+def test_rules_about_approvers_that_contradict_each_other_are_refused(wrong: dict[str, object], message: str) -> None:
+    with pytest.raises(ValidationError, match=message):
+        judge(ApprovalPolicy, wrong)
