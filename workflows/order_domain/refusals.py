@@ -71,8 +71,8 @@ class RefusalType(Explained):
         "The class has four eyes, and the order does not say who edited it.",
         "Set `spec.editedBy`, or edit the order by its resource.",
     )
-    OWN_ORDER = "OwnOrder", "The class has four eyes, and the decision is of who ordered.", "Let somebody else decide."
-    OWN_EDIT = "OwnEdit", "The class has four eyes, and the decision is of the last editor.", "Let somebody else decide."
+    OWN_ORDER = "OwnOrder", "The class has four eyes, and who ordered decided.", "Let somebody else decide."
+    OWN_EDIT = "OwnEdit", "The class has four eyes, and the last editor decided.", "Let somebody else decide."
 
 
 class EndType(Explained):
