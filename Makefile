@@ -41,7 +41,7 @@ clean: setup ## Stop the stack and delete its data.
 	@$(DEVSTACK) clean
 
 ##@ Test
-test: setup ## Every level, on real servers, in two processes. A quarter of an hour; PROCESSES=1 for one process.
+test: setup ## Every level, on real servers, in two processes. Some twenty minutes; PROCESSES=1 for one process.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(BY_FILE) $(SHORT)
 

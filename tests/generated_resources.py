@@ -80,6 +80,7 @@ def _with_rules_where_they_hold(schema: Any) -> Any:
 # What the schemas accept.
 
 
+@cache  # one is made from dozens of long patterns, and `faulty` asks for it at every draw
 def valid(kind: str) -> st.SearchStrategy[Spec]:
     """Specs that the API server accepts. Of an OrderClass only the structure is looked after, not the rules."""
     keep = {"Order": _order_that_keeps_the_rules, "StockItem": _stock_item_that_keeps_the_rules}
@@ -89,6 +90,7 @@ def valid(kind: str) -> st.SearchStrategy[Spec]:
     return specs.map(keep.get(kind, lambda spec: spec))
 
 
+@cache
 def statuses(kind: str) -> st.SearchStrategy[Spec]:
     """What whoever may write a status, a restore say, may write into it."""
     return _value(schema_of(kind, "status"))

@@ -11,6 +11,7 @@ from order_domain.explained import Explained
 from order_domain.refusals import EndType, RefusalType
 from order_operator import metrics as operator_metrics
 from order_operator.cluster.conditions import ConditionType, Reason
+from order_operator.cluster.event_reasons import EventReason
 
 
 def rows(page: str) -> list[list[str]]:
@@ -23,7 +24,7 @@ def named(page: str) -> set[str]:
     return {row[0].strip("*`") for row in rows(page)}
 
 
-@pytest.mark.parametrize("words", [ConditionType, Reason, RefusalType, EndType])
+@pytest.mark.parametrize("words", [ConditionType, Reason, RefusalType, EndType, EventReason])
 def test_every_name_says_what_it_means_in_a_sentence(words: Iterable[Explained]) -> None:
     unsaid = [each for each in words if not each.meaning.endswith(".") or (each.remedy and each.remedy[-1] != ".")]
 

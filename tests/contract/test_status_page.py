@@ -8,6 +8,7 @@ import pytest
 from order_domain.refusals import RefusalType
 from order_domain.status import Phase
 from order_operator.cluster.conditions import ConditionType, Reason
+from order_operator.cluster.event_reasons import EventReason
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "status.md").read_text()
 UNSAID = {Reason.UNKNOWN, Reason.PROGRESSING, Reason.WAITING, Reason.SUSPENDED, Reason.SUBMITTED}
@@ -15,7 +16,7 @@ UNSAID = {Reason.UNKNOWN, Reason.PROGRESSING, Reason.WAITING, Reason.SUSPENDED, 
 
 
 @pytest.mark.parametrize(
-    "word", [*Phase, *ConditionType, *RefusalType, *(reason for reason in Reason if reason not in UNSAID)]
+    "word", [*Phase, *ConditionType, *RefusalType, *EventReason, *(reason for reason in Reason if reason not in UNSAID)]
 )
 def test_every_word_is_explained(word: StrEnum) -> None:
     assert f"`{word.value}`" in PAGE

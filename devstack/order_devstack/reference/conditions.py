@@ -1,4 +1,4 @@
-"""The reference of conditions, reasons, statuses and errors: what the enums and the errors say of themselves."""
+"""The reference of conditions, reasons, Events, statuses and errors: what enums and errors say of themselves."""
 
 from collections.abc import Iterable, Iterator
 from inspect import getdoc
@@ -9,6 +9,7 @@ from order_domain.explained import Explained
 from order_domain.refusals import EndType, RefusalType
 from order_domain.status import OrderStatus
 from order_operator.cluster.conditions import ConditionType, Reason
+from order_operator.cluster.event_reasons import EventReason
 
 
 def text() -> str:
@@ -32,6 +33,10 @@ def _lines() -> Iterator[str]:
     yield "## Why an order ends, or waits for a repair\n"
     yield "`.status.lastError.type`, where no step failed.\n"
     yield from _explained(EndType)
+    yield "## Events\n"
+    yield "Kubernetes Events about an order or a stock item. An order that comes to wait, or to an end other than"
+    yield "`Completed`, has an Event with its phase as reason.\n"
+    yield from _explained(EventReason)
     yield "## Errors of steps\n"
     yield "`.status.lastError.type`, where a step failed. An order that a permanent error stops ends as the last column"
     yield "says, once all is undone. A temporary error is tried again, as often as the class says.\n"

@@ -15,11 +15,10 @@ from order_operator import metrics
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import API_VERSION, FIELD_MANAGER, GROUP
+from order_operator.cluster.event_reasons import EventReason
 from order_operator.cluster.resource import Resource
 from order_operator.sliding_window import SlidingWindow
 from order_operator.work_queue import TryLater
-
-STATUS_REFUSED = "StatusRefused"
 
 EVENTS_A_MINUTE = 600
 """Of all resources together. When ten thousand orders fail at once, their statuses tell it; events would only keep the
@@ -51,9 +50,9 @@ def event_name(resource: Resource, occasion: str) -> str:
 
 def status_refused(refusal: str) -> Event:
     """The API server refuses the resource's status, which therefore shows what was, and says why."""
-    occasion = f"{STATUS_REFUSED}.{hashlib.sha256(refusal.encode()).hexdigest()[:8]}"
+    occasion = f"{EventReason.STATUS_REFUSED}.{hashlib.sha256(refusal.encode()).hexdigest()[:8]}"
     note = f"the status is not up to date, the API server refuses it: {refusal}"
-    return Event(occasion, "Warning", STATUS_REFUSED, note)
+    return Event(occasion, "Warning", EventReason.STATUS_REFUSED, note)
 
 
 class EventRecorder:

@@ -8,6 +8,7 @@ from typing import Any
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType, Reason
+from order_operator.cluster.event_reasons import EventReason
 from order_operator.cluster.events import Event
 from order_workflows.contract import KUBERNETES, POLICY, SIGNAL, TEMPORAL
 
@@ -15,13 +16,6 @@ Status = Mapping[str, Any]
 
 _WARNINGS = frozenset({Phase.FAILED, Phase.MANUAL_REVIEW, Phase.EXPIRED, Phase.DUPLICATE, Phase.INVALID})
 _PHASES = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phase.MANUAL_REVIEW})
-
-COMPLETED_IN_PART = "CompletedInPart"
-NOT_ACCEPTED = "NotAccepted"
-DECIDED = "Decided"
-EDIT_REFUSED = "EditRefused"
-SIGNAL_IGNORED = "SignalIgnored"
-NOTIFICATION_FAILED = "NotificationFailed"
 
 
 def news(status: Status, before: Status) -> list[Event]:
@@ -50,10 +44,10 @@ def _events(status: Status) -> Iterator[Event]:
     yield from _of_decision(status)
     complete, notified = conditions.get(ConditionType.COMPLETE, {}), conditions.get(ConditionType.NOTIFIED, {})
     if complete.get("status") == "True" and complete["reason"] != Phase.COMPLETED:
-        yield Event(COMPLETED_IN_PART, "Normal", COMPLETED_IN_PART, message)
+        yield Event(EventReason.COMPLETED_IN_PART, "Normal", EventReason.COMPLETED_IN_PART, message)
     if notified.get("reason") == Reason.FAILED:
         note = "the customer could not be written to; the order goes on without"
-        yield Event(NOTIFICATION_FAILED, "Warning", NOTIFICATION_FAILED, note)
+        yield Event(EventReason.NOTIFICATION_FAILED, "Warning", EventReason.NOTIFICATION_FAILED, note)
 
 
 def _of_phase(status: Status, message: str) -> Iterator[Event]:
@@ -71,12 +65,12 @@ def _of_phase(status: Status, message: str) -> Iterator[Event]:
 def _of_what_holds_it_up(status: Status, conditions: Mapping[str, Status], message: str) -> Iterator[Event]:
     accepted, reconciling = conditions.get(ConditionType.ACCEPTED, {}), conditions.get(ConditionType.RECONCILING, {})
     if accepted.get("status") == "False":
-        occasion = f"{NOT_ACCEPTED}.{accepted['reason']}.{accepted.get('observedGeneration', 0)}"
-        yield Event(occasion, "Warning", NOT_ACCEPTED, message)
+        occasion = f"{EventReason.NOT_ACCEPTED}.{accepted['reason']}.{accepted.get('observedGeneration', 0)}"
+        yield Event(occasion, "Warning", EventReason.NOT_ACCEPTED, message)
     if reconciling.get("reason") == Reason.STEP_RETRYING and reconciling.get("status") == "True":
         # Once for a step: how often it has failed is in the status.
-        occasion = f"{Reason.STEP_RETRYING}.{status.get('currentStep') or status.get('orderStatus')}"
-        yield Event(occasion, "Warning", Reason.STEP_RETRYING, message)
+        occasion = f"{EventReason.STEP_RETRYING}.{status.get('currentStep') or status.get('orderStatus')}"
+        yield Event(occasion, "Warning", EventReason.STEP_RETRYING, message)
 
 
 def _of_decision(status: Status) -> Iterator[Event]:
@@ -87,14 +81,14 @@ def _of_decision(status: Status) -> Iterator[Event]:
             f"{str(approval['decision']).lower()} by {approval['by']} (proof: {approval['proof']}, "
             f"via {approval.get('via')})"
         )
-        yield Event(DECIDED, "Normal", DECIDED, note)
+        yield Event(EventReason.DECIDED, "Normal", EventReason.DECIDED, note)
 
 
 def _of_messages(status: Status, conditions: Mapping[str, Status]) -> Iterator[Event]:
     applied, refusal = conditions.get(ConditionType.SPEC_APPLIED, {}), status.get("lastRefusal")
     if applied.get("status") == "False":
-        occasion = f"{EDIT_REFUSED}.{applied['reason']}.{applied.get('observedGeneration', 0)}"
-        yield Event(occasion, "Warning", EDIT_REFUSED, str(applied.get("message") or applied["reason"]))
+        occasion = f"{EventReason.EDIT_REFUSED}.{applied['reason']}.{applied.get('observedGeneration', 0)}"
+        yield Event(occasion, "Warning", EventReason.EDIT_REFUSED, str(applied.get("message") or applied["reason"]))
     if refusal is not None:
         note = f"the Signal {refusal['what']} had no effect: {refusal['reason']}"
-        yield Event(f"{SIGNAL_IGNORED}.{refusal['at']}", "Warning", SIGNAL_IGNORED, note)
+        yield Event(f"{EventReason.SIGNAL_IGNORED}.{refusal['at']}", "Warning", EventReason.SIGNAL_IGNORED, note)

@@ -18,6 +18,7 @@ from temporalio.service import RPCError
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.event_reasons import EventReason
 from order_operator.cluster.events import Event, EventRecorder
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
@@ -34,8 +35,6 @@ TWO_LOOKS_SECONDS = 120.0
 """Least time between the first look without the resource and the cancellation."""
 MAX_PER_LOOK = 5
 """Cancellations at each look, which is once a minute."""
-WITHOUT_ORDER = "WorkflowWithoutOrder"
-"""Reason of the event that reports one."""
 BRAKE_NUMBER = 10
 BRAKE_SHARE = 0.05
 """Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
@@ -151,7 +150,8 @@ class Orphans:
             f"workflow {run.workflow_id} goes on without this order, which lost its finalizer by force: cancel the "
             "workflow if the order is to be undone"
         )
-        self._events.tell(_lost(run), Event(f"{WITHOUT_ORDER}.{run.run_id[:8]}", "Warning", WITHOUT_ORDER, note))
+        reason = EventReason.WORKFLOW_WITHOUT_ORDER
+        self._events.tell(_lost(run), Event(f"{reason}.{run.run_id[:8]}", "Warning", reason, note))
 
     async def _cancel(self, tracked: Tracked, run: Observation) -> None:
         """The API server is asked once more."""
