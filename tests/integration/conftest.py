@@ -5,8 +5,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from access import APIServer
 from cluster import Cluster
 from order_history import OrderHistory
+from ordering_rights import grant
 from wiring import Wiring, wiring
 
 from order_devstack.stack import Stack
@@ -23,6 +25,16 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.clean()
+
+
+@pytest.fixture(scope="session")
+def api_server(servers: Stack) -> Iterator[APIServer]:
+    """With both charts installed, and the people of `ordering_rights` in their roles."""
+    servers.install_charts()
+    server = APIServer(servers)
+    grant(server)
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
-from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, FINALIZER
+from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.orders import adoption, reconcile, submission
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
@@ -116,7 +116,7 @@ class Shop:
         self.api, self.temporal = ApiServer(), Temporal()
         self.leads = True
         classes = OrderClasses()
-        metadata = {"name": "standard", "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+        metadata = {"name": "standard", "labels": {DEFAULT_CLASS_LABEL: "true"}}
         classes.put({"metadata": metadata, "spec": a_policy().model_dump(mode="json")})
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
