@@ -83,6 +83,10 @@ CLUSTER_RULES = {
         "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
         "[orders.order-platform.dev,orderclasses.order-platform.dev,stockitems.order-platform.dev]"
     ),
+    (
+        "*/order-platform-operator: get on admissionregistration.k8s.io/"
+        "validatingadmissionpolicies,validatingadmissionpolicybindings [order-platform-orders]"
+    ),
     "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses,stockitems",
     "*/order-platform-editor: get,list,watch,create,update,patch on order-platform.dev/orders",
     (
@@ -110,7 +114,9 @@ IDENTITY_RULES = {"kube-system/order-platform-operator-identity: get on /namespa
 
 
 def order_rules(namespace: str) -> set[str]:
+    only = "" if namespace == "*" else f" [{namespace}]"
     return {
+        f"{namespace}/order-platform-operator: get on /namespaces{only}",
         f"{namespace}/order-platform-operator: get,list,watch,patch,delete,reflect on order-platform.dev/orders",
         f"{namespace}/order-platform-operator: get,list,watch on order-platform.dev/stockitems",
         f"{namespace}/order-platform-operator: update on order-platform.dev/orders/status,stockitems/status",

@@ -126,6 +126,13 @@ class KubernetesApi:
         assert namespace.metadata is not None
         return str(namespace.metadata.uid)
 
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of the namespace. Raises NotFound."""
+        call = self._core.read_namespace(name, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        namespace = await _counted("get", "namespaces", call)
+        assert namespace.metadata is not None
+        return dict(namespace.metadata.labels or {})
+
     async def definition(self, name: str) -> dict[str, Any]:
         """The CustomResourceDefinition of this name. Raises NotFound."""
         call: Awaitable[Any] = self._objects.get_cluster_custom_object(
