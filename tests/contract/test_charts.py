@@ -649,12 +649,7 @@ def labels_of(manifest: Manifest) -> dict[str, str]:
     return found
 
 
-POLICIES = {
-    "order-platform-orders",
-    "order-platform-default-class",
-    "order-platform-four-eyes",
-    "order-platform-status",
-}
+POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}
 
 
 def test_the_policies_hold_where_a_namespace_is_labelled_and_an_operator_knows_their_rules(render: Render) -> None:

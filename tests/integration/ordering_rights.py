@@ -108,13 +108,19 @@ def role(server: APIServer, name: str, rules: Sequence[Mapping[str, Any]], names
     server.must(ROOT, "POST", _rbac("roles", namespace), body)
 
 
-def bind(server: APIServer, granted: str, to: Caller, namespace: str = "", *, kind: str = "User") -> None:
-    """Bind a ClusterRole everywhere, or a Role in the namespace; with `kind` Group to all of that name."""
-    subject = {"apiGroup": _RBAC, "kind": kind, "name": to.name}
+def bind(
+    server: APIServer, granted: str, to: Caller, namespace: str = "", *, kind: str = "User", role_kind: str = ""
+) -> None:
+    """Bind a ClusterRole everywhere, or in the namespace a Role, or what `role_kind` says; with `kind` Group to all of
+    that name."""
     body = {
         "metadata": {"generateName": f"{granted}-"},
-        "roleRef": {"apiGroup": _RBAC, "kind": "Role" if namespace else "ClusterRole", "name": granted},
-        "subjects": [subject],
+        "roleRef": {
+            "apiGroup": _RBAC,
+            "kind": role_kind or ("Role" if namespace else "ClusterRole"),
+            "name": granted,
+        },
+        "subjects": [{"apiGroup": _RBAC, "kind": kind, "name": to.name}],
     }
     server.must(ROOT, "POST", _rbac("rolebindings", namespace), body)
 

@@ -77,6 +77,22 @@ def test_what_was_said_of_an_order_before_an_edit_does_not_count_after_it(shop: 
     assert "the verb approve-high" in refused.message
 
 
+def test_the_largest_legal_order_is_within_the_cost_that_policies_may_have(shop: Shop) -> None:
+    line = {"sku": "S" * 63, "quantity": 10**6, "unitPriceMinor": 10**7, "description": "x" * 100}
+    lines = [{"lineID": str(number), **line} for number in range(200)]
+    charges = [{"chargeID": str(number), "kind": "Fee", "amountMinor": 10**9} for number in range(50)]
+    shop.place("large", FOUR_EYES, lines=lines, charges=charges)
+    shop.show("large")
+    other = [{**each, "description": "y" * 99} for each in lines]
+
+    shop.server.must(CLERK, "PATCH", shop.path("large"), {"spec": {"lines": other}}, content=MERGE)
+    shop.show("large", seen=2)
+
+    assert (
+        shop.server.must(APPROVER, "PATCH", shop.path("large"), APPROVED, content=MERGE)["spec"]["editedBy"] == "clerk"
+    )
+
+
 def test_a_service_account_decides_under_its_own_name(servers: Stack, shop: Shop, waiting: str) -> None:
     account = Caller.service_account("deciding", "bot")
     bind(shop.server, "order-platform-approver", account)

@@ -2,7 +2,7 @@
       it knows. */ -}}
 {{- define "order-platform-crds.rulesVersion" -}}1{{- end }}
 
-{{- /* The binding of a policy. Takes a dict: root, name, and `param`, a label selector of OrderClasses, where the policy is about them. */ -}}
+{{- /* The binding of a policy. Takes a dict: root, name, and `params` where all OrderClasses are its parameters. */ -}}
 {{- define "order-platform-crds.binding" -}}
 apiVersion: admissionregistration.k8s.io/v1
 kind: ValidatingAdmissionPolicyBinding
@@ -14,12 +14,11 @@ spec:
   matchResources:
     namespaceSelector:
       {{- toYaml .root.Values.policies.namespaceSelector | nindent 6 }}
-  {{- if hasKey . "param" }}
+  {{- if .params }}
   paramRef:
-    # Judged once for each of these classes. Without any there is nothing to judge: such an order waits for its class.
+    # Without any class there is nothing to judge: the order waits for its class.
     parameterNotFoundAction: Allow
-    selector:
-      {{- toYaml .param | nindent 6 }}
+    selector: {}
   {{- end }}
 {{- end }}
 
@@ -45,12 +44,4 @@ spec:
 - name: decided
   expression: >-
     object.spec.?approval != (variables.creating ? optional.none() : oldObject.spec.?approval)
-{{- end }}
-
-{{- /* The default of the cluster, as a CEL variable; the annotation is that of releases before 0.2. */ -}}
-{{- define "order-platform-crds.isDefaultClass" -}}
-- name: isDefaultClass
-  expression: >-
-    params.metadata.?labels[?'order-platform.dev/default-class'].orValue('') == 'true' ||
-    params.metadata.?annotations[?'order-platform.dev/is-default-class'].orValue('') == 'true'
 {{- end }}
