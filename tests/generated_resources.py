@@ -23,6 +23,7 @@ CLASSES = ("standard", "threshold", "durable-stock", "scenario-demo")
 MOST_ENTRIES = 4
 SHORT_LIST = 20
 """Lists that may have so many entries are filled now and then, of longer ones `MOST_ENTRIES` are drawn."""
+MAX_NAMES = 400
 MAX_MINOR = 9_007_199_254_740_991
 
 STRANGE_TEXTS = (
@@ -212,6 +213,10 @@ def _order_that_keeps_the_rules(spec: Spec, class_name: str) -> Spec:
         charge["amountMinor"] = -max(amount, 1) if charge["kind"] == "Discount" else amount
     if not 0 <= total_of(spec) <= MAX_MINOR:
         del spec["charges"]
+    names = ("requestedBy", "editedBy")
+    of_acts = sum(len(spec.get(act, {}).get("by", "")) for act in ("approval", "cancellation"))
+    if of_acts + sum(len(spec.get(name, "")) for name in names) > MAX_NAMES:
+        spec = {key: value for key, value in spec.items() if key not in (*names, "cancellation")}
     for stated in (spec, spec.get("approval", {})):
         if "totalMinor" in stated:
             stated["totalMinor"] = total_of(spec)

@@ -142,6 +142,7 @@ async def _serve(
             reconciler.queue.run(),
             reconciler.pending_work.run(),
             reconciler.task_queues.run(),
+            reconciler.policies.run(),
             stock.queue.run(),
             class_statuses.queue.run(),
             inventory.run(),

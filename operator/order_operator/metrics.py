@@ -2,6 +2,7 @@
 
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable, Iterator
+from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
 from prometheus_client.core import GaugeMetricFamily
@@ -61,6 +62,23 @@ TAKEN_OVER = Counter(
     "orders_taken_over",
     "Orders whose workflow somebody terminated, or that timed out, and that its next run brings to an end.",
 )
+POLICY_ENFORCED = Gauge(
+    "orders_policy_enforced",
+    "1 while the admission policy that proves deciders' names is in force wherever decisions were awaited of late; "
+    "0 where it is not, or cannot be read.",
+)
+DECISIONS = Counter(
+    "orders_approval_decisions",
+    "Decisions about orders, by what was decided, the way it came (kubernetes, temporal, signal; policy: no person) "
+    "and how far the decider's name is proven (Policy, Claimed; none: no person).",
+    ["decision", "channel", "proof"],
+)
+for _labels in (
+    *product(("Approved", "Rejected"), ("kubernetes",), ("Policy", "Claimed")),
+    *product(("Approved", "Rejected"), ("temporal", "signal"), ("Claimed",)),
+    *product(("Approved", "Expired"), ("policy",), ("none",)),
+):
+    DECISIONS.labels(*_labels)
 EXPIRED = Counter(
     "orders_operator_orders_expired",
     "Finished Orders deleted, by reason: ttl (their time had come), history_limit (too many of their class).",

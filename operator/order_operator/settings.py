@@ -74,6 +74,12 @@ class Settings(ProgramSettings):
         True, description="Whether search attributes that Temporal lacks are registered there."
     )
     paused: Flag = Field(False, description="Start no new order. Those that have a workflow go on.")
+    require_proof: Flag = Field(
+        False,
+        validation_alias="ORDER_OPERATOR_APPROVALS_REQUIRE_PROOF",
+        description="Whether a decision by the resource counts only where the cluster's admission policies prove the "
+        "decider's name.",
+    )
     cancel_orphans: Flag = Field(
         False,
         description="Cancel every workflow whose Order is gone, however many there are. For a person who has made sure "

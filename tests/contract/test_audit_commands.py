@@ -102,6 +102,8 @@ async def test_the_story_names_who_decided_and_about_what(shop: Shop, capsys: py
     decision = {
         "by": "bob@example.com",
         "requester": "ana@example.com",
+        "editor": "eve@example.com",
+        "proof": "Policy",
         "channel": "kubernetes",
         "totalMinor": 750,
         "digest": "d1",
@@ -118,6 +120,7 @@ async def test_the_story_names_who_decided_and_about_what(shop: Shop, capsys: py
         "amount": "7.50 USD",
         "digest": "d1",
     }
+    assert "asked for by ana@example.com, edited by eve@example.com, proof Policy" in row["detail"]
     assert await ran("audit", "shop/order-1") == 0
     assert "\x1b" not in capsys.readouterr().out
 

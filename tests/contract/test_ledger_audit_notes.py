@@ -25,6 +25,8 @@ def a_note(kind: NoteKind = NoteKind.APPROVED, **fields: Any) -> AuditNote:
         "note_id": "uid-1/note/1",
         "by": "ana",
         "requester": "bob",
+        "editor": "eve",
+        "proof": "Claimed",
         "channel": "kubernetes",
         "generation": 3,
         "total_minor": 750,

@@ -14,6 +14,8 @@ APPROVED = AuditNote(
     kind="approved",
     by="bob@example.com",
     requester="ana@example.com",
+    editor="eve@example.com",
+    proof="Policy",
     channel="kubernetes",
     total_minor=750,
     currency="USD",
@@ -45,7 +47,8 @@ async def test_who_decided_and_about_what_is_in_the_trail(shop: Shop, carried: A
     await carried(shop, buyer, APPROVED)
 
     [event] = await told(shop)
-    wanted = {"by": "bob@example.com", "requester": "ana@example.com", "totalMinor": 750, "digest": "d1"}
+    people = {"by": "bob@example.com", "requester": "ana@example.com", "editor": "eve@example.com"}
+    wanted = {**people, "proof": "Policy", "totalMinor": 750, "digest": "d1"}
     assert {key: event.get(key) for key in wanted} == wanted
 
 

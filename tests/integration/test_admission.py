@@ -558,7 +558,10 @@ def test_a_decision_that_lacks_the_amount_can_be_completed_by_it_and_by_nothing_
     patch(api, stored, {"spec": {"approval": {"totalMinor": 500}}})
 
 
-@pytest.mark.parametrize("reason", ["AmountNotStated", "StaleDecision"])
+@pytest.mark.parametrize(
+    "reason",
+    ["AmountNotStated", "StaleDecision", "ProofRequired", "OwnOrder", "OwnEdit", "RequesterUnknown", "EditorUnknown"],
+)
 def test_a_decision_that_the_workflow_did_not_accept_can_be_taken_back(api: Stack, stored: str, reason: str) -> None:
     patch(api, stored, {"spec": APPROVAL})
     set_condition(api, stored, "SpecApplied", "False", reason)

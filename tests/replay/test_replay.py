@@ -45,6 +45,7 @@ SECOND = (
     "enriched",
     "every-step",
     "forward-recovery",
+    "four-eyes",
     "lines-changed",
     "shipment-by-childworkflows",
     "shipment-by-nexus",

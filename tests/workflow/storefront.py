@@ -95,23 +95,27 @@ class PlacedOrder:
 
         await eventually(suspended, "suspended")
 
-    async def update(self, name: str, argument: object = None) -> None:
-        """Raises WorkflowUpdateFailedError when refused."""
+    async def update(self, name: str, argument: object = None, *, update_id: str | None = None) -> None:
+        """Raises WorkflowUpdateFailedError when refused. The operator's Updates have ids that begin with the uid."""
         arguments = [] if argument is None else [argument]
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await self.handle.execute_update(name, args=arguments)
+            await self.handle.execute_update(name, args=arguments, id=update_id)
 
     async def begins(self, name: str, argument: object) -> WorkflowUpdateHandle[Any]:
         """The Update `name`, accepted but perhaps not answered yet."""
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await self.handle.start_update(name, argument, wait_for_stage=WorkflowUpdateStage.ACCEPTED)
 
-    async def refuses(self, name: str, argument: object = None) -> str:
+    async def refuses(self, name: str, argument: object = None, *, update_id: str | None = None) -> str:
         """The error type with which the Update `name` is refused."""
+        return (await self.refusal(name, argument, update_id=update_id)).type or ""
+
+    async def refusal(self, name: str, argument: object = None, *, update_id: str | None = None) -> ApplicationError:
+        """The error with which the Update `name` is refused."""
         with pytest.raises(WorkflowUpdateFailedError) as refused:
-            await self.update(name, argument)
+            await self.update(name, argument, update_id=update_id)
         assert isinstance(refused.value.cause, ApplicationError)
-        return refused.value.cause.type or ""
+        return refused.value.cause
 
     async def events(self) -> list[HistoryEvent]:
         """Its history so far."""

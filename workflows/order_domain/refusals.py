@@ -20,6 +20,12 @@ class RefusalType(StrEnum):
     LINES_FIXED = "LinesFixed"
     AMOUNT_NOT_STATED = "AmountNotStated"
     COUNTRY_FIXED = "CountryFixed"
+    TEMPORAL_CLIENT_REFUSED = "TemporalClientRefused"
+    DECIDER_UNKNOWN = "DeciderUnknown"
+    REQUESTER_UNKNOWN = "RequesterUnknown"
+    EDITOR_UNKNOWN = "EditorUnknown"
+    OWN_ORDER = "OwnOrder"
+    OWN_EDIT = "OwnEdit"
 
 
 class EndType(StrEnum):

@@ -6,11 +6,21 @@ from order_domain import moments
 from order_domain.judgement import flaws
 from order_domain.money import MAX_MINOR, format_amount
 from order_domain.order import MAX_DESCRIPTIONS, Address, sum_minor
-from order_domain.policy import AddressMessage
+from order_domain.policy import AddressMessage, TemporalClients
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import DecisionOutcome, shortened
 from order_domain.value import Value
-from order_workflows.contract import AddressChange, Adoption, CancelRequest, Decision, LinesChange, Message
+from order_workflows.contract import (
+    KUBERNETES,
+    POLICY,
+    SIGNAL,
+    AddressChange,
+    Adoption,
+    CancelRequest,
+    Decision,
+    LinesChange,
+    Message,
+)
 from order_workflows.earlier_rules import EarlierAddress
 from order_workflows.order_run import OrderRun
 
@@ -22,7 +32,9 @@ class Refusal(NamedTuple):
     message: str
 
 
-OF_NO_CLIENT = frozenset({"policy", "signal"})
+NAMELESS = "signal"
+"""The decider of a signal that has no place for a name."""
+OF_NO_CLIENT = frozenset({POLICY, SIGNAL})
 """Channels that only the workflow itself names."""
 
 
@@ -97,6 +109,42 @@ def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:
         return Refusal(RefusalType.STALE_DECISION, message)
     if not order.approval_required:
         return Refusal(RefusalType.APPROVAL_NOT_REQUIRED, "this order needs no approval")
+    return _refusal_of_way(order, decision) or _refusal_of_decider(order, decision)
+
+
+def _refusal_of_way(order: OrderRun, decision: Decision) -> Refusal | None:
+    """A class may hear decisions that come through the resource only."""
+    heard = order.input.policy.approval.temporal_clients is TemporalClients.ALLOWED or decision.channel == KUBERNETES
+    if heard:
+        return None
+    message = (
+        f"class {order.input.class_name} has approval.temporalClients Refused: decide by spec.approval of the resource"
+    )
+    return Refusal(RefusalType.TEMPORAL_CLIENT_REFUSED, message)
+
+
+def _refusal_of_decider(order: OrderRun, decision: Decision) -> Refusal | None:
+    """Four eyes: who ordered and who edited last decide neither way."""
+    if not order.input.policy.approval.four_eyes:
+        return None
+    by, why = decision.by, f"class {order.input.class_name} has approval.fourEyes"
+    requesters = {order.spec.requested_by, decision.requester} - {None}
+    editors = {order.editor, decision.editor} - {None}
+    if by == NAMELESS:
+        return Refusal(RefusalType.DECIDER_UNKNOWN, f"{why}, and this signal names nobody: decide under your name")
+    if not requesters:
+        message = f"spec.requestedBy: is missing, and {why}: set it to who ordered, or cancel and order again"
+        return Refusal(RefusalType.REQUESTER_UNKNOWN, message)
+    if by in requesters:
+        return Refusal(RefusalType.OWN_ORDER, f"{by} ordered this and {why}: somebody else has to decide")
+    if order.edited_by_stranger:
+        message = f"a client of Temporal changed the order without a name, and {why}: edit it by its resource"
+        return Refusal(RefusalType.EDITOR_UNKNOWN, message)
+    if order.edited and not editors:
+        message = f"spec.editedBy: is missing, the order was edited, and {why}: set it to who edited last"
+        return Refusal(RefusalType.EDITOR_UNKNOWN, message)
+    if by in editors:
+        return Refusal(RefusalType.OWN_EDIT, f"{by} edited this last and {why}: somebody else has to decide")
     return None
 
 

@@ -25,7 +25,9 @@ class Notes:
         """`about` are further fields of the note. The same act at the same time is the same note, also in a run that
         goes through the history again."""
         note = AuditNote.model_validate({"note_id": "", "kind": kind, "at": at, **about})
-        key = hashlib.sha256(note.model_dump_json().encode()).hexdigest()[:12]
+        # Fields that notes of earlier releases did not have do not change the id of one that has none of them.
+        left_out = {name for name in ("editor", "proof") if getattr(note, name) is None}
+        key = hashlib.sha256(note.model_dump_json(exclude=left_out).encode()).hexdigest()[:12]
         self._pending.append(note.model_copy(update={"note_id": f"{self._uid}/note/{key}"}))
         workflow.logger.info("%s", kind.value, extra={"generation": note.generation, "channel": note.channel})
 

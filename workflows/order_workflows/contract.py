@@ -20,7 +20,17 @@ from temporalio.common import SearchAttributeKey
 
 from order_domain.judgement import Judged, field_errors
 from order_domain.money import MAX_MINOR
-from order_domain.order import MAX_CHARGES, MAX_LINES, Address, OrderCharge, OrderLine, OrderSpec, Reason, VisibleText
+from order_domain.order import (
+    MAX_CHARGES,
+    MAX_LINES,
+    Address,
+    OrderCharge,
+    OrderLine,
+    OrderSpec,
+    Proof,
+    Reason,
+    UserName,
+)
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
@@ -94,7 +104,7 @@ QUERY_PROGRESS = "get_progress"
 QUERY_ITEMS = "get_items"
 QUERY_REQUIRES_APPROVAL = "requires_approval"
 
-REVISION = 4
+REVISION = 5
 """Of the workflow code, given to new orders with their input: an order keeps the behaviour that it began with.
 
 1  every step publishes itself at once
@@ -103,6 +113,7 @@ REVISION = 4
    failure, too
 4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency;
    signals of the reference systems are heard; the confirmation says where the parcels go
+5  the audit trail has who ordered, who edited last and how far the name of who decided is proven
 """
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)
@@ -200,13 +211,21 @@ class Message(Value):
 Generation = Annotated[int, Judged(Field(ge=0, le=2**63 - 1))]
 """metadata.generation of a resource."""
 Channel = Annotated[str, Judged(StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,63}$"))]
+KUBERNETES = "kubernetes"
+"""The channel of what the operator sends for a resource. Its Updates have ids of `resource_update_id`."""
+TEMPORAL = "temporal"
+"""The channel of what any other client of Temporal sends."""
+SIGNAL = "signal"
+"""The channel of a signal."""
+POLICY = "policy"
+"""The channel of a decision that no person made."""
 Digest = Annotated[str, Judged(StringConstraints(max_length=64))]
 
 
 class Decision(Message):
     """Argument of the Updates `approve` and `reject`."""
 
-    by: VisibleText
+    by: UserName
     reason: Reason | None = None
     generation: Generation = 0
     """metadata.generation that the decider saw; 0 from clients that know no resource."""
@@ -216,9 +235,13 @@ class Decision(Message):
     currency: Annotated[str, Judged(StringConstraints(max_length=3))] | None = None
     digest: Digest | None = None
     """`order_domain.order.lines_digest` of what the decider saw."""
-    requester: VisibleText | None = None
-    """Who ordered, or edited the order last."""
-    channel: Channel = "temporal"
+    requester: UserName | None = None
+    """Who ordered."""
+    editor: UserName | None = None
+    """Who edited the order last."""
+    proof: Proof | None = None
+    """How far the operator has found `by` proven; from others it counts for nothing."""
+    channel: Channel = TEMPORAL
     """How the message came: `kubernetes` from the operator, `temporal` from a client of the workflow, `signal`, or
     `policy` where no person decided."""
 
@@ -230,9 +253,9 @@ class AddressChange(Message):
     generation: Generation = 0
     """metadata.generation that asks for it; 0 from clients that know no resource, whose address stands until the
     resource asks for another."""
-    by: VisibleText | None = None
+    by: UserName | None = None
     """Who asks for it, as far as known."""
-    channel: Channel = "temporal"
+    channel: Channel = TEMPORAL
     """As in `Decision`."""
 
 
@@ -245,18 +268,18 @@ class LinesChange(Message):
     generation: Generation = 0
     """metadata.generation that asks for them; 0 from clients that know no resource. A decision about an earlier
     generation is refused from then on."""
-    by: VisibleText | None = None
+    by: UserName | None = None
     """Who asks for it, as far as known."""
-    channel: Channel = "temporal"
+    channel: Channel = TEMPORAL
     """As in `Decision`."""
 
 
 class CancelRequest(Message):
     """Argument of the Update `cancel`."""
 
-    by: VisibleText | None = None
+    by: UserName | None = None
     reason: Reason | None = None
-    channel: Channel = "temporal"
+    channel: Channel = TEMPORAL
     """As in `Decision`."""
 
 
@@ -269,7 +292,7 @@ class Adoption(Message):
     """Identity of the installation that has it."""
     generation: Generation
     """Its metadata.generation: they count from there."""
-    channel: Channel = "temporal"
+    channel: Channel = TEMPORAL
     """As in `Decision`."""
 
 
@@ -316,6 +339,18 @@ class StockItemInput(Value):
             initial_on_hand=spec.initial_on_hand,
             settings=StockSettings(minimum=spec.minimum, target=spec.target, generation=generation),
         )
+
+
+def resource_update_id(uid: str, about: str) -> str:
+    """Id of an Update that the operator sends for the resource `uid`; deterministic, so that Temporal recognises a
+    repetition."""
+    return f"{uid}/{about}"
+
+
+def is_of_resource(update_id: str, uid: str) -> bool:
+    """Whether an Update with this id was sent for the resource `uid`. A client of Temporal can forge it: who may send
+    an Update at all, Temporal's own authorization decides."""
+    return update_id.startswith(f"{uid}/")
 
 
 class RunKey(NamedTuple):

@@ -8,7 +8,7 @@ from temporalio import workflow
 
 from order_domain import moments
 from order_domain.errors import LedgerUnavailable
-from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, sum_minor
+from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, Proof, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.retry import StepRetry
 from order_domain.snapshot import (
@@ -32,6 +32,7 @@ from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.order import BegunEffect, LinesInForce, NoteKind
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
+    KUBERNETES,
     MEMO_PIPELINE,
     MEMO_SNAPSHOT,
     ORDER_APPROVAL_DEADLINE,
@@ -39,6 +40,7 @@ from order_workflows.contract import (
     ORDER_ID,
     ORDER_STATUS,
     ORDER_TOTAL_MINOR,
+    POLICY,
     AddressChange,
     Adoption,
     CancelRequest,
@@ -123,7 +125,13 @@ class OrderRun:
         self.reviews = 0
         """How often the order came into Manual Review."""
         self.cancellation: CancelRequest | None = None
-        self.approval = ApprovalRecord(required=self.approval_required)
+        self.editor = self.spec.edited_by
+        """Who edited the order last, as far as it is known."""
+        self.edited = False
+        """Whether lines or address were changed since the order began."""
+        self.edited_by_stranger = False
+        """Whether it was a client of Temporal who did so last, and without a name."""
+        self.approval = ApprovalRecord().model_copy(update=self._question())
         self.changed_while_waiting = False
         """Whether the lines changed while a decision was awaited: it has to name what it is about then."""
         self.reservations: list[str] = []
@@ -201,6 +209,19 @@ class OrderRun:
             self.total_minor, self.spec.currency, nothing_too=self.input.revision < 4
         )
 
+    def _question(self) -> dict[str, object]:
+        """Whether a person must decide, who may, and about whose order."""
+        if not self.approval_required:
+            return {"required": False, "requires": None, "requested_by": None, "edited_by": None}
+        verb = self.input.policy.approval.verb(self.total_minor, self.spec.currency)
+        people = {"requested_by": self.spec.requested_by, "edited_by": self.editor}
+        return {"required": True, "requires": verb.value, **people}
+
+    def edited_by(self, editor: str | None, channel: str) -> None:
+        """Lines or address were changed. Who did it is not always told."""
+        self.edited, self.editor = True, editor
+        self.edited_by_stranger = editor is None and channel != KUBERNETES
+
     @property
     def approval_window(self) -> timedelta:
         """How long a decision is awaited."""
@@ -239,7 +260,8 @@ class OrderRun:
             requested = None if change.generation else self._lines_requested or before
             self._lines_requested = None if requested == self.lines_digest else requested
         self.lines_generation = max(self.lines_generation, change.generation)
-        self.approval = self.approval.model_copy(update={"required": self.approval_required})
+        self.edited_by(change.by, change.channel)
+        self.approval = self.approval.model_copy(update=self._question())
 
     def suspend(self, wanted: bool, *, by_resource: bool) -> None:
         """Hold the order before its next step, or let it go on."""
@@ -302,32 +324,35 @@ class OrderRun:
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
         """Record the final decision about the approval, and the amount that it is about."""
         now = workflow.now()
+        people = {
+            "requested_by": self.spec.requested_by or decision.requester,
+            "edited_by": decision.editor or self.editor,
+        }
         self.approval = self.approval.model_copy(
             update={
                 "decision": DecisionOutcome(kind.value),
                 "by": decision.by,
+                "proof": _proof(decision),
                 "at": now,
                 "reason": decision.reason,
                 "generation": decision.generation or None,
-                "requested_by": decision.requester,
                 "via": decision.channel,
-                "total_minor": decision.total_minor,
-                "currency": decision.currency,
+                "total_minor": self.total_minor,
+                "currency": self.spec.currency,
                 "digest": decision.digest,
+                **people,
             }
         )
-        about = {
-            "generation": decision.generation or None,
-            "requested_by": decision.requester,
-            "channel": decision.channel,
-        }
+        about: dict[str, object] = {"generation": decision.generation or None, "channel": decision.channel}
+        if self.input.revision > 4:
+            about |= {"requester": people["requested_by"], "editor": people["edited_by"], "proof": _proof(decision)}
         self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
 
     def expire(self) -> None:
         """Record that there was no decision in time."""
         now = workflow.now()
         self.approval = self.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": now})
-        self._note(NoteKind.EXPIRED, now, channel="policy")
+        self._note(NoteKind.EXPIRED, now, channel=POLICY)
 
     def cancelled_by(self, request: CancelRequest) -> None:
         """Record who wants the order to end."""
@@ -347,6 +372,7 @@ class OrderRun:
 
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""
+        self.edited_by(change.by, change.channel)
         about = {"digest": digest(change.address), "generation": change.generation or None}
         self.notes.add(NoteKind.ADDRESS_CHANGED, workflow.now(), by=change.by, channel=change.channel, **about)
 
@@ -491,6 +517,13 @@ class OrderRun:
             shipping_address=self.address,
             message=self.last_error.message if self.last_error else None,
         )
+
+
+def _proof(decision: Decision) -> Proof | None:
+    """How far the decider's name is proven: by whoever saw the resource. None where no person decided."""
+    if decision.channel == POLICY:
+        return None
+    return (decision.proof or Proof.CLAIMED) if decision.channel == KUBERNETES else Proof.CLAIMED
 
 
 _USE_LINES = (StepName.PREPARE_SHIPMENT, StepName.CHARGE_PAYMENT, StepName.SHIP)

@@ -35,7 +35,7 @@ from order_workflows.waiting import until
 T = TypeVar("T")
 
 MAX_BY = 100
-"""Characters of who cancels: as many as an Update may have."""
+"""Characters of who cancels by signal."""
 
 
 @workflow.defn(name=contract.WORKFLOW_TYPE)
@@ -85,20 +85,32 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_APPROVE)
     def approve(self, decision: Decision) -> None:
         """Let the order go on."""
-        self._order.decide(DecisionKind.APPROVED, decision)
+        self._order.decide(DecisionKind.APPROVED, self._as_it_came(decision))
 
     @workflow.update(name=contract.UPDATE_REJECT)
     def reject(self, decision: Decision) -> None:
         """End the order as Rejected."""
-        self._order.decide(DecisionKind.REJECTED, decision)
+        self._order.decide(DecisionKind.REJECTED, self._as_it_came(decision))
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
-        raise_if(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_approval(self._order, decision))
+        raise_if(acceptance.flaw_of_decision(decision))
+        raise_if(acceptance.refusal_of_approval(self._order, self._as_it_came(decision)))
 
     @reject.validator
     def _validate_reject(self, decision: Decision) -> None:
-        raise_if(acceptance.flaw_of_decision(decision) or acceptance.refusal_of_decision(self._order, decision))
+        raise_if(acceptance.flaw_of_decision(decision))
+        raise_if(acceptance.refusal_of_decision(self._order, self._as_it_came(decision)))
+
+    def _as_it_came(self, decision: Decision) -> Decision:
+        """Only the operator speaks for the resource, whatever the message says of itself."""
+        of_client = decision.channel == contract.KUBERNETES and not self._is_of_resource()
+        return decision.model_copy(update={"channel": contract.TEMPORAL}) if of_client else decision
+
+    def _is_of_resource(self) -> bool:
+        """Whether the operator has sent the present Update."""
+        info = workflow.current_update_info()
+        return info is not None and contract.is_of_resource(info.id, self._order.owner.uid)
 
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
@@ -154,9 +166,7 @@ class OrderWorkflow(OtherNames):
 
     def _suspend(self, wanted: bool) -> None:
         if workflow.patched(TELLS_REQUESTS):
-            info = workflow.current_update_info()
-            by_resource = info is not None and info.id.startswith(f"{self._order.owner.uid}/")
-            self._order.suspend(wanted, by_resource=by_resource)
+            self._order.suspend(wanted, by_resource=self._is_of_resource())
         else:
             self._order.suspended = wanted
         self._order.publish()
@@ -181,7 +191,7 @@ class OrderWorkflow(OtherNames):
     def approve_order(self, approved: bool) -> None:
         """The decision in the reference systems' form. A signal cannot be refused: too late, it is logged, no more."""
         kind = DecisionKind.APPROVED if approved else DecisionKind.REJECTED
-        decision = Decision(by="signal", channel="signal")
+        decision = Decision(by=acceptance.NAMELESS, channel=contract.SIGNAL)
         refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
         if accepts(self._order, contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
             self._order.decide(kind, decision)
@@ -195,7 +205,7 @@ class OrderWorkflow(OtherNames):
     def cancel_order(self, request: CancelRequest | None = None) -> None:
         """Cancellation in the reference systems' form. Its text is cut rather than refused: earlier releases bounded
         none of `by`, and an order that was cancelled so goes through its history again."""
-        request = (request or CancelRequest(by="signal")).model_copy(update={"channel": "signal"})
+        request = (request or CancelRequest(by="signal")).model_copy(update={"channel": contract.SIGNAL})
         nameless = request.model_copy(update={"by": None})
         content = acceptance.refusal_of_content(nameless, CancelRequest, RefusalType.INVALID_MESSAGE)
         if accepts(self._order, contract.SIGNAL_CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)):
@@ -211,7 +221,8 @@ class OrderWorkflow(OtherNames):
         if accepts(
             self._order, contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
         ):
-            workflow.logger.info("address_changed", extra={"channel": "signal"})
+            workflow.logger.info("address_changed", extra={"channel": contract.SIGNAL})
+            self._order.edited_by(None, contract.SIGNAL)
             self._order.ship_to(address)
 
     @signal(name=contract.SIGNAL_STOCK_ARRIVED)

@@ -11,7 +11,7 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot
 from order_workflows import acceptance
 from order_workflows.answers import accepts, drop, raise_if
-from order_workflows.contract import CancelRequest, Decision, LinesChange
+from order_workflows.contract import SIGNAL, CancelRequest, Decision, LinesChange
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderRun, WantedLines
 from order_workflows.reference_messages import (
@@ -67,7 +67,7 @@ class OtherNames:
         content = acceptance.refusal_of_content(wanted, PaymentApproval, RefusalType.INVALID_MESSAGE)
         if not self._heard(APPROVE_PAYMENT) or not accepts(self._order, APPROVE_PAYMENT, content):
             return
-        decision = Decision(by=wanted.approved_by, channel="signal")
+        decision = Decision(by=wanted.approved_by, channel=SIGNAL)
         if accepts(self._order, APPROVE_PAYMENT, acceptance.refusal_of_approval(self._order, decision)):
             self._order.decide(DecisionKind.APPROVED, decision)
 
@@ -78,7 +78,7 @@ class OtherNames:
         if self._heard(CANCEL_ORDER) and accepts(
             self._order, CANCEL_ORDER, content or acceptance.refusal_of_cancel(self._order)
         ):
-            self._forward.cancel(CancelRequest(by="signal", reason=wanted.reason, channel="signal"))
+            self._forward.cancel(CancelRequest(by="signal", reason=wanted.reason, channel=SIGNAL))
 
     @signal(name=ADD_LINE_ITEM)
     def add_line_item(self, wanted: LineItem) -> None:

@@ -140,6 +140,20 @@ class KubernetesApi:
         )
         return await _counted("get", "customresourcedefinitions", call)
 
+    async def admission_policy(self, name: str) -> dict[str, Any]:
+        """The ValidatingAdmissionPolicy of this name. Raises NotFound."""
+        return await self._of_admission("validatingadmissionpolicies", name)
+
+    async def admission_policy_binding(self, name: str) -> dict[str, Any]:
+        """The ValidatingAdmissionPolicyBinding of this name. Raises NotFound."""
+        return await self._of_admission("validatingadmissionpolicybindings", name)
+
+    async def _of_admission(self, plural: str, name: str) -> dict[str, Any]:
+        call: Awaitable[Any] = self._objects.get_cluster_custom_object(
+            "admissionregistration.k8s.io", "v1", plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
+        )
+        return await _counted("get", plural, call)
+
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the whole status, so that nothing which somebody else wrote into it stays. Guarded by the version
         last seen: a stale operator must not write onto a newer object, nor onto one that was created again. Raises

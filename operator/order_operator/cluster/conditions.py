@@ -86,6 +86,7 @@ class Reason(StrEnum):
     APPLIED = "Applied"
     APPLYING = "Applying"
     LINES_NOT_APPLIED = "LinesNotApplied"
+    PROOF_REQUIRED = "ProofRequired"
     CHANGED_BY_CLIENT = "ChangedByClient"
     REFUSED = "Refused"
     WORKER_TOO_OLD = "WorkerTooOld"

@@ -57,7 +57,16 @@ _NAMES = " + ".join(
 )
 """Characters."""
 
-_DECISION_NOT_ACCEPTED = (Reason.LINES_NOT_APPLIED, RefusalType.AMOUNT_NOT_STATED, RefusalType.STALE_DECISION)
+_DECISION_NOT_ACCEPTED = (
+    Reason.LINES_NOT_APPLIED,
+    Reason.PROOF_REQUIRED,
+    RefusalType.AMOUNT_NOT_STATED,
+    RefusalType.STALE_DECISION,
+    RefusalType.OWN_ORDER,
+    RefusalType.OWN_EDIT,
+    RefusalType.REQUESTER_UNKNOWN,
+    RefusalType.EDITOR_UNKNOWN,
+)
 """Reasons of the condition SpecApplied for which the decision in the spec is none yet."""
 
 # A step's condition appears when the step begins: whatever Charged says, money is under way by then.

@@ -12,11 +12,11 @@ from temporalio.client import Client
 
 from order_domain.order import DeletionPolicy
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.amendment import CHANNEL, Amendment, Group
+from order_operator.orders.amendment import Amendment, Group
 from order_operator.orders.observation import Observation, describe
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.problem import Problem
-from order_workflows.contract import UPDATE_ADOPT, Adoption, RunKey, parse_workflow_id, workflow_id
+from order_workflows.contract import KUBERNETES, UPDATE_ADOPT, Adoption, RunKey, parse_workflow_id, workflow_id
 
 
 class OpenRuns:
@@ -102,7 +102,7 @@ def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str)
 
 def adoption(order: OrderResource, cluster: str) -> Amendment:
     """What tells a workflow that it belongs to `order`."""
-    argument = Adoption(uid=order.uid, cluster=cluster, generation=order.generation, channel=CHANNEL)
+    argument = Adoption(uid=order.uid, cluster=cluster, generation=order.generation, channel=KUBERNETES)
     return Amendment(Group.ADOPTION, UPDATE_ADOPT, argument, f"{order.uid}/{Group.ADOPTION}/{cluster}")
 
 

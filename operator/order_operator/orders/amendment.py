@@ -13,7 +13,7 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_domain.order import Approval, DecisionKind, OrderSpec, digest
+from order_domain.order import Approval, DecisionKind, OrderSpec, Proof, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
@@ -23,6 +23,7 @@ from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import (
+    KUBERNETES,
     UPDATE_APPROVE,
     UPDATE_CANCEL,
     UPDATE_CHANGE_ADDRESS,
@@ -35,6 +36,7 @@ from order_workflows.contract import (
     CancelRequest,
     Decision,
     LinesChange,
+    resource_update_id,
 )
 
 ANSWER_TIME = timedelta(seconds=10)
@@ -46,8 +48,6 @@ NO_HANDLER = "RuntimeError"
 FIRST_UPGRADE_SECONDS, MAX_UPGRADE_SECONDS = 30.0, 600.0
 """Pauses before such an Update is sent again: it is heard once the workers are new enough."""
 MAX_IN_FLIGHT = 100
-CHANNEL = "kubernetes"
-"""How what the operator sends has come."""
 
 logger = logging.getLogger(__name__)
 
@@ -88,39 +88,45 @@ class Refusal:
     """Monotonic time from which it is asked again; None if its answer is final."""
 
 
-def plan(parsed: ParsedSpec, generation: int, uid: str, snapshot: OrderSnapshot) -> list[Amendment]:
-    """What the workflow must still be told, at most one thing per group; nothing once the order has ended."""
+def plan(
+    parsed: ParsedSpec, generation: int, uid: str, snapshot: OrderSnapshot, proof: Proof = Proof.CLAIMED
+) -> list[Amendment]:
+    """What the workflow must still be told, at most one thing per group; nothing once the order has ended. `proof` says
+    how far the name of a decider is proven."""
     if snapshot.status.terminal:
         return []
     spec = parsed.spec
     changes: list[Amendment] = []
 
     def want(group: Group, update: str, argument: Value | None, wanted: str) -> None:
-        changes.append(Amendment(group, update, argument, f"{uid}/{group}/{wanted}/{generation}"))
+        changes.append(Amendment(group, update, argument, resource_update_id(uid, f"{group}/{wanted}/{generation}")))
 
     if spec.cancellation is not None and snapshot.compensation is None:
-        request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=CHANNEL)
+        request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=KUBERNETES)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
     if asks_for_other_lines(parsed, snapshot):
-        lines = LinesChange(lines=spec.lines, charges=spec.charges, generation=generation, channel=CHANNEL)
+        edited = {"generation": generation, "by": spec.edited_by, "channel": KUBERNETES}
+        lines = LinesChange(lines=spec.lines, charges=spec.charges, **edited)
         want(Group.LINES, UPDATE_CHANGE_LINES, lines, parsed.lines_digest)
     if _decides(spec, snapshot) and not _awaits_lines(parsed, snapshot):
         assert spec.approval is not None
-        decision = _decision(parsed, spec.approval, generation)
+        decision = _decision(parsed, spec.approval, generation, proof)
         approved = spec.approval.decision is DecisionKind.APPROVED
         want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
     if asks_for_other_address(parsed, snapshot):
-        change = AddressChange(address=spec.shipping_address, generation=generation, channel=CHANNEL)
+        change = AddressChange(
+            address=spec.shipping_address, generation=generation, by=spec.edited_by, channel=KUBERNETES
+        )
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, parsed.address_digest)
     if _asks_for_other_suspension(spec, snapshot):
         want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
     if spec.retry and snapshot.status is OrderStatus.MANUAL_REVIEW:
-        retry = f"{uid}/{Group.RETRY}/{spec.retry}"
+        retry = resource_update_id(uid, f"{Group.RETRY}/{spec.retry}")
         changes.append(Amendment(Group.RETRY, UPDATE_RETRY, None, retry, shown=False))
     return changes
 
 
-def _decision(parsed: ParsedSpec, approval: Approval, generation: int) -> Decision:
+def _decision(parsed: ParsedSpec, approval: Approval, generation: int, proof: Proof) -> Decision:
     seen = approval.total_minor
     return Decision(
         by=approval.by,
@@ -130,7 +136,10 @@ def _decision(parsed: ParsedSpec, approval: Approval, generation: int) -> Decisi
         currency=parsed.spec.currency,
         # Who states no total may have patched an order without looking at its lines.
         digest=None if seen is None else parsed.lines_digest,
-        channel=CHANNEL,
+        requester=parsed.spec.requested_by,
+        editor=parsed.spec.edited_by,
+        proof=proof,
+        channel=KUBERNETES,
     )
 
 
@@ -181,6 +190,21 @@ def deferred_approval(parsed: ParsedSpec, snapshot: OrderSnapshot, refusals: Seq
         return []
     message = "not sent, since the lines that it approves are not in force: remove it, set other lines and decide again"
     return [Refusal(Group.APPROVAL, Reason.LINES_NOT_APPLIED, message)]
+
+
+def unproven_approval(parsed: ParsedSpec, why: str) -> Refusal:
+    """Of a decision that is not sent, since its name has to be proven and is not."""
+    assert parsed.spec.approval is not None
+    message = (
+        f"not sent, since nothing proves that {parsed.spec.approval.by} decided: {why}. Take it back, and decide where "
+        "the policy is in force; an order that is older than the policy has to be ordered again"
+    )
+    return Refusal(Group.APPROVAL, Reason.PROOF_REQUIRED, message)
+
+
+def awaits_decision(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:
+    """Whether the spec has a decision, and the workflow has none."""
+    return spec.approval is not None and snapshot.approval.decision is None and not snapshot.status.terminal
 
 
 def _decides(spec: OrderSpec, snapshot: OrderSnapshot) -> bool:

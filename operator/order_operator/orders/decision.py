@@ -8,7 +8,9 @@ Absence proves nothing. That no run was seen is no reason to start one, to take 
 each of these needs an answer of whoever would know.
 """
 
+from order_domain.order import Proof
 from order_operator.cluster.conditions import Reason
+from order_operator.cluster.policies import LOOK_SECONDS, NO_EVIDENCE
 from order_operator.orders.actions import (
     Action,
     Adopt,
@@ -22,7 +24,14 @@ from order_operator.orders.actions import (
     WriteStatus,
 )
 from order_operator.orders.adoption import Predecessor, adoption, is_another_order, obstacle
-from order_operator.orders.amendment import deferred_approval, drifted, plan
+from order_operator.orders.amendment import (
+    Group,
+    awaits_decision,
+    deferred_approval,
+    drifted,
+    plan,
+    unproven_approval,
+)
 from order_operator.orders.deletion import after_deletion, deletion
 from order_operator.orders.display import AGAIN_SECONDS, PAUSED, seconds_until_progress_is_due, show
 from order_operator.orders.known import Known
@@ -39,6 +48,8 @@ CONFIRMED_AGE_SECONDS = 5.0
 its creation before its deletion. The API server is asked before such an order is started."""
 ANSWER_GRACE_SECONDS = 2.0
 """An edit that is answered and has its effect within this time is shown in one write, with its effect."""
+LOOK_GRACE_SECONDS = 1.0
+"""Before a decision is looked at again while the first look at the policies of its namespace is under way."""
 REFUSED_SECONDS = 60.0
 """Before a start that Temporal has refused for its content is tried again."""
 
@@ -147,9 +158,16 @@ def _with_run(known: Known, run: Observation) -> Action:
 def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     order, snapshot = known.order, run.snapshot
     assert snapshot is not None
-    wanted = plan(parsed, order.generation, order.uid, snapshot)
+    evidence = known.evidence or NO_EVIDENCE
+    wanted = plan(parsed, order.generation, order.uid, snapshot, evidence.proof)
     if wanted and (known.connection is not None or run.task_problems):
         return show(known, known.connection, applying=True)
+    undecided = awaits_decision(parsed.spec, snapshot)
+    unproven = known.require_proof and undecided and evidence.proof is not Proof.POLICY
+    if undecided and (unproven or known.evidence is None):
+        wanted = [change for change in wanted if change.group is not Group.APPROVAL]
+        if known.evidence is None and not wanted:
+            return Wait(LOOK_GRACE_SECONDS)
     answered = known.edits.refused
     unsent = [change for change in wanted if known.edits.is_due(change, known.clock)]
     if unsent:
@@ -163,6 +181,8 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     refusals = [*deferred_approval(parsed, snapshot, refusals), *refusals]
     asked_again = any(refusal.again_at is not None for refusal in refusals)
     again = AGAIN_SECONDS if asked_again else None
+    if unproven:
+        refusals, again = [unproven_approval(parsed, evidence.why), *refusals], again or LOOK_SECONDS
     return show(known, refusals=refusals, applying=waited is not None, again=again)
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from order_domain.status import TERMINAL_PHASES, Phase
+from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType, Reason
 from order_operator.cluster.events import Event
+from order_workflows.contract import KUBERNETES, POLICY, SIGNAL, TEMPORAL
 
 Status = Mapping[str, Any]
 
@@ -16,6 +18,7 @@ _PHASES = frozenset((TERMINAL_PHASES - {Phase.COMPLETED}) | {Phase.WAITING, Phas
 
 COMPLETED_IN_PART = "CompletedInPart"
 NOT_ACCEPTED = "NotAccepted"
+DECIDED = "Decided"
 EDIT_REFUSED = "EditRefused"
 SIGNAL_IGNORED = "SignalIgnored"
 NOTIFICATION_FAILED = "NotificationFailed"
@@ -28,12 +31,23 @@ def news(status: Status, before: Status) -> list[Event]:
     return [event for event in _events(status) if event.occasion not in told]
 
 
+def count_decision(status: Status, before: Status) -> None:
+    """A decision that `status` shows and the status `before` did not is counted."""
+    approval = status.get("approval") or {}
+    if approval.get("decision") and not (before.get("approval") or {}).get("decision"):
+        # An expiry has neither: nobody decided. A client of Temporal may name its channel as it likes.
+        channel, proof = approval.get("via") or POLICY, approval.get("proof") or "none"
+        known = channel if channel in (KUBERNETES, SIGNAL, POLICY) else TEMPORAL
+        metrics.DECISIONS.labels(approval["decision"], known, proof).inc()
+
+
 def _events(status: Status) -> Iterator[Event]:
     conditions = {item["type"]: item for item in status.get("conditions") or []}
     message = str(status.get("message") or status.get("orderStatus") or "")
     yield from _of_phase(status, message)
     yield from _of_what_holds_it_up(status, conditions, message)
     yield from _of_messages(status, conditions)
+    yield from _of_decision(status)
     complete, notified = conditions.get(ConditionType.COMPLETE, {}), conditions.get(ConditionType.NOTIFIED, {})
     if complete.get("status") == "True" and complete["reason"] != Phase.COMPLETED:
         yield Event(COMPLETED_IN_PART, "Normal", COMPLETED_IN_PART, message)
@@ -63,6 +77,17 @@ def _of_what_holds_it_up(status: Status, conditions: Mapping[str, Status], messa
         # Once for a step: how often it has failed is in the status.
         occasion = f"{Reason.STEP_RETRYING}.{status.get('currentStep') or status.get('orderStatus')}"
         yield Event(occasion, "Warning", Reason.STEP_RETRYING, message)
+
+
+def _of_decision(status: Status) -> Iterator[Event]:
+    """Of a person."""
+    approval = status.get("approval") or {}
+    if approval.get("by") and approval.get("proof"):
+        note = (
+            f"{str(approval['decision']).lower()} by {approval['by']} (proof: {approval['proof']}, "
+            f"via {approval.get('via')})"
+        )
+        yield Event(DECIDED, "Normal", DECIDED, note)
 
 
 def _of_messages(status: Status, conditions: Mapping[str, Status]) -> Iterator[Event]:

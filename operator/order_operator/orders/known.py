@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from order_operator.cluster.policies import NO_EVIDENCE, Evidence
 from order_operator.orders.adoption import Predecessor
 from order_operator.orders.amendment import EditState
 from order_operator.orders.classes import OrderClass
@@ -54,6 +55,10 @@ class Known:
     """Why Temporal has just refused to start the workflow."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
+    evidence: Evidence | None = NO_EVIDENCE
+    """How far the name of who decides is proven; None until the first look at the policies of the namespace."""
+    require_proof: bool = False
+    """A decision by the resource whose name is not proven does not count."""
     edits: EditState = field(default_factory=EditState)
     written_at: float = float("-inf")
     """Monotonic time of the last status write."""

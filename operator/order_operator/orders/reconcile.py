@@ -6,7 +6,7 @@ what happened: the process may die, be repeated or run twice at any point.
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -21,6 +21,7 @@ from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.cluster.events import EventRecorder
 from order_operator.cluster.inventory import not_brought
+from order_operator.cluster.policies import Evidence, PolicyWatch
 from order_operator.cluster.status_writer import StatusWriter
 from order_operator.orders.actions import (
     Action,
@@ -40,16 +41,16 @@ from order_operator.orders.actions import (
     WriteStatus,
 )
 from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
-from order_operator.orders.amendment import Amender
+from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import next_action
-from order_operator.orders.events import news
+from order_operator.orders.events import count_decision, news
 from order_operator.orders.known import Known
 from order_operator.orders.namespace_defaults import NamespaceDefaults
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.pending_work import PendingWork, PendingWorkScanner, is_at_work
-from order_operator.orders.resource import OrderResource
+from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
 from order_operator.orders.tracking import Finished, Look, Tracked, TrackedOrders
@@ -120,6 +121,7 @@ class Reconciler:
         )
         connection.on_recovery(self._requeue)
         self.pending_work = PendingWorkScanner(connection, self)
+        self.policies = PolicyWatch(api, changed=self._requeue_decided)
         self.task_queues = TaskQueueWatch(connection, self._queues_in_use, changed=self._requeue)
 
     def statuses(self) -> Iterable[tuple[str, str]]:
@@ -365,6 +367,8 @@ class Reconciler:
             else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace)),
             takeover_problem=tracked.takeover_problem,
             refused=look.refused,
+            evidence=self._evidence(order, run, parsed),
+            require_proof=self._settings.require_proof,
             edits=self.amender.state(uid),
             written_at=tracked.written_at,
             status_seen_at=tracked.status_seen_at,
@@ -373,6 +377,20 @@ class Reconciler:
             temporal_namespace=self._connection.client.namespace,
             temporal_ui=self._settings.temporal_ui,
         )
+
+    def _evidence(self, order: OrderResource, run: Observation | None, parsed: ParsedSpec | Problem) -> Evidence | None:
+        """The policies are looked at for a decision that is awaited, and only then."""
+        if run is None or run.snapshot is None or isinstance(parsed, Problem):
+            return None
+        awaited = awaits_decision(parsed.spec, run.snapshot)
+        return self.policies.evidence(order.namespace, order.created) if awaited else None
+
+    def _requeue_decided(self, namespaces: Container[str]) -> None:
+        """Whether names are proven has changed there."""
+        for uid, tracked in self._tracked.items():
+            order = tracked.resource
+            if order is not None and tracked.finished is None and order.namespace in namespaces and order.decides:
+                self.queue.add(uid)
 
     async def _perform(  # noqa: C901 - one case per action
         self, action: Action, uid: str, tracked: Tracked, look: Look, order: OrderResource
@@ -474,6 +492,7 @@ class Reconciler:
         if tracked.phase in TERMINAL_PHASES and order.status.get("phase") not in TERMINAL_PHASES:
             ended = {"status": status.get("orderStatus"), "phase": tracked.phase.value}
             logger.info("ended", extra={**self._about(uid), **ended})
+        count_decision(status, order.status)
         for event in news(status, order.status):
             self._events.tell(order, event)
 

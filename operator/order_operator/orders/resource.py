@@ -58,6 +58,11 @@ class OrderResource(Resource):
         return DeletionPolicy.ORPHAN if orphan else DeletionPolicy.CANCEL
 
     @property
+    def decides(self) -> bool:
+        """Whether the spec has a decision."""
+        return bool(self.spec.get("approval"))
+
+    @property
     def ended(self) -> bool:
         """Whether the status shows an end. Good enough to skip work, never to act on."""
         phase = self.status.get("phase")

@@ -3,12 +3,12 @@ from typing import Any
 import pytest
 from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 
-from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, digest, lines_digest
+from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, Proof, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_operator.orders.amendment import Amendment, Group, Refusal, deferred_approval, drifted, plan
 from order_operator.orders.resource import ParsedSpec
-from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, is_of_resource
 
 ELSEWHERE = an_address(city="Shelbyville")
 APPROVED = {"decision": "Approved", "by": "bob", "reason": "known"}
@@ -45,7 +45,32 @@ def test_an_approval_is_sent_with_who_why_and_the_generation_seen() -> None:
     change = the_only(an_order_spec(approval=Approval.model_validate(APPROVED)))
 
     assert (change.group, change.update) == (Group.APPROVAL, "approve")
-    assert change.argument == Decision(by="bob", reason="known", generation=2, currency="USD", channel="kubernetes")
+    assert change.argument == Decision(
+        by="bob", reason="known", generation=2, currency="USD", proof=Proof.CLAIMED, channel="kubernetes"
+    )
+
+
+def test_a_decision_is_sent_with_who_ordered_who_edited_and_what_is_proven() -> None:
+    spec = an_order_spec(approval=Approval.model_validate(APPROVED), requested_by="ana", edited_by="eve")
+
+    [change] = plan(ParsedSpec(spec), 2, UID, a_snapshot(), Proof.POLICY)
+
+    assert isinstance(change.argument, Decision)
+    assert (change.argument.requester, change.argument.editor) == ("ana", "eve")
+    assert change.argument.proof is Proof.POLICY
+    assert is_of_resource(change.update_id, UID)
+
+
+def test_edits_are_sent_with_who_edited() -> None:
+    spec = an_order_spec(lines=MORE, shipping_address=ELSEWHERE, edited_by="eve")
+    shown = a_snapshot(lines_digest=AS_ORDERED)
+
+    arguments = [change.argument for change in planned(spec, shown)]
+
+    assert [(type(each), each.by) for each in arguments if isinstance(each, LinesChange | AddressChange)] == [
+        (LinesChange, "eve"),
+        (AddressChange, "eve"),
+    ]
 
 
 def test_a_decision_about_a_stated_total_says_what_it_is_about() -> None:
@@ -58,6 +83,7 @@ def test_a_decision_about_a_stated_total_says_what_it_is_about() -> None:
         total_minor=50_500,
         currency="USD",
         digest=lines_digest([a_line()], SHIPPING),
+        proof=Proof.CLAIMED,
         channel="kubernetes",
     )
 

@@ -10,10 +10,11 @@ import pytest
 from builders import UID, a_line, a_policy, a_snapshot, an_address, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
 
-from order_domain.order import Address, digest
+from order_domain.order import Address, Proof, digest
 from order_domain.status import TERMINAL_PHASES, OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
+from order_operator.cluster.policies import LOOK_SECONDS, Evidence
 from order_operator.orders.actions import (
     Action,
     Confirm,
@@ -28,7 +29,7 @@ from order_operator.orders.actions import (
 )
 from order_operator.orders.amendment import EditState, Group, Refusal, plan
 from order_operator.orders.classes import OrderClass
-from order_operator.orders.decision import next_action
+from order_operator.orders.decision import LOOK_GRACE_SECONDS, next_action
 from order_operator.orders.display import AGAIN_SECONDS, BUSY_SECONDS, FINALIZER_AGE_SECONDS, LASTING_SECONDS
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
@@ -36,6 +37,7 @@ from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.takeover import NOT_TAKEN_OVER
 from order_operator.problem import Problem
 from order_operator.temporal.connection import NOT_ANSWERED
+from order_workflows.contract import Decision
 
 NOW = datetime(2026, 1, 2, 3, 4, 2, tzinfo=UTC)
 """Two seconds after the resource was created."""
@@ -507,3 +509,73 @@ def test_lines_that_a_client_of_the_workflow_changed_are_told_and_not_taken_back
 
 def test_every_end_has_a_phase_that_is_final() -> None:
     assert {status.phase for status in OrderStatus if status.terminal} == set(TERMINAL_PHASES)
+
+
+# Whether the name of who decides is proven.
+
+UNDECIDED = an_observation(
+    snapshot=a_snapshot(
+        status=OrderStatus.AWAIT_APPROVAL,
+        current_step="Approval",
+        approval={"required": True, "requires": "approve"},
+        lines_digest=digest([a_line()]),
+    )
+)
+PROVEN = Evidence(Proof.POLICY)
+CLAIMED = Evidence(Proof.CLAIMED, "the admission policy order-platform-orders is not installed")
+
+
+def decided(**facts: Any) -> Known:
+    """An order that waits, in whose spec somebody has decided."""
+    spec = an_order_resource().spec | {"approval": {"decision": "Approved", "by": "bob"}}
+    return known(an_order_resource(spec=spec), observation=UNDECIDED, **facts)
+
+
+def test_a_decision_waits_for_the_first_look_at_the_policies() -> None:
+    assert next_action(decided(evidence=None)) == Wait(LOOK_GRACE_SECONDS)
+
+
+def test_an_order_without_a_decision_waits_for_no_look() -> None:
+    assert next_action(known(observation=UNDECIDED, evidence=None)) == next_action(known(observation=UNDECIDED))
+
+
+@pytest.mark.parametrize("evidence", [PROVEN, CLAIMED], ids=["proven", "claimed"])
+def test_a_decision_is_sent_with_what_is_proven(evidence: Evidence) -> None:
+    action = next_action(decided(evidence=evidence))
+
+    assert isinstance(action, Send)
+    [change] = action.changes
+    assert isinstance(change.argument, Decision)
+    assert change.argument.proof is evidence.proof
+
+
+def test_where_proof_is_required_a_proven_decision_is_sent() -> None:
+    action = next_action(decided(evidence=PROVEN, require_proof=True))
+
+    assert isinstance(action, Send)
+
+
+def test_where_proof_is_required_a_claimed_decision_is_not_sent_and_the_order_says_why() -> None:
+    facts = decided(evidence=CLAIMED, require_proof=True)
+
+    facts = shown(facts)
+
+    applied = next(each for each in facts.order.status["conditions"] if each["type"] == "SpecApplied")
+    assert (applied["status"], applied["reason"]) == ("False", "ProofRequired")
+    assert (
+        "nothing proves that bob decided: the admission policy order-platform-orders is not installed"
+        in (applied["message"])
+    )
+    assert next_action(facts) == Wait(LOOK_SECONDS)
+    assert facts.order.status["observedGeneration"] == facts.order.generation
+
+
+def test_where_proof_is_required_an_order_that_is_decided_shows_no_refusal() -> None:
+    snapshot = a_snapshot(approval={"required": True, "decision": "Approved", "by": "bob"})
+    spec = an_order_resource().spec | {"approval": {"decision": "Approved", "by": "bob"}}
+    facts = known(
+        an_order_resource(spec=spec), observation=an_observation(snapshot=snapshot), evidence=None, require_proof=True
+    )
+
+    applied = next(each for each in shown(facts).order.status["conditions"] if each["type"] == "SpecApplied")
+    assert applied["status"] == "True"

@@ -7,9 +7,10 @@ import pytest
 from builders import an_order_resource
 from kubernetes.aio import client
 
+from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.events import EVENTS_A_MINUTE, MINUTE, Event, EventRecorder, event_name
-from order_operator.orders.events import news
+from order_operator.orders.events import count_decision, news
 
 WAITS_FOR_APPROVAL = {
     "phase": "Waiting",
@@ -123,3 +124,43 @@ async def test_an_outage_of_very_many_orders_does_not_drown_the_api_server_in_ev
         await asyncio.sleep(0)
 
     assert len(api.events) == EVENTS_A_MINUTE + 1
+
+
+def decision(**changes: object) -> dict[str, Any]:
+    approval = {"required": True, "decision": "Approved", "by": "bob", "via": "kubernetes", "proof": "Policy"}
+    return {"phase": "Running", "approval": {**approval, **changes}}
+
+
+def test_a_decision_of_a_person_is_told_with_how_far_the_name_is_proven() -> None:
+    [event] = news(decision(), {"phase": "Waiting"})
+
+    assert (event.kind, event.reason) == ("Normal", "Decided")
+    assert event.note == "approved by bob (proof: Policy, via kubernetes)"
+
+
+def test_a_decision_of_the_class_is_no_event() -> None:
+    assert news(decision(by="auto-approver", via="policy", proof=None), {}) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "labels"),
+    [
+        (decision(), ("Approved", "kubernetes", "Policy")),
+        (decision(decision="Rejected", via="temporal", proof="Claimed"), ("Rejected", "temporal", "Claimed")),
+        (decision(via="made up by a client", proof="Claimed"), ("Approved", "temporal", "Claimed")),
+        (decision(by=None, decision="Expired", via=None, proof=None), ("Expired", "policy", "none")),
+        (decision(via="policy", proof=None), ("Approved", "policy", "none")),
+    ],
+)
+def test_a_decision_is_counted_once_by_labels_that_are_there_from_the_start(
+    status: dict[str, Any], labels: tuple[str, ...]
+) -> None:
+    assert labels in metrics.DECISIONS._metrics
+    counter, series = metrics.DECISIONS.labels(*labels), set(metrics.DECISIONS._metrics)
+    before = counter._value.get()
+
+    count_decision(status, {"approval": {"required": True}})
+    count_decision(status, status)
+
+    assert counter._value.get() == before + 1
+    assert set(metrics.DECISIONS._metrics) == series

@@ -54,6 +54,10 @@ def _entry(event: Row[Any], currency: str) -> Entry:
     details = [f"{key} {told[key]}" for key in _DETAILS if isinstance(told.get(key), str)]
     if told.get("requester"):
         details.append(f"asked for by {told['requester']}")
+    if told.get("editor"):
+        details.append(f"edited by {told['editor']}")
+    if told.get("proof"):
+        details.append(f"proof {told['proof']}")
     details += [f'"{told[key]}"' for key in ("reason", "message") if told.get(key)]
     if told.get("error"):
         details.insert(0, told["error"])

@@ -7,7 +7,7 @@ from enum import StrEnum
 from pydantic import Field
 from temporalio import activity
 
-from order_domain.order import OrderCharge, OrderLine
+from order_domain.order import OrderCharge, OrderLine, Proof
 from order_domain.snapshot import ShortText
 from order_domain.status import OrderStatus
 from order_domain.value import Value
@@ -90,7 +90,11 @@ class AuditNote(Value):
     by: ShortText | None = None
     """Who did it."""
     requester: ShortText | None = None
-    """Who had ordered, or had edited the order last."""
+    """Who had ordered."""
+    editor: ShortText | None = None
+    """Who had edited the order last."""
+    proof: Proof | None = None
+    """How far the name `by` is proven."""
     channel: ShortText | None = None
     """How it came: `kubernetes`, `temporal`, `signal` or `policy`."""
     reason: ShortText | None = None

@@ -9,20 +9,18 @@ from order_domain import moments
 from order_domain.money import format_amount
 from order_domain.order import DecisionKind
 from order_domain.pipeline import StepName
-from order_domain.policy import ApprovalExpiry
+from order_domain.policy import ApprovalExpiry, DecisionVerb
 from order_domain.refusals import EndType
 from order_domain.snapshot import DecisionOutcome, ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import lines_change
-from order_workflows.contract import Decision
+from order_workflows.contract import POLICY, Decision
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.step import Step
 
 AUTO_APPROVER = "auto-approver"
 ON_EXPIRY = "approval window"
 """Names that stand for a decision that no person made."""
-POLICY = "policy"
-"""The channel of such a decision."""
 
 
 async def run(order: OrderRun) -> None:
@@ -83,10 +81,17 @@ def _open_window(order: OrderRun) -> _Window:
 
 def _ask(order: OrderRun, window: _Window) -> None:
     amount = format_amount(order.total_minor, order.spec.currency)
-    message = (
-        f"waits for approval of {amount} until {moments.minute(window.timer_ends)}, then {_without_decision(order)}"
-    )
+    until = moments.minute(window.timer_ends)
+    message = f"waits for approval of {amount}{_by_whom(order)} until {until}, then {_without_decision(order)}"
     order.waiting(OrderStatus.AWAIT_APPROVAL, PendingAction(kind="Approve", deadline=window.deadline, message=message))
+
+
+def _by_whom(order: OrderRun) -> str:
+    """What an approver needs beyond the verb `approve`."""
+    verb, approval = order.approval.requires, order.input.policy.approval
+    needs = f" by a holder of the verb {verb}" if verb == DecisionVerb.APPROVE_HIGH else ""
+    authors = sorted({name for name in (order.approval.requested_by, order.approval.edited_by) if name})
+    return f"{needs}, not by {' or '.join(authors)}," if approval.four_eyes and authors else needs
 
 
 def _without_decision(order: OrderRun) -> str:
