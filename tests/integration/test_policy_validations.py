@@ -84,10 +84,21 @@ def decision(by: str | None = None) -> dict[str, str]:
     return {"decision": "Approved", **({"by": by} if by else {})}
 
 
+OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": "6b1f8b2c-0000-4000-8000-000000000000"}
 BOSTON = {"city": "Boston"}
 
 CASES = {
     "a clerk orders by a class that asks nobody": Case("use-class", create(CLERK, spec(UNGATED))),
+    "a clerk orders by a class that asks nobody, under a name of the server's": Case(
+        "use-class",
+        lambda shop: shop.server.send(
+            CLERK,
+            "POST",
+            shop.path(),
+            {**order("", spec(UNGATED)), "metadata": {"generateName": "order-"}},
+            dry_run=True,
+        ),
+    ),
     "somebody without a class orders by the default one": Case("use-default-class", create(NEWCOMER, spec(None))),
     "an approver suspends an order": Case("decides-only", patch(APPROVER, WAITING, spec={"suspend": True})),
     "an approver changes the address while approving": Case(
@@ -95,6 +106,13 @@ CASES = {
     ),
     "an approver labels an order": Case(
         "decides-only-metadata", patch(APPROVER, WAITING, metadata={"labels": {"team": "blue"}})
+    ),
+    "a clerk gives an order an owner, to delete that": Case(
+        "owners", patch(CLERK, WAITING, metadata={"ownerReferences": [OWNER]})
+    ),
+    "a clerk creates an order with an owner": Case("owners", create(CLERK, spec(), ownerReferences=[OWNER])),
+    "a canceller gives an order an owner": Case(
+        "decides-only-metadata", patch(CANCELLER, WAITING, metadata={"ownerReferences": [OWNER]})
     ),
     "a clerk holds an order by the operator's finalizer": Case(
         "own-finalizers", patch(CLERK, WAITING, metadata={"finalizers": ["order-platform.dev/compensation"]})

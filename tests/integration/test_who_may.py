@@ -161,7 +161,7 @@ WANTED: Mapping[str, set[str]] = {
     "edit and approve": {"update", "approve-high"},
     "label": {"update"},
     "annotate": {"update"},
-    "own": {"update"},
+    "own": {"update", "delete"},
     "hold by a finalizer": {"update"},
     "hold by the operator's finalizer": {"reflect"},
     "replace": {"update"},
