@@ -249,6 +249,15 @@ async def test_an_order_that_waits_under_four_eyes_says_who_may_not_decide(shop:
     assert "waits for approval of 1500.00 USD, not by ana or eve, until" in action.message
 
 
+async def test_an_order_of_which_nobody_knows_who_ordered_says_what_is_missing(shop: Storefront) -> None:
+    order = await waiting(shop, ordered_by(None), FOUR_EYES)
+
+    action = (await order.snapshot()).pending_action
+
+    assert action is not None
+    assert "waits for approval of 1500.00 USD, once spec.requestedBy says who ordered, until" in action.message
+
+
 async def test_an_order_that_needs_no_approval_shows_none(shop: Storefront) -> None:
     order = await shop.place(ordered_by(), policy=a_policy(approval={"mode": "Never"}))
     await order.result()

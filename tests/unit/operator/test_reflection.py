@@ -750,3 +750,28 @@ def test_a_run_that_goes_on_before_it_publishes_is_shown() -> None:
     order = an_order_resource(status={**TOLD, "workflow": {**TOLD["workflow"], "runID": "run-1"}})  # type: ignore[dict-item]
 
     assert reflected(an_observation(snapshot=None), order)["orderStatus"] == "Order Received"
+
+
+def test_a_status_says_who_may_decide_and_what_became_of_it() -> None:
+    asked = {"required": True, "requires": "approve-high", "requested_by": "ana", "edited_by": "eve", "deadline": NOW}
+    decided = {"decision": "Approved", "by": "bob", "proof": "Policy", "via": "kubernetes", "at": NOW, "generation": 2}
+    run = at(OrderStatus.CHARGE_CUSTOMER, approval={**asked, **decided, "total_minor": 50_000, "currency": "USD"})
+
+    approval = reflected(run)["approval"]
+
+    assert {key: approval[key] for key in ("requires", "requestedBy", "editedBy")} == {
+        "requires": "approve-high",
+        "requestedBy": "ana",
+        "editedBy": "eve",
+    }
+    assert (approval["by"], approval["proof"], approval["via"]) == ("bob", "Policy", "kubernetes")
+    assert (approval["totalMinor"], approval["generation"], approval["deadline"]) == (50_000, 2, approval["at"])
+
+
+def test_a_decision_without_proof_is_shown_as_refused() -> None:
+    refusal = Refusal(Group.APPROVAL, Reason.PROOF_REQUIRED, "not sent, since nothing proves that bob decided")
+
+    applied = condition(reflected(at(OrderStatus.AWAIT_APPROVAL), refusals=[refusal]), "SpecApplied")
+
+    assert (applied["status"], applied["reason"]) == ("False", "ProofRequired")
+    assert applied["message"] == "spec.approval: not sent, since nothing proves that bob decided"

@@ -90,8 +90,12 @@ def _by_whom(order: OrderRun) -> str:
     """What an approver needs beyond the verb `approve`."""
     verb, approval = order.approval.requires, order.input.policy.approval
     needs = f" by a holder of the verb {verb}" if verb == DecisionVerb.APPROVE_HIGH else ""
-    authors = sorted({name for name in (order.approval.requested_by, order.approval.edited_by) if name})
-    return f"{needs}, not by {' or '.join(authors)}," if approval.four_eyes and authors else needs
+    if not approval.four_eyes:
+        return needs
+    if not order.approval.requested_by:
+        return f"{needs}, once spec.requestedBy says who ordered,"
+    authors = {order.approval.requested_by, order.approval.edited_by} - {None}
+    return f"{needs}, not by {' or '.join(sorted(map(str, authors)))},"
 
 
 def _without_decision(order: OrderRun) -> str:
