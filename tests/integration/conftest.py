@@ -5,12 +5,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
-from access import APIServer
+from access import MERGE, ROOT, APIServer
 from cluster import Cluster
 from order_history import OrderHistory
-from ordering_rights import grant
+from ordering_rights import STANDARD, Shop, grant
 from wiring import Wiring, wiring
 
+from order_devstack.conditions import wait_until_nothing_is_missing
 from order_devstack.stack import Stack
 
 _namespaces = count(1)
@@ -33,6 +34,14 @@ def api_server(servers: Stack) -> Iterator[APIServer]:
     servers.install_charts()
     server = APIServer(servers)
     grant(server)
+    shop = Shop(server, "first-writes", {"order-platform.dev/policies": "enforced"})
+    shop.place("order", STANDARD)
+    # An API server that has just met a kind refuses, for a few seconds, what a mutating policy applies to.
+    wait_until_nothing_is_missing(
+        lambda: str(server.send(ROOT, "PATCH", shop.path("order"), {"spec": {"suspend": True}}, content=MERGE).message),
+        within_seconds=60.0,
+        say=print,
+    )
     yield server
     server.close()
 
