@@ -248,6 +248,16 @@ async def test_orders_that_were_there_while_the_policy_was_off_are_not_proven_wh
     assert metrics.POLICY_ENFORCED._value.get() == 1
 
 
+async def test_a_look_without_an_answer_takes_no_proof_away_for_good(watch: PolicyWatch, cluster: Cluster) -> None:
+    cluster.policy = ApiUnreachable("the API server does not answer")
+    assert (await seen(watch)).proof is Proof.CLAIMED
+    cluster.policy = POLICY
+
+    await watch.look()
+
+    assert (await seen(watch)).proof is Proof.POLICY
+
+
 async def test_a_look_that_finds_the_same_is_no_news(watch: PolicyWatch, told: list[set[str]]) -> None:
     await seen(watch)
 
