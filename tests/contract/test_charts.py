@@ -10,6 +10,7 @@ import yaml
 from settings_variables import operator_variables, worker_variables
 
 from order_devstack import servers
+from order_operator.cluster.policies import PROVING_POLICY, RULES_LABEL, RULES_VERSION
 from order_operator.settings import Settings as OperatorSettings
 from order_worker.command_line import parser
 from order_worker.providers.notification.smtp import SMTPMailer
@@ -87,8 +88,21 @@ CLUSTER_RULES = {
         "validatingadmissionpolicies,validatingadmissionpolicybindings [order-platform-orders]"
     ),
     "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses,stockitems",
-    "*/order-platform-editor: get,list,watch,create,update,patch,delete on order-platform.dev/orders,stockitems",
-    "*/order-platform-approver: approve on order-platform.dev/orders",
+    "*/order-platform-editor: get,list,watch,create,update,patch on order-platform.dev/orders",
+    (
+        "*/order-platform-editor: use on order-platform.dev/orderclasses "
+        "[enriched-saga,reviewed-ledger,standard,threshold]"
+    ),
+    "*/order-platform-approver: get,list,watch,patch,approve,reject on order-platform.dev/orders",
+    "*/order-platform-high-approver: get,list,watch,patch,approve,approve-high,reject on order-platform.dev/orders",
+    "*/order-platform-canceller: get,list,watch,patch,cancel,delete on order-platform.dev/orders",
+    "*/order-platform-auditor: get,list,watch,audit on order-platform.dev/orders",
+    "*/order-platform-auditor: get,list,watch on order-platform.dev/orderclasses",
+    (
+        "*/order-platform-platform-admin: get,list,watch,create,update,patch,delete on "
+        "order-platform.dev/orderclasses,stockitems"
+    ),
+    "*/order-platform-platform-admin: get,list,watch,patch,retry,reflect on order-platform.dev/orders",
 }
 CLASS_STATUS_RULES = {"*/order-platform-operator: update on order-platform.dev/orderclasses/status"}
 """Not of an installation that watches some namespaces: it shares the classes with others."""
@@ -607,7 +621,70 @@ def test_the_classes_are_the_committed_ones_and_one_is_the_default(render: Rende
     assert {name: item["spec"] for name, item in rendered.items()} == {
         item["metadata"]["name"]: item["spec"] for item in sources
     }
-    assert [name for name, item in rendered.items() if "annotations" in item["metadata"]] == ["standard"]
+    default = "order-platform.dev/default-class"
+    assert [name for name, item in rendered.items() if default in item["metadata"]["labels"]] == ["standard"]
+
+
+def test_editors_may_use_the_classes_that_ask_a_person_and_those_that_are_named(render: Render) -> None:
+    values = {"userRoles": {"create": True, "aggregate": False, "classes": ["express", "standard"]}}
+
+    classes = "[enriched-saga,express,reviewed-ledger,standard,threshold]"
+    wanted = f"*/order-platform-editor: use on order-platform.dev/orderclasses {classes}"
+    assert wanted in granted(render("order-platform", values), "ClusterRole")
+
+
+def test_what_decides_about_money_is_part_of_no_role_of_the_cluster(render: Render) -> None:
+    values = {"userRoles": {"create": True, "aggregate": True, "classes": []}}
+    roles = [item for item in render("order-platform", values) if item["kind"] == "ClusterRole"]
+    aggregated = [role for role in roles if any("aggregate-to" in label for label in role["metadata"]["labels"])]
+    verbs = {verb for role in aggregated for rule in role["rules"] for verb in rule["verbs"]}
+
+    assert {role["metadata"]["name"] for role in aggregated} == {"order-platform-viewer", "order-platform-editor"}
+    assert verbs == {"get", "list", "watch", "create", "update", "patch", "use"}
+    assert not any("aggregate-to" in label for role in render("order-platform") for label in labels_of(role))
+
+
+def labels_of(manifest: Manifest) -> dict[str, str]:
+    found: dict[str, str] = manifest["metadata"].get("labels", {})
+    return found
+
+
+POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}
+
+
+def test_the_policies_hold_where_a_namespace_is_labelled_and_an_operator_knows_their_rules(render: Render) -> None:
+    manifests = [item for item in render("order-platform-crds") if item["kind"] != "CustomResourceDefinition"]
+    bindings = [item for item in manifests if item["kind"].endswith("Binding")]
+    policies = [item for item in manifests if item["kind"].endswith("Policy")]
+
+    assert {item["metadata"]["name"] for item in policies if item["kind"].startswith("Validating")} == POLICIES
+    assert {labels_of(item)[RULES_LABEL] for item in policies} == {RULES_VERSION}
+    assert {item["metadata"]["name"] for item in bindings} == {item["metadata"]["name"] for item in policies}
+    assert PROVING_POLICY in POLICIES
+    for binding in bindings:
+        selector = binding["spec"]["matchResources"]["namespaceSelector"]
+        assert selector == {"matchLabels": {"order-platform.dev/policies": "enforced"}}
+        assert binding["spec"]["policyName"] == binding["metadata"]["name"]
+        assert binding["spec"].get("validationActions", ["Deny"]) == ["Deny"]
+    assert all(item["spec"]["failurePolicy"] == "Fail" for item in policies if item["kind"].startswith("Validating"))
+
+
+def test_a_cluster_without_mutating_policies_gets_the_validating_ones(render: Render) -> None:
+    kinds = {item["kind"] for item in render("order-platform-crds", None, "--kube-version=1.32.0")}
+
+    assert "ValidatingAdmissionPolicy" in kinds
+
+
+def test_the_policies_can_be_left_out_or_hold_everywhere(render: Render) -> None:
+    without = render("order-platform-crds", {"policies": {"enabled": False}})
+    everywhere = render("order-platform-crds", {"policies": {"namespaceSelector": {"matchLabels": None}}})
+
+    assert {item["kind"] for item in without} == {"CustomResourceDefinition"}
+    selectors = [
+        item["spec"]["matchResources"]["namespaceSelector"] for item in everywhere if item["kind"].endswith("Binding")
+    ]
+    assert selectors == [{}] * len(selectors)
+    assert selectors
 
 
 @pytest.mark.parametrize(("keep", "annotations"), [(True, {"helm.sh/resource-policy": "keep"}), (False, None)])
@@ -616,7 +693,8 @@ def test_the_kinds_survive_an_uninstall_if_they_are_to(
 ) -> None:
     manifests = render("order-platform-crds", {"keep": keep})
 
-    assert [item["metadata"].get("annotations") for item in manifests] == [annotations] * 3
+    kinds = [item for item in manifests if item["kind"] == "CustomResourceDefinition"]
+    assert [item["metadata"].get("annotations") for item in kinds] == [annotations] * 3
 
 
 def test_a_chart_can_be_part_of_another(render: Render) -> None:

@@ -5,10 +5,13 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from access import MERGE, ROOT, APIServer
 from cluster import Cluster
 from order_history import OrderHistory
+from ordering_rights import STANDARD, Shop, grant
 from wiring import Wiring, wiring
 
+from order_devstack.conditions import wait_until_nothing_is_missing
 from order_devstack.stack import Stack
 
 _namespaces = count(1)
@@ -23,6 +26,24 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.clean()
+
+
+@pytest.fixture(scope="session")
+def api_server(servers: Stack) -> Iterator[APIServer]:
+    """With both charts installed, and the people of `ordering_rights` in their roles."""
+    servers.install_charts()
+    server = APIServer(servers)
+    grant(server)
+    shop = Shop(server, "first-writes", {"order-platform.dev/policies": "enforced"})
+    shop.place("order", STANDARD)
+    # An API server that has just met a kind refuses, for a few seconds, what a mutating policy applies to.
+    wait_until_nothing_is_missing(
+        lambda: str(server.send(ROOT, "PATCH", shop.path("order"), {"spec": {"suspend": True}}, content=MERGE).message),
+        within_seconds=60.0,
+        say=print,
+    )
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="session")

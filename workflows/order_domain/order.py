@@ -259,7 +259,8 @@ class OrderSpec(Value):
     order_id: Identifier | None = Field(default=None, alias="orderID")
     """The shop's order number, unique within the namespace; default: the resource's name."""
     class_name: Identifier | None = None
-    """The OrderClass to follow; default: the class annotated `order-platform.dev/is-default-class: "true"`."""
+    """The OrderClass to follow; default: the class that the label `order-platform.dev/default-class` of the namespace
+    names, or else the class that has this label with the value `true`."""
     customer: Customer
     currency: Currency
     """ISO 4217 code of every amount in this order."""

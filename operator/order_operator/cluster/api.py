@@ -126,6 +126,13 @@ class KubernetesApi:
         assert namespace.metadata is not None
         return str(namespace.metadata.uid)
 
+    async def namespace_labels(self, name: str) -> dict[str, str]:
+        """The labels of the namespace. Raises NotFound."""
+        call = self._core.read_namespace(name, _request_timeout=REQUEST_TIMEOUT_SECONDS)
+        namespace = await _counted("get", "namespaces", call)
+        assert namespace.metadata is not None
+        return dict(namespace.metadata.labels or {})
+
     async def definition(self, name: str) -> dict[str, Any]:
         """The CustomResourceDefinition of this name. Raises NotFound."""
         call: Awaitable[Any] = self._objects.get_cluster_custom_object(
@@ -146,12 +153,6 @@ class KubernetesApi:
             "admissionregistration.k8s.io", "v1", plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
         return await _counted("get", plural, call)
-
-    async def namespace_labels(self, name: str) -> dict[str, str]:
-        """Raises NotFound."""
-        call = self._core.read_namespace(name, _request_timeout=REQUEST_TIMEOUT_SECONDS)
-        namespace = await _counted("get", "namespaces", call)
-        return dict(namespace.metadata.labels or {}) if namespace.metadata is not None else {}
 
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the whole status, so that nothing which somebody else wrote into it stays. Guarded by the version

@@ -2,7 +2,7 @@
 
 from order_domain.pipeline import MAY_REFUSE, NEEDS, ORDERED, StepName
 from order_domain.policy import AddressExpiry, ApprovalExpiry, OrderClassSpec
-from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, ORDER_CLASS_KIND, ORDER_CLASSES
+from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, ORDER_CLASS_KIND, ORDER_CLASSES
 from order_operator.crd.definition import Column, Rule, definition, resource, status_schema, with_rules
 from order_operator.crd.structural_schema import Schema, structural_schema
 from order_operator.orders.class_status import OrderClassResourceStatus
@@ -136,7 +136,7 @@ def order_class_crd() -> Schema:
     """The CustomResourceDefinition of OrderClass."""
     schema = resource(
         "Policy for orders: which steps in which order, who must approve, how often to retry. "
-        f'The class annotated `{DEFAULT_CLASS_ANNOTATION}: "true"` serves orders that name none.',
+        f'The class labelled `{DEFAULT_CLASS_LABEL}: "true"` serves orders that name none.',
         spec=structural_schema(OrderClassSpec),
         status=status_schema(OrderClassResourceStatus),
     )
@@ -150,7 +150,7 @@ def order_class_crd() -> Schema:
             Column("Approval", ".spec.approval.mode"),
             Column("Threshold", ".spec.approval.thresholdMinor", "integer"),
             Column("Currency", ".spec.approval.currency"),
-            Column("Default", f".metadata.annotations.{DEFAULT_CLASS_ANNOTATION.replace('.', chr(92) + '.')}"),
+            Column("Default", f".metadata.labels.{DEFAULT_CLASS_LABEL.replace('.', chr(92) + '.')}"),
             Column("Ready", '.status.conditions[?(@.type=="Ready")].status'),
             Column("Age", ".metadata.creationTimestamp", "date"),
             Column("Message", '.status.conditions[?(@.type=="Ready")].message', wide=True),

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from order_domain.judgement import field_errors, judge
 from order_domain.order import OrderSpec
 from order_domain.policy import OrderClassSpec
-from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, EARLIER_DEFAULT_CLASS_ANNOTATION
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 
@@ -49,12 +49,11 @@ class OrderClasses:
             self._invalid[name] = "; ".join(field_errors(invalid))
             logger.warning("class %s is invalid: %s", name, self._invalid[name])
             return
-        annotations = metadata.get("annotations") or {}
         self._valid[name] = OrderClass(
             name=name,
             generation=metadata.get("generation", 1),
             created=metadata.get("creationTimestamp", ""),
-            is_default=annotations.get(DEFAULT_CLASS_ANNOTATION) == "true",
+            is_default=_is_default(metadata),
             spec=spec,
         )
 
@@ -84,31 +83,40 @@ class OrderClasses:
         found = self._valid.get(name)
         return found.spec if found else None
 
-    def resolve(self, spec: OrderSpec) -> OrderClass | Problem:
-        """The class that `spec` names, or the default one; of several defaults the newest, as with StorageClasses."""
-        if spec.class_name is None:
+    def resolve(self, spec: OrderSpec, namespace_default: str | None = None) -> OrderClass | Problem:
+        """The class that `spec` names, or the default one: that of its namespace, or else that of the cluster; of
+        several the newest, as with StorageClasses."""
+        name, named_by = spec.class_name, "spec.className"
+        if name is None and namespace_default is not None:
+            name, named_by = namespace_default, f"label {DEFAULT_CLASS_LABEL} of the namespace"
+        if name is None:
             defaults = [item for item in self._valid.values() if item.is_default]
             if defaults:
                 return max(defaults, key=lambda item: (item.created, item.name))
             return Problem(
                 Reason.NO_DEFAULT_CLASS,
-                f"spec.className is empty and no OrderClass is annotated {DEFAULT_CLASS_ANNOTATION}=true",
+                f"spec.className is empty and no OrderClass is labelled {DEFAULT_CLASS_LABEL}=true",
                 stalled=True,
             )
-        name = spec.class_name
         if name in self._invalid:
             return Problem(
                 Reason.CLASS_INVALID,
-                f"spec.className: OrderClass {name} is invalid: {self._invalid[name]}",
+                f"{named_by}: OrderClass {name} is invalid: {self._invalid[name]}",
                 stalled=True,
             )
         found = self._valid.get(name)
         known = ", ".join(sorted(self._valid)) or "none"
         return found or Problem(
             Reason.CLASS_NOT_FOUND,
-            f"spec.className: there is no OrderClass {name}; create it or use one of: {known}",
+            f"{named_by}: there is no OrderClass {name}; create it or use one of: {known}",
             stalled=True,
         )
+
+
+def _is_default(metadata: Mapping[str, Any]) -> bool:
+    annotations = metadata.get("annotations") or {}
+    labels = metadata.get("labels") or {}
+    return "true" in (labels.get(DEFAULT_CLASS_LABEL), annotations.get(EARLIER_DEFAULT_CLASS_ANNOTATION))
 
 
 def _version(body: Mapping[str, Any]) -> str:

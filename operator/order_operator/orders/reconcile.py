@@ -46,6 +46,7 @@ from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import next_action
 from order_operator.orders.events import count_decision, news
 from order_operator.orders.known import Known
+from order_operator.orders.namespace_defaults import NamespaceDefaults
 from order_operator.orders.observation import Observation, decode, describe
 from order_operator.orders.orphans import Orphans
 from order_operator.orders.pending_work import PendingWork, PendingWorkScanner, is_at_work
@@ -91,6 +92,7 @@ class Reconciler:
         self._api = api
         self._connection = connection
         self._classes = classes
+        self._defaults = NamespaceDefaults(api)
         self._settings = settings
         self._tracked = TrackedOrders()
         self._open_runs = OpenRuns()
@@ -323,6 +325,8 @@ class Reconciler:
                 if tracked.gone:
                     self._forget(uid)
                 return None
+            if tracked.observation is None and not tracked.gone and _names_no_class(order):
+                await self._defaults.learn(order.namespace)
             action = next_action(self._known(uid, tracked, look, order))
             match action:
                 case Wait(seconds):
@@ -358,7 +362,9 @@ class Reconciler:
             synced=self._scanner.synced.is_set(),
             paused=self._settings.paused,
             connection=self._connection.problem,
-            order_class=parsed if isinstance(parsed, Problem) else self._classes.resolve(parsed.spec),
+            order_class=parsed
+            if isinstance(parsed, Problem)
+            else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace)),
             takeover_problem=tracked.takeover_problem,
             refused=look.refused,
             evidence=self._evidence(order, run, parsed),
@@ -513,6 +519,11 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
+
+
+def _names_no_class(order: OrderResource) -> bool:
+    parsed = order.decoded
+    return not isinstance(parsed, Problem) and parsed.spec.class_name is None
 
 
 def _about(uid: str, tracked: Tracked | None) -> dict[str, object]:

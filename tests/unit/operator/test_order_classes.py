@@ -3,15 +3,15 @@ import logging
 import pytest
 from builders import a_policy, an_order_spec
 
-from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION
+from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, EARLIER_DEFAULT_CLASS_ANNOTATION
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.problem import Problem
 
 
 def a_class(name: str, *, default: bool = False, created: str = "2026-01-01T00:00:00Z", **changes: object) -> dict:
-    annotations = {DEFAULT_CLASS_ANNOTATION: "true"} if default else {}
-    metadata = {"name": name, "generation": 4, "creationTimestamp": created, "annotations": annotations}
+    labels = {DEFAULT_CLASS_LABEL: "true"} if default else {}
+    metadata = {"name": name, "generation": 4, "creationTimestamp": created, "labels": labels}
     return {"metadata": metadata, "spec": a_policy().model_dump(mode="json"), **changes}
 
 
@@ -44,6 +44,23 @@ def test_an_order_without_a_class_follows_the_default_one() -> None:
     assert name_of(resolved(a_class("threshold"), a_class("standard", default=True))) == "standard"
 
 
+def test_the_annotation_of_earlier_releases_makes_a_default_class_too() -> None:
+    earlier = a_class("standard")
+    earlier["metadata"]["annotations"] = {EARLIER_DEFAULT_CLASS_ANNOTATION: "true"}
+
+    assert name_of(resolved(a_class("threshold"), earlier)) == "standard"
+
+
+def test_the_default_class_of_the_namespace_comes_before_that_of_the_cluster() -> None:
+    classes = OrderClasses()
+    for body in (a_class("standard", default=True), a_class("threshold")):
+        classes.put(body)
+
+    assert name_of(classes.resolve(an_order_spec(class_name=None), "threshold")) == "threshold"
+    assert name_of(classes.resolve(an_order_spec(class_name="standard"), "threshold")) == "standard"
+    assert reason_of(classes.resolve(an_order_spec(class_name=None), "missing")) == Reason.CLASS_NOT_FOUND
+
+
 def test_of_several_default_classes_the_newest_counts() -> None:
     old = a_class("old", default=True, created="2026-01-01T00:00:00Z")
     new = a_class("new", default=True, created="2026-02-01T00:00:00Z")
@@ -55,7 +72,7 @@ def test_without_a_default_class_the_order_waits_for_a_person() -> None:
     found = resolved(a_class("standard"))
 
     assert reason_of(found) == Reason.NO_DEFAULT_CLASS
-    assert DEFAULT_CLASS_ANNOTATION in found.message  # type: ignore[union-attr]
+    assert DEFAULT_CLASS_LABEL in found.message  # type: ignore[union-attr]
 
 
 def test_a_class_that_does_not_exist_is_named_beside_those_that_do() -> None:

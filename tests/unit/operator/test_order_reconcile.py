@@ -11,7 +11,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
-from order_operator.cluster.api_names import DEFAULT_CLASS_ANNOTATION, FINALIZER
+from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.orders import adoption, reconcile, submission
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
@@ -19,7 +19,7 @@ from order_operator.orders.reconcile import Reconciler
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
-from order_workflows.contract import WORKFLOW_TYPE, RunKey, workflow_id
+from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
 
@@ -34,6 +34,7 @@ class ApiServer:
         self.conflicts = 0
         self.refusal: client.ApiException | None = None
         self.events: list[client.EventsV1Event] = []
+        self.labels: dict[str, str] = {}
 
     def store(self, **changes: Any) -> dict[str, Any]:
         self.version += 1
@@ -61,6 +62,9 @@ class ApiServer:
             raise NotFound("gone")
         return self.body
 
+    async def namespace_labels(self, _name: str) -> dict[str, str]:
+        return self.labels
+
     async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
         self.events.append(event)
 
@@ -84,6 +88,8 @@ class Temporal:
         self.problem = None
         self.run: Observation | None = None
         self.calls: list[str] = []
+        self.begun_as: list[str] = []
+        """The class of each start."""
 
     def on_recovery(self, _callback: object) -> None:
         """Nothing is lost here."""
@@ -116,8 +122,9 @@ class Shop:
         self.api, self.temporal = ApiServer(), Temporal()
         self.leads = True
         classes = OrderClasses()
-        metadata = {"name": "standard", "annotations": {DEFAULT_CLASS_ANNOTATION: "true"}}
+        metadata = {"name": "standard", "labels": {DEFAULT_CLASS_LABEL: "true"}}
         classes.put({"metadata": metadata, "spec": a_policy().model_dump(mode="json")})
+        classes.put({"metadata": {"name": "calm"}, "spec": a_policy().model_dump(mode="json")})
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
         self.scanner.synced.set()
@@ -142,7 +149,8 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
     async def describe(*_: Any) -> Observation | None:
         return await shop.temporal.describe()
 
-    async def ensure_started(*_: Any) -> Observation:
+    async def ensure_started(_client: Any, it: OrderInput, *_: Any) -> Observation:
+        shop.temporal.begun_as.append(it.class_name)
         return await shop.temporal.start()
 
     for module in (reconcile, submission, adoption):
@@ -174,6 +182,15 @@ async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_ru
     await shop.look()
 
     assert shop.temporal.calls == ["start", "describe"]
+
+
+async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace(shop: Shop) -> None:
+    shop.api.labels = {DEFAULT_CLASS_LABEL: "calm"}
+    shop.orders.put(shop.api.store())
+
+    await shop.look()
+
+    assert shop.temporal.begun_as == ["calm"]
 
 
 async def test_an_order_that_the_api_server_does_not_have_any_more_is_not_started(shop: Shop) -> None:
