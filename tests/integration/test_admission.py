@@ -4,6 +4,7 @@ import copy
 import json
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -593,8 +594,21 @@ def test_the_operator_may_put_its_finalizer_beside_others_and_take_it_off_again(
 @pytest.fixture
 def editor(api: Stack) -> Iterator[str]:
     """The argument that makes somebody who has the editor's role, and no other, the caller."""
-    user = f"editor-{uuid.uuid4().hex[:8]}"
-    api.kubectl("create", "clusterrolebinding", user, "--clusterrole=order-platform-editor", f"--user={user}")
+    with caller(api, "editor") as argument:
+        yield argument
+
+
+@pytest.fixture
+def platform_admin(api: Stack) -> Iterator[str]:
+    """The same for the platform administrator's role."""
+    with caller(api, "platform-admin") as argument:
+        yield argument
+
+
+@contextmanager
+def caller(api: Stack, role: str) -> Iterator[str]:
+    user = f"{role}-{uuid.uuid4().hex[:8]}"
+    api.kubectl("create", "clusterrolebinding", user, f"--clusterrole=order-platform-{role}", f"--user={user}")
     yield f"--as={user}"
     api.kubectl("delete", "clusterrolebinding", user)
 
@@ -693,13 +707,22 @@ def test_an_edit_that_leaves_the_target_below_the_minimum_names_the_target(kept:
         kept(minimum=10_001)
 
 
-def test_an_editor_may_change_the_minimum_and_target_of_a_stock_item(kept: Callable[..., None], editor: str) -> None:
-    kept(editor, minimum=1, target=2)
+def test_a_platform_admin_may_change_the_minimum_and_target_of_a_stock_item(
+    kept: Callable[..., None], platform_admin: str
+) -> None:
+    kept(platform_admin, minimum=1, target=2)
 
 
-def test_an_editor_may_not_write_the_status_of_a_stock_item(kept: Callable[..., None], editor: str) -> None:
+def test_an_editor_may_not_write_a_stock_item_which_buys(kept: Callable[..., None], editor: str) -> None:
+    with pytest.raises(CommandFailed, match="stockitems"):
+        kept(editor, minimum=1, target=2)
+
+
+def test_a_platform_admin_may_not_write_the_status_of_a_stock_item(
+    kept: Callable[..., None], platform_admin: str
+) -> None:
     with pytest.raises(CommandFailed, match="stockitems/status"):
-        kept("--subresource=status", editor, minimum=1)
+        kept("--subresource=status", platform_admin, minimum=1)
 
 
 def test_the_operator_may_not_change_the_spec_of_a_stock_item(kept: Callable[..., None]) -> None:

@@ -1,10 +1,17 @@
 """What a tenant may do with a namespace of its own: docs/tenants.md."""
 
+import re
+import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from access import API, MERGE, ROOT, APIServer, Caller
-from ordering_rights import STANDARD, TIERED, UNGATED, Shop, bind, order, spec
+from ordering_rights import STANDARD, TIERED, UNGATED, Shop, bind, order, order_class, spec
+
+from order_devstack.stack import Stack
+
+PAGE = Path(__file__).resolve().parents[2] / "docs/tenants.md"
 
 TENANT = Caller("tenant")
 """Owns a namespace, as the cluster's role `admin` and the editor's say, and nothing else."""
@@ -96,3 +103,21 @@ def test_a_tenant_reads_and_writes_no_order_of_another(shop: Shop) -> None:
     assert shop.server.send(TENANT, "GET", other.path("theirs")).code == 403
     assert shop.server.send(TENANT, "PATCH", other.path("theirs"), edit, content=MERGE).code == 403
     assert shop.server.send(TENANT, "GET", f"{API}/orders").code == 403
+
+
+def test_the_commands_of_the_page_make_a_tenant(servers: Stack, api_server: APIServer) -> None:
+    ana = Caller("ana", ("shop-staff",))
+    page = PAGE.read_text()
+    [role] = re.findall(r"```yaml\n(.*?)```", page, re.DOTALL)
+    for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL):
+        for line in block.splitlines():
+            servers.kubectl(*shlex.split(line)[1:])
+    servers.kubectl("apply", "--filename=-", input=role)
+    order_class(api_server, "express")
+    path = f"{API}/namespaces/shop/orders"
+
+    api_server.must(ana, "POST", path, order("first", spec(None)), dry_run=True)
+    refused = api_server.send(ana, "POST", path, order("second", spec(UNGATED)), dry_run=True)
+
+    assert f"may not use OrderClass {UNGATED} in namespace shop" in refused.message
+    assert api_server.send(ana, "POST", path, order("third", spec("express")), dry_run=True).code == 201
