@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from order_devstack.reference import __main__ as reference
-from order_operator.crd.__main__ import main, stale_files
+from order_operator.crd.__main__ import generated_files, main, stale_files
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_no_generated_file_is_stale() -> None:
-    assert stale_files(ROOT) == []
+    assert stale_files(ROOT, generated_files(ROOT)) == []
 
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    shutil.copytree(ROOT / "manifests", tmp_path / "manifests")
-    assert main(["--root", str(tmp_path)]) == 0
+    for folder in ("manifests", "charts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder)
     return tmp_path
 
 

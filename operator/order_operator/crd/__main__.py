@@ -2,7 +2,7 @@
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,8 @@ def generated_files(root: Path) -> dict[Path, str]:
     return files
 
 
-def stale_files(root: Path) -> list[Path]:
+def stale_files(root: Path, wanted: Mapping[Path, str]) -> list[Path]:
     """The generated files that are missing, differ from their source, or have lost it."""
-    wanted = generated_files(root)
     copies = (root / "charts/order-platform/files/classes").glob("*.yaml")
     stale = [path for path, text in wanted.items() if not path.exists() or path.read_text() != text]
     return stale + [path for path in copies if path not in wanted]
@@ -56,13 +55,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing; fail if a file is stale")
     parser.add_argument("--root", type=Path, default=Path(), help="checkout to work on (default: current folder)")
     options = parser.parse_args(arguments)
-    stale = stale_files(options.root)
+    wanted = generated_files(options.root)
+    stale = stale_files(options.root, wanted)
     for path in stale:
         if options.check:
             sys.stderr.write(f"{path} is stale: run make generate\n")
             continue
         sys.stdout.write(f"{path}\n")
-        text = generated_files(options.root).get(path)
+        text = wanted.get(path)
         if text is None:
             path.unlink()
         else:
