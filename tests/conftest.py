@@ -1,6 +1,7 @@
 """What all tests share. Being here, this file puts the folder on the import path, so that every test can import
 `builders`."""
 
+import hypothesis
 import pytest
 from xdist.workermanage import NodeManager
 
@@ -9,6 +10,11 @@ from order_devstack.processes import kill_all_below
 
 STOP_SECONDS = 90
 """How long a process of `make test` may take to stop its servers after Ctrl-C; xdist kills it after 10 otherwise."""
+
+
+# A machine that does much else takes longer than 200 ms for an example now and then.
+hypothesis.settings.register_profile("without deadline", deadline=None)
+hypothesis.settings.load_profile("without deadline")
 
 
 def pytest_configure() -> None:
