@@ -666,7 +666,10 @@ def test_the_policies_hold_where_a_namespace_is_labelled_and_an_operator_knows_t
         assert selector == {"matchLabels": {"order-platform.dev/policies": "enforced"}}
         assert binding["spec"]["policyName"] == binding["metadata"]["name"]
         assert binding["spec"].get("validationActions", ["Deny"]) == ["Deny"]
-    assert all(item["spec"]["failurePolicy"] == "Fail" for item in policies if item["kind"].startswith("Validating"))
+    # For half a minute after the start of an API server one with parameters fails: with Fail it takes no order then.
+    by_parameters = {item["metadata"]["name"] for item in policies if "paramKind" in item["spec"]}
+    ignoring = {item["metadata"]["name"] for item in policies if item["spec"]["failurePolicy"] == "Ignore"}
+    assert ignoring - {"order-platform-stamps"} == by_parameters
 
 
 def test_a_cluster_without_mutating_policies_gets_the_validating_ones(render: Render) -> None:

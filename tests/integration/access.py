@@ -78,22 +78,33 @@ class APIServer:
             headers += [("Impersonate-User", caller.name), *(("Impersonate-Group", each) for each in caller.groups)]
         if dry_run:
             path += ("&" if "?" in path else "?") + "dryRun=All"
+        content_bytes = b"" if body is None else json.dumps(body).encode()
+        reused = self._connection is not None
+        try:
+            code, text = self._exchange(method, path, headers, content_bytes)
+        except (OSError, http.client.HTTPException):
+            self.close()
+            if not reused:
+                raise
+            # The server closes a connection that was idle, or was started anew.
+            code, text = self._exchange(method, path, headers, content_bytes)
+        try:
+            return Answer(code, json.loads(text))
+        except json.JSONDecodeError:
+            return Answer(code, {"message": text.decode()})
+
+    def _exchange(self, method: str, path: str, headers: list[tuple[str, str]], content: bytes) -> tuple[int, bytes]:
         if self._connection is None:
             self._connection = http.client.HTTPSConnection(self._address, context=self._tls, timeout=30)
-        connection = self._connection
-        connection.putrequest(method, path)
-        content_bytes = b"" if body is None else json.dumps(body).encode()
-        for name, value in [*headers, ("Content-Length", str(len(content_bytes)))]:
-            connection.putheader(name, value)
-        connection.endheaders(content_bytes)
-        answer = connection.getresponse()
+        self._connection.putrequest(method, path)
+        for name, value in [*headers, ("Content-Length", str(len(content)))]:
+            self._connection.putheader(name, value)
+        self._connection.endheaders(content)
+        answer = self._connection.getresponse()
         text = answer.read()
         if answer.will_close:
-            self._connection = None
-        try:
-            return Answer(answer.status, json.loads(text))
-        except json.JSONDecodeError:
-            return Answer(answer.status, {"message": text.decode()})
+            self.close()
+        return answer.status, text
 
     def must(
         self, caller: Caller, method: str, path: str, body: Body | None = None, **options: Any
@@ -107,3 +118,4 @@ class APIServer:
         """Give the connection back."""
         if self._connection is not None:
             self._connection.close()
+            self._connection = None

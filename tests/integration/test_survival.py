@@ -28,6 +28,17 @@ def test_orders_survive_the_death_of(process: str, cluster: Cluster) -> None:
     assert charged_once(cluster, 5)
 
 
+def test_an_api_server_that_has_just_started_takes_orders_under_the_policies(cluster: Cluster) -> None:
+    """For half a minute it refused all orders: it did not know the kind of a policy's parameters."""
+    cluster.kubectl("label", "namespace", cluster.namespace, "order-platform.dev/policies=enforced")
+    cluster.stack.kill("kube-apiserver")
+    cluster.stack.up()
+
+    cluster.apply()
+
+    cluster.eventually(lambda s: s.get("phase") == "Completed", seconds=RETURN_SECONDS)
+
+
 def test_orders_survive_one_death_after_another(cluster: Cluster) -> None:
     victims = ["worker", "operator", "temporal", "kube-apiserver", "worker", "etcd", "operator"]
     for number, process in enumerate(victims):

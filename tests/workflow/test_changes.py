@@ -9,6 +9,7 @@ from order_domain.pipeline import StepName
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_workflows import contract
+from order_workflows.activities.order import NoteKind
 from order_workflows.contract import AddressChange, Decision
 
 ELSEWHERE = an_address(line1="742 Evergreen Terrace", city="Shelbyville")
@@ -99,6 +100,20 @@ async def test_resume_lets_an_order_that_was_placed_suspended_complete(shop: Sto
 
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
     assert not (await order.snapshot()).suspended
+
+
+async def test_the_trail_says_that_an_order_was_suspended_and_resumed_and_by_which_way(
+    shop: Storefront, world: World
+) -> None:
+    order = await shop.place(an_order_spec(suspend=True))
+    await order.holds_before_first_step()
+
+    await order.update(contract.UPDATE_RESUME)
+    await order.update(contract.UPDATE_RESUME)  # changes nothing, and is no act
+    await order.result()
+
+    noted = [(note.kind, note.channel) for note in world.notes]
+    assert noted == [(NoteKind.RESUMED, contract.TEMPORAL)]
 
 
 async def test_suspend_lets_the_step_under_way_finish_and_holds_before_the_next(shop: Storefront, world: World) -> None:

@@ -16,7 +16,7 @@ from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.activities.effect import EffectKind
-from order_workflows.activities.order import HaltOrder, ReceiveOrder
+from order_workflows.activities.order import HaltOrder, NoteKind, ReceiveOrder
 from order_workflows.contract import CancelRequest, ResourceIdentity
 
 
@@ -190,6 +190,7 @@ async def test_an_end_that_the_books_deny_waits_for_a_person(shop: Storefront, w
     world.repair("close_order")
     await order.update(contract.UPDATE_RETRY)
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    assert [note.kind for note in world.notes] == [NoteKind.CANCELLED, NoteKind.RETRIED]
 
 
 async def test_a_ledger_that_has_lost_the_order_undoes_nothing_by_a_guess(shop: Storefront, world: World) -> None:

@@ -6,11 +6,12 @@ from fake_activities import INITIAL_STOCK, World
 from storefront import PlacedOrder, Storefront, eventually
 
 from order_domain.errors import FraudSuspected, OrderError, OutOfStock
-from order_domain.order import ChargeKind, OrderCharge, OrderLine, digest
+from order_domain.order import ChargeKind, OrderCharge, OrderLine, digest, lines_digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
+from order_workflows.activities.order import NoteKind
 from order_workflows.contract import CancelRequest, Decision, LinesChange
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
@@ -39,6 +40,18 @@ async def test_added_lines_are_charged_and_shipped(shop: Storefront, world: Worl
     await shop.record("lines-changed", order)
     assert result.total_minor == world.balance == 153_000
     assert set(world.delivered) == {"1", "2"}
+
+
+async def test_the_trail_says_who_changed_the_lines_to_which_amount(shop: Storefront, world: World) -> None:
+    order = await a_waiting_order(shop)
+
+    change = LinesChange(lines=CHEAPER, generation=GENERATION, by="eve", channel=contract.KUBERNETES)
+    await order.update(contract.UPDATE_CHANGE_LINES, change, update_id=contract.resource_update_id(order.uid, "lines"))
+    await order.result()
+
+    [note] = [note for note in world.notes if note.kind is NoteKind.LINES_CHANGED]
+    assert (note.by, note.channel, note.generation) == ("eve", contract.KUBERNETES, GENERATION)
+    assert (note.total_minor, note.digest) == (90_000, lines_digest(CHEAPER, []))
 
 
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)

@@ -113,7 +113,8 @@ REVISION = 5
    failure, too
 4  a signalled address is judged by the rules of today; what costs nothing needs no approval in any currency;
    signals of the reference systems are heard; the confirmation says where the parcels go
-5  the audit trail has who ordered, who edited last and how far the name of who decided is proven
+5  the audit trail has who ordered, who edited last and how far the name of who decided is proven; changes of lines,
+   suspensions and repeated tries
 """
 
 WORKFLOW_TASK_TIMEOUT = timedelta(seconds=10)

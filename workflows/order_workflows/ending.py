@@ -113,6 +113,7 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
         except FailureError as refused:
             order.compensation = CompensationState.FAILED
             await wait_for_repair(order, reason_of(refused))
+            request = request.model_copy(update={"notes": order.notes.pending})
             order.compensation = CompensationState.RUNNING
             order.publish(OrderStatus.COMPENSATE_ORDER)
         else:
@@ -202,6 +203,7 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
                 break
             order.compensation = CompensationState.FAILED
             await wait_for_repair(order, cause)
+            request = request.model_copy(update={"notes": order.notes.pending})
         else:
             break
     order.suspended = False

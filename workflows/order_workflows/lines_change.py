@@ -1,6 +1,5 @@
 """Letting an order have other lines: asked for at any time, made where the order waits or between two steps."""
 
-from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.order import lines_digest, sum_minor
@@ -26,8 +25,6 @@ async def apply_wanted(order: OrderRun) -> None:
         try:
             await _apply(order, wanted.change)
             refusal = None
-            about = {"generation": wanted.change.generation or None, "channel": wanted.change.channel}
-            workflow.logger.info("lines_changed", extra=about)
         except FailureError as failure:
             if is_cancelled_exception(failure):
                 raise

@@ -41,6 +41,7 @@ from order_workflows.contract import (
     ORDER_STATUS,
     ORDER_TOTAL_MINOR,
     POLICY,
+    TEMPORAL,
     AddressChange,
     Adoption,
     CancelRequest,
@@ -262,9 +263,14 @@ class OrderRun:
         self.lines_generation = max(self.lines_generation, change.generation)
         self.edited_by(change.by, change.channel)
         self.approval = self.approval.model_copy(update=self._question())
+        about = {"by": change.by, "channel": change.channel, "generation": change.generation or None}
+        self._note_since_5(NoteKind.LINES_CHANGED, **about)
 
     def suspend(self, wanted: bool, *, by_resource: bool) -> None:
         """Hold the order before its next step, or let it go on."""
+        if wanted != self.suspended:
+            kind = NoteKind.SUSPENDED if wanted else NoteKind.RESUMED
+            self._note_since_5(kind, channel=KUBERNETES if by_resource else TEMPORAL)
         requested = self.suspended if self._suspend_requested is None else self._suspend_requested
         self._suspend_requested = None if by_resource or requested == wanted else requested
         self.suspended = wanted
@@ -380,6 +386,17 @@ class OrderRun:
         """With the amount that it is about."""
         amount = {"total_minor": self.total_minor, "currency": self.spec.currency, "digest": self.lines_digest}
         self.notes.add(kind, at, **amount, **about)
+
+    def try_again(self, *, by_resource: bool) -> None:
+        """Try now what waits in Manual Review. Without effect on an order that does not."""
+        if self.under_review:
+            self._note_since_5(NoteKind.RETRIED, channel=KUBERNETES if by_resource else TEMPORAL)
+        self.under_review = False
+
+    def _note_since_5(self, kind: NoteKind, **about: object) -> None:
+        """The trail of an order of an earlier revision stays as it was."""
+        if self.input.revision > 4:
+            self._note(kind, workflow.now(), **about)
 
     def adopt(self, adoption: Adoption) -> None:
         """The order belongs to this resource from now on, whose generations count anew. The operations keep the uid

@@ -150,7 +150,6 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_SUSPEND)
     def suspend(self) -> None:
         """Hold the order before its next step."""
-        workflow.logger.info("suspended")
         self._suspend(True)
 
     @suspend.validator
@@ -160,8 +159,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
         """Go on after `suspend`, or try failed undos again in Manual Review."""
-        workflow.logger.info("resumed")
-        self._order.under_review = False
+        self._order.try_again(by_resource=self._is_of_resource())
         self._suspend(False)
 
     def _suspend(self, wanted: bool) -> None:
@@ -174,8 +172,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_RETRY)
     def retry(self) -> None:
         """Try again now what waits in Manual Review. Without effect on an order that does not."""
-        workflow.logger.info("retried")
-        self._order.under_review = False
+        self._order.try_again(by_resource=self._is_of_resource())
 
     @workflow.update(name=contract.UPDATE_ADOPT)
     def adopt(self, adoption: Adoption) -> None:
