@@ -12,67 +12,21 @@ from cluster import ORDERS, Cluster
 from order_devstack.errors import CommandFailed
 from order_devstack.stack import Stack
 from order_operator.cluster.api_names import GROUP
-from order_operator.cluster.policies import PROVING_POLICY, RULES_LABEL, RULES_VERSION
+from order_operator.cluster.policies import PROVING_POLICY
 
 ENFORCED = f"{GROUP}/policies=enforced"
 DEAR = 150_000
 APPROVED = {"spec": {"approval": {"decision": "Approved", "by": "bob"}}}
 
-_RULES: dict[str, Any] = {
-    "apiVersion": "admissionregistration.k8s.io/v1",
-    "kind": "ValidatingAdmissionPolicy",
-    "metadata": {"name": PROVING_POLICY, "labels": {RULES_LABEL: RULES_VERSION}},
-    "spec": {
-        "failurePolicy": "Fail",
-        "matchConstraints": {
-            "resourceRules": [
-                {
-                    "apiGroups": [GROUP],
-                    "apiVersions": ["*"],
-                    "operations": ["CREATE", "UPDATE"],
-                    "resources": ["orders"],
-                }
-            ]
-        },
-        "validations": [
-            {
-                "expression": "!has(object.spec.approval) || oldObject != null && "
-                "object.spec.?approval == oldObject.spec.?approval || "
-                "object.spec.approval.by == request.userInfo.username",
-                "message": "spec.approval.by must be the name of whoever decides",
-                "reason": "Forbidden",
-            }
-        ],
-    },
-}
-"""The one rule that these tests need, where the chart has not installed its own."""
-_BINDING: dict[str, Any] = {
-    "apiVersion": "admissionregistration.k8s.io/v1",
-    "kind": "ValidatingAdmissionPolicyBinding",
-    "metadata": {"name": PROVING_POLICY},
-    "spec": {
-        "policyName": PROVING_POLICY,
-        "validationActions": ["Deny"],
-        "matchResources": {"namespaceSelector": {"matchLabels": dict([ENFORCED.split("=")])}},
-    },
-}
-
 
 @pytest.fixture(scope="module")
-def policy(platform: Stack) -> Iterator[None]:
-    """The policy and its binding, older than any order of these tests."""
+def policy(platform: Stack) -> None:
+    """The chart's policy and its binding are older than any order of these tests."""
     name = f"validatingadmissionpolicybinding/{PROVING_POLICY}"
-    absent = not platform.kubectl("get", name, "--ignore-not-found", "--output=name")
-    for manifest in (_RULES, _BINDING) if absent else ():
-        platform.kubectl("create", "--filename=-", input=json.dumps(manifest))
     binding = json.loads(platform.kubectl("get", name, "--output=json"))
     created = datetime.fromisoformat(binding["metadata"]["creationTimestamp"]).timestamp()
     while time.time() < created + 2:
         time.sleep(0.1)
-    yield
-    if absent:
-        for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
-            platform.kubectl("delete", kind, PROVING_POLICY)
 
 
 @pytest.fixture
