@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from inspect import getdoc
 
-from order_devstack.reference.markdown import GENERATED, table
+from order_devstack.reference.markdown import page, table
 from order_domain.errors import OrderError, PermanentError, TransientError
 from order_domain.explained import Explained
 from order_domain.refusals import EndType, RefusalType
@@ -14,12 +14,10 @@ from order_operator.cluster.event_reasons import EventReason
 
 def text() -> str:
     """The page as it should be."""
-    return "\n".join(_lines())
+    return page("Conditions and reasons", _lines())
 
 
 def _lines() -> Iterator[str]:
-    yield "# Conditions and reasons\n"
-    yield GENERATED + "\n"
     yield "Programs may rely on these words. [What a status says](../status.md) tells which reason belongs to which"
     yield "condition.\n"
     yield "## Conditions\n"

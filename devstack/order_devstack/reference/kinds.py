@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from order_devstack.reference.markdown import GENERATED, plain, table
+from order_devstack.reference.markdown import page, plain, table
 from order_operator.crd.order import order_crd
 from order_operator.crd.order_class import order_class_crd
 from order_operator.crd.stock_item import stock_item_crd
@@ -17,12 +17,10 @@ _SHORT = 60
 
 def text() -> str:
     """The page as it should be."""
-    return "\n".join(_lines())
+    return page("Kinds", _lines())
 
 
 def _lines() -> Iterator[str]:
-    yield "# Kinds\n"
-    yield GENERATED + "\n"
     yield "`kubectl explain ord`, `kubectl explain oclass` and `kubectl explain stock` say the same of the fields. A"
     yield "field in bold is required. In a path `[]` stands for each entry of a list and `*` for each key.\n"
     for crd in (order_crd(), order_class_crd(), stock_item_crd()):

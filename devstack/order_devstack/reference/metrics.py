@@ -9,19 +9,17 @@ from typing import Any
 from prometheus_client.metrics import MetricWrapperBase
 from temporalio.common import MetricAttributes, MetricMeter
 
-from order_devstack.reference.markdown import GENERATED, plain, table
+from order_devstack.reference.markdown import page, plain, table
 from order_operator import metrics as operator_metrics
 from order_worker import metrics as worker_metrics
 
 
 def text() -> str:
     """The page as it should be."""
-    return "\n".join(_lines())
+    return page("Metrics", _lines())
 
 
 def _lines() -> Iterator[str]:
-    yield "# Metrics\n"
-    yield GENERATED + "\n"
     yield "Both programs serve `/metrics` for Prometheus: the operator at `ORDER_OPERATOR_METRICS_ADDRESS`, a worker at"
     yield "`ORDER_WORKER_METRICS_ADDRESS`. No label carries an order, a customer or a SKU. Names are those of a query."
     yield "A histogram has `_bucket`, `_sum` and `_count` behind its name.\n"

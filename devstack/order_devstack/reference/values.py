@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-from order_devstack.reference.markdown import GENERATED, plain, table
+from order_devstack.reference.markdown import page, plain, table
 
 CHARTS = Path(__file__).resolve().parents[3] / "charts"
 
@@ -15,12 +15,10 @@ _MARK = "# -- "
 
 def text() -> str:
     """The page as it should be."""
-    return "\n".join(_lines())
+    return page("Values of the charts", _lines())
 
 
 def _lines() -> Iterator[str]:
-    yield "# Values of the charts\n"
-    yield GENERATED + "\n"
     yield "`helm show values CHART` prints the same. A value that the schema does not know is refused by name. A value"
     yield "without words of its own belongs to what stands above it.\n"
     for chart in sorted(CHARTS.iterdir()):
