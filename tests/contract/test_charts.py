@@ -102,7 +102,7 @@ CLUSTER_RULES = {
         "*/order-platform-platform-admin: get,list,watch,create,update,patch,delete on "
         "order-platform.dev/orderclasses,stockitems"
     ),
-    "*/order-platform-platform-admin: get,list,watch,patch,retry,reflect on order-platform.dev/orders",
+    "*/order-platform-platform-admin: get,list,watch,patch,retry,adopt,reflect on order-platform.dev/orders",
 }
 CLASS_STATUS_RULES = {"*/order-platform-operator: update on order-platform.dev/orderclasses/status"}
 """Not of an installation that watches some namespaces: it shares the classes with others."""

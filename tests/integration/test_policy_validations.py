@@ -130,6 +130,9 @@ CASES = {
         "canceller-is-caller", patch(CANCELLER, WAITING, spec={"cancellation": {"by": "the-ceo"}})
     ),
     "a clerk tries an order again": Case("retry", patch(CLERK, WAITING, spec={"retry": 1})),
+    "a clerk takes over another installation's workflow": Case(
+        "adopt", create(CLERK, spec(adoptFrom="another-cluster"))
+    ),
     "a clerk orders as the-ceo": Case("requester-is-caller", create(CLERK, spec(requestedBy="the-ceo"))),
     "a clerk says that they ordered what has no requester": Case(
         "requester-stays", patch(CLERK, WAITING, spec={"requestedBy": "clerk"})

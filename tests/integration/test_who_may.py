@@ -39,7 +39,7 @@ HOLDS: Mapping[Caller, set[str]] = {
     MANAGER: EDITS | DECIDES,
     LEAD: EDITS | DECIDES | {"approve-high"},
     GATEWAY: {*EDITS, "request-for"},
-    ADMIN: {"patch", "retry", "reflect"},
+    ADMIN: {"patch", "retry", "adopt", "reflect"},
     OPERATOR: {"patch", "delete", "reflect", "status"},
 }
 """The verbs of each caller; `use` is that of every class but the one without a gate."""
@@ -98,6 +98,7 @@ ON_ORDERS: Mapping[str, Action] = {
     "cancel": lambda _, __: patch(spec={"cancellation": {"reason": "changed my mind"}}),
     "cancel in another name": lambda _, __: patch(spec={"cancellation": {"by": "the-ceo"}}),
     "retry": lambda _, __: patch(spec={"retry": 1}),
+    "take a workflow over": lambda _, __: patch(spec={"adoptFrom": "another-cluster"}),
     "change the address": lambda _, __: patch(spec={"shippingAddress": BOSTON}),
     "suspend": lambda _, __: patch(spec={"suspend": True}),
     "edit in another name": lambda _, __: patch(spec={"shippingAddress": BOSTON, "editedBy": "the-ceo"}),
@@ -123,6 +124,7 @@ CREATIONS: Mapping[str, Callable[[Caller, str], dict[str, Any]]] = {
     "order and approve": lambda me, name: spec(
         name, requestedBy=me.name, approval={"decision": "Approved", "by": me.name}
     ),
+    "order and take a workflow over": lambda me, name: spec(name, requestedBy=me.name, adoptFrom="another-cluster"),
     "order without a gate": lambda me, _: spec(UNGATED, requestedBy=me.name),
 }
 
@@ -155,6 +157,7 @@ WANTED: Mapping[str, set[str]] = {
     "cancel": {"cancel"},
     "cancel in another name": NOBODY,
     "retry": {"retry"},
+    "take a workflow over": {"adopt"},
     "change the address": {"update"},
     "suspend": {"update"},
     "edit in another name": {"update", "request-for"},
@@ -172,6 +175,7 @@ WANTED: Mapping[str, set[str]] = {
     "order without a name": {"use"},
     "order in another name": {"use", "request-for"},
     "order and approve": {"use", "approve-high"},
+    "order and take a workflow over": {"use", "adopt"},
     "order without a gate": NOBODY,
     "reject": {"reject"},
 }
