@@ -13,6 +13,7 @@ from typing import Any
 
 from order_devstack.conditions import condition
 from order_devstack.errors import CommandFailed
+from order_devstack.platform import ledger_variables
 from order_devstack.stack import Stack
 
 ORDERS = "orders.order-platform.dev"
@@ -230,10 +231,19 @@ class Cluster:
 
     def audit(self) -> str:
         """What `order-worker verify-audit` says of the ledger."""
-        ledger = f"sqlite:///{self.stack.root / 'data' / 'ledger.db'}"
-        command = [sys.executable, "-P", "-m", "order_worker", "verify-audit"]
+        return self._worker("verify-audit")
+
+    def reconcile(self) -> str:
+        """What `order-worker reconcile` says of the ledger and the payment provider."""
+        return self._worker("reconcile")
+
+    def _worker(self, *arguments: str) -> str:
         done = subprocess.run(
-            command, env={**os.environ, "ORDER_LEDGER_URL": ledger}, capture_output=True, text=True, check=False
+            [sys.executable, "-P", "-m", "order_worker", *arguments],
+            env={**os.environ, **ledger_variables(self.stack.root)},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         return done.stdout + done.stderr
 

@@ -1,6 +1,9 @@
 """A server lost its data, or was restored to what it held before: what was charged is known, and not charged again."""
 
+import contextlib
 import shutil
+import sqlite3
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,42 @@ from traffic import DEAR, PLAIN, RETURN_SECONDS, approve
 from wiring import Wiring
 
 pytestmark = pytest.mark.long
+
+
+class _Backup:
+    """What the data of one server were at a moment. Taken cold: what writes them is stopped meanwhile, and first."""
+
+    def __init__(self, wired: Wiring, file: str, programs: tuple[str, ...], folder: Path) -> None:
+        self._wired, self._file, self._programs, self._folder = wired, file, programs, folder
+        wired.stack.stop(*programs)
+        for path in self._data.glob(f"{file}*"):
+            shutil.copy2(path, folder)
+        wired.stack.start(*programs)
+
+    def restore(self) -> None:
+        self._wired.stack.stop(*self._programs)
+        for path in self._data.glob(f"{self._file}*"):
+            path.unlink()
+        for path in self._folder.glob(f"{self._file}*"):
+            shutil.copy2(path, self._data)
+        self._wired.stack.start(*self._programs)
+
+    @property
+    def _data(self) -> Path:
+        return self._wired.stack.root / "data"
+
+
+def _running(shop: Cluster, workflow_id: str) -> bool:
+    described = shop.workflow(workflow_id)
+    return bool(described["workflowExecutionInfo"]["status"] == "WORKFLOW_EXECUTION_STATUS_RUNNING")
+
+
+def _let_a_quarter_of_an_hour_pass(wired: Wiring) -> None:
+    """For charges of the payment provider; `reconcile` leaves younger ones for the next time."""
+    with contextlib.closing(sqlite3.connect(wired.stack.root / "data" / "providers.db")) as store, store:
+        for key, at in store.execute("SELECT key, at FROM charges").fetchall():
+            earlier = datetime.fromisoformat(at) - timedelta(minutes=16)
+            store.execute("UPDATE charges SET at = ? WHERE key = ?", (earlier.isoformat(), key))
 
 
 def test_an_etcd_that_was_restored_brings_back_no_charge_and_no_order(
@@ -70,6 +109,63 @@ def test_orders_whose_every_history_is_lost_are_not_charged_again(
         "waiting": (DEAR, 0),
         "new": (PLAIN, 0),
     }
+    assert history.flaws() == []
+
+
+def test_a_temporal_that_was_restored_walks_on_to_the_same_end(
+    wired: Wiring, shop: Cluster, history: OrderHistory, tmp_path: Path
+) -> None:
+    for name in ("approved", "undone"):
+        shop.apply(name, total=DEAR)
+        shop.reaches("Waiting", name)
+    histories = _Backup(wired, "temporal.db", ("temporal", "worker", "operator"), tmp_path)
+    approve(shop, "approved")
+    shop.patch("undone", cancellation={"reason": "changed my mind"})
+    shop.apply("since", total=PLAIN)
+    for name, phase in {"approved": "Completed", "undone": "Cancelled", "since": "Completed"}.items():
+        shop.eventually(lambda status, phase=phase: status.get("phase") == phase, name, RETURN_SECONDS)
+    uids = {name: versions[0]["metadata"]["uid"] for name, versions in history.versions().items()}
+    before = shop.charges_of(uids.values())
+
+    histories.restore()
+
+    shop.apply("new", total=PLAIN)
+    shop.eventually(lambda status: status.get("phase") == "Completed", "new", RETURN_SECONDS)
+    for name in ("approved", "undone"):
+        shop.until(lambda name=name: not _running(shop, f"order/{shop.namespace}/{name}/{uids[name]}"), RETURN_SECONDS)
+    assert {name: shop.status(name)["phase"] for name in uids} == {
+        "approved": "Completed",
+        "undone": "Cancelled",
+        "since": "Completed",
+    }
+    assert shop.charges_of(uids.values()) == before
+    assert "no flaws" in shop.audit()
+
+
+def test_what_a_restored_ledger_misses_is_charged_to_nobody_again_and_found(
+    wired: Wiring, shop: Cluster, history: OrderHistory, tmp_path: Path
+) -> None:
+    for name in ("approved", "left"):
+        shop.apply(name, total=DEAR)
+        shop.reaches("Waiting", name)
+    ledger = _Backup(wired, "ledger.db", ("worker",), tmp_path)
+    approve(shop, "approved")
+    shop.apply("since", total=PLAIN)
+    for name in ("approved", "since"):
+        shop.eventually(lambda status: status.get("phase") == "Completed", name, RETURN_SECONDS)
+    uids = {name: versions[0]["metadata"]["uid"] for name, versions in history.versions().items()}
+    before = shop.charges_of(uids.values())
+
+    ledger.restore()
+
+    approve(shop, "left")
+    shop.eventually(lambda status: status.get("phase") == "Completed", "left", RETURN_SECONDS)
+    assert shop.charges_of(uids.values()) == {**before, uids["left"]: (DEAR, 0)}
+    _let_a_quarter_of_an_hour_pass(wired)
+    found = shop.reconcile()
+    assert uids["approved"] in found, found
+    assert uids["since"] in found, found
+    assert uids["left"] not in found, found
     assert history.flaws() == []
 
 
