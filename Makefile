@@ -16,7 +16,7 @@ SHORT := -m "not long and not mutations"
 .PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
 	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst \
 	bench-fairness contrast check fmt lint types imports \
-	generate check-generated docs lock
+	generate check-generated docs version release lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,12 @@ check-generated: setup ## Fail if `make generate` would change a file.
 
 docs: setup ## Build the documentation's site into site/; a link that leads nowhere fails it.
 	@$(BIN)/mkdocs build --strict
+
+version: setup ## Write VERSION=1.2.3 into pyproject.toml, the charts and the changelog.
+	@$(BIN)/python -m order_devstack.release set $(VERSION)
+
+release: setup ## Build what is published of VERSION=1.2.3, as committed, into dist/. The same each time.
+	@$(BIN)/python -m order_devstack.release build $(VERSION)
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker; do \
