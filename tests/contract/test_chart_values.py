@@ -171,7 +171,8 @@ def test_the_page_of_the_charts_names_values_that_exist() -> None:
     page = (CHARTS.parent / "docs/charts.md").read_text()
     known = {value.path for chart in BOTH for value in every(values_of(CHARTS / chart))}
     of_workers = {path.replace("worker.defaults.", "workers.orders.") for path in known}
-    named = set(re.findall(r"`((?:operator|workers?|global|temporal|uninstall|hooks|watch)\.[\w.]+?)(?:=[^`]*)?`", page))
+    value = r"`((?:operator|workers?|global|temporal|uninstall|hooks|watch)\.[\w.]+?)(?:=[^`]*)?`"
+    named = set(re.findall(value, page))
 
     assert len(named) > 15
     assert named - known - of_workers == set()

@@ -123,3 +123,16 @@ def test_a_number_in_the_values_is_scaled_by_the_values_alone(servers: Stack, ho
 
     with pytest.raises(CommandFailed, match=r"conflict with .kubectl. .*replicas"):
         upgrade(servers, home, "--set=workers.orders.replicas=4")
+
+
+def test_a_lease_that_an_earlier_release_made_is_left_where_it_is(servers: Stack, home: str) -> None:
+    """It is not Helm's: the upgrade would be refused for it."""
+    name = f"{home}-order-platform-operator"
+    lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name, "namespace": home}}
+    servers.kubectl("create", "--filename=-", input=json.dumps({**lease, "spec": {"holderIdentity": "the leader"}}))
+
+    upgrade(servers, home)
+    upgrade(servers, home, "--set=operator.replicas=3")
+
+    path = ("get", "lease", name, f"--namespace={home}", "--output=jsonpath={.spec.holderIdentity}")
+    assert servers.kubectl(*path) == "the leader"
