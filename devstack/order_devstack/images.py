@@ -1,0 +1,170 @@
+"""Builds the platform's images without a container engine and without a registry: `make images`."""
+
+import gzip
+import os
+import shutil
+import subprocess
+import time
+import tomllib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from order_devstack.cluster import debian
+from order_devstack.errors import DevstackError
+from order_devstack.locking import exclusive
+from order_devstack.servers import cache_directory
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+PROGRAMS = ("operator", "worker")
+REGISTRY = "localhost"
+"""What stands in the place of a registry's name."""
+REPOSITORY = "order-platform"
+_BASE = f"{REGISTRY}/order-platform-base"
+_DISTRIBUTION = "bookworm"
+_BASE_PACKAGES = "python3,python3-venv,ca-certificates"
+# The machine's own certificates and index settings, where it is behind a proxy that needs them.
+_SHARED_WITH_THE_BUILD = ("/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+_LEFT_BY_BUILDAH = ("/etc/cni/net.d/cni.lock", "/etc/containers/networks/netavark.lock")
+
+
+@dataclass(frozen=True)
+class Image:
+    """A built image."""
+
+    name: str
+    """As pods ask for it."""
+    archive: Path
+    """docker-archive, as `Cluster.load` and `kind load image-archive` take it."""
+
+    def compressed_bytes(self) -> int:
+        """Its size as a registry would send it."""
+        counted = _Counter()
+        with self.archive.open("rb") as source, gzip.GzipFile(fileobj=counted, mode="wb", compresslevel=6) as packed:
+            shutil.copyfileobj(source, packed, 1 << 20)
+        return counted.count
+
+
+def build(
+    folder: Path, *, programs: Sequence[str] = PROGRAMS, again: bool = False, say: Callable[[str], None] = print
+) -> list[Image]:
+    """Build the images into `folder`; with `again` without the layers of earlier builds. Raises DevstackError."""
+    debian.check(images=True)
+    store = cache_directory().parent / "images"
+    folder.mkdir(parents=True, exist_ok=True)
+    with exclusive(store / ".lock", on_wait=lambda: say("another process builds images, waiting")), _clean_machine():
+        base = _base(store, say)
+        return [_build(store, base, program, folder, again=again, say=say) for program in programs]
+
+
+def version() -> str:
+    """Of the checkout, as the charts ask for it."""
+    return str(tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]["version"])
+
+
+def revision() -> str:
+    """The commit that is checked out; with `-dirty` where something has been changed since."""
+    command = ["git", "-C", str(CHECKOUT), "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, say: Callable[[str], None]) -> Image:
+    began = time.monotonic()
+    name = f"{REGISTRY}/{REPOSITORY}/{program}:{version()}"
+    archive = folder / f"{program}.tar"
+    shared = [f"--volume={path}:{path}:ro" for path in _SHARED_WITH_THE_BUILD if Path(path).exists()]
+    say(f"{program}: building the image")
+    _buildah(
+        store,
+        "build",
+        *("--quiet", "--isolation=chroot", "--layers", "--timestamp=0", f"--file={CHECKOUT}/images/Containerfile"),
+        *(f"--build-arg={name}={value}" for name, value in _arguments(base).items()),
+        *(("--no-cache",) if again else ()),
+        *(*shared, f"--target={program}", f"--tag={name}", str(CHECKOUT)),
+    )
+    archive.unlink(missing_ok=True)
+    _buildah(store, "push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    image = Image(name, archive)
+    size = image.compressed_bytes() / 1e6
+    say(f"{program}: {name}, {size:.1f} MB with gzip, {time.monotonic() - began:.0f} s, {archive}")
+    return image
+
+
+def _arguments(base: str) -> dict[str, str]:
+    return {"BASE": base, "VERSION": version(), "REVISION": revision()}
+
+
+def _base(store: Path, say: Callable[[str], None]) -> str:
+    """Debian with Python; made anew each week, so that it has Debian's repairs."""
+    name = f"{_BASE}:{_DISTRIBUTION}-{time.strftime('%G-%V', time.gmtime())}"
+    if _exists(store, name):
+        return name
+    say("base: making a Debian with Python")
+    context = store / "base"
+    shutil.rmtree(context, ignore_errors=True)
+    context.mkdir(parents=True)
+    archive = context / "base.tar"
+    arguments = ["--quiet", "--variant=minbase", f"--include={_BASE_PACKAGES}", _DISTRIBUTION, str(archive)]
+    _run(["mmdebstrap", *arguments], "mmdebstrap")
+    (context / "Containerfile").write_text("FROM scratch\nADD base.tar /\n")
+    _buildah(store, "build", "--quiet", "--isolation=chroot", "--timestamp=0", f"--tag={name}", str(context))
+    shutil.rmtree(context)
+    return name
+
+
+def _exists(store: Path, name: str) -> bool:
+    return (
+        subprocess.run(_command(store, "inspect", "--type=image", name), capture_output=True, check=False).returncode
+        == 0
+    )
+
+
+def _buildah(store: Path, *arguments: str) -> None:
+    _run(_command(store, *arguments), f"buildah {arguments[0]}")
+
+
+def _command(store: Path, *arguments: str) -> list[str]:
+    return [
+        "buildah",
+        f"--root={store / 'store'}",
+        f"--runroot={store / 'run'}",
+        "--storage-driver=overlay",
+        *arguments,
+    ]
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    path = os.pathsep.join([os.environ.get("PATH", ""), *debian.SYSTEM_FOLDERS])
+    done = subprocess.run(
+        command, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise DevstackError(f"{what} failed ({done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+
+
+@contextmanager
+def _clean_machine() -> Iterator[None]:
+    """Delete the empty files that buildah leaves in the machine's settings, where it was the one that made them."""
+    before = [path for path in map(Path, _LEFT_BY_BUILDAH) if path.exists()]
+    try:
+        yield
+    finally:
+        for path in map(Path, _LEFT_BY_BUILDAH):
+            if path not in before:
+                path.unlink(missing_ok=True)
+
+
+class _Counter:
+    """A file that only counts what is written to it."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def write(self, data: bytes) -> int:
+        self.count += len(data)
+        return len(data)
+
+    def flush(self) -> None:
+        """Nothing is kept back."""
