@@ -10,11 +10,11 @@ PROCESSES ?= 2
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
 BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
-SHORT := -m "not long and not mutations"
+SHORT := -m "not long and not mutations and not cluster"
 
 .DEFAULT_GOAL := help
 .PHONY: help setup up down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
-	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
+	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration test-cluster \
 	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs lock
 
@@ -90,6 +90,10 @@ test-workflow: setup ## The workflow on a real Temporal server, the outside worl
 test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(SHORT) tests/integration
+
+test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
+	@$(DEVSTACK) obtain --cluster
+	@$(BIN)/pytest -m cluster tests/cluster
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -33,7 +33,7 @@ UNUSED_MODULES = (
 )
 KEPT_PROGRAMS = re.compile(r"python3(\.\d+)?")
 PROGRAM_FOLDERS = ("/usr/bin", "/usr/local/bin")
-USERS = "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/home/nonroot:/sbin/nologin\n"
+USERS = "root:x:0:0:root:/root:/sbin/nologin\nnonroot:x:65532:65532:nonroot:/app:/sbin/nologin\n"
 GROUPS = "root:x:0:\nnonroot:x:65532:\n"
 
 
@@ -58,7 +58,7 @@ def main() -> None:
     Path("/etc/group").write_text(GROUPS)
     for leftover in ("/etc/shadow", "/etc/gshadow", "/etc/passwd-", "/etc/group-", "/etc/shadow-", "/etc/ld.so.cache~"):
         Path(leftover).unlink(missing_ok=True)
-    Path("/home/nonroot").mkdir(parents=True, exist_ok=True)
+    Path("/app").mkdir(parents=True, exist_ok=True)
     for folder, _, _ in os.walk("/usr", topdown=False):
         with suppress(OSError):  # not empty
             Path(folder).rmdir()

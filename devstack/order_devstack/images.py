@@ -1,12 +1,14 @@
 """Builds the platform's images without a container engine and without a registry: `make images`."""
 
 import gzip
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import time
 import tomllib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +24,11 @@ REGISTRY = "localhost"
 """What stands in the place of a registry's name."""
 REPOSITORY = "order-platform"
 _BASE = f"{REGISTRY}/order-platform-base"
+_CONTEXT = (
+    *("pyproject.toml", "README.md", "LICENSE", "requirements", "images"),
+    *("process", "workflows", "operator", "worker"),
+)
+"""What `.dockerignore` lets into a build."""
 _DISTRIBUTION = "bookworm"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 # The machine's own certificates and index settings, where it is behind a proxy that needs them.
@@ -37,19 +44,15 @@ class Image:
     """As pods ask for it."""
     archive: Path
     """docker-archive, as `Cluster.load` and `kind load image-archive` take it."""
-
-    def compressed_bytes(self) -> int:
-        """Its size as a registry would send it."""
-        counted = _Counter()
-        with self.archive.open("rb") as source, gzip.GzipFile(fileobj=counted, mode="wb", compresslevel=6) as packed:
-            shutil.copyfileobj(source, packed, 1 << 20)
-        return counted.count
+    compressed_bytes: int
+    """Its size as a registry would send it."""
 
 
 def build(
     folder: Path, *, programs: Sequence[str] = PROGRAMS, again: bool = False, say: Callable[[str], None] = print
 ) -> list[Image]:
-    """Build the images into `folder`; with `again` without the layers of earlier builds. Raises DevstackError."""
+    """Build the images into `folder`; what is there of the same sources stays, unless `again`, which also does without
+    the layers of earlier builds. Raises DevstackError."""
     debian.check(images=True)
     store = cache_directory().parent / "images"
     folder.mkdir(parents=True, exist_ok=True)
@@ -73,7 +76,12 @@ def revision() -> str:
 def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, say: Callable[[str], None]) -> Image:
     began = time.monotonic()
     name = f"{REGISTRY}/{REPOSITORY}/{program}:{version()}"
-    archive = folder / f"{program}.tar"
+    archive, record = folder / f"{program}.tar", folder / f"{program}.json"
+    inputs = _digest(_arguments(base))
+    if not again and archive.exists() and record.exists():
+        made = json.loads(record.read_text())
+        if made["inputs"] == inputs:
+            return Image(name, archive, made["compressedBytes"])
     shared = [f"--volume={path}:{path}:ro" for path in _SHARED_WITH_THE_BUILD if Path(path).exists()]
     say(f"{program}: building the image")
     _buildah(
@@ -85,11 +93,31 @@ def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, s
         *(*shared, f"--target={program}", f"--tag={name}", str(CHECKOUT)),
     )
     archive.unlink(missing_ok=True)
+    record.unlink(missing_ok=True)
     _buildah(store, "push", "--quiet", name, f"docker-archive:{archive}:{name}")
-    image = Image(name, archive)
-    size = image.compressed_bytes() / 1e6
+    image = Image(name, archive, _compressed_bytes(archive))
+    record.write_text(json.dumps({"name": name, "inputs": inputs, "compressedBytes": image.compressed_bytes}))
+    size = image.compressed_bytes / 1e6
     say(f"{program}: {name}, {size:.1f} MB with gzip, {time.monotonic() - began:.0f} s, {archive}")
     return image
+
+
+def _digest(arguments: Mapping[str, str]) -> str:
+    """Of all that goes into an image."""
+    digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
+    for entry in _CONTEXT:
+        path = CHECKOUT / entry
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                digest.update(f"{file.relative_to(CHECKOUT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _compressed_bytes(archive: Path) -> int:
+    counted = _Counter()
+    with archive.open("rb") as source, gzip.GzipFile(fileobj=counted, mode="wb", compresslevel=6) as packed:
+        shutil.copyfileobj(source, packed, 1 << 20)
+    return counted.count
 
 
 def _arguments(base: str) -> dict[str, str]:
