@@ -23,9 +23,10 @@ def built_images() -> list[Image]:
 
 
 @pytest.fixture(scope="session")
-def node(built_images: list[Image], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A cluster that has the images."""
-    cluster = Cluster(tmp_path_factory.mktemp("node"))
+def node(built_images: list[Image]) -> Iterator[Cluster]:
+    """A cluster that has the images. Its folder is always the same, so that its logs are found after a failure."""
+    cluster = Cluster(images.CHECKOUT / ".devstack" / "test-cluster")
+    cluster.down()
     try:
         cluster.up()
         for image in built_images:

@@ -27,10 +27,10 @@ class Shop:
         self.namespace = namespace
         platform.node.kubectl("create", "namespace", namespace)
 
-    def place(self, count: int, *, of: str = SLOW, prefix: str = "order") -> list[str]:
+    def place(self, count: int, *, of: str = SLOW, prefix: str = "order", sku: str = SKU) -> list[str]:
         """Apply orders all at once; returns their names."""
         names = [f"{prefix}-{number}" for number in range(count)]
-        items = [self._order(name, of) for name in names]
+        items = [self._order(name, of, sku) for name in names]
         self.kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         return names
 
@@ -106,7 +106,7 @@ class Shop:
     def _query(self, query: str) -> list[dict[str, Any]]:
         return self._platform.node.query(LEDGER, query)
 
-    def _order(self, name: str, class_name: str) -> dict[str, Any]:
+    def _order(self, name: str, class_name: str, sku: str) -> dict[str, Any]:
         return {
             "apiVersion": "order-platform.dev/v1alpha1",
             "kind": "Order",
@@ -116,7 +116,7 @@ class Shop:
                 "className": class_name,
                 "customer": {"id": "CUST-12345", "email": "ana@example.com"},
                 "currency": "USD",
-                "lines": [{"lineID": "1", "sku": SKU, "quantity": 1, "unitPriceMinor": TOTAL}],
+                "lines": [{"lineID": "1", "sku": sku, "quantity": 1, "unitPriceMinor": TOTAL}],
                 "totalMinor": TOTAL,
                 "shippingAddress": {
                     "name": "Ana Torres",

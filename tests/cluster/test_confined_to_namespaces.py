@@ -11,7 +11,7 @@ pytestmark = pytest.mark.cluster
 
 TEAM = "team-a"
 READ_ONLY = {
-    *(f"{verb} order-platform.dev/orderclasses" for verb in ("get", "list", "watch")),
+    *(f"{verb} order-platform.dev/orderclasses" for verb in ("list", "watch")),
     *(
         f"get apiextensions.k8s.io/customresourcedefinitions {kind}.order-platform.dev"
         for kind in ("orders", "orderclasses", "stockitems")

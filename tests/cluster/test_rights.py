@@ -9,6 +9,12 @@ from shop import FAST, Shop
 
 pytestmark = pytest.mark.cluster
 
+RARELY_USED = {
+    # For one that its watch has missed, and for a workflow whose article is gone: test_deaf_watch.py and
+    # test_stock_items.py of the integration tests.
+    "get order-platform.dev/stockitems in *",
+}
+
 
 def test_every_right_is_used_and_none_is_missing(platform: Installation, shop: Shop) -> None:
     """One of everything that happens to orders and articles; other tests of the session may have used rights, too."""
@@ -17,6 +23,8 @@ def test_every_right_is_used_and_none_is_missing(platform: Installation, shop: S
     shop.are_under_way()
     shop.kubectl("delete", "orders.order-platform.dev", deleted, "--wait=false")
     shop.complete(orders)
+    [refused_order] = shop.place(1, prefix="unknown", sku="NO-SUCH-ARTICLE")  # an event tells it
+    platform.until(lambda: shop.phases()[refused_order] == "Invalid", "an order of an unknown article Invalid")
     expiring = json.dumps({"spec": {"ttlSecondsAfterFinished": 0}})
     shop.kubectl("patch", "orders.order-platform.dev", orders[0], "--type=merge", "--patch", expiring)
     platform.until(lambda: not {orders[0], deleted} & set(shop.orders()), "the order whose time has come deleted")
@@ -40,4 +48,4 @@ def test_every_right_is_used_and_none_is_missing(platform: Installation, shop: S
         )
     }
     assert refused(requests) == []
-    assert unused == set()
+    assert unused <= RARELY_USED
