@@ -6,12 +6,14 @@ import json
 import os
 import shutil
 import subprocess
+import tarfile
 import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from order_devstack.cluster import debian
 from order_devstack.errors import DevstackError
@@ -24,11 +26,12 @@ REGISTRY = "localhost"
 """What stands in the place of a registry's name."""
 REPOSITORY = "order-platform"
 _BASE = f"{REGISTRY}/order-platform-base"
-_CONTEXT = (
+CONTEXT = (
     *("pyproject.toml", "README.md", "LICENSE", "requirements", "images"),
     *("process", "workflows", "operator", "worker"),
 )
 """What `.dockerignore` lets into a build."""
+_LISTING = "opt/venv/share/sbom.cdx.json"
 _DISTRIBUTION = "bookworm"
 _BASE_PACKAGES = "python3,python3-venv,ca-certificates"
 # The machine's own certificates and index settings, where it is behind a proxy that needs them.
@@ -77,7 +80,7 @@ def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, s
     began = time.monotonic()
     name = f"{REGISTRY}/{REPOSITORY}/{program}:{version()}"
     archive, record = folder / f"{program}.tar", folder / f"{program}.json"
-    inputs = _digest(_arguments(base))
+    inputs = digest_of_inputs(_arguments(base))
     if not again and archive.exists() and record.exists():
         made = json.loads(record.read_text())
         if made["inputs"] == inputs:
@@ -95,6 +98,7 @@ def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, s
     archive.unlink(missing_ok=True)
     record.unlink(missing_ok=True)
     _buildah(store, "push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    (folder / f"{program}.cdx.json").write_bytes(_listing(archive))
     image = Image(name, archive, _compressed_bytes(archive))
     record.write_text(json.dumps({"name": name, "inputs": inputs, "compressedBytes": image.compressed_bytes}))
     size = image.compressed_bytes / 1e6
@@ -102,15 +106,32 @@ def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, s
     return image
 
 
-def _digest(arguments: Mapping[str, str]) -> str:
+def digest_of_inputs(arguments: Mapping[str, str]) -> str:
     """Of all that goes into an image."""
     digest = hashlib.sha256(json.dumps(arguments, sort_keys=True).encode())
-    for entry in _CONTEXT:
+    for entry in CONTEXT:
         path = CHECKOUT / entry
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file() and "__pycache__" not in file.parts:
                 digest.update(f"{file.relative_to(CHECKOUT)}\0".encode() + hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()
+
+
+def _listing(archive: Path) -> bytes:
+    """What the image says is in it."""
+    with tarfile.open(archive) as image:
+        manifest = json.load(_member(image, "manifest.json"))
+        for layer in reversed(manifest[0]["Layers"]):
+            with tarfile.open(fileobj=_member(image, layer)) as files:
+                if _LISTING in files.getnames():
+                    return _member(files, _LISTING).read()
+    raise DevstackError(f"{archive} has no /{_LISTING}.")
+
+
+def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
+    found = archive.extractfile(name)
+    assert found is not None, name
+    return found
 
 
 def _compressed_bytes(archive: Path) -> int:

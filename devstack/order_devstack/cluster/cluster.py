@@ -102,7 +102,7 @@ class Cluster:
     def kill_container(self, identifier: str) -> None:
         """Kill every process of a container at once, as a lack of memory does. `identifier` as in the status of its
         pod."""
-        self.run_inside(container_runtime.kill_container(identifier.rpartition("/")[2]))
+        self.run_inside(container_runtime.kill_container(identifier))
 
     # Talking to it
 

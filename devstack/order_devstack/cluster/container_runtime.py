@@ -28,9 +28,12 @@ def import_image(archive: Path) -> list[str]:
 
 
 def kill_container(identifier: str) -> list[str]:
-    """The command that kills every process of a container at once; it runs inside the node."""
+    """The command that kills every process of a container at once; it runs inside the node.
+
+    `identifier` as in the status of its pod.
+    """
     ctr = ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io"]
-    return [*ctr, "tasks", "kill", "--signal", "SIGKILL", "--all", identifier]
+    return [*ctr, "tasks", "kill", "--signal", "SIGKILL", "--all", identifier.rpartition("/")[2]]
 
 
 def _toml(plugins: Path) -> str:

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from order_devstack.servers import cache_directory
 
@@ -23,24 +24,33 @@ FOLDERS = (
 @contextmanager
 def prepared() -> Iterator[None]:
     """The folders exist; the last cluster of this machine removes those that clusters have made."""
-    record = cache_directory() / "cluster-mount-points.json"
-    record.parent.mkdir(parents=True, exist_ok=True)
-    with record.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        made = _read(record)
-        for each in map(Path, FOLDERS):
-            missing = [path for path in (each, *each.parents) if not path.exists()]
-            each.mkdir(parents=True, exist_ok=True)
-            made += [str(path) for path in missing]
-        record.write_text(json.dumps(made))
-        fcntl.flock(file, fcntl.LOCK_SH)
+    cache = cache_directory()
+    cache.mkdir(parents=True, exist_ok=True)
+    record = cache / "cluster-mount-points.json"
+    with (cache / "cluster-mount-points.lock").open("w") as change, (cache / "clusters.lock").open("w") as running:
+        with _exclusive(change):
+            made = _read(record)
+            for each in map(Path, FOLDERS):
+                made += [str(path) for path in (each, *each.parents) if not path.exists()]
+                each.mkdir(parents=True, exist_ok=True)
+            record.write_text(json.dumps(made))
+            fcntl.flock(running, fcntl.LOCK_SH)
         yield
-        with suppress(BlockingIOError):  # another cluster still has its file systems on them
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with _exclusive(change), suppress(BlockingIOError):  # another cluster still has its file systems on them
+            fcntl.flock(running, fcntl.LOCK_EX | fcntl.LOCK_NB)
             for path in sorted(_read(record), key=len, reverse=True):
                 with suppress(OSError):  # somebody else has put something there
                     Path(path).rmdir()
-            record.write_text("")
+            record.unlink()
+
+
+@contextmanager
+def _exclusive(file: TextIO) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
 
 
 def mount() -> None:
@@ -50,5 +60,4 @@ def mount() -> None:
 
 
 def _read(record: Path) -> list[str]:
-    text = record.read_text()
-    return [str(path) for path in json.loads(text)] if text else []
+    return [str(path) for path in json.loads(record.read_text())] if record.exists() else []
