@@ -43,6 +43,14 @@ class Installation:
         """The same, for pods that will not become ready."""
         self._helm("upgrade", RELEASE, self._values(changes), wait=False)
 
+    def take_over(self) -> None:
+        """The usual values, also where something else than Helm has set a field, as an autoscaler sets replicas."""
+        self._helm("upgrade", RELEASE, self._values({}), "--force-conflicts")
+
+    def roll_back(self) -> None:
+        """To the release before."""
+        self.node.helm("rollback", RELEASE, "--namespace", NAMESPACE, "--wait", f"--timeout={HELM_SECONDS}s")
+
     def reinstall(self) -> None:
         """The platform, with its usual values, on kinds that have stayed; nothing where it is installed."""
         self._helm("upgrade", RELEASE, self._values({}), "--install")

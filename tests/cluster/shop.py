@@ -87,6 +87,20 @@ class Shop:
             assert row["on_hand"] + row["reserved"] + row["sold"] == row["initial"] + row["restocked"], row
         assert "no flaws" in self._platform.worker_says("order-worker", "verify-audit")
 
+    def uids(self) -> list[str]:
+        """Of all orders."""
+        return [order["metadata"]["uid"] for order in self.orders().values()]
+
+    def kept(self, uids: Sequence[str]) -> dict[str, int]:
+        """Order uid -> what the payment provider took and did not give back, in minor units."""
+        paid = self._paid()
+        return {uid: sum(paid.get(uid, [])) for uid in uids}
+
+    def running_workflows(self) -> int:
+        """How many workflows of this namespace have not ended."""
+        query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/' AND ExecutionStatus = 'Running'"
+        return len(json.loads(self._platform.node.temporal("workflow", "list", "--query", query, "--output=json")))
+
     def _workflows(self) -> list[str]:
         query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/'"
         answer = self._platform.node.temporal("workflow", "list", "--query", query, "--limit=1000", "--output=json")

@@ -55,6 +55,17 @@ def test_the_leading_operator_is_killed_and_another_takes_over(platform: Install
     shop.nothing_is_lost_or_twice(orders)
 
 
+def test_a_namespace_deleted_with_open_orders_gives_the_money_back(platform: Installation, shop: Shop) -> None:
+    shop.place(20)
+    shop.are_under_way(20)
+    uids = shop.uids()
+
+    platform.node.kubectl("delete", "namespace", shop.namespace, "--timeout=120s")
+
+    assert shop.kept(uids) == dict.fromkeys(uids, 0)
+    platform.until(lambda: shop.running_workflows() == 0, "no workflow left")
+
+
 @pytest.mark.usefixtures("drained_node")
 def test_a_drained_node_holds_orders_up_and_loses_none(platform: Installation, shop: Shop) -> None:
     orders = shop.place(20)

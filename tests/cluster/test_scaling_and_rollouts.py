@@ -1,10 +1,22 @@
 """Pods that come and go on purpose while orders are under way."""
 
+from collections.abc import Iterator
+from typing import Any
+
 import pytest
 from installation import OPERATOR, WORKER, Installation
 from shop import Shop
 
 pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def autoscaled(platform: Installation) -> Iterator[dict[str, Any]]:
+    """Values that give the workers a HorizontalPodAutoscaler. No metric reaches it here; it keeps at least two."""
+    values = {"workers": {"orders": {"autoscaling": {"mode": "hpa", "minReplicas": 2}}}}
+    platform.upgrade(values)
+    yield values
+    platform.take_over()
 
 
 def workers(replicas: int) -> dict[str, object]:
@@ -43,6 +55,17 @@ def test_a_rollout_of_worker_and_operator_loses_no_order(platform: Installation,
     shop.nothing_is_lost_or_twice(orders)
 
 
+def test_an_upgrade_leaves_the_number_of_pods_to_an_autoscaler(
+    platform: Installation, autoscaled: dict[str, Any]
+) -> None:
+    platform.until(lambda: platform.ready("worker") == 2, "as many workers as the autoscaler wants")
+
+    platform.upgrade({**autoscaled, "worker": {"gracefulShutdownSeconds": 20}})
+
+    platform.becomes_whole()
+    assert platform.ready("worker") == 2
+
+
 def test_an_upgrade_that_never_becomes_ready_leaves_the_old_pods_at_work(platform: Installation, shop: Shop) -> None:
     broken = {"worker": {"image": {"tag": "no-such-tag"}}}
     before = {pod["metadata"]["name"] for pod in platform.pods("worker")}
@@ -52,7 +75,7 @@ def test_an_upgrade_that_never_becomes_ready_leaves_the_old_pods_at_work(platfor
         orders = shop.place(5)
         shop.complete(orders)
     finally:
-        platform.upgrade()
+        platform.roll_back()
 
     platform.becomes_whole()
     assert {pod["metadata"]["name"] for pod in platform.pods("worker")} == before
