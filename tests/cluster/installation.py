@@ -13,6 +13,8 @@ from order_devstack.platform import CHARTS
 
 NAMESPACE = RELEASE = "order-platform"
 KINDS = "order-platform-crds"
+TEMPORAL_NAMESPACE = "orders"
+"""None that the server has: the chart's Job makes it."""
 OPERATOR, WORKER = "order-platform-operator", "order-platform-worker-orders"
 """Deployments."""
 HELM_SECONDS = 180
@@ -113,6 +115,12 @@ class Installation:
         [first, *_] = json.loads(self.kubectl("get", "pod", pod, "--output=json"))["status"]["containerStatuses"]
         self.node.kill_container(first["containerID"])
 
+    def workflows(self, query: str) -> list[dict[str, Any]]:
+        """Those that Temporal lists."""
+        target = (f"--namespace={TEMPORAL_NAMESPACE}", "--limit=1000", "--output=json")
+        found: list[dict[str, Any]] = json.loads(self.node.temporal("workflow", "list", "--query", query, *target))
+        return found
+
     def worker_says(self, *command: str) -> str:
         """What a command says inside a worker's pod."""
         return self.kubectl("exec", f"deployment/{WORKER}", "--container=worker", "--", *command)
@@ -134,7 +142,7 @@ class Installation:
     def _values(self, changes: Mapping[str, Any] | None) -> dict[str, Any]:
         image = {"registry": images.REGISTRY, "tag": images.version(), "pullPolicy": "Never"}
         usual = {
-            "temporal": {"address": "temporal.infra:7233"},
+            "temporal": {"address": "temporal.infra:7233", "namespace": TEMPORAL_NAMESPACE},
             "ledger": {"existingSecret": {"name": _LEDGER_SECRET}},
             "operator": {"image": image},
             "worker": {"image": image, "simulation": {"allowed": True}},

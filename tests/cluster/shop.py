@@ -99,12 +99,11 @@ class Shop:
     def running_workflows(self) -> int:
         """How many workflows of this namespace have not ended."""
         query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/' AND ExecutionStatus = 'Running'"
-        return len(json.loads(self._platform.node.temporal("workflow", "list", "--query", query, "--output=json")))
+        return len(self._platform.workflows(query))
 
     def _workflows(self) -> list[str]:
         query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/'"
-        answer = self._platform.node.temporal("workflow", "list", "--query", query, "--limit=1000", "--output=json")
-        return sorted(item["execution"]["workflowId"] for item in json.loads(answer))
+        return sorted(item["execution"]["workflowId"] for item in self._platform.workflows(query))
 
     def _paid(self) -> dict[str, list[int]]:
         """Order uid -> every charge less what was given back of it, in minor units."""

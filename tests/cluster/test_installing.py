@@ -7,6 +7,7 @@ from installation import NAMESPACE, RELEASE, WORKER, Installation
 from shop import FAST, Shop
 
 from order_devstack import images
+from order_devstack.errors import CommandFailed
 from order_devstack.images import Image
 
 pytestmark = pytest.mark.cluster
@@ -69,8 +70,12 @@ def test_the_images_are_small_enough(built_images: list[Image]) -> None:
 def test_pods_that_pod_security_would_refuse_are_refused_in_the_namespace(platform: Installation) -> None:
     run = ("run", "root", f"--image={images.REGISTRY}/{images.REPOSITORY}/worker:{images.version()}")
 
-    with pytest.raises(Exception, match="violates PodSecurity"):
+    with pytest.raises(CommandFailed, match="violates PodSecurity"):
         platform.kubectl(*run)
+
+
+def test_the_charts_own_test_finds_the_installation_working(platform: Installation) -> None:
+    platform.node.helm("test", RELEASE, "--namespace", NAMESPACE, "--timeout=120s")
 
 
 def test_the_release_says_what_it_is(platform: Installation) -> None:

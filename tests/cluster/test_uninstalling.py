@@ -4,8 +4,10 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from installation import NAMESPACE, OPERATOR, RELEASE, Installation
+from installation import NAMESPACE, RELEASE, Installation
 from shop import FAST, Shop
+
+from order_devstack.errors import CommandFailed
 
 pytestmark = pytest.mark.cluster
 
@@ -15,8 +17,6 @@ EVERY_KIND = (
 )
 
 
-THE_LEASE = f"Lease {OPERATOR}"
-"""The operator made it, not the chart."""
 GOING_SECONDS = 60.0
 """Pods need a second or two; those of a worker may finish what they do, for 25."""
 
@@ -40,11 +40,19 @@ def left_of_the_release(platform: Installation) -> list[str]:
     return sorted(f"{item['kind']} {item['metadata']['name']}" for item in found)
 
 
-def test_orders_and_kinds_stay_and_nothing_else(platform: Installation, shop: Shop, uninstalled: list[str]) -> None:
-    def only_the_lease() -> bool:
-        return set(left_of_the_release(platform)) <= {THE_LEASE}
+def test_an_uninstall_with_open_orders_is_refused_and_changes_nothing(platform: Installation, shop: Shop) -> None:
+    orders = shop.place(10)
+    shop.are_under_way()
 
-    platform.until(only_the_lease, "nothing but the lease left of the release", GOING_SECONDS)
+    with pytest.raises(CommandFailed):
+        platform.uninstall()
+
+    shop.complete(orders)
+    shop.nothing_is_lost_or_twice(orders)
+
+
+def test_orders_and_kinds_stay_and_nothing_else(platform: Installation, shop: Shop, uninstalled: list[str]) -> None:
+    platform.until(lambda: left_of_the_release(platform) == [], "nothing left of the release", GOING_SECONDS)
 
     assert shop.phases() == dict.fromkeys(uninstalled, "Completed")
 
