@@ -1,4 +1,7 @@
-"""Runs while an image is built: puts one program with its locked dependencies into /opt/venv, compiled."""
+"""Runs while an image is built: installs into /opt/venv, and leaves there what a running program reads, compiled.
+
+`install.py -r FILE` installs locked dependencies, `install.py` the wheel of the platform.
+"""
 
 import shutil
 import subprocess
@@ -12,32 +15,37 @@ NEVER_READ = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h")
 UNUSED_FOLDERS = ("tests", "test", "__pycache__")
 
 
-def main(program: str) -> None:
-    """Install the extra that is called like the program."""
-    # Not `sys.executable`: that is the tools' own environment, which stays behind.
-    subprocess.run([_base_python(), "-m", "venv", "--without-pip", VENV], check=True)
-    pip = [TOOLS / "pip", "--python", VENV / "bin" / "python3", "--quiet", "--no-cache-dir", "--no-input"]
-    locked = ["--require-hashes", "--only-binary", ":all:", "-r", BUILD / "requirements" / f"{program}.txt"]
-    subprocess.run([*pip, "install", "--no-compile", *locked], check=True)
-    wheel = ["--no-deps", "--no-build-isolation", "--wheel-dir", BUILD / "wheels", BUILD / "source"]
-    subprocess.run([TOOLS / "pip", "wheel", "--quiet", *wheel], check=True)
-    # Without the record of where it came from: the wheel is gone.
-    subprocess.run([*pip, "install", "--no-compile", "--no-deps", *(BUILD / "wheels").glob("*.whl")], check=True)
+def main(arguments: list[str]) -> None:
+    """Install what the arguments say."""
+    if not VENV.exists():
+        # Not `sys.executable`: that is the tools' own environment, which stays behind.
+        subprocess.run([_base_python(), "-m", "venv", "--without-pip", VENV], check=True)
+    pip = [TOOLS / "pip", "--python", VENV / "bin" / "python3", "--quiet", "--no-cache-dir", "--no-input", "install"]
+    locked = ["--require-hashes", "--only-binary", ":all:", *arguments]
+    wheel = ["--no-deps", *(BUILD / "wheels").glob("*.whl")]
+    subprocess.run([*pip, "--no-compile", *(locked if arguments else wheel)], check=True)
     [site] = VENV.glob("lib/python3*/site-packages")
     for record in site.glob("order_platform-*.dist-info/direct_url.json"):
-        record.unlink()
+        record.unlink()  # it names the wheel, which stays behind
     for pattern in NEVER_READ:
         for file in site.rglob(pattern):
             file.unlink()
-    for name in UNUSED_FOLDERS:
-        for folder in [each for each in site.rglob(name) if each.is_dir()]:
-            shutil.rmtree(folder, ignore_errors=True)
-    # Nobody can write beside the sources later, so what is not compiled here is compiled anew at each start. The
-    # sources do not change: no look at them, and the same bytes from every build.
-    compiled = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", site]
-    subprocess.run([VENV / "bin" / "python3", *compiled], check=False)  # some packages carry code of other Pythons
     for script in VENV.glob("bin/[aA]ctivate*"):
         script.unlink()
+    _compile(site, all_anew=bool(arguments))
+
+
+def _compile(site: Path, *, all_anew: bool) -> None:
+    """Nobody can write beside the sources later, so what is not compiled here is compiled anew at each start.
+
+    The sources do not change: no look at them, and the same bytes from every build.
+    """
+    for name in UNUSED_FOLDERS if all_anew else ():
+        for folder in [each for each in site.rglob(name) if each.is_dir()]:
+            shutil.rmtree(folder, ignore_errors=True)
+    compiler = ["-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash"]
+    compiled = [site] if all_anew else [*site.glob("order_*")]
+    subprocess.run([VENV / "bin" / "python3", *compiler, *compiled], check=False)  # some carry code of other Pythons
 
 
 def _base_python() -> str:
@@ -49,4 +57,4 @@ def _configuration() -> list[str]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1:])

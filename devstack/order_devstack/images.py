@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from order_devstack.cluster import debian
 from order_devstack.errors import DevstackError
@@ -47,21 +47,23 @@ class Image:
     """As pods ask for it."""
     archive: Path
     """docker-archive, as `Cluster.load` and `kind load image-archive` take it."""
+    identifier: str
+    """The same for every build of the same content."""
+    revision: str
+    """The commit that it was built from."""
     compressed_bytes: int
     """Its size as a registry would send it."""
 
 
-def build(
-    folder: Path, *, programs: Sequence[str] = PROGRAMS, again: bool = False, say: Callable[[str], None] = print
-) -> list[Image]:
+def build(folder: Path, *, again: bool = False, say: Callable[[str], None] = print) -> list[Image]:
     """Build the images into `folder`; what is there of the same sources stays, unless `again`, which also does without
     the layers of earlier builds. Raises DevstackError."""
     debian.check(images=True)
     store = cache_directory().parent / "images"
     folder.mkdir(parents=True, exist_ok=True)
     with exclusive(store / ".lock", on_wait=lambda: say("another process builds images, waiting")), _clean_machine():
-        base = _base(store, say)
-        return [_build(store, base, program, folder, again=again, say=say) for program in programs]
+        arguments = {"BASE": _base(store, say), "VERSION": version(), "REVISION": revision()}
+        return [_image(store, arguments, program, folder, again=again, say=say) for program in PROGRAMS]
 
 
 def version() -> str:
@@ -76,34 +78,45 @@ def revision() -> str:
     return done.stdout.strip() or "unknown"
 
 
-def _build(store: Path, base: str, program: str, folder: Path, *, again: bool, say: Callable[[str], None]) -> Image:
-    began = time.monotonic()
-    name = f"{REGISTRY}/{REPOSITORY}/{program}:{version()}"
+def _image(
+    store: Path, arguments: Mapping[str, str], program: str, folder: Path, *, again: bool, say: Callable[[str], None]
+) -> Image:
     archive, record = folder / f"{program}.tar", folder / f"{program}.json"
-    inputs = digest_of_inputs(_arguments(base))
-    if not again and archive.exists() and record.exists():
-        made = json.loads(record.read_text())
-        if made["inputs"] == inputs:
-            return Image(name, archive, made["compressedBytes"])
-    shared = [f"--volume={path}:{path}:ro" for path in _SHARED_WITH_THE_BUILD if Path(path).exists()]
+    inputs = digest_of_inputs(arguments)
+    known = json.loads(record.read_text()) if record.exists() and archive.exists() else {}
+    if not again and known.get("inputs") == inputs:
+        return Image(archive=archive, **known["image"])
+    began = time.monotonic()
     say(f"{program}: building the image")
+    name = f"{REGISTRY}/{REPOSITORY}/{program}:{arguments['VERSION']}"
+    _build(store, arguments, program, name, again=again)
+    for outdated in (record, archive):
+        outdated.unlink(missing_ok=True)
+    _buildah(store, "push", "--quiet", name, f"docker-archive:{archive}:{name}")
+    (folder / f"{program}.cdx.json").write_bytes(_listing(archive))
+    described = {
+        "name": name,
+        "identifier": _manifest(archive)["Config"].removesuffix(".json"),
+        "revision": arguments["REVISION"],
+        "compressed_bytes": _compressed_bytes(archive),
+    }
+    record.write_text(json.dumps({"inputs": inputs, "image": described}, indent=2))
+    image = Image(archive=archive, **described)
+    size = image.compressed_bytes / 1e6
+    say(f"{program}: {name}, {size:.1f} MB with gzip, {time.monotonic() - began:.0f} s, {archive}")
+    return image
+
+
+def _build(store: Path, arguments: Mapping[str, str], program: str, name: str, *, again: bool) -> None:
+    shared = [f"--volume={path}:{path}:ro" for path in _SHARED_WITH_THE_BUILD if Path(path).exists()]
     _buildah(
         store,
         "build",
         *("--quiet", "--isolation=chroot", "--layers", "--timestamp=0", f"--file={CHECKOUT}/images/Containerfile"),
-        *(f"--build-arg={name}={value}" for name, value in _arguments(base).items()),
+        *(f"--build-arg={argument}={value}" for argument, value in arguments.items()),
         *(("--no-cache",) if again else ()),
         *(*shared, f"--target={program}", f"--tag={name}", str(CHECKOUT)),
     )
-    archive.unlink(missing_ok=True)
-    record.unlink(missing_ok=True)
-    _buildah(store, "push", "--quiet", name, f"docker-archive:{archive}:{name}")
-    (folder / f"{program}.cdx.json").write_bytes(_listing(archive))
-    image = Image(name, archive, _compressed_bytes(archive))
-    record.write_text(json.dumps({"name": name, "inputs": inputs, "compressedBytes": image.compressed_bytes}))
-    size = image.compressed_bytes / 1e6
-    say(f"{program}: {name}, {size:.1f} MB with gzip, {time.monotonic() - began:.0f} s, {archive}")
-    return image
 
 
 def digest_of_inputs(arguments: Mapping[str, str]) -> str:
@@ -119,13 +132,20 @@ def digest_of_inputs(arguments: Mapping[str, str]) -> str:
 
 def _listing(archive: Path) -> bytes:
     """What the image says is in it."""
+    layers = _manifest(archive)["Layers"]
     with tarfile.open(archive) as image:
-        manifest = json.load(_member(image, "manifest.json"))
-        for layer in reversed(manifest[0]["Layers"]):
+        for layer in reversed(layers):
             with tarfile.open(fileobj=_member(image, layer)) as files:
                 if _LISTING in files.getnames():
                     return _member(files, _LISTING).read()
     raise DevstackError(f"{archive} has no /{_LISTING}.")
+
+
+def _manifest(archive: Path) -> dict[str, Any]:
+    with tarfile.open(archive) as image:
+        [manifest] = json.load(_member(image, "manifest.json"))
+    found: dict[str, Any] = manifest
+    return found
 
 
 def _member(archive: tarfile.TarFile, name: str) -> IO[bytes]:
@@ -139,10 +159,6 @@ def _compressed_bytes(archive: Path) -> int:
     with archive.open("rb") as source, gzip.GzipFile(fileobj=counted, mode="wb", compresslevel=6) as packed:
         shutil.copyfileobj(source, packed, 1 << 20)
     return counted.count
-
-
-def _arguments(base: str) -> dict[str, str]:
-    return {"BASE": base, "VERSION": version(), "REVISION": revision()}
 
 
 def _base(store: Path, say: Callable[[str], None]) -> str:

@@ -1,6 +1,7 @@
 """The charts on a cluster with pods."""
 
 import json
+from pathlib import Path
 
 import pytest
 from installation import NAMESPACE, RELEASE, WORKER, Installation
@@ -39,7 +40,9 @@ def test_orders_complete_on_a_fresh_installation(platform: Installation, shop: S
 
 
 @pytest.mark.parametrize("component", ["operator", "worker"])
-def test_what_runs_has_no_rights_no_shell_and_nowhere_to_write(platform: Installation, component: str) -> None:
+def test_what_runs_has_no_rights_no_shell_and_nowhere_to_write(
+    platform: Installation, built_images: list[Image], component: str
+) -> None:
     [pod, *_] = platform.pods(component)
 
     found = json.loads(platform.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", LOOK_AROUND))
@@ -50,7 +53,7 @@ def test_what_runs_has_no_rights_no_shell_and_nowhere_to_write(platform: Install
         "writable": [],
         "programs": [],
         "capabilities": ["0" * 16],
-        "revision": images.revision(),
+        "revision": built_images[0].revision,
     }
 
 
@@ -58,6 +61,12 @@ def test_a_worker_has_no_token_of_the_api_server(platform: Installation) -> None
     script = "import os; print(os.path.exists('/var/run/secrets/kubernetes.io/serviceaccount/token'))"
 
     assert platform.worker_says("python3", "-c", script).strip() == "False"
+
+
+def test_a_second_build_from_nothing_gives_the_same_images(built_images: list[Image], tmp_path: Path) -> None:
+    rebuilt = images.build(tmp_path, again=True)
+
+    assert [image.identifier for image in rebuilt] == [image.identifier for image in built_images]
 
 
 def test_the_images_are_small_enough(built_images: list[Image]) -> None:

@@ -2,12 +2,15 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from terminal import with_ctrl_c
 
 from order_devstack.cluster import mount_points
 from order_devstack.cluster.cluster import Cluster
@@ -86,6 +89,21 @@ def test_a_cluster_whose_part_dies_says_which_and_ends(another: Cluster) -> None
 
     wait_until(lambda: another.state() is State.DIED)
     assert "kube-scheduler ended (-9)" in (another.log_folder / "cluster.log").read_text()
+
+
+def test_an_interrupted_start_leaves_nothing(tmp_path: Path) -> None:
+    folder = tmp_path / "cluster"
+    command = [sys.executable, "-m", "order_devstack", "--dir", str(tmp_path), "cluster", "up"]
+    starting = subprocess.Popen(command, stderr=subprocess.PIPE, preexec_fn=with_ctrl_c)
+    wait_until((folder / "run" / "init.pid").exists)
+    processes = holder(Cluster(folder)).children(recursive=True)
+
+    starting.send_signal(signal.SIGINT)
+    starting.communicate(timeout=30)
+
+    assert starting.returncode == 130
+    assert [process for process in processes if process.is_running()] == []
+    assert {path.name for path in folder.iterdir()} <= {"log", ".lock"}
 
 
 def test_a_cluster_that_runs_is_left_alone(node: Cluster) -> None:

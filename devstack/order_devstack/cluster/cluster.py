@@ -73,14 +73,14 @@ class Cluster:
             if self._process.pid() is not None and self._layout.ready.exists():
                 return False
             self._process.stop(_STOP_SECONDS)
-            self._obtain_programs()
-            for leftover in (self._layout.progress, self._layout.ready):
-                leftover.unlink(missing_ok=True)
+            self._clear()
             shutil.rmtree(self._layout.log, ignore_errors=True)
             try:
+                self._obtain_programs()
                 self._start()
             except BaseException:
                 self._process.stop(_STOP_SECONDS)
+                self._clear()
                 raise
             return True
 
@@ -90,9 +90,7 @@ class Cluster:
             return False
         with self._exclusive():
             ran = self._process.stop(_STOP_SECONDS)
-            for folder in (self._layout.programs, self.root / "run", self.root / "clients"):
-                shutil.rmtree(folder, ignore_errors=True)
-            self.kubeconfig.unlink(missing_ok=True)
+            self._clear()
             return ran
 
     def load(self, archive: Path) -> None:
@@ -156,9 +154,14 @@ class Cluster:
         with exclusive(self.root / ".lock", on_wait=say_who_works):
             yield
 
+    def _clear(self) -> None:
+        """Delete everything but the logs."""
+        for folder in (self._layout.programs, self.root / "run", self.root / "clients"):
+            shutil.rmtree(folder, ignore_errors=True)
+        self.kubeconfig.unlink(missing_ok=True)
+
     def _obtain_programs(self) -> None:
         folder = self._layout.programs
-        shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         names = servers.names_for(servers.Use.STACK, servers.Use.CLUSTER)
         for name, program in servers.obtain(names).items():
