@@ -10,12 +10,12 @@ PROCESSES ?= 2
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
 BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
-SHORT := -m "not long and not mutations"
+SHORT := -m "not long and not mutations and not cluster"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
-	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst \
-	bench-fairness contrast check fmt lint types imports \
+.PHONY: help setup up down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
+	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration test-cluster \
+	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs version release lock
 
 help: ## List the commands.
@@ -39,6 +39,22 @@ down: setup ## Stop the stack; its data stays.
 
 clean: setup ## Stop the stack and delete its data.
 	@$(DEVSTACK) clean
+
+##@ A whole cluster
+cluster-tools: setup ## Install what a node and the images need from Debian: containerd, runc, buildah, … Needs root.
+	@$(DEVSTACK) cluster tools
+
+cluster-up: setup images ## A Kubernetes of one node with pods, Temporal and PostgreSQL on this machine. Needs root.
+	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar
+
+cluster-status: setup ## Whether it runs, and how to reach it.
+	@$(DEVSTACK) cluster status
+
+cluster-down: setup ## Stop it. Nothing is left but its logs.
+	@$(DEVSTACK) cluster down
+
+images: setup ## Build the images of operator and worker into dist/images, without a container engine. Needs root.
+	@$(DEVSTACK) images
 
 ##@ Test
 test: setup ## Every level, on real servers, in two processes. Some twenty minutes; PROCESSES=1 for one process.
@@ -74,6 +90,10 @@ test-workflow: setup ## The workflow on a real Temporal server, the outside worl
 test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(SHORT) tests/integration
+
+test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
+	@$(DEVSTACK) obtain --cluster
+	@$(BIN)/pytest -m cluster tests/cluster
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
@@ -133,6 +153,8 @@ lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker; do \
 		uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 			--extra $$extra -o requirements/$$extra.txt pyproject.toml; done
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--group build -o requirements/build.txt
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--extra operator --extra worker --group dev -o requirements/dev.txt pyproject.toml
 

@@ -136,9 +136,8 @@ class Stack:
         """
         _check(names)
         with self._exclusive(), self._stopping_on_failure(keep) as started:
-            for tool in servers.TOOLS.values():  # the clients too: they are for the user's shell
-                if not tool.for_tests:
-                    self._program(tool.name)
+            for name in servers.names_for(servers.Use.STACK):  # the clients too: they are for the user's shell
+                self._program(name)
             self._start([name for name in SERVERS if name in names], started)
             platform_names = [name for name in PLATFORM if name in names]
             installed = self.install_charts() if platform_names else False

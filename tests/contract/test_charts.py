@@ -30,7 +30,7 @@ from order_worker.settings import Settings as WorkerSettings
 ROOT = Path(__file__).resolve().parents[2]
 
 CLUSTER_RULES = {
-    "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
+    "*/order-platform-operator: list,watch on order-platform.dev/orderclasses",
     (
         "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
         "[orders.order-platform.dev,orderclasses.order-platform.dev,stockitems.order-platform.dev]"
