@@ -14,6 +14,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from order_operator import metrics as operator_metrics
+from order_operator.figures import Figures, nothing
 from order_worker import metrics as worker_metrics
 
 UNITS = ("_seconds", "_bytes", "_ratio", "_info")
@@ -39,9 +40,8 @@ def published(family: Metric, labels: Iterable[str]) -> Published:
 
 def of_the_operator() -> list[Published]:
     metrics = [item for item in vars(operator_metrics).values() if isinstance(item, MetricWrapperBase)]
-    [current] = operator_metrics.CurrentOrders(lambda: [("shop", "Ship Order")]).collect()
     return [
-        published(current, current.samples[0].labels),
+        *(published(family, family._labelnames) for family in Figures(nothing()).collect()),
         *(published(family, metric._labelnames) for metric in metrics for family in metric.describe()),
     ]
 
