@@ -452,7 +452,7 @@ def test_a_check_without_a_schedule_is_none(render: Render) -> None:
 
 
 def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
-    workers = [{"name": "orders", "taskQueue": "orders", "replicas": 3}, {"name": "shipping", "taskQueue": "ships"}]
+    workers = {"orders": {"replicas": 3}, "shipping": {"taskQueue": "ships"}}
     manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
 
     shipping = only(manifests, "Deployment", "order-platform-worker-shipping")
@@ -463,10 +463,10 @@ def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
 
 
 def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: Render) -> None:
-    workers = [
-        {"name": "orders", "taskQueue": "orders", "roles": ["orders"]},
-        {"name": "nexus", "taskQueue": "shipping", "roles": ["shipping"], "temporalNamespace": "shipping"},
-    ]
+    workers = {
+        "orders": {"roles": ["orders"]},
+        "nexus": {"taskQueue": "shipping", "roles": ["shipping"], "temporalNamespace": "shipping"},
+    }
     manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
 
     for name, role, queue, namespace in (
@@ -480,12 +480,62 @@ def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: R
         assert variables["TEMPORAL_NAMESPACE"] == namespace
 
 
-def test_a_worker_without_roles_has_all(render: Render) -> None:
-    manifests = render("order-platform", {"workers": [{"name": "all", "taskQueue": "orders"}]})
+def test_a_worker_without_words_of_its_own_has_all_roles_and_a_task_queue_of_its_name(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": None, "all": {}}})
 
     [container] = pod(only(manifests, "Deployment", "order-platform-worker-all"))["containers"]
     variables = {key: value for key, value in environment(container).items() if value is not None}
-    assert WorkerSettings.from_environment(variables).roles == set(Role)
+    settings = WorkerSettings.from_environment(variables)
+    assert (settings.roles, settings.task_queue) == (set(Role), "all")
+    assert deployments(manifests) == {"order-platform-operator", "order-platform-worker-all"}
+
+
+def deployments(manifests: list[Manifest]) -> set[str]:
+    return {item["metadata"]["name"] for item in manifests if item["kind"] == "Deployment"}
+
+
+def test_a_number_of_replicas_alone_changes_the_scale_and_nothing_else(render: Render) -> None:
+    """As a list, `workers` lost resources and roles of the entry, so that scaling was a rolling update."""
+    before = render("order-platform", SHARED_LEDGER)
+    after = render("order-platform", SHARED_LEDGER, "--set", "workers.orders.replicas=3")
+
+    assert only(after, "Deployment", "order-platform-worker-orders")["spec"].pop("replicas") == 3
+    assert only(before, "Deployment", "order-platform-worker-orders")["spec"].pop("replicas") == 1
+    assert before == after
+
+
+def test_what_an_entry_says_goes_over_the_defaults_key_by_key(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": {"resources": {"limits": {"memory": "1Gi"}}}}})
+
+    [container] = pod(only(manifests, "Deployment", "order-platform-worker-orders"))["containers"]
+    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}}
+
+
+def test_no_replicas_of_a_worker_is_a_number_too(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": {"replicas": 0}}})
+
+    assert only(manifests, "Deployment", "order-platform-worker-orders")["spec"]["replicas"] == 0
+
+
+def test_the_number_of_pods_can_be_left_to_somebody_else(render: Render) -> None:
+    values = {"operator": {"replicas": None}, "workers": {"orders": {"replicas": None}}}
+
+    for name in deployments(manifests := render("order-platform", values)):
+        assert "replicas" not in only(manifests, "Deployment", name)["spec"]
+
+
+@pytest.mark.parametrize("deployment", ["order-platform-operator", "order-platform-worker-orders"])
+def test_a_pod_is_ready_within_a_second_of_serving(render: Render, deployment: str) -> None:
+    [container] = pod(only(render("order-platform"), "Deployment", deployment))["containers"]
+
+    assert container["startupProbe"]["httpGet"] == container["readinessProbe"]["httpGet"]
+    assert container["startupProbe"]["periodSeconds"] == 1
+
+
+def test_new_operators_stand_by_before_the_first_old_one_goes(render: Render) -> None:
+    operator = only(render("order-platform"), "Deployment", "order-platform-operator")
+
+    assert operator["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "100%", "maxUnavailable": 0}
 
 
 SMTP = {
@@ -568,7 +618,7 @@ def test_a_worker_reads_every_variable_of_its_providers(render: Render, values: 
 
 
 def test_a_worker_for_shipments_gets_no_secret_of_a_provider(render: Render) -> None:
-    workers = [{"name": "shipping", "taskQueue": "shipping", "roles": ["shipping"]}]
+    workers = {"shipping": {"roles": ["shipping"]}}
     manifests = render("order-platform", {**SHARED_LEDGER, "worker": {**STRIPE, **SMTP}, "workers": workers})
     spec = pod(only(manifests, "Deployment", "order-platform-worker-shipping"))
 
@@ -590,11 +640,17 @@ def test_a_digest_pins_the_image(render: Render) -> None:
     [
         ({"operater": {}}, "operater"),
         ({"operator": {"replcas": 1}}, "replcas"),
-        ({"workers": [{"name": "a", "taskqueue": "b"}]}, "taskqueue"),
-        ({"workers": [{"name": "a", "taskQueue": "q", "roles": ["billing"]}]}, "roles/0"),
+        ({"workers": {"a": {"taskqueue": "b"}}}, "taskqueue"),
+        ({"workers": {"a": {"roles": ["billing"]}}}, "roles/0"),
+        ({"workers": {"Orders_2": {}}}, "Orders_2"),
+        ({"workers": [{"name": "orders", "taskQueue": "orders"}]}, r"a map by name.* workers\.<name>\.taskQueue"),
+        (
+            {"workers": {"orders": {"terminationGracePeriodSeconds": 25}}},
+            r"workers\.orders\.terminationGracePeriodSeconds: the pod would be killed after 25 s",
+        ),
         ({"temporal": {"address": "no-port"}}, "/temporal/address"),
-        ({"workers": [{"name": "a", "taskQueue": "q", "replicas": 2}]}, "SQLite"),
-        ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
+        ({"workers": {"orders": {"replicas": 2}}}, "SQLite"),
+        ({"workers": {"more": {"taskQueue": "orders"}}}, "SQLite"),
         ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
         ({"defaultClass": "premium"}, "no installed class is named premium"),
         ({"ledger": {"attempts": {"keepDays": -1}}}, "/ledger/attempts/keepDays"),
