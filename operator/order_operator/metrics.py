@@ -163,9 +163,13 @@ for _step in StepName:
         COMPENSATIONS.labels(_step.value, _outcome)
 
 
+_watched: set[str] = set()
+
+
 def watching(namespaces: Iterable[str]) -> None:
-    """Creates, at 0, what is counted by namespace, of those that are named."""
-    for namespace in namespaces:
+    """Creates, at 0, what is counted by namespace, of those that are named; once."""
+    for namespace in set(namespaces) - _watched:
+        _watched.add(namespace)
         UNOBSERVED.labels(namespace)
         STARTED.labels(namespace)
         for outcome, fault in product(OUTCOMES, FAULTS):

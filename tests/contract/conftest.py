@@ -99,3 +99,12 @@ async def shop(ledger: Ledger, providers: Providers) -> Shop:
     opened = Shop(ledger, providers)
     await opened.stocked(PROD_001=10)
     return opened
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Part of Debian's package `prometheus`."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool was not found: apt-get install prometheus")
+    return Path(found)

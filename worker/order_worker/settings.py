@@ -125,7 +125,6 @@ class Settings(ProgramSettings):
     )
     build_id: str | None = Field(
         None,
-        validation_alias="TEMPORAL_WORKER_BUILD_ID",
         description="Which build this is: every metric carries it, as temporal_worker_build_id.",
     )
     metrics_address: Listen = Field(
