@@ -8,13 +8,11 @@ from typing import Any
 
 import pytest
 import yaml
-from test_charts import Manifest, Render, RenderingFailed, helm, render
+from charts import Manifest, Render, RenderingFailed
 
 from order_devstack import prometheus
 from order_devstack.dashboards.queries import metrics
 from order_devstack.reference import metrics as metrics_page
-
-__all__ = ["helm", "render"]  # fixtures
 
 ROOT = Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "order-platform"
@@ -39,7 +37,7 @@ def rules_of(manifests: list[Manifest]) -> list[dict[str, Any]]:
 
 @pytest.fixture
 def rules_file(render: Render, tmp_path: Path) -> Path:
-    [found] = of_kind(render("order-platform", always(), "--namespace", "order-platform"), "PrometheusRule")
+    [found] = of_kind(render("order-platform", always()), "PrometheusRule")
     file = tmp_path / "rules.yaml"
     file.write_text(yaml.safe_dump({"groups": found["spec"]["groups"]}))
     return file
@@ -103,7 +101,7 @@ def test_every_metric_in_an_alert_is_on_the_page_of_the_metrics_or_the_sdks(rend
 
 
 def test_an_alert_looks_at_its_own_release_alone(render: Render) -> None:
-    for rule in rules_of(render("order-platform", always())):
+    for rule in rules_of(render("order-platform", always(), namespace="shop-system")):
         selectors = re.findall(r"\{([^}]*)\}", rule["expr"])
         assert selectors
         assert all('namespace="shop-system"' in selector for selector in selectors), rule["alert"]
@@ -167,12 +165,12 @@ def test_the_dashboards_come_as_config_maps_that_grafanas_sidecar_finds(render: 
         assert text == (CHART / "files" / "dashboards" / name).read_text()
     elsewhere = {"monitoring": {"dashboards": {"namespace": "grafana", "annotations": {"grafana_folder": "Orders"}}}}
     for item in of_kind(render("order-platform", elsewhere), "ConfigMap"):
-        if "dashboard" in item["metadata"]["name"]:
+        if "-grafana-" in item["metadata"]["name"]:
             assert item["metadata"]["namespace"] == "grafana"
             assert item["metadata"]["annotations"] == {"grafana_folder": "Orders"}
     off = {"monitoring": {"dashboards": {"enabled": False}}}
     assert not [
-        item for item in of_kind(render("order-platform", off), "ConfigMap") if "dashboard" in item["metadata"]["name"]
+        item for item in of_kind(render("order-platform", off), "ConfigMap") if "-grafana-" in item["metadata"]["name"]
     ]
 
 
@@ -181,7 +179,7 @@ def test_a_panel_leads_to_the_runbook_where_it_is_served(render: Render) -> None
     pages = [
         item["data"]
         for item in of_kind(render("order-platform", served), "ConfigMap")
-        if "dashboard" in item["metadata"]["name"]
+        if "-grafana-" in item["metadata"]["name"]
     ]
     text = "".join(text for data in pages for text in data.values())
     assert "Runbook: https://docs.example.com/approval-aging.html" in text

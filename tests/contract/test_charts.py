@@ -1,15 +1,27 @@
 """The charts as Helm renders them. No server; needs the helm program of the development stack."""
 
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from charts import (
+    CHARTS,
+    SHARED_LEDGER,
+    Manifest,
+    Render,
+    RenderingFailed,
+    deployments,
+    environment,
+    granted,
+    labels_of,
+    only,
+    pod,
+)
 from settings_variables import operator_variables, worker_variables
 
-from order_devstack import servers
 from order_operator.cluster.policies import PROVING_POLICY, RULES_LABEL, RULES_VERSION
 from order_operator.settings import Settings as OperatorSettings
 from order_worker.command_line import parser
@@ -18,64 +30,6 @@ from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-CHARTS = ROOT / "charts"
-
-Manifest = dict[str, Any]
-Render = Callable[..., list[Manifest]]
-
-
-class RenderingFailed(Exception):
-    """Helm refused the values."""
-
-
-@pytest.fixture(scope="session")
-def helm() -> Path:
-    return servers.obtain(["helm"])["helm"]
-
-
-@pytest.fixture
-def render(helm: Path, tmp_path: Path) -> Render:
-    """Renders a chart with values; raises RenderingFailed with what Helm said."""
-
-    def run(
-        chart: str, values: Mapping[str, Any] | None = None, *arguments: str, release: str = "order-platform"
-    ) -> list[Manifest]:
-        file = tmp_path / "values.yaml"
-        file.write_text(yaml.safe_dump(dict(values or {})))
-        command = [helm, "template", release, CHARTS / chart, "--namespace", "shop-system", "--values", file]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RenderingFailed(done.stderr)
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-    return run
-
-
-def only(manifests: list[Manifest], kind: str, name: str) -> Manifest:
-    [found] = [item for item in manifests if item["kind"] == kind and item["metadata"]["name"] == name]
-    return found
-
-
-def pod(deployment: Manifest) -> Manifest:
-    spec: Manifest = deployment["spec"]["template"]["spec"]
-    return spec
-
-
-def environment(container: Manifest) -> dict[str, str | None]:
-    return {item["name"]: item.get("value") for item in container["env"]}
-
-
-def granted(manifests: list[Manifest], kind: str) -> set[str]:
-    """`role: verbs on group/resources [names]`, one line per rule of the roles of this kind."""
-    return {
-        f"{role['metadata'].get('namespace', '*')}/{role['metadata']['name']}: {','.join(rule['verbs'])} on "
-        f"{','.join(rule['apiGroups'])}/{','.join(rule['resources'])}"
-        + (f" [{','.join(rule['resourceNames'])}]" if "resourceNames" in rule else "")
-        for role in manifests
-        if role["kind"] == kind
-        for rule in role["rules"]
-    }
-
 
 CLUSTER_RULES = {
     "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
@@ -107,8 +61,8 @@ CLUSTER_RULES = {
 CLASS_STATUS_RULES = {"*/order-platform-operator: update on order-platform.dev/orderclasses/status"}
 """Not of an installation that watches some namespaces: it shares the classes with others."""
 LEADER_RULES = {
-    "shop-system/order-platform-operator-leader: create on coordination.k8s.io/leases",
-    "shop-system/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
+    "order-platform/order-platform-operator-leader: create on coordination.k8s.io/leases",
+    "order-platform/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
 }
 IDENTITY_RULES = {"kube-system/order-platform-operator-identity: get on /namespaces [kube-system]"}
 
@@ -255,7 +209,6 @@ def test_the_embedded_ledger_lies_on_a_writable_volume(render: Render) -> None:
 
 
 STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}
-SHARED_LEDGER = {"ledger": {"existingSecret": {"name": "ledger"}}}
 
 
 def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
@@ -300,7 +253,16 @@ def test_a_provider_that_moves_money_is_refused_with_a_ledger_in_a_pod(render: R
 def notes(helm: Path, *arguments: str) -> str:
     """What Helm says after an installation."""
     chart = CHARTS / "order-platform"
-    command = [helm, "install", "order-platform", chart, "--dry-run=client", "--namespace", "shop-system", *arguments]
+    command = [
+        helm,
+        "install",
+        "order-platform",
+        chart,
+        "--dry-run=client",
+        "--namespace",
+        "order-platform",
+        *arguments,
+    ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("NOTES:")[1]
     return " ".join(text.split())
 
@@ -488,10 +450,6 @@ def test_a_worker_without_words_of_its_own_has_all_roles_and_a_task_queue_of_its
     settings = WorkerSettings.from_environment(variables)
     assert (settings.roles, settings.task_queue) == (set(Role), "all")
     assert deployments(manifests) == {"order-platform-operator", "order-platform-worker-all"}
-
-
-def deployments(manifests: list[Manifest]) -> set[str]:
-    return {item["metadata"]["name"] for item in manifests if item["kind"] == "Deployment"}
 
 
 def test_a_number_of_replicas_alone_changes_the_scale_and_nothing_else(render: Render) -> None:
@@ -698,11 +656,6 @@ def test_what_decides_about_money_is_part_of_no_role_of_the_cluster(render: Rend
     assert {role["metadata"]["name"] for role in aggregated} == {"order-platform-viewer", "order-platform-editor"}
     assert verbs == {"get", "list", "watch", "create", "update", "patch", "use"}
     assert not any("aggregate-to" in label for role in render("order-platform") for label in labels_of(role))
-
-
-def labels_of(manifest: Manifest) -> dict[str, str]:
-    found: dict[str, str] = manifest["metadata"].get("labels", {})
-    return found
 
 
 POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}

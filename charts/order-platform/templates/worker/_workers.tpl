@@ -22,13 +22,16 @@
 {{- end -}}
 {{- $workers := dict -}}
 {{- range $name, $entry := .Values.workers -}}
-{{- if $entry -}}
-{{- $worker := include "order-platform.merged" (dict "over" $entry "under" $.Values.worker.defaults) | fromYaml -}}
+{{- $worker := include "order-platform.merged" (dict "over" ($entry | default dict) "under" $.Values.worker.defaults) | fromYaml -}}
 {{- $_ := set $worker "taskQueue" ($worker.taskQueue | default $name) -}}
 {{- $_ := set $workers $name $worker -}}
-{{- else if kindIs "map" $entry -}}
-{{- $_ := set $workers $name (set (deepCopy $.Values.worker.defaults) "taskQueue" ($.Values.worker.defaults.taskQueue | default $name)) -}}
-{{- end -}}
 {{- end -}}
 {{- toYaml $workers -}}
+{{- end }}
+
+{{- /* Labels of the pods of one entry. Takes a dict: root, name. */ -}}
+{{- define "order-platform.workerSelector" -}}
+{{ include "order-platform.selectorLabels" .root }}
+app.kubernetes.io/component: worker
+order-platform.dev/worker: {{ .name }}
 {{- end }}
