@@ -126,7 +126,8 @@ async def _serve(
         has_listed=liveness.has_listed,
     )
     health.watch_problem = lambda: liveness.problem() or inventory.problem
-    metrics.watching(settings.namespaces)
+    for namespace in settings.namespaces:
+        metrics.watching(namespace)
     gauges = Figures(
         Sources(
             orders=reconciler.figures,

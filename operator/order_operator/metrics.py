@@ -1,6 +1,5 @@
 """Every metric of the operator. Names end in a unit or `_total`; no label carries an order, customer or article."""
 
-from collections.abc import Iterable
 from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
@@ -166,12 +165,13 @@ for _step in StepName:
 _watched: set[str] = set()
 
 
-def watching(namespaces: Iterable[str]) -> None:
-    """Creates, at 0, what is counted by namespace, of those that are named; once."""
-    for namespace in set(namespaces) - _watched:
-        _watched.add(namespace)
-        UNOBSERVED.labels(namespace)
-        STARTED.labels(namespace)
-        for outcome, fault in product(OUTCOMES, FAULTS):
-            if fault == "none" or outcome == "Failed":
-                FINISHED.labels(namespace, outcome, fault)
+def watching(namespace: str) -> None:
+    """Creates, at 0, what is counted by namespace: a rate over what is not there yet misses its first event."""
+    if namespace in _watched:
+        return
+    _watched.add(namespace)
+    UNOBSERVED.labels(namespace)
+    STARTED.labels(namespace)
+    for outcome, fault in product(OUTCOMES, FAULTS):
+        if fault == "none" or outcome == "Failed":
+            FINISHED.labels(namespace, outcome, fault)

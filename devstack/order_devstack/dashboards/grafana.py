@@ -38,6 +38,9 @@ def text(dashboard: Dashboard, all_of_them: Sequence[Dashboard]) -> str:
     built = json.loads(json.dumps(_built(dashboard, all_of_them), cls=JSONEncoder))
     for link in built["links"]:
         del link["placement"]  # the SDK's default hides them in a menu
+    for variable in built["templating"]["list"]:
+        for of_intervals in ("auto", "auto_count", "auto_min"):  # Grafana's schema knows them of no other kind
+            del variable[of_intervals]
     return json.dumps(built, sort_keys=True, indent=1) + "\n"
 
 

@@ -15,7 +15,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.status import TERMINAL_PHASES, Phase
-from order_operator import backoff
+from order_operator import backoff, metrics
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
@@ -143,6 +143,7 @@ class Reconciler:
     def put(self, body: Mapping[str, Any]) -> None:
         """The watch delivered a version of an Order."""
         order = OrderResource.from_body(body)
+        metrics.watching(order.namespace)
         if self._tracked.put(order):
             self.queue.add(order.uid)
 

@@ -37,7 +37,6 @@ _OUTCOMES = {
 def count(order: OrderResource, status: Status, shown: Phase) -> None:
     """`status` was written in the place of that of `order`; `shown` is the phase that this process wrote last."""
     before = order.status
-    metrics.watching([order.namespace])
     if status.get("workflow") and not before.get("workflow") and shown is Phase.PENDING:
         metrics.STARTED.labels(order.namespace).inc()
     _count_steps(status, before)

@@ -40,7 +40,7 @@ def counted(name: str, **labels: str) -> float:
 
 @pytest.fixture
 def since() -> Mapping[tuple[str, tuple[tuple[str, str], ...]], float]:
-    metrics.watching([NAMESPACE])
+    metrics.watching(NAMESPACE)
     return {
         (sample.name, tuple(sorted(sample.labels.items()))): sample.value
         for family in REGISTRY.collect()
