@@ -132,12 +132,14 @@ types: setup ## mypy, strict.
 imports: setup ## Who may import whom.
 	@$(BIN)/lint-imports
 
-generate: setup ## Write the CRDs, the charts' copies of generated files, docs/reference and docs/settings.md.
+generate: setup ## Write the CRDs, the charts' copies of generated files, the dashboards, docs/reference and docs/settings.md.
 	@$(BIN)/python -m order_operator.crd
+	@$(BIN)/python -m order_devstack.dashboards
 	@$(BIN)/python -m order_devstack.reference
 
 check-generated: setup ## Fail if `make generate` would change a file.
 	@$(BIN)/python -m order_operator.crd --check
+	@$(BIN)/python -m order_devstack.dashboards --check
 	@$(BIN)/python -m order_devstack.reference --check
 
 docs: setup ## Build the documentation's site into site/; a link that leads nowhere fails it.

@@ -6,11 +6,11 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from order_devstack import cluster_commands, demo, images, platform, scenario_player, servers
+from order_devstack import cluster_commands, demo, images, platform, prometheus, scenario_player, servers
 from order_devstack.errors import DevstackError
 from order_devstack.processes import State
 from order_devstack.scenarios import SCENARIOS
-from order_devstack.stack import PROCESSES, Stack
+from order_devstack.stack import KNOWN, PROCESSES, PROMETHEUS, Stack
 
 _DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".devstack"
 _IMAGES = images.CHECKOUT / "dist" / "images"
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "process",
             nargs="*",
-            help=f"only these of: {', '.join(PROCESSES)}. The charts go with the operator or the worker.",
+            help=f"only these of: {', '.join(KNOWN)}. The charts go with the operator or the worker.",
         )
         command.set_defaults(run=run)
     commands.add_parser("status", help="show the processes; exit code 0 if all run, else 3").set_defaults(run=_status)
@@ -119,8 +119,13 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     stack = Stack(options.dir)
-    names = options.process or PROCESSES
-    if not stack.up(names, keep=options.keep):
+    watched = [] if prometheus.program() is None else [PROMETHEUS]
+    names = options.process or [*PROCESSES, *watched]
+    changed = stack.up([name for name in names if name != PROMETHEUS], keep=options.keep)
+    if PROMETHEUS in names and stack.pid(PROMETHEUS) is None:
+        stack.start(PROMETHEUS)
+        changed = True
+    if not changed:
         print("everything runs already")
     if {"operator", "worker"} <= set(names):
         platform.keep_articles(stack.kubectl)
@@ -129,7 +134,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    Stack(options.dir).stop(*options.process or PROCESSES)
+    Stack(options.dir).stop(*options.process or KNOWN)
     return 0
 
 
@@ -141,7 +146,10 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{row.name:16}{row.state.value:10}{row.pid or '-':>8}  {row.address or '-':40}{row.log}")
     print(f"\nkubeconfig:      {stack.kubeconfig if stack.kubeconfig.exists() else '-'}")
     print(f"Temporal Web UI: {stack.addresses.get('temporal-ui', '-')}")
-    return 0 if all(row.state is State.RUNNING for row in rows) else _NOT_ALL_RUNNING
+    if PROMETHEUS not in {row.name for row in rows}:
+        print("Prometheus:      not installed; apt-get install prometheus, and `make up` starts it too")
+    needed = [row.state for row in rows if row.name in PROCESSES or row.state is State.DIED]
+    return 0 if all(state is State.RUNNING for state in needed) else _NOT_ALL_RUNNING
 
 
 def _clean(options: argparse.Namespace) -> int:

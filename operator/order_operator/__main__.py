@@ -22,12 +22,14 @@ from yaml import YAMLError
 
 from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
+from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
 from order_operator.commands.before_uninstall import Installation, Uninstallation
 from order_operator.commands.check import Check
 from order_operator.commands.patience import Patience, told
 from order_operator.commands.prepare_temporal import Preparation, Wanted
+from order_operator.figures import Figures, Sources
 from order_operator.http_endpoints import Health, pages, prometheus_page
 from order_operator.orders.class_status import ClassStatuses
 from order_operator.orders.classes import OrderClasses, WatchedClasses
@@ -132,7 +134,21 @@ async def _serve(
         has_listed=liveness.has_listed,
     )
     health.watch_problem = lambda: liveness.problem() or inventory.problem
-    gauges = metrics.CurrentOrders(reconciler.statuses)
+    for namespace in settings.namespaces:
+        metrics.watching(namespace)
+    gauges = Figures(
+        Sources(
+            orders=reconciler.figures,
+            below_minimum=stock.below_minimum,
+            longest_running={
+                reconciler.plural: reconciler.queue.running.longest,
+                stock.plural: stock.queue.running.longest,
+                ORDER_CLASSES: class_statuses.queue.running.longest,
+            },
+            watch_ages=liveness.ages,
+            namespaces=settings.namespaces,
+        )
+    )
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
     watches = watches_of(

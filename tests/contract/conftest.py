@@ -114,3 +114,12 @@ def helm() -> Path:
 @pytest.fixture
 def render(helm: Path, tmp_path: Path) -> Render:
     return rendering(helm, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Part of Debian's package `prometheus`."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool was not found: apt-get install prometheus")
+    return Path(found)

@@ -58,8 +58,9 @@ def test_every_metric_of_the_operator_is_on_the_page_with_its_labels() -> None:
     assert {family.name for metric in counters for family in metric.describe()} <= {
         name.removesuffix("_total") for name in page
     }
-    assert [cell.strip() for cell in page["orders_payment_requests_total"][1:3]] == [
+    assert [cell.strip() for cell in page["orders_payment_requests_total"][1:4]] == [
         "counter",
+        "number",
         "`operation`, `result`",
     ]
 

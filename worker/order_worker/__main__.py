@@ -158,7 +158,7 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
     try:
         async with serving(settings.probes_address, pages, variable="ORDER_WORKER_PROBES_ADDRESS"):
             address = str(settings.metrics_address) if settings.metrics_address else None
-            connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address)))
+            connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address, settings.build_id)))
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 connecting.cancel()

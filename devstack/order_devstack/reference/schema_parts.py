@@ -107,4 +107,6 @@ PARTS: dict[str, dict[str, Any]] = {
     "metrics": _list({"type": "object", "required": ["type"]}),
     "triggers": _list({"type": "object", "required": ["type", "metadata"]}),
     "selector": _SELECTOR,
+    "alert": _strict({"enabled": {"type": "boolean"}}),
+    "alert with threshold": _strict({"enabled": {"type": "boolean"}, "threshold": {"type": "number", "minimum": 0}}),
 }
