@@ -53,6 +53,10 @@ def _candidates(before: list[str], unfinished: str) -> Sequence[str]:
         return [*_options(command), *_GLOBAL]
     if command == "completion":
         return ("bash", "zsh", "fish")
+    if command == "create" and last == "--scenario":
+        from order_cli.commands.creating import scenarios  # noqa: PLC0415 - only here
+
+        return scenarios()
     return [] if command in _WITHOUT_ORDER else _names(given, ORDERS)
 
 

@@ -91,33 +91,38 @@ class Kubectl:
 
 
 class Watch:
-    """The events of one call, until the API server ends it; a context manager, so that no kubectl is left behind."""
+    """The events of one call, until the API server ends it. Used in a `with`, it leaves no kubectl behind."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True)
 
     def __enter__(self) -> "Watch":
         return self
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+        with self._process:  # closes what it writes to, and waits for its end
+            pass
 
     def __iter__(self) -> Iterator[tuple[str, Json]]:
         """Kind (`ADDED`, `MODIFIED`, `DELETED`) and object. Raises CommandError where kubectl fails."""
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            event = json.loads(line)
-            yield str(event["type"]), event["object"]
         assert self._process.stderr is not None
+        for line in self._process.stdout:
+            try:
+                event = json.loads(line)
+            except ValueError:  # cut off by its end
+                break
+            yield str(event["type"]), event["object"]
         said = self._process.stderr.read()
         if self._process.wait() > 0:
             raise problem(said)
 
     def stop(self) -> None:
-        """Ends kubectl, and with it the iteration."""
+        """Ends kubectl, and with it the iteration; from any thread."""
         with contextlib.suppress(ProcessLookupError):
             self._process.terminate()
-        self._process.wait()
 
 
 def decoded(text: str) -> list[Json]:

@@ -37,9 +37,10 @@ class Changes:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stopped.set()
+        self._stopped.set()  # first: the thread sets the watch before it looks at this
         if self._watch is not None:
             self._watch.stop()
+        self._thread.join()
 
     def take(self, seconds: float) -> bool:
         """Take over what has changed, waiting so long for the first change; whether there was any. Raises CommandError
@@ -72,8 +73,11 @@ class Changes:
         while not self._stopped.is_set():
             self._queue.put(None)
             try:
-                with self._session.kubectl.watch(*self._arguments, namespace=self._namespace) as self._watch:
-                    for kind, raw in self._watch:
+                with self._session.kubectl.watch(*self._arguments, namespace=self._namespace) as watch:
+                    self._watch = watch
+                    if self._stopped.is_set():
+                        return
+                    for kind, raw in watch:
                         self._queue.put((kind, Order(raw)))
                         refused = 0
             except CommandError as error:

@@ -50,7 +50,7 @@ def judge_end(order: Order) -> str:
     """How it ended, as a sentence. Raises EndedOtherwise unless it completed."""
     took = ""
     if order.started and order.ended:
-        took = f" after {clock.long((order.ended - order.started).total_seconds())}"
+        took = f" after {clock.lasted(order.started, order.ended)}"
     told = next_thing(order, clock.now())
     if order.phase == COMPLETED:
         return f"{order.name} completed{took}{f': {told}' if told != 'completed' else ''}"

@@ -17,7 +17,9 @@ Event = Mapping[str, Any]
 
 def events_command(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(help="Name of an order; without it, of all orders.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Name of an order; without it, of all orders.")
+    ] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing them.")] = False,
 ) -> None:
     """Oldest first."""

@@ -11,7 +11,7 @@ from order_cli.screens.tracker import tracker
 from order_cli.session import Session
 from order_cli.vocabulary import ORDERS
 
-Name = Annotated[str, typer.Argument(help="Name of the order, or namespace/name.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the order, or namespace/name.")]
 Watch = Annotated[bool, typer.Option("--watch", "-w", help="Follow it to its end.")]
 
 

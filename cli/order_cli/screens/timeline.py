@@ -32,7 +32,13 @@ def timeline(order: Order, events: Sequence[Mapping[str, Any]]) -> list[Entry]:
 def _created(order: Order) -> Iterable[Entry]:
     if order.created:
         total = money.amount(order.spec_total, order.currency) if order.lines else ""
-        yield Entry(order.created, order.requested_by or "-", "kubernetes", "created", f"now {total}")
+        yield Entry(
+            order.created,
+            order.requested_by or "-",
+            "kubernetes",
+            "created",
+            total if order.generation == 1 else f"{total}; edited since",
+        )
 
 
 def _steps(order: Order) -> Iterable[Entry]:
@@ -43,7 +49,7 @@ def _steps(order: Order) -> Iterable[Entry]:
         detail = [f"{attempts} attempts" if attempts > 1 else "", visible(step.get("lastError") or "")]
         if state == STEP_WAITING and started:
             yield Entry(started, "workflow", "temporal", f"{name} waits", "")
-        elif finished and state in (STEP_SUCCEEDED, STEP_FAILED, STEP_COMPENSATED):
+        elif finished and name != "Approval" and state in (STEP_SUCCEEDED, STEP_FAILED, STEP_COMPENSATED):
             word = {STEP_SUCCEEDED: "done", STEP_FAILED: "failed", STEP_COMPENSATED: "done, undone later"}[str(state)]
             more = _effect(order, name)
             yield Entry(finished, "workflow", "temporal", f"{name} {word}", "; ".join(filter(None, [*detail, more])))
