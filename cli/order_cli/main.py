@@ -36,6 +36,9 @@ COMMANDS = {
     "address": ("editing_address", "Change where an order goes."),
     "lines": ("editing_lines", "Change what is ordered."),
     "create": ("creating", "Place an order."),
+    "logs": ("logs", "What operator and workers logged about an order."),
+    "doctor": ("doctor", "Check the installation and your rights."),
+    "report": ("report", "A bundle for support, without personal data."),
     "version": ("version", "Versions of this program, the cluster and the operator."),
     "completion": ("completion", "A shell's completion script."),
 }

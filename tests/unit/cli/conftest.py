@@ -2,31 +2,14 @@
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from recorded_cluster import NOW, FakeCluster
+from recorded_cluster import NOW, Ask, FakeCluster, Said
 
 from order_cli import clock
 from order_cli.main import run
-
-
-class Said(NamedTuple):
-    """What a command said."""
-
-    code: int
-    out: str
-    error: str
-
-    @property
-    def text(self) -> str:
-        """All of it."""
-        return self.out + self.error
-
-
-Order = Callable[..., Said]
 
 
 @pytest.fixture
@@ -44,7 +27,7 @@ def fake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeCluste
 
 
 @pytest.fixture
-def kubectl_order(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> Order:
+def kubectl_order(fake: FakeCluster, capsys: pytest.CaptureFixture[str]) -> Ask:
     """Runs one command, written as in a shell."""
 
     def said(command: str) -> Said:

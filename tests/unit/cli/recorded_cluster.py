@@ -4,11 +4,11 @@ import copy
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 26, 14, 4, 30, tzinfo=UTC)
@@ -28,6 +28,57 @@ def recorded_orders() -> dict[str, Json]:
 
 def _about(order: str) -> list[Json]:
     return [event for event in recorded("events")["items"] if event["regarding"]["name"] == order]
+
+
+def _installation() -> list[Json]:
+    """What the doctor looks at."""
+    kinds = [f"{name}.order-platform.dev" for name in ("orders", "orderclasses", "stockitems")]
+    kinds.append("orders.acme.cert-manager.io")
+    policies = [f"order-platform-{name}" for name in ("classes", "orders", "status")]
+    versions = {"clientVersion": {"gitVersion": "v1.36.3"}, "serverVersion": {"gitVersion": "v1.36.3"}}
+    deployments = [item for item in recorded("deployments")["items"] if item["kind"] == "Deployment"]
+    (lease,) = (item for item in recorded("deployments")["items"] if item["kind"] == "Lease")
+    line = {
+        "time": "2026-11-26T14:03:16.100Z",
+        "level": "WARNING",
+        "message": "attempt failed",
+        "namespace": "shop",
+        "name": "o-flaky",
+        "uid": "ad8c9108-09db-4539-bac8-0fe0f01f4a48",
+        "activity": "charge",
+        "attempt": 1,
+    }
+    other = {**line, "name": "another", "uid": "another"}
+    logs = "\n".join(f"[pod/worker/worker] {json.dumps(each)}" for each in (line, other))
+    return [
+        {"call": "^version", "out": json.dumps(versions)},
+        {"call": "^get customresourcedefinitions", "out": "\n".join(f"crd/{kind}" for kind in kinds)},
+        {"call": "^get validatingadmissionpolicybindings", "out": "\n".join(f"binding/{name}" for name in policies)},
+        {"call": "^get deployments", "out": json.dumps({"items": deployments})},
+        {"call": "^get leases", "out": json.dumps(lease)},
+        {"call": "^get namespace ", "out": json.dumps({"metadata": {"labels": {}}})},
+        {"call": "^get orderclasses.* threshold ", "out": json.dumps(recorded("classes")["items"][-1])},
+        {"call": "^config view", "out": "shop"},
+        {"call": "^logs .*worker", "out": logs},
+        {"call": "^logs "},
+    ]
+
+
+class Said(NamedTuple):
+    """What a command said."""
+
+    code: int
+    out: str
+    error: str
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return self.out + self.error
+
+
+Ask = Callable[[str], Said]
+"""Runs `kubectl order` with these arguments, written as in a shell."""
 
 
 @dataclass
@@ -117,6 +168,7 @@ class FakeCluster:
             {"call": rf"^get {ORDERS} nope ", "error": missing},
             {"call": r"status\.phase=Waiting", "out": json.dumps({"kind": "List", "items": waiting})},
             {"call": rf"^get {ORDERS} ", "out": json.dumps(everything)},
+            *_installation(),
             {"call": "^get orderclasses", "out": json.dumps(recorded("classes"))},
             {"call": "^get rolebindings.*--namespace=outlet", "out": json.dumps({"items": []})},
             {"call": "^get rolebindings", "out": json.dumps(recorded("roles"))},

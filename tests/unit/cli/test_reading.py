@@ -3,11 +3,10 @@
 import json
 
 import pytest
-from conftest import Order
-from recorded_cluster import ORDERS, FakeCluster
+from recorded_cluster import ORDERS, Ask, FakeCluster
 
 
-def test_flags_of_kubectl_are_handed_on_unread(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_flags_of_kubectl_are_handed_on_unread(kubectl_order: Ask, fake: FakeCluster) -> None:
     kubectl_order(
         "--context=blue list -n shop -l team=a --as bob --as-group g --request-timeout 5s --field-selector a=b"
     )
@@ -20,7 +19,7 @@ def test_flags_of_kubectl_are_handed_on_unread(kubectl_order: Order, fake: FakeC
 
 
 def test_flags_may_stand_before_and_after_the_command_and_glued_to_their_value(
-    kubectl_order: Order, fake: FakeCluster
+    kubectl_order: Ask, fake: FakeCluster
 ) -> None:
     kubectl_order("-nshop list")
     kubectl_order("list --namespace=shop")
@@ -28,7 +27,7 @@ def test_flags_may_stand_before_and_after_the_command_and_glued_to_their_value(
     assert len({call["call"] for call in fake.calls("get")}) == 1
 
 
-def test_a_list_asks_the_api_server_to_select_what_it_can(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_list_asks_the_api_server_to_select_what_it_can(kubectl_order: Ask, fake: FakeCluster) -> None:
     kubectl_order("list -A --waiting --customer CUST-2 --field-selector spec.className=threshold")
 
     assert (
@@ -37,17 +36,17 @@ def test_a_list_asks_the_api_server_to_select_what_it_can(kubectl_order: Order, 
     )
 
 
-def test_a_list_for_programs_is_what_kubectl_said(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_list_for_programs_is_what_kubectl_said(kubectl_order: Ask, fake: FakeCluster) -> None:
     listed = json.loads(kubectl_order("list -A -o json").out)
 
     assert listed["items"] == list(fake.orders.values())
 
 
-def test_names_are_listed_for_xargs(kubectl_order: Order) -> None:
+def test_names_are_listed_for_xargs(kubectl_order: Ask) -> None:
     assert "order.order-platform.dev/o-4eyes\n" in kubectl_order("list -A --waiting -o name").out
 
 
-def test_only_my_orders_are_listed(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_only_my_orders_are_listed(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.me = "ana@example.com"
     fake.write()
 
@@ -56,7 +55,7 @@ def test_only_my_orders_are_listed(kubectl_order: Order, fake: FakeCluster) -> N
     }
 
 
-def test_only_young_orders_are_listed(kubectl_order: Order) -> None:
+def test_only_young_orders_are_listed(kubectl_order: Ask) -> None:
     assert kubectl_order("list -A --since 1m -o name").out == ""
     assert len(kubectl_order("list -A --since 2m -o name").out.split()) == 12
 
@@ -78,7 +77,7 @@ def test_only_young_orders_are_listed(kubectl_order: Order) -> None:
         ("open b4", 1, "names no page"),
     ],
 )
-def test_exit_codes_and_sentences(kubectl_order: Order, command: str, code: int, told: str) -> None:
+def test_exit_codes_and_sentences(kubectl_order: Ask, command: str, code: int, told: str) -> None:
     said = kubectl_order(command)
 
     assert (said.code, told in said.text) == (code, True), said.text
@@ -116,7 +115,7 @@ _UNREACHABLE = f'E1126 14:03:38.188429 5005 memcache.go:265] "Unhandled Error" e
     ],
 )
 def test_what_kubectl_complains_about_is_one_sentence(
-    kubectl_order: Order, fake: FakeCluster, complaint: str, code: int, told: str
+    kubectl_order: Ask, fake: FakeCluster, complaint: str, code: int, told: str
 ) -> None:
     fake.answer(f"^get {ORDERS}", error=complaint)
 
@@ -125,7 +124,7 @@ def test_what_kubectl_complains_about_is_one_sentence(
     assert (said.code, said.error) == (code, f"{told}\n")
 
 
-def test_without_kubectl_a_sentence_says_so(kubectl_order: Order, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_kubectl_a_sentence_says_so(kubectl_order: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nowhere")
 
     said = kubectl_order("list")
@@ -133,7 +132,7 @@ def test_without_kubectl_a_sentence_says_so(kubectl_order: Order, monkeypatch: p
     assert (said.code, "no kubectl on PATH" in said.error) == (1, True)
 
 
-def test_what_the_cluster_says_cannot_command_the_terminal(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_what_the_cluster_says_cannot_command_the_terminal(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.orders["b4"]["status"]["message"] = "harmless\x1b[2J\x1b]0;owned\x07"
     fake.write()
 
@@ -143,14 +142,14 @@ def test_what_the_cluster_says_cannot_command_the_terminal(kubectl_order: Order,
     assert "\x1b" not in said
 
 
-def test_an_inbox_asks_once_for_all_namespaces(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_an_inbox_asks_once_for_all_namespaces(kubectl_order: Ask, fake: FakeCluster) -> None:
     kubectl_order("inbox -A")
 
     (asked,) = fake.calls("create --validate=false")
     assert len(asked["text"].splitlines()) == 2
 
 
-def test_an_inbox_leaves_out_what_four_eyes_forbid(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_an_inbox_leaves_out_what_four_eyes_forbid(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.me = "ana@example.com"
     fake.write()
 
@@ -160,7 +159,7 @@ def test_an_inbox_leaves_out_what_four_eyes_forbid(kubectl_order: Order, fake: F
     assert "o-4eyes" not in names
 
 
-def test_an_audit_as_csv_can_be_read_by_a_spreadsheet(kubectl_order: Order) -> None:
+def test_an_audit_as_csv_can_be_read_by_a_spreadsheet(kubectl_order: Ask) -> None:
     lines = kubectl_order("audit o-0991 -o csv").out.splitlines()
 
     assert lines[0] == "time,who,via,what,detail"

@@ -5,8 +5,7 @@ import sys
 import time
 
 import pytest
-from conftest import Order
-from recorded_cluster import FakeCluster
+from recorded_cluster import Ask, FakeCluster
 
 
 class Typed(io.StringIO):
@@ -35,7 +34,7 @@ DECIDED = {"orderStatus": "Charge Customer", "phase": "Running"}
 
 
 def test_an_approval_is_in_the_callers_name_about_the_amount_that_was_shown(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing
 ) -> None:
     fake.takes("o-4eyes", **DECIDED)
     typed("y\n")
@@ -60,7 +59,7 @@ def test_an_approval_is_in_the_callers_name_about_the_amount_that_was_shown(
 
 @pytest.mark.parametrize("answer", ["n\n", "\n", ""])
 def test_nothing_is_written_unless_the_caller_says_yes(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing, answer: str
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing, answer: str
 ) -> None:
     typed(answer)
 
@@ -73,7 +72,7 @@ def test_nothing_is_written_unless_the_caller_says_yes(
     "command", ["approve o-4eyes", "reject o-4eyes", "cancel o-4eyes", "lines o-4eyes --set A=1@1"]
 )
 def test_where_nobody_can_be_asked_nothing_is_read_or_written(
-    kubectl_order: Order, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, command: str
+    kubectl_order: Ask, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch, command: str
 ) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO(""))
 
@@ -82,7 +81,7 @@ def test_where_nobody_can_be_asked_nothing_is_read_or_written(
     assert (said.code, "--yes" in said.error, fake.calls()) == (2, True, [])
 
 
-def test_who_ordered_is_told_whom_to_ask(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_who_ordered_is_told_whom_to_ask(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.me, fake.rights = "ana@example.com", ["shop approve"]
     fake.write()
 
@@ -96,7 +95,7 @@ def test_who_ordered_is_told_whom_to_ask(kubectl_order: Order, fake: FakeCluster
     assert fake.patches() == {}
 
 
-def test_who_lacks_the_verb_is_told_whom_to_ask(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_who_lacks_the_verb_is_told_whom_to_ask(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.rights = []
     fake.write()
 
@@ -105,7 +104,7 @@ def test_who_lacks_the_verb_is_told_whom_to_ask(kubectl_order: Order, fake: Fake
     assert (said.code, "takes the verb reject in shop. Ask carla@example.com" in said.error) == (6, True)
 
 
-def test_a_large_order_asks_for_the_verb_that_it_needs(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_large_order_asks_for_the_verb_that_it_needs(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.orders["o-4eyes"]["status"]["approval"]["requires"] = "approve-high"
     fake.write()
 
@@ -115,7 +114,7 @@ def test_a_large_order_asks_for_the_verb_that_it_needs(kubectl_order: Order, fak
 
 
 @pytest.mark.parametrize(("reason", "code"), [("OwnOrder", 6), ("StaleDecision", 1)])
-def test_a_refusal_of_the_workflow_is_said(kubectl_order: Order, fake: FakeCluster, reason: str, code: int) -> None:
+def test_a_refusal_of_the_workflow_is_said(kubectl_order: Ask, fake: FakeCluster, reason: str, code: int) -> None:
     refused = {
         "type": "SpecApplied",
         "status": "False",
@@ -130,7 +129,7 @@ def test_a_refusal_of_the_workflow_is_said(kubectl_order: Order, fake: FakeClust
     assert (said.code, said.error.strip()) == (code, f"✗ o-4eyes: refused ({reason}): why not")
 
 
-def test_a_refusal_of_the_policy_is_said_in_its_own_words(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_refusal_of_the_policy_is_said_in_its_own_words(kubectl_order: Ask, fake: FakeCluster) -> None:
     words = "spec.approval.by must be the name of whoever decides: bob"
     policy = "ValidatingAdmissionPolicy 'order-platform-orders' with binding 'order-platform-orders' denied request:"
     fake.answer("^patch", error=f'Error from server (Forbidden): orders "o-4eyes" is forbidden: {policy} {words}')
@@ -140,7 +139,7 @@ def test_a_refusal_of_the_policy_is_said_in_its_own_words(kubectl_order: Order, 
     assert (said.code, said.error) == (6, f"✗ {words}\n")
 
 
-def test_no_answer_of_the_workflow_is_a_time_out(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_no_answer_of_the_workflow_is_a_time_out(kubectl_order: Ask, fake: FakeCluster) -> None:
     after = fake.takes("o-4eyes")
     after["status"]["observedGeneration"] = 1
     fake.shows("o-4eyes", after)
@@ -150,7 +149,7 @@ def test_no_answer_of_the_workflow_is_a_time_out(kubectl_order: Order, fake: Fak
     assert (said.code, "written, but no answer of the workflow" in said.error) == (5, True)
 
 
-def test_a_dry_run_lets_the_api_server_judge_and_asks_nothing(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_dry_run_lets_the_api_server_judge_and_asks_nothing(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.takes("o-4eyes")
 
     said = kubectl_order("approve o-4eyes -n shop --dry-run")
@@ -161,7 +160,7 @@ def test_a_dry_run_lets_the_api_server_judge_and_asks_nothing(kubectl_order: Ord
 
 
 def test_many_orders_are_approved_only_after_their_number_was_typed(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing
 ) -> None:
     fake.rights = ["shop approve", "outlet approve"]
     for name in ("o-4eyes", "order-1500", "o-77"):
@@ -176,7 +175,7 @@ def test_many_orders_are_approved_only_after_their_number_was_typed(
 
 @pytest.mark.parametrize("answers", ["y\n\n", "y\n2\n", "y\ny\n"])
 def test_many_orders_are_left_alone_where_the_number_is_another(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing, answers: str
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing, answers: str
 ) -> None:
     fake.rights = ["shop approve", "outlet approve"]
     fake.write()
@@ -187,7 +186,7 @@ def test_many_orders_are_left_alone_where_the_number_is_another(
 
 @pytest.mark.parametrize("flags", ["--yes", "--yes --expect 2"])
 def test_a_selector_without_a_person_needs_the_number_that_it_finds(
-    kubectl_order: Order, fake: FakeCluster, flags: str
+    kubectl_order: Ask, fake: FakeCluster, flags: str
 ) -> None:
     fake.rights = ["shop approve", "outlet approve"]
     fake.write()
@@ -198,7 +197,7 @@ def test_a_selector_without_a_person_needs_the_number_that_it_finds(
 
 
 def test_many_orders_are_written_no_faster_than_five_a_second(
-    kubectl_order: Order, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+    kubectl_order: Ask, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pauses: list[float] = []
     monkeypatch.setattr(time, "sleep", pauses.append)
@@ -215,7 +214,7 @@ def test_many_orders_are_written_no_faster_than_five_a_second(
     assert pauses == [0.2] * 5
 
 
-def test_one_that_fails_keeps_no_other_from_being_done(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_one_that_fails_keeps_no_other_from_being_done(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.answer("^patch .* o-4eyes", error="Error from server (Conflict): changed meanwhile")
     fake.takes("order-1500", **DECIDED)
 
@@ -226,7 +225,7 @@ def test_one_that_fails_keeps_no_other_from_being_done(kubectl_order: Order, fak
 
 
 def test_a_cancellation_of_a_charged_order_asks_for_its_name(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing
 ) -> None:
     fake.rights = ["shop cancel"]
     fake.orders["o-flaky"]["status"]["payment"] = {"capturedMinor": 25000}
@@ -240,7 +239,7 @@ def test_a_cancellation_of_a_charged_order_asks_for_its_name(
     assert fake.patches() == {"o-flaky": {"spec": {"cancellation": {"by": "bob@example.com", "reason": "twice"}}}}
 
 
-def test_a_held_order_goes_on(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_held_order_goes_on(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.takes("o-held", phase="Running", message="received, and about to be checked")
 
     said = kubectl_order("resume o-held -n shop")
@@ -249,7 +248,7 @@ def test_a_held_order_goes_on(kubectl_order: Order, fake: FakeCluster) -> None:
     assert (said.code, "goes on, taken by the workflow" in said.out) == (0, True)
 
 
-def test_a_retry_raises_the_counter(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_retry_raises_the_counter(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.rights = ["shop retry"]
     fake.orders["o-flaky"]["status"]["phase"] = "ManualReview"
     fake.takes("o-flaky")
@@ -259,7 +258,7 @@ def test_a_retry_raises_the_counter(kubectl_order: Order, fake: FakeCluster) -> 
 
 
 def test_an_address_is_changed_where_it_is_named_and_an_empty_text_takes_a_field_away(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing
 ) -> None:
     fake.takes("o-4eyes")
     typed("y\n")
@@ -273,7 +272,7 @@ def test_an_address_is_changed_where_it_is_named_and_an_empty_text_takes_a_field
     assert "city: Springfield → Boston" in said.out
 
 
-def test_no_address_is_seen_by_who_lists_the_processes(kubectl_order: Order, fake: FakeCluster, typed: Typing) -> None:
+def test_no_address_is_seen_by_who_lists_the_processes(kubectl_order: Ask, fake: FakeCluster, typed: Typing) -> None:
     fake.takes("o-4eyes")
     typed("y\n")
 
@@ -283,7 +282,7 @@ def test_no_address_is_seen_by_who_lists_the_processes(kubectl_order: Order, fak
 
 
 def test_new_lines_are_shown_with_their_total_before_anybody_is_asked(
-    kubectl_order: Order, fake: FakeCluster, typed: Typing
+    kubectl_order: Ask, fake: FakeCluster, typed: Typing
 ) -> None:
     fake.takes("order-1500")
     typed("y\n")
@@ -302,7 +301,7 @@ def test_new_lines_are_shown_with_their_total_before_anybody_is_asked(
     assert editor == {"op": "add", "path": "/spec/editedBy", "value": "bob@example.com"}
 
 
-def test_an_order_is_made_of_flags(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_an_order_is_made_of_flags(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.answer("^create --filename=-", out={"kind": "Order", "metadata": {"name": "new", "namespace": "shop"}})
 
     said = kubectl_order(
@@ -316,7 +315,7 @@ def test_an_order_is_made_of_flags(kubectl_order: Order, fake: FakeCluster) -> N
     assert (said.code, said.out) == (0, "✓ Order shop/new created\n")
 
 
-def test_a_scenario_comes_with_the_program(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_a_scenario_comes_with_the_program(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.answer("^create --filename=-", out={"kind": "Order", "metadata": {"name": "order", "namespace": "shop"}})
 
     kubectl_order("create --scenario happy-path -n shop --dry-run=server")
@@ -326,7 +325,7 @@ def test_a_scenario_comes_with_the_program(kubectl_order: Order, fake: FakeClust
     assert "--dry-run=server" in call["call"]
 
 
-def test_an_order_that_was_made_is_waited_for(kubectl_order: Order, fake: FakeCluster) -> None:
+def test_an_order_that_was_made_is_waited_for(kubectl_order: Ask, fake: FakeCluster) -> None:
     fake.answer("^create --filename=-", out=fake.orders["o-0991"])
 
     said = kubectl_order("create --scenario happy-path -n shop --wait")
@@ -348,7 +347,7 @@ def test_an_order_that_was_made_is_waited_for(kubectl_order: Order, fake: FakeCl
     ],
 )
 def test_what_makes_no_sense_is_said_and_nothing_written(
-    kubectl_order: Order, fake: FakeCluster, command: str, told: str
+    kubectl_order: Ask, fake: FakeCluster, command: str, told: str
 ) -> None:
     said = kubectl_order(command)
 
