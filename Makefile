@@ -160,10 +160,10 @@ lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--extra operator --extra worker --group dev -o requirements/dev.txt pyproject.toml
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml cli/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("order-platform needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python dependencies into $(VENV)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./cli
 	@touch $@
