@@ -19,6 +19,7 @@ _STRING = {"type": "string"}
 _TEXTS = {"type": "object", "additionalProperties": _STRING}
 _QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
 _SELECTOR = _strict({"matchLabels": {"type": ["object", "null"]}, "matchExpressions": {"type": "array"}})
+_DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
 _SECONDS = {"type": "integer", "minimum": 1}
 _NUMBER_OR_PERCENT = {"type": ["integer", "string", "null"], "minimum": 0, "pattern": "^[0-9]+%$"}
 
@@ -107,4 +108,12 @@ PARTS: dict[str, dict[str, Any]] = {
     "metrics": _list({"type": "object", "required": ["type"]}),
     "triggers": _list({"type": "object", "required": ["type", "metadata"]}),
     "selector": _SELECTOR,
+    "duration": _DURATION,
+    "rollout steps": _list(
+        _strict(
+            {"rampPercentage": {"type": "integer", "minimum": 1, "maximum": 99}, "pauseDuration": _DURATION},
+            "rampPercentage",
+            "pauseDuration",
+        )
+    ),
 }
