@@ -82,3 +82,18 @@ def test_the_notes_say_what_an_uninstall_does_about_open_orders(helm: Path, argu
 def test_the_notes_name_the_roles_as_they_are(helm: Path) -> None:
     assert "order-platform-viewer, -editor" in notes(helm)
     assert "-editor" not in notes(helm, "--set", "userRoles.create=false")
+
+
+def test_the_notes_say_that_no_money_is_taken(helm: Path) -> None:
+    said = " ".join(notes(helm).split())
+
+    assert "simulated and touch nothing outside: payment, mail, fraud check" in said
+    assert "NO MONEY IS TAKEN" in said
+
+
+def test_the_notes_of_a_provider_that_moves_money_name_what_is_simulated_still(helm: Path) -> None:
+    money = "worker.payment.provider=stripe,worker.payment.stripe.existingSecret.name=stripe"
+    said = " ".join(notes(helm, "--set", money, "--set", "ledger.existingSecret.name=ledger").split())
+
+    assert "NO MONEY IS TAKEN" not in said
+    assert "simulated and touch nothing outside: mail, fraud check, shop system, warehouse, carrier" in said

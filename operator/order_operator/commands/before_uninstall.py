@@ -98,7 +98,12 @@ class Uninstallation:
         for namespace in self._of.namespaces or (None,):
             token = ""
             while True:
-                page: dict[str, Any] = await self._patience.ask(partial(self._page, namespace, token))
+                try:
+                    page: dict[str, Any] = await self._patience.ask(partial(self._page, namespace, token))
+                except client.ApiException as missing:
+                    if missing.status != 404:
+                        raise
+                    return  # the kinds are gone, and every order with them
                 for body in page["items"]:
                     yield OrderResource.from_body(body)
                 token = page["metadata"].get("continue", "")
