@@ -28,18 +28,17 @@ RATE_INTERVAL = f"{4 * prometheus.SCRAPE_SECONDS}s"
 PATIENCE_SECONDS = 90.0
 
 FED_BY = {
-    "temporal_activity_execution_failed_total": "recoverable-failure",
+    "temporal_activity_execution_failed_total": "api-failure",
     "temporal_local_activity_execution_failed_total": "flaky-calls",
     "temporal_workflow_task_execution_failed_total": "recoverable-failure",
+    "temporal_sticky_cache_total_forced_eviction_total": "recoverable-failure",
 }
 """Metrics that are not there before something goes wrong, and the scenario in which it does."""
 
 ONLY_IN_THE_SDK = {
     "temporal_request_failure_total",
     "temporal_sticky_cache_miss_total",
-    "temporal_sticky_cache_total_forced_eviction_total",
     "temporal_workflow_canceled_total",
-    "temporal_workflow_failed_total",
 }
 """Metrics of what no scenario causes: that Temporal's SDK would serve them is looked up in its binary."""
 
