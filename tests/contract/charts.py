@@ -79,6 +79,11 @@ def kinds(manifests: list[Manifest]) -> set[str]:
     return {item["kind"] for item in manifests}
 
 
+def names(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
+    """Kind, namespace and name of each."""
+    return {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in manifests}
+
+
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
     """The template of each pod, by kind and name of what makes it."""
     found: dict[str, Manifest] = {}

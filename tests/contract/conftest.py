@@ -106,8 +106,8 @@ async def shop(ledger: Ledger, providers: Providers) -> Shop:
 
 @pytest.fixture(scope="session")
 def helm() -> Path:
-    """The pinned one; ORDER_TEST_HELM names another, such as a Helm 3."""
-    other = os.environ.get("ORDER_TEST_HELM")
+    """The pinned one; TEST_HELM names another, such as a Helm 3."""
+    other = os.environ.get("TEST_HELM")
     return Path(other) if other else servers.obtain(["helm"])["helm"]
 
 

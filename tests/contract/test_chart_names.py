@@ -3,13 +3,9 @@
 from typing import Any
 
 import pytest
-from charts import SHARED_LEDGER, Manifest, Render, labels_of, pods
+from charts import SHARED_LEDGER, Render, labels_of, names, pods
 
 IN_THE_CLUSTER = {"ClusterRole", "ClusterRoleBinding", "OrderClass"}
-
-
-def names(manifests: list[Manifest]) -> set[tuple[str, str, str]]:
-    return {(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"]) for item in manifests}
 
 
 EVERYTHING: dict[str, Any] = {

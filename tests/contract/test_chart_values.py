@@ -165,3 +165,14 @@ def test_the_charts_name_the_images_and_kinds_that_they_bring(render: Render) ->
     }
     for kind in (item["spec"]["names"]["kind"] for item in brought):
         assert re.search(rf"\b{kind}\b", of_kinds["description"])
+
+
+def test_the_page_of_the_charts_names_values_that_exist() -> None:
+    page = (CHARTS.parent / "docs/charts.md").read_text()
+    known = {value.path for chart in BOTH for value in every(values_of(CHARTS / chart))}
+    of_workers = {path.replace("worker.defaults.", "workers.orders.") for path in known}
+    value = r"`((?:operator|workers?|global|temporal|uninstall|hooks|watch)\.[\w.]+?)(?:=[^`]*)?`"
+    named = set(re.findall(value, page))
+
+    assert len(named) > 15
+    assert named - known - of_workers == set()

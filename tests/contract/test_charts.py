@@ -1,6 +1,5 @@
 """The charts as Helm renders them. No server; needs the helm program of the development stack."""
 
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import pytest
 import yaml
 from charts import (
-    CHARTS,
     SHARED_LEDGER,
     Manifest,
     Render,
@@ -248,41 +246,6 @@ def test_a_provider_that_moves_money_is_installed_with_a_ledger_outside(
 def test_a_provider_that_moves_money_is_refused_with_a_ledger_in_a_pod(render: Render) -> None:
     with pytest.raises(RenderingFailed, match=r"stripe, which moves money.*set ledger\.existingSecret\.name to"):
         render("order-platform", {"worker": STRIPE})
-
-
-def notes(helm: Path, *arguments: str) -> str:
-    """What Helm says after an installation."""
-    chart = CHARTS / "order-platform"
-    command = [
-        helm,
-        "install",
-        "order-platform",
-        chart,
-        "--dry-run=client",
-        "--namespace",
-        "order-platform",
-        *arguments,
-    ]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("NOTES:")[1]
-    return " ".join(text.split())
-
-
-def test_the_notes_say_that_no_money_is_taken(helm: Path) -> None:
-    said = notes(helm)
-
-    assert "simulated and touch nothing outside: payment, mail, fraud check" in said
-    assert "NO MONEY IS TAKEN" in said
-
-
-def test_the_notes_of_a_provider_that_moves_money_name_what_is_simulated_still(helm: Path) -> None:
-    said = notes(
-        helm,
-        *("--set", "worker.payment.provider=stripe", "--set", "worker.payment.stripe.existingSecret.name=stripe"),
-        *("--set", "ledger.existingSecret.name=ledger"),
-    )
-
-    assert "NO MONEY IS TAKEN" not in said
-    assert "simulated and touch nothing outside: mail, fraud check, shop system, warehouse, carrier" in said
 
 
 def pruning(manifests: list[Manifest]) -> Manifest:
