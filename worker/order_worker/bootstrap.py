@@ -253,7 +253,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
 def tell_what_runs(settings: Settings, metrics: Metrics) -> None:
     """As a metric; and counters begin at 0 before anything can be counted."""
     release = version("order-platform")
-    metrics.build_info(release, settings.build_id or release, version("temporalio"), settings.task_queue)
+    metrics.build_info(release, settings.deployment_build_id or release, version("temporalio"), settings.task_queue)
     if Role.ORDERS in settings.roles:
         metrics.create_at_zero()
 
