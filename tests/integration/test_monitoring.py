@@ -71,7 +71,7 @@ class Watched:
 def watched(platform: Stack) -> Iterator[Watched]:
     """With the orders of the demo carried out twice: what begins at nothing shows a rise at the second time."""
     if prometheus.program() is None:
-        pytest.skip("Prometheus was not found: apt-get install prometheus")
+        pytest.fail("Prometheus was not found: apt-get install prometheus")
     platform.start(PROMETHEUS)
     try:
         found = Watched(platform)
