@@ -11,6 +11,7 @@ from order_cli import flags as global_flags
 from order_cli.problems import CommandError, ExitCode
 from order_cli.session import Session
 from order_cli.terminal import Terminal
+from order_cli.vocabulary import ORDERS
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -58,7 +59,11 @@ def run(arguments: Sequence[str]) -> int:
         given = global_flags.split(arguments)
         session = Session.of(given)
         terminal = session.terminal
-        return _called(session)
+        try:
+            _begin(session)
+            return _called(session)
+        finally:
+            session.kubectl.end()
     except CommandError as error:
         terminal.error(str(error))
         return error.code
@@ -100,6 +105,15 @@ def program_name() -> str:
 
 def _root() -> None:
     """Typer shows a single command without its name unless there is something above it."""
+
+
+def _begin(session: Session) -> None:
+    """Ask for what the plainest commands show first, while the rest of this program is still being imported."""
+    match session.flags.rest:
+        case ("list",):
+            session.kubectl.begin("get", ORDERS, *session.kubectl.selection(), "--output=json")
+        case ("get" | "track" | "why" | "audit", str(name)) if not name.startswith("-") and "/" not in name:
+            session.kubectl.begin("get", ORDERS, name, "--output=json", namespace=session.flags.namespace)
 
 
 def _called(session: Session) -> int:

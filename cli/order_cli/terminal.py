@@ -119,7 +119,9 @@ class Terminal:
         """For programs: as JSON, YAML or names."""
         if self.format == "name":
             for item in found:
-                self.line(f"order.order-platform.dev/{item['metadata']['name']}")
+                group, slash, _ = str(item.get("apiVersion", "")).partition("/")
+                kind = str(item.get("kind", "object")).lower()
+                self.line(f"{kind}{f'.{group}' if slash else ''}/{item['metadata']['name']}")
             return
         whole: Mapping[str, Any] = (
             found[0] if one and found else {"apiVersion": "v1", "kind": "List", "items": [*found]}

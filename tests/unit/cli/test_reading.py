@@ -164,3 +164,9 @@ def test_an_audit_as_csv_can_be_read_by_a_spreadsheet(kubectl_order: Ask) -> Non
 
     assert lines[0] == "time,who,via,what,detail"
     assert any(line.endswith("Order Failed; 250.00 USD refunded") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["list -n shop", "track o-0991 -n shop", "track o-0991 -w", "list --waiting"])
+def test_a_call_that_is_begun_early_is_made_once(kubectl_order: Ask, fake: FakeCluster, command: str) -> None:
+    assert kubectl_order(command).code == 0
+    assert len(fake.calls("get")) == 1
