@@ -119,12 +119,15 @@ def _begin(session: Session) -> None:
 def _called(session: Session) -> int:
     import typer  # noqa: PLC0415 - as above
 
+    from order_cli.plain_texts import take_texts_as_given  # noqa: PLC0415 - as above
+
     arguments = list(session.flags.rest) or ["--help"]
     named = next((word for word in arguments if not word.startswith("-")), None)
     if "--version" in arguments and named is None:
         arguments, named = ["version"], "version"
     app = application(*([named] if named in COMMANDS else COMMANDS))
     command = typer.main.get_command(app)
+    take_texts_as_given(command)
     try:
         code = command(arguments, prog_name=program_name(), obj=session, standalone_mode=False)
     except typer.Exit as end:
