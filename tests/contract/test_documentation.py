@@ -19,7 +19,7 @@ CHART_FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("charts/**/*")
 CODE = re.compile(r"^```.*?^```$|^ {4,}\S.*?$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 """Fenced, indented, or between backticks on one line."""
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-PACKAGE_FOLDERS = ("operator", "worker", "workflows", "devstack")
+PACKAGE_FOLDERS = ("operator", "worker", "workflows", "devstack", "cli")
 """A package is written without its folder: `order_operator/crd.py`."""
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
@@ -65,7 +65,18 @@ def test_every_test_that_is_named_exists(document: Path) -> None:
 WORD = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b")
 OF_OTHERS = {"NonDeterministicError", "GetVersion"}
 """Names of Temporal's that occur in no code of ours."""
-CODE_FOLDERS = ("operator", "process", "worker", "workflows", "devstack", "charts", "manifests", "benchmarks", "tests")
+CODE_FOLDERS = (
+    "operator",
+    "process",
+    "worker",
+    "workflows",
+    "devstack",
+    "charts",
+    "manifests",
+    "benchmarks",
+    "cli",
+    "tests",
+)
 
 
 @pytest.fixture(scope="module")
