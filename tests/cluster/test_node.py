@@ -104,6 +104,7 @@ def test_an_interrupted_start_leaves_nothing(tmp_path: Path) -> None:
         starting.communicate(timeout=PATIENCE_SECONDS)
     finally:
         starting.kill()
+        starting.wait()
 
     assert starting.returncode == 130
     assert [process for process in processes if process.is_running()] == []
