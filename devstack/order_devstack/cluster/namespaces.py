@@ -54,13 +54,21 @@ def _run(layout: Layout, cgroup: str) -> int:
     unfinished.write_text(str(init))
     unfinished.replace(layout.init_pid)
 
-    def pass_on(*_: object) -> None:
-        with suppress(ProcessLookupError):
-            os.kill(init, signal.SIGTERM)
+    asked = False
 
-    signal.signal(signal.SIGTERM, pass_on)
-    signal.signal(signal.SIGINT, pass_on)
-    return unshare.wait()
+    def ask(*_: object) -> None:
+        nonlocal asked
+        asked = True
+
+    signal.signal(signal.SIGTERM, ask)
+    signal.signal(signal.SIGINT, ask)
+    while unshare.poll() is None:
+        if asked:
+            # Again and again: the first process of a pid namespace gets no signal before it has a handler for it.
+            with suppress(ProcessLookupError):
+                os.kill(init, signal.SIGTERM)
+        time.sleep(_POLL_SECONDS)
+    return unshare.returncode
 
 
 def _only_child(parent: "subprocess.Popen[bytes]") -> int:
