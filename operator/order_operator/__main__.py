@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Awaitable, Coroutine, Sequence
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 import aiohttp
 from kubernetes.aio import client, config
@@ -276,8 +276,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parsed = command_line.parser().parse_args(arguments)
     logs.configure(whose)
     if parsed.command:
-        return in_a_sentence(
-            command_line.PROGRAM, lambda: asyncio.run(_command(parsed, Settings.from_environment(os.environ)))
+        _end(
+            in_a_sentence(
+                command_line.PROGRAM, lambda: asyncio.run(_command(parsed, Settings.from_environment(os.environ)))
+            )
         )
     _collect_garbage_seldom()
     for chatty in ("kopf.objects", "kopf.activities", "kopf._core.engines.activities"):
@@ -294,10 +296,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if code == Exit.WRONG_USE:
         return code
     logger.info("stopped", extra={"code": code})
-    # Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
-    # would now take down its modules under kopf's threads and wait for those that look up names: for about a second, or
-    # for as long as a name server hangs.
+    return _end(code)
+
+
+def _end(code: int) -> NoReturn:
+    """Everything is done: the Lease is given back, connections are closed, each log line was written out. Python itself
+    would now take down its modules under the threads of kopf and of Temporal's SDK, which aborts the process now and
+    then, and wait for those that look up names: for about a second, or for as long as a name server hangs."""
     logging.shutdown()
+    sys.stderr.flush()
     os._exit(code)
 
 

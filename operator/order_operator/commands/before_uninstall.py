@@ -123,14 +123,14 @@ class Uninstallation:
         """Cancel all that are open, and wait for their ends; also those that are ordered meanwhile."""
         asked: set[str] = set()
         while found := await self._open():
-            if self._patience.ended:
-                self._say("not all orders that were cancelled have ended:")
-                self._refuse(found)
-                return False
             for order in found:
                 if order.uid not in asked and not order.spec.get("cancellation"):
                     await self._patch(order, {"spec": {"cancellation": {"reason": REASON}}})
                     asked.add(order.uid)
+            if self._patience.ended:
+                self._say("not all orders that were cancelled have ended:")
+                self._refuse(found)
+                return False
             await self._patience.pause()
         if asked:
             self._say(f"{len(asked)} orders were cancelled and have ended")
