@@ -130,11 +130,11 @@ release: setup ## Build what is published of VERSION=1.2.3, as committed, into d
 	@$(BIN)/python -m order_devstack.release build $(VERSION)
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
-	@for extra in operator worker; do \
+	@for extra in operator worker console; do \
 		uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 			--extra $$extra -o requirements/$$extra.txt pyproject.toml; done
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--extra operator --extra worker --group dev -o requirements/dev.txt pyproject.toml
+		--extra operator --extra worker --extra console --group dev -o requirements/dev.txt pyproject.toml
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("order-platform needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
