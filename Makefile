@@ -10,11 +10,11 @@ PROCESSES ?= 2
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
 BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
-SHORT := -m "not long and not mutations"
+SHORT := -m "not long and not mutations and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status clean demo scenario test test-long test-mutations test-unit test-replay \
-	test-contract test-stateful test-workflow test-integration bench bench-at-rest bench-ledger bench-burst \
+.PHONY: help setup up ui down status clean demo scenario test test-long test-mutations test-unit test-replay \
+	test-contract test-stateful test-workflow test-integration test-browser bench bench-at-rest bench-ledger bench-burst \
 	bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs version release lock
 
@@ -30,6 +30,9 @@ scenario: setup ## List the demonstrations of the reference systems. NAME=name p
 
 up: setup ## Start the whole stack in the background; a second time, start what has died.
 	@$(DEVSTACK) up
+
+ui: up ## The console in front of the running stack, with your rights. Prints a link; Ctrl-C ends it.
+	@. .devstack/env && $(BIN)/order-console
 
 status: setup ## What runs, and where.
 	@$(DEVSTACK) status
@@ -74,6 +77,11 @@ test-workflow: setup ## The workflow on a real Temporal server, the outside worl
 test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(SHORT) tests/integration
+
+test-browser: setup ## The console's page in a real browser, on a real stack. Minutes; installs Chromium where this is root on Debian.
+	@$(DEVSTACK) obtain
+	@command -v chromium >/dev/null || apt-get -q -y install --no-install-recommends chromium
+	@$(BIN)/pytest -m browser tests/browser
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -5,6 +5,7 @@ import contextlib
 import copy
 import logging
 import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -87,6 +88,8 @@ async def serve(settings: Settings) -> None:
             print(f"open {where}/start?token={identity.token}\n(once; Ctrl-C ends it)", flush=True)  # noqa: T201
         else:
             logger.info("serving at %s", where)
+        # uvicorn repeats the signal that ended it to who listened before; an end that was asked for is no failure.
+        signal.signal(signal.SIGTERM, lambda *_: None)
         await server.serve()
     finally:
         await client.close()
