@@ -10,12 +10,13 @@ PROCESSES ?= 2
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
 BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
-SHORT := -m "not long and not mutations and not browser"
+SHORT := -m "not long and not mutations and not cluster and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up ui down status clean demo scenario test test-long test-mutations test-unit test-replay \
-	test-contract test-stateful test-workflow test-integration test-browser bench bench-at-rest bench-ledger bench-burst \
-	bench-fairness contrast check fmt lint types imports \
+.PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
+	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
+	test-browser test-cluster \
+	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs version release lock
 
 help: ## List the commands.
@@ -42,6 +43,22 @@ down: setup ## Stop the stack; its data stays.
 
 clean: setup ## Stop the stack and delete its data.
 	@$(DEVSTACK) clean
+
+##@ A whole cluster
+cluster-tools: setup ## Install what a node and the images need from Debian: containerd, runc, buildah, … Needs root.
+	@$(DEVSTACK) cluster tools
+
+cluster-up: setup images ## A Kubernetes of one node with pods, Temporal and PostgreSQL on this machine. Needs root.
+	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar
+
+cluster-status: setup ## Whether it runs, and how to reach it.
+	@$(DEVSTACK) cluster status
+
+cluster-down: setup ## Stop it. Nothing is left but its logs.
+	@$(DEVSTACK) cluster down
+
+images: setup ## Build the images of operator and worker into dist/images, without a container engine. Needs root.
+	@$(DEVSTACK) images
 
 ##@ Test
 test: setup ## Every level, on real servers, in two processes. Some twenty minutes; PROCESSES=1 for one process.
@@ -83,6 +100,10 @@ test-browser: setup ## The console's page in a real browser, on a real stack. Mi
 	@command -v chromium >/dev/null || apt-get -q -y install --no-install-recommends chromium
 	@$(BIN)/pytest -m browser tests/browser
 
+test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
+	@$(DEVSTACK) obtain --cluster
+	@$(BIN)/pytest -m cluster tests/cluster
+
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -120,12 +141,14 @@ types: setup ## mypy, strict.
 imports: setup ## Who may import whom.
 	@$(BIN)/lint-imports
 
-generate: setup ## Write the CRDs, the charts' copies of generated files, docs/reference and docs/settings.md.
+generate: setup ## Write the CRDs, the charts' copies of generated files, the dashboards, docs/reference and docs/settings.md.
 	@$(BIN)/python -m order_operator.crd
+	@$(BIN)/python -m order_devstack.dashboards
 	@$(BIN)/python -m order_devstack.reference
 
 check-generated: setup ## Fail if `make generate` would change a file.
 	@$(BIN)/python -m order_operator.crd --check
+	@$(BIN)/python -m order_devstack.dashboards --check
 	@$(BIN)/python -m order_devstack.reference --check
 
 docs: setup ## Build the documentation's site into site/; a link that leads nowhere fails it.
@@ -142,12 +165,14 @@ lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 		uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 			--extra $$extra -o requirements/$$extra.txt pyproject.toml; done
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
+		--group build -o requirements/build.txt
+	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--extra operator --extra worker --extra console --group dev -o requirements/dev.txt pyproject.toml
 
-$(STAMP): requirements/dev.txt pyproject.toml
+$(STAMP): requirements/dev.txt pyproject.toml cli/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("order-platform needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'
 	@test -d $(VENV) || $(PYTHON) -m venv $(VENV)
 	@echo "installing the Python dependencies into $(VENV)"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e . -e ./cli
 	@touch $@

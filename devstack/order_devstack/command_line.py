@@ -6,13 +6,14 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from order_devstack import demo, platform, scenario_player, servers
+from order_devstack import cluster_commands, demo, images, platform, prometheus, scenario_player, servers
 from order_devstack.errors import DevstackError
 from order_devstack.processes import State
 from order_devstack.scenarios import SCENARIOS
-from order_devstack.stack import PROCESSES, Stack
+from order_devstack.stack import KNOWN, PROCESSES, PROMETHEUS, Stack
 
 _DEFAULT_DIRECTORY = Path(__file__).resolve().parents[2] / ".devstack"
+_IMAGES = images.CHECKOUT / "dist" / "images"
 _NOT_ALL_RUNNING = 3  # as `systemctl status` says it
 
 
@@ -61,17 +62,19 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument(
             "process",
             nargs="*",
-            help=f"only these of: {', '.join(PROCESSES)}. The charts go with the operator or the worker.",
+            help=f"only these of: {', '.join(KNOWN)}. The charts go with the operator or the worker.",
         )
         command.set_defaults(run=run)
     commands.add_parser("status", help="show the processes; exit code 0 if all run, else 3").set_defaults(run=_status)
     commands.add_parser("clean", help="stop everything and delete the state directory").set_defaults(run=_clean)
-    commands.add_parser(
+    obtain = commands.add_parser(
         "obtain",
         help="only get the servers and clients, and say where they are",
         description="Finds each program in $KUBEBUILDER_ASSETS or on PATH in the pinned version, else builds it "
         "with Go into $ORDER_DEVSTACK_CACHE (default: order-platform/servers in the user's cache directory).",
-    ).set_defaults(run=_obtain)
+    )
+    obtain.add_argument("--cluster", action="store_true", help="those of a whole node, too")
+    obtain.set_defaults(run=_obtain)
     play = commands.add_parser(
         "demo",
         help="real orders on a real stack, each to its end",
@@ -90,6 +93,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     scenario.add_argument("name", nargs="?", help="one of those that are listed without it")
     scenario.set_defaults(run=_scenario)
+    build = commands.add_parser(
+        "images",
+        help="build the images of operator and worker, without a container engine",
+        description="Builds images/Containerfile with buildah on a Debian that mmdebstrap makes, and writes a "
+        "docker-archive of each image.",
+    )
+    build.add_argument("--out", type=Path, default=_IMAGES, help="folder of the archives (default: dist/images)")
+    build.set_defaults(run=_images)
+    cluster_commands.add_to(commands)
     return parser
 
 
@@ -107,8 +119,13 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     stack = Stack(options.dir)
-    names = options.process or PROCESSES
-    if not stack.up(names, keep=options.keep):
+    watched = [] if prometheus.program() is None else [PROMETHEUS]
+    names = options.process or [*PROCESSES, *watched]
+    changed = stack.up([name for name in names if name != PROMETHEUS], keep=options.keep)
+    if PROMETHEUS in names and stack.pid(PROMETHEUS) is None:
+        stack.start(PROMETHEUS)
+        changed = True
+    if not changed:
         print("everything runs already")
     if {"operator", "worker"} <= set(names):
         platform.keep_articles(stack.kubectl)
@@ -117,7 +134,7 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    Stack(options.dir).stop(*options.process or PROCESSES)
+    Stack(options.dir).stop(*options.process or KNOWN)
     return 0
 
 
@@ -129,7 +146,10 @@ def _status(options: argparse.Namespace) -> int:
         print(f"{row.name:16}{row.state.value:10}{row.pid or '-':>8}  {row.address or '-':40}{row.log}")
     print(f"\nkubeconfig:      {stack.kubeconfig if stack.kubeconfig.exists() else '-'}")
     print(f"Temporal Web UI: {stack.addresses.get('temporal-ui', '-')}")
-    return 0 if all(row.state is State.RUNNING for row in rows) else _NOT_ALL_RUNNING
+    if PROMETHEUS not in {row.name for row in rows}:
+        print("Prometheus:      not installed; apt-get install prometheus, and `make up` starts it too")
+    needed = [row.state for row in rows if row.name in PROCESSES or row.state is State.DIED]
+    return 0 if all(state is State.RUNNING for state in needed) else _NOT_ALL_RUNNING
 
 
 def _clean(options: argparse.Namespace) -> int:
@@ -137,7 +157,13 @@ def _clean(options: argparse.Namespace) -> int:
     return 0
 
 
-def _obtain(_options: argparse.Namespace) -> int:
-    for name, path in servers.obtain().items():
+def _images(options: argparse.Namespace) -> int:
+    images.build(options.out.absolute())
+    return 0
+
+
+def _obtain(options: argparse.Namespace) -> int:
+    uses = [use for use in servers.Use if use is not servers.Use.CLUSTER or options.cluster]
+    for name, path in servers.obtain(servers.names_for(*uses)).items():
         print(f"{name}: {path}")
     return 0

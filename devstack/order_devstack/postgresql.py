@@ -125,7 +125,7 @@ def running(*, durable: bool = True) -> Iterator[PostgreSQL]:
 @contextmanager
 def installation() -> Iterator[Installation]:
     """The programs with a folder that is deleted at the end. Raises DevstackError if PostgreSQL is not installed."""
-    programs = _programs()
+    programs = find_programs()
     with folder_of_the_server() as folder:
         yield Installation(programs, folder)
 
@@ -162,7 +162,7 @@ def connected(socket_folder: Path) -> "psycopg.Connection[tuple[object, ...]]":
     return psycopg.connect(host=str(socket_folder), user=SUPERUSER, dbname="postgres", autocommit=True)
 
 
-def _programs() -> Path:
+def find_programs() -> Path:
     """Where initdb and postgres are: of Debian's newest version, else on PATH."""
     versions = sorted(_DEBIAN.glob("*/bin/initdb"), key=lambda path: int(re.sub(r"\D", "", path.parts[-3]) or 0))
     found = str(versions[-1]) if versions else shutil.which("initdb")
@@ -171,19 +171,18 @@ def _programs() -> Path:
     return Path(found).resolve().parent
 
 
-def as_server(death_signal: str = "INT") -> list[str]:
-    """The beginning of a command that runs as the server's user and gets `death_signal` when this process ends.
-    PostgreSQL and PgBouncer refuse to run as root."""
-    if os.geteuid() != 0:
-        return ["setpriv", f"--pdeathsig={death_signal}"]
-    user = _unprivileged()
-    return [
-        "setpriv",
-        f"--reuid={user.pw_uid}",
-        f"--regid={user.pw_gid}",
-        "--clear-groups",
-        f"--pdeathsig={death_signal}",
-    ]
+def as_server(death_signal: str | None = "INT") -> list[str]:
+    """The beginning of a command that runs as the server's user and gets `death_signal` when the thread ends that
+    starts it. PostgreSQL and PgBouncer refuse to run as root."""
+    user = _unprivileged() if os.geteuid() == 0 else None
+    identity = [f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"] if user else []
+    death = [f"--pdeathsig={death_signal}"] if death_signal else []
+    return ["setpriv", *identity, *death]
+
+
+def server_user() -> str:
+    """Name of the user that servers run as; a caller other than root stays who it is."""
+    return _unprivileged().pw_name if os.geteuid() == 0 else pwd.getpwuid(os.geteuid()).pw_name
 
 
 def _unprivileged() -> pwd.struct_passwd:

@@ -4,6 +4,7 @@ A fitting binary in `$KUBEBUILDER_ASSETS` or on PATH is used; otherwise it is bu
 in a cache that all checkouts share. Nothing prebuilt is downloaded.
 """
 
+import enum
 import hashlib
 import os
 import re
@@ -27,6 +28,17 @@ _KUBERNETES_STAMPS = (
 )
 
 
+class Use(enum.Enum):
+    """What a program is for. Each is obtained only when it is needed: together they build for half an hour."""
+
+    STACK = "stack"
+    """The servers of a stack and their clients."""
+    TESTS = "tests"
+    """Tests on a stack."""
+    CLUSTER = "cluster"
+    """A whole node, and what runs beside it."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Tool:
     """One program: where it is pinned, how it is built, and how it tells its version."""
@@ -43,8 +55,7 @@ class Tool:
     """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
     any_patch: bool = False
     """Accept another patch release of the same minor version."""
-    for_tests: bool = False
-    """No part of a stack: tests alone need it."""
+    use: Use = Use.STACK
 
 
 # Kubernetes patch releases carry fixes only and envtest publishes one of them per minor version, so asking for the
@@ -100,7 +111,44 @@ TOOLS: Mapping[str, Tool] = {
             package="github.com/Shopify/toxiproxy/v2/cmd/server",
             version_arguments=("-version",),
             stamps=("github.com/Shopify/toxiproxy/v2.Version={version}",),
-            for_tests=True,
+            use=Use.TESTS,
+        ),
+        *(
+            Tool(
+                name=name,
+                folder="kubernetes",
+                module="k8s.io/kubernetes",
+                package=f"k8s.io/kubernetes/cmd/{name}",
+                version_arguments=("--version",),
+                stamps=_KUBERNETES_STAMPS,
+                any_patch=True,
+                use=Use.CLUSTER,
+            )
+            for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
+        ),
+        Tool(
+            name="coredns",
+            folder="coredns",
+            module="github.com/coredns/coredns",
+            package="order-platform.dev/devstack/servers/coredns",  # a main of our own: fewer plugins
+            version_arguments=("-version",),
+            use=Use.CLUSTER,
+        ),
+        Tool(
+            name="temporal-server",
+            folder="temporal-server",
+            module="go.temporal.io/server",
+            package="go.temporal.io/server/cmd/server",
+            version_arguments=("--version",),
+            use=Use.CLUSTER,
+        ),
+        Tool(
+            name="temporal-sql-tool",
+            folder="temporal-server",
+            module="go.temporal.io/server",
+            package="go.temporal.io/server/cmd/tools/sql",
+            version_arguments=("--version",),
+            use=Use.CLUSTER,
         ),
     )
 }
@@ -138,6 +186,7 @@ def cache_key(tool: Tool, module: Path, go_version: str) -> str:
     for part in (
         (module / "go.mod").read_bytes(),
         (module / "go.sum").read_bytes(),
+        *(source.read_bytes() for source in sorted(module.glob("*.go"))),
         " ".join(_ldflags(tool, module)).encode(),
         go_version.encode(),
     ):
@@ -145,7 +194,12 @@ def cache_key(tool: Tool, module: Path, go_version: str) -> str:
     return f"{tool.name}-{_pinned(tool, module)}-{digest.hexdigest()[:12]}"
 
 
-def obtain(names: Iterable[str] = tuple(TOOLS), *, out: TextIO = sys.stderr) -> dict[str, Path]:
+def names_for(*uses: Use) -> tuple[str, ...]:
+    """Names of the programs with one of these uses."""
+    return tuple(tool.name for tool in TOOLS.values() if tool.use in uses)
+
+
+def obtain(names: Iterable[str], *, out: TextIO = sys.stderr) -> dict[str, Path]:
     """Paths of the named programs, built where no fitting one is found; progress goes to `out`.
 
     Raises DevstackError if Go is missing or too old, or a build fails.
@@ -181,7 +235,9 @@ def _answer(tool: Tool, program: Path) -> str:
 
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
     module = MODULES / tool.folder
-    at_least = max((go.required_by(_go_mod(MODULES / t.folder)) for t in TOOLS.values()), key=go.parse_version)
+    # One answer for all: who installs Go for the first program should not have to do it again for the next.
+    together = [each for each in TOOLS.values() if each.use is not Use.CLUSTER or tool.use is Use.CLUSTER]
+    at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
     key = cache_key(tool, module, go.toolchain(at_least))
     program = cache / key / tool.name
     if program.exists():

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from order_devstack import control_plane, environment, platform, ports, servers, temporal_server
+from order_devstack import control_plane, environment, platform, ports, prometheus, servers, temporal_server
 from order_devstack.errors import CommandFailed, DevstackError, StartFailed
 from order_devstack.locking import exclusive
 from order_devstack.ports import HOST
@@ -21,11 +21,15 @@ SERVERS = ("etcd", "kube-apiserver", "temporal")
 PLATFORM = ("operator", "worker", "shipping-worker", "nexus-worker")
 PROCESSES = SERVERS + PLATFORM
 """In the order of their start; they stop the other way round: an API server hangs without its etcd."""
+PROMETHEUS = "prometheus"
+"""Runs only where it is installed, and nothing needs it."""
+KNOWN = (*PROCESSES, PROMETHEUS)
 
 _PORTS = (
     *("etcd", "etcd-peer", "kube-apiserver", "temporal", "temporal-ui"),
     *("operator-metrics", "operator-probes", "worker-metrics", "worker-probes"),
     *("shipping-worker-metrics", "shipping-worker-probes", "nexus-worker-metrics", "nexus-worker-probes"),
+    PROMETHEUS,
 )
 # A process that runs but is not ready may only be busy, or have just got its etcd back (gRPC redials within 5 s).
 _RECOVERY_SECONDS = 15.0
@@ -121,7 +125,8 @@ class Stack:
 
     def status(self) -> list[ProcessStatus]:
         """All processes in the order of their start."""
-        processes = [self._process(name) for name in PROCESSES]
+        names = KNOWN if prometheus.program() is not None else PROCESSES
+        processes = [self._process(name) for name in names]
         return [
             ProcessStatus(process.name, process.state(), process.pid(), self._address(process.name), process.log)
             for process in processes
@@ -136,9 +141,8 @@ class Stack:
         """
         _check(names)
         with self._exclusive(), self._stopping_on_failure(keep) as started:
-            for tool in servers.TOOLS.values():  # the clients too: they are for the user's shell
-                if not tool.for_tests:
-                    self._program(tool.name)
+            for name in servers.names_for(servers.Use.STACK):  # the clients too: they are for the user's shell
+                self._program(name)
             self._start([name for name in SERVERS if name in names], started)
             platform_names = [name for name in PLATFORM if name in names]
             installed = self.install_charts() if platform_names else False
@@ -149,7 +153,7 @@ class Stack:
         """As `up`, without the charts. What a process needs (etcd for the API server, …) must run or be among them."""
         _check(names)
         with self._exclusive(), self._stopping_on_failure(keep) as started:
-            self._start([name for name in PROCESSES if name in names], started)
+            self._start([name for name in KNOWN if name in names], started)
 
     def stop(self, *names: str) -> None:
         """Stop them in the right order: SIGTERM, then SIGKILL."""
@@ -157,13 +161,13 @@ class Stack:
         if not self.root.exists():
             return
         with self._exclusive():
-            for name in reversed(PROCESSES):
+            for name in reversed(KNOWN):
                 if name in names:
                     self._stop(name)
 
     def down(self) -> None:
         """Stop everything; the data stays."""
-        self.stop(*PROCESSES)
+        self.stop(*KNOWN)
 
     def clean(self) -> None:
         """Stop everything, without waiting for it to come to an orderly end, and delete the state directory."""
@@ -172,7 +176,7 @@ class Stack:
         if not self._ports_file.exists() and {path.name for path in self.root.iterdir()} - {"lock", "run"}:
             raise DevstackError(f"{self.root} does not look like the state of a stack; nothing was deleted.")
         with self._exclusive():
-            for name in reversed(PROCESSES):
+            for name in reversed(KNOWN):
                 self._stop(name, within_seconds=0.0)
             shutil.rmtree(self.root)
 
@@ -282,7 +286,7 @@ class Stack:
 
     def _settle_ports(self) -> None:
         known = ports.load(self._ports_file)
-        if all(self.pid(name) is None for name in PROCESSES):
+        if all(self.pid(name) is None for name in KNOWN):
             known = {name: port for name, port in known.items() if ports.is_free(port)}
         self.root.mkdir(parents=True, exist_ok=True)
         ports.save(self._ports_file, ports.choose(_PORTS, keep=known))
@@ -313,7 +317,17 @@ class Stack:
                 return platform.shipping_worker(self.root, known, base, extra)
             case "nexus-worker":
                 return platform.nexus_worker(self.root, known, base, extra, self.temporal)
+            case "prometheus":
+                found = prometheus.program()
+                if found is None:
+                    raise DevstackError("Prometheus was not found: apt-get install prometheus")
+                return prometheus.prometheus(found, self.root, known, {**base, **extra}, PLATFORM, self._alerts)
         raise AssertionError(name)
+
+    def _alerts(self) -> str:
+        chart = str(platform.CHARTS / "order-platform")
+        show = ("--show-only", "templates/monitoring/alerts.yaml", "--set", "monitoring.renderMode=alwaysRender")
+        return self.helm("template", "order-platform", chart, "--namespace", platform.NAMESPACE, *show)
 
     def _address(self, name: str) -> str:
         addresses = self.addresses
@@ -372,8 +386,8 @@ class Stack:
 
 
 def _check(names: Iterable[str]) -> None:
-    if unknown := sorted(set(names) - set(PROCESSES)):
-        raise DevstackError(f"no process is called {', '.join(unknown)}; there are {', '.join(PROCESSES)}.")
+    if unknown := sorted(set(names) - set(KNOWN)):
+        raise DevstackError(f"no process is called {', '.join(unknown)}; there are {', '.join(KNOWN)}.")
 
 
 def _write(file: Path, text: str) -> None:

@@ -1,5 +1,7 @@
-"""`python -m order_operator`: lead, prepare, watch, reconcile; exit when asked to or when the lead is lost."""
+"""`python -m order_operator`: lead, prepare, watch, reconcile; exit when asked to or when the lead is lost. With an
+argument one of the commands instead."""
 
+import argparse
 import asyncio
 import gc
 import logging
@@ -11,15 +13,23 @@ from collections.abc import Awaitable, Coroutine, Sequence
 from importlib.metadata import version
 from typing import Any, TypeVar
 
+import aiohttp
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
 from temporalio.runtime import Runtime, TelemetryConfig
+from temporalio.service import RPCError
 from yaml import YAMLError
 
 from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
+from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
+from order_operator.commands.before_uninstall import Installation, Uninstallation
+from order_operator.commands.check import Check
+from order_operator.commands.patience import Patience, told
+from order_operator.commands.prepare_temporal import Preparation, Wanted
+from order_operator.figures import Figures, Sources
 from order_operator.http_endpoints import Health, pages, prometheus_page
 from order_operator.orders.class_status import ClassStatuses
 from order_operator.orders.classes import OrderClasses, WatchedClasses
@@ -124,7 +134,21 @@ async def _serve(
         has_listed=liveness.has_listed,
     )
     health.watch_problem = lambda: liveness.problem() or inventory.problem
-    gauges = metrics.CurrentOrders(reconciler.statuses)
+    for namespace in settings.namespaces:
+        metrics.watching(namespace)
+    gauges = Figures(
+        Sources(
+            orders=reconciler.figures,
+            below_minimum=stock.below_minimum,
+            longest_running={
+                reconciler.plural: reconciler.queue.running.longest,
+                stock.plural: stock.queue.running.longest,
+                ORDER_CLASSES: class_statuses.queue.running.longest,
+            },
+            watch_ages=liveness.ages,
+            namespaces=settings.namespaces,
+        )
+    )
     REGISTRY.register(gauges)
     metrics.ACTIVE.set(1)
     watches = watches_of(
@@ -217,10 +241,44 @@ def _collect_garbage_seldom() -> None:
     gc.set_threshold(50_000)
 
 
+async def _command(parsed: argparse.Namespace, settings: Settings) -> int:
+    """One of the commands, with its exit code."""
+    patience = Patience(parsed.patience)
+    try:
+        if parsed.command == "prepare-temporal":
+            temporal = (await TemporalConnection.connect(create_search_attributes=False)).client
+            wanted = Wanted(parsed.namespace, parsed.retention_days, parsed.nexus_endpoint)
+            preparation = Preparation(temporal, wanted, patience, _say, dry_run=parsed.dry_run)
+            await preparation.run()
+            return Exit.FAILED if preparation.lacking else Exit.FINE
+        await _log_in()
+        async with client.ApiClient() as api:
+            if parsed.command == "check":
+                connection = await TemporalConnection.connect(create_search_attributes=False)
+                fit = await Check(api, connection, settings, patience, _say).run()
+                return Exit.FINE if fit else Exit.FAILED
+            going = Installation(settings.namespaces, settings.lease_namespace, parsed.deployment, settings.lease_name)
+            gone = await Uninstallation(api, going, patience, _say).run(parsed.open_orders)
+            return Exit.FINE if gone else Exit.FAILED
+    except (RPCError, RuntimeError, client.ApiException, aiohttp.ClientError, OSError) as failed:
+        _say(f"{command_line.PROGRAM} {parsed.command}: {told(failed)}")
+        return Exit.FAILED
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the operator until SIGTERM or SIGINT; the exit code of one that was refused a start."""
-    command_line.parser().parse_args(arguments)
+    """Run the operator until SIGTERM or SIGINT, or one of the commands; the exit code of a command, or of an operator
+    that was refused a start."""
+    parsed = command_line.parser().parse_args(arguments)
     logs.configure(whose)
+    if parsed.command:
+        return in_a_sentence(
+            command_line.PROGRAM, lambda: asyncio.run(_command(parsed, Settings.from_environment(os.environ)))
+        )
     _collect_garbage_seldom()
     for chatty in ("kopf.objects", "kopf.activities", "kopf._core.engines.activities"):
         logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -1,31 +1,46 @@
 """Every metric of the operator. Names end in a unit or `_total`; no label carries an order, customer or article."""
 
-from collections import Counter as Tally
-from collections.abc import Callable, Iterable, Iterator
 from itertools import product
 
 from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
+
+from order_domain.pipeline import StepName
+from order_domain.snapshot import DecisionOutcome
+from order_domain.status import TERMINAL_PHASES
 
 # A second series per counter that nobody charts.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 BUILD_INFO = Gauge("orders_operator_build_info", "What runs; always 1.", ["version", "python", "temporalio", "kopf"])
 ACTIVE = Gauge("orders_operator_active", "1 while this process leads and serves, 0 while it stands by.")
-RECONCILES = Counter("orders_operator_reconcile", "Reconciliations by outcome: ok, retry, error.", ["result"])
+HANDLERS = ("orders", "stockitems", "orderclasses")
+"""Kinds that are reconciled, by their plural."""
+RECONCILES = Counter(
+    "orders_operator_reconcile",
+    "Reconciliations by kind and outcome: ok, retry (it waits for something, and looks again), error.",
+    ["handler", "result"],
+)
 RECONCILE_SECONDS = Histogram(
     "orders_operator_reconcile_duration_seconds",
-    "Duration of one reconciliation.",
+    "Duration of one reconciliation, by kind.",
+    ["handler"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60),
 )
-INFLIGHT = Gauge("orders_operator_inflight_reconciles", "Reconciliations running now.")
-QUEUE_DEPTH = Gauge("orders_operator_queue_depth", "Resources waiting for a reconciliation.")
+INFLIGHT = Gauge("orders_operator_inflight_reconciles", "Reconciliations running now, by kind.", ["handler"])
+QUEUE_DEPTH = Gauge("orders_operator_queue_depth", "Resources waiting for a reconciliation, by kind.", ["handler"])
+for _handler in HANDLERS:
+    RECONCILE_SECONDS.labels(_handler)
+    INFLIGHT.labels(_handler)
+    QUEUE_DEPTH.labels(_handler)
+    for _result in ("ok", "retry", "error"):
+        RECONCILES.labels(_handler, _result)
 KUBERNETES_REQUESTS = Counter(
     "orders_operator_k8s_requests", "Requests to the API server beside the watches.", ["verb", "resource", "code"]
 )
 TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Temporal answers and is set up for orders.")
 SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
+for _scan in product(("fast", "sweep", "full"), ("ok", "error")):
+    SCANS.labels(*_scan)
 WATCH_FAILURES = Counter(
     "orders_operator_watch_failures",
     "Watches that ended and were started again, by what they watch: a namespace, `orders` in all, or `classes`.",
@@ -39,9 +54,13 @@ UNDECODABLE_ROWS = Counter(
 )
 STATUS_LAG_SECONDS = Histogram(
     "orders_operator_status_sync_lag_seconds",
-    "From a change in an order's workflow to the Order's status showing it.",
+    "From a change in an order's workflow to the Order's status showing it, by where it was seen: scan (a list of "
+    "visibility), asked (Temporal was asked for the one order), startup (it is older than this process's lead).",
+    ["source"],
     buckets=(0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30, 60, 300),
 )
+for _source in ("scan", "asked", "startup"):
+    STATUS_LAG_SECONDS.labels(_source)
 UNOBSERVED = Gauge(
     "orders_unobserved",
     "Orders and StockItems that the watch has not brought for a minute, by an independent list.",
@@ -84,19 +103,75 @@ EXPIRED = Counter(
     "Finished Orders deleted, by reason: ttl (their time to live was over), history_limit (too many of their class).",
     ["reason"],
 )
+for _reason in ("ttl", "history_limit"):
+    EXPIRED.labels(_reason)
+
+# What becomes of orders, counted once, by the process that leads, when a status shows it first (orders/tally.py).
+
+STARTED = Counter("orders_started", "Orders whose workflow was started, by namespace.", ["order_namespace"])
+FAULTS = ("none", "business", "platform")
+FINISHED = Counter(
+    "orders_finished",
+    "Orders that came to an end, by namespace, outcome (the final phase) and whose fault it is that one Failed: "
+    "business (no stock, a declined payment, no such address, and other proper answers) or platform (anything else); "
+    "none for every other outcome.",
+    ["order_namespace", "outcome", "fault"],
+)
+OUTCOMES = tuple(sorted(phase.value for phase in TERMINAL_PHASES))
+LEAD_TIME_SECONDS = Histogram(
+    "orders_lead_time_seconds",
+    "From the creation of an Order to the end of its workflow, by outcome; waiting for people is part of it.",
+    ["outcome"],
+    buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 4 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600),
+)
+STEP_SECONDS = Histogram(
+    "orders_step_duration_seconds",
+    "How long a step of an order took, waiting included, by step and outcome: Succeeded (also if it was undone later) "
+    "or Failed. Steps that were skipped are not counted.",
+    ["step", "outcome"],
+    buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600),
+)
+STEP_RETRIES = Counter(
+    "orders_step_retries", "Further attempts at a step after one that failed, as far as statuses show them.", ["step"]
+)
+APPROVAL_WAIT_SECONDS = Histogram(
+    "orders_approval_wait_seconds",
+    "How long an order waited for the decision about it, by decision.",
+    ["decision"],
+    buckets=(1, 10, 60, 300, 900, 1800, 3600, 4 * 3600, 8 * 3600, 24 * 3600, 3 * 24 * 3600, 7 * 24 * 3600),
+)
+COMPENSATIONS = Counter(
+    "orders_compensations",
+    "Steps that were undone, or could not be, by step and outcome: done, failed.",
+    ["step", "outcome"],
+)
+AMENDMENTS = Counter(
+    "orders_amendments",
+    "Edits of running orders that the workflow answered, by part of the spec and result: accepted, refused.",
+    ["field", "result"],
+)
+for _outcome in OUTCOMES:
+    LEAD_TIME_SECONDS.labels(_outcome)
+for _decision in DecisionOutcome:
+    APPROVAL_WAIT_SECONDS.labels(_decision.value)
+for _step in StepName:
+    STEP_RETRIES.labels(_step.value)
+    for _outcome in ("Succeeded", "Failed"):
+        STEP_SECONDS.labels(_step.value, _outcome)
+    for _outcome in ("done", "failed"):
+        COMPENSATIONS.labels(_step.value, _outcome)
 
 
-class CurrentOrders(Collector):
-    """`orders_current`, counted when scraped from what `orders` yields: (namespace, OrderStatus)."""
+_watched: set[str] = set()
 
-    def __init__(self, orders: Callable[[], Iterable[tuple[str, str]]]) -> None:
-        self._orders = orders
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
-        """One sample per namespace and status that has orders."""
-        family = GaugeMetricFamily(
-            "orders_current", "Orders by namespace and OrderStatus.", labels=["order_namespace", "status"]
-        )
-        for labels, count in Tally(self._orders()).items():
-            family.add_metric(list(labels), count)
-        yield family
+def watching(namespace: str) -> None:
+    """Creates, at 0, what is counted by namespace: a rate over what is not there yet misses its first event."""
+    if namespace in _watched:
+        return
+    _watched.add(namespace)
+    UNOBSERVED.labels(namespace)
+    STARTED.labels(namespace)
+    for outcome, fault in product(OUTCOMES, FAULTS):
+        if fault == "none" or outcome == "Failed":
+            FINISHED.labels(namespace, outcome, fault)

@@ -36,7 +36,7 @@ class Preconditions:
     async def kinds(self) -> None:
         """Return once the cluster serves every kind as this release knows it. Asked before this process leads: until
         then an older release may go on."""
-        await self._met(self._look_at_kinds)
+        await self._met(self.look_at_kinds)
 
     async def classes(self, classes: OrderClasses, identity: str) -> str:
         """Fill `classes`, and give the identity of this installation: `identity`, or the cluster's own."""
@@ -56,7 +56,8 @@ class Preconditions:
                 self.problem = problem
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look_at_kinds(self) -> None:
+    async def look_at_kinds(self) -> None:
+        """Raises Unmet for a kind that is missing or older than this release."""
         for wanted in (order_crd(), order_class_crd(), stock_item_crd()):
             name = wanted["metadata"]["name"]
             try:

@@ -47,6 +47,12 @@ class WatchLiveness:
         """Whether the watch has been through its first list, so that it should know every object in `namespace`."""
         return not self._listed.isdisjoint((watched_path(plural, namespace), watched_path(plural, "")))
 
+    def ages(self) -> dict[str, float]:
+        """Seconds since each watch was answered, by its path below that of the API's version."""
+        now = self._clock()
+        start = len(watched_path("", ""))
+        return {path[start:]: now - answered for path, answered in list(self._answered.items())}
+
     def problem(self) -> str | None:
         """Which watch is deaf, None if none is."""
         for path, answered in self._answered.items():

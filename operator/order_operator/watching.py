@@ -50,6 +50,7 @@ class Watch:
         """`name`: for the log, and label of the metric; `plurals`: the kinds that `registry` has handlers for;
         `namespaces`: empty for the whole cluster; `liveness` is told of the watches that begin."""
         self._name = name
+        metrics.WATCH_FAILURES.labels(watch=name)  # a rate over what is not there yet misses its first
         self._paths = [watched_path(plural, where) for plural in plurals for where in namespaces or [""]]
         self._liveness = liveness
         self._registry = registry

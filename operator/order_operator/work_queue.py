@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from order_operator import backoff, metrics
+from order_operator.figures import Running
 
 MAX_BACKOFF_SECONDS = 10.0
 """Longest wait between two attempts at one key. Kept short so that recovery is noticed within ten seconds."""
@@ -41,14 +42,17 @@ class WorkQueue:
         process: Callable[[str], Awaitable[float | None]],
         *,
         concurrency: int,
+        handler: str,
         about: Callable[[str], Mapping[str, object]] = lambda key: {"uid": key},
         group: Callable[[str], str] = lambda _: "",
     ) -> None:
-        """`about` is what the log says of a key. Keys of one `group`, such as a namespace, take turns with those of
-        others: a thousand in one hold up nobody elsewhere."""
+        """`handler` is the kind of resource, for the metrics; `about` is what the log says of a key. Keys of one
+        `group`, such as a namespace, take turns with those of others: a thousand in one hold up nobody elsewhere."""
         self._process = process
         self._about = about
         self._concurrency = concurrency
+        self._handler = handler
+        self.running = Running()
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         """What is not due yet, with some entries that are overtaken."""
@@ -59,7 +63,6 @@ class WorkQueue:
         self._failures: dict[str, int] = {}
         self._left_alone_until: dict[str, float] = {}
         self._wake = asyncio.Event()
-        self._counted = 0
 
     def add(self, key: str, *, delay: float = 0.0) -> None:
         """Look at `key` in `delay` seconds, or earlier if an earlier look is already due; but not within the time for
@@ -105,8 +108,7 @@ class WorkQueue:
             group.create_task(self._handle(key))
         for entry in blocked:
             heapq.heappush(self._heap, entry)
-        metrics.QUEUE_DEPTH.inc(len(self._due) - self._counted)  # one gauge for all queues
-        self._counted = len(self._due)
+        metrics.QUEUE_DEPTH.labels(self._handler).set(len(self._due))
         return wait
 
     def _sort_due(self) -> float | None:
@@ -122,8 +124,8 @@ class WorkQueue:
         return None
 
     async def _handle(self, key: str) -> None:
-        started = time.monotonic()
-        metrics.INFLIGHT.inc()
+        self.running.begin(key)
+        metrics.INFLIGHT.labels(self._handler).inc()
         try:
             again = await self._process(key)
         except TryLater as later:
@@ -142,13 +144,13 @@ class WorkQueue:
         else:
             self._failures.pop(key, None)
             self._left_alone_until.pop(key, None)
-            metrics.RECONCILES.labels(result="ok" if again is None else "retry").inc()
+            metrics.RECONCILES.labels(self._handler, "ok" if again is None else "retry").inc()
             if again is not None:
                 self.add(key, delay=again)
         finally:
             self._busy.discard(key)
-            metrics.INFLIGHT.dec()
-            metrics.RECONCILE_SECONDS.observe(time.monotonic() - started)
+            metrics.INFLIGHT.labels(self._handler).dec()
+            metrics.RECONCILE_SECONDS.labels(self._handler).observe(self.running.end(key))
             self._wake.set()
 
     def _leave_alone(self, key: str, seconds: float) -> None:
@@ -159,6 +161,6 @@ class WorkQueue:
 
     def _count_failure(self, key: str) -> int:
         """In a row, of this key."""
-        metrics.RECONCILES.labels(result="error").inc()
+        metrics.RECONCILES.labels(self._handler, "error").inc()
         self._failures[key] = self._failures.get(key, 0) + 1
         return self._failures[key]

@@ -1,5 +1,6 @@
 """Fixtures: a migrated ledger, providers that remember what they did, and a shop on both."""
 
+import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -7,8 +8,10 @@ from itertools import count
 from pathlib import Path
 
 import pytest
+from charts import Render, rendering
 from shop import Shop
 
+from order_devstack import servers
 from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
 from order_worker.ledger import schema
@@ -99,3 +102,24 @@ async def shop(ledger: Ledger, providers: Providers) -> Shop:
     opened = Shop(ledger, providers)
     await opened.stocked(PROD_001=10)
     return opened
+
+
+@pytest.fixture(scope="session")
+def helm() -> Path:
+    """The pinned one; TEST_HELM names another, such as a Helm 3."""
+    other = os.environ.get("TEST_HELM")
+    return Path(other) if other else servers.obtain(["helm"])["helm"]
+
+
+@pytest.fixture
+def render(helm: Path, tmp_path: Path) -> Render:
+    return rendering(helm, tmp_path)
+
+
+@pytest.fixture(scope="session")
+def promtool() -> Path:
+    """Part of Debian's package `prometheus`."""
+    found = shutil.which("promtool")
+    if found is None:
+        pytest.skip("promtool was not found: apt-get install prometheus")
+    return Path(found)

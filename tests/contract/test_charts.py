@@ -1,15 +1,25 @@
 """The charts as Helm renders them. No server; needs the helm program of the development stack."""
 
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from charts import (
+    SHARED_LEDGER,
+    Manifest,
+    Render,
+    RenderingFailed,
+    deployments,
+    environment,
+    granted,
+    labels_of,
+    only,
+    pod,
+)
 from settings_variables import operator_variables, worker_variables
 
-from order_devstack import servers
 from order_operator.cluster.policies import PROVING_POLICY, RULES_LABEL, RULES_VERSION
 from order_operator.settings import Settings as OperatorSettings
 from order_worker.command_line import parser
@@ -18,67 +28,9 @@ from order_worker.settings import Role
 from order_worker.settings import Settings as WorkerSettings
 
 ROOT = Path(__file__).resolve().parents[2]
-CHARTS = ROOT / "charts"
-
-Manifest = dict[str, Any]
-Render = Callable[..., list[Manifest]]
-
-
-class RenderingFailed(Exception):
-    """Helm refused the values."""
-
-
-@pytest.fixture(scope="session")
-def helm() -> Path:
-    return servers.obtain(["helm"])["helm"]
-
-
-@pytest.fixture
-def render(helm: Path, tmp_path: Path) -> Render:
-    """Renders a chart with values; raises RenderingFailed with what Helm said."""
-
-    def run(
-        chart: str, values: Mapping[str, Any] | None = None, *arguments: str, release: str = "order-platform"
-    ) -> list[Manifest]:
-        file = tmp_path / "values.yaml"
-        file.write_text(yaml.safe_dump(dict(values or {})))
-        command = [helm, "template", release, CHARTS / chart, "--namespace", "shop-system", "--values", file]
-        done = subprocess.run([*command, *arguments], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RenderingFailed(done.stderr)
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
-
-    return run
-
-
-def only(manifests: list[Manifest], kind: str, name: str) -> Manifest:
-    [found] = [item for item in manifests if item["kind"] == kind and item["metadata"]["name"] == name]
-    return found
-
-
-def pod(deployment: Manifest) -> Manifest:
-    spec: Manifest = deployment["spec"]["template"]["spec"]
-    return spec
-
-
-def environment(container: Manifest) -> dict[str, str | None]:
-    return {item["name"]: item.get("value") for item in container["env"]}
-
-
-def granted(manifests: list[Manifest], kind: str) -> set[str]:
-    """`role: verbs on group/resources [names]`, one line per rule of the roles of this kind."""
-    return {
-        f"{role['metadata'].get('namespace', '*')}/{role['metadata']['name']}: {','.join(rule['verbs'])} on "
-        f"{','.join(rule['apiGroups'])}/{','.join(rule['resources'])}"
-        + (f" [{','.join(rule['resourceNames'])}]" if "resourceNames" in rule else "")
-        for role in manifests
-        if role["kind"] == kind
-        for rule in role["rules"]
-    }
-
 
 CLUSTER_RULES = {
-    "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
+    "*/order-platform-operator: list,watch on order-platform.dev/orderclasses",
     (
         "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
         "[orders.order-platform.dev,orderclasses.order-platform.dev,stockitems.order-platform.dev]"
@@ -107,8 +59,8 @@ CLUSTER_RULES = {
 CLASS_STATUS_RULES = {"*/order-platform-operator: update on order-platform.dev/orderclasses/status"}
 """Not of an installation that watches some namespaces: it shares the classes with others."""
 LEADER_RULES = {
-    "shop-system/order-platform-operator-leader: create on coordination.k8s.io/leases",
-    "shop-system/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
+    "order-platform/order-platform-operator-leader: create on coordination.k8s.io/leases",
+    "order-platform/order-platform-operator-leader: get,update on coordination.k8s.io/leases [order-platform-operator]",
 }
 IDENTITY_RULES = {"kube-system/order-platform-operator-identity: get on /namespaces [kube-system]"}
 
@@ -255,7 +207,6 @@ def test_the_embedded_ledger_lies_on_a_writable_volume(render: Render) -> None:
 
 
 STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}
-SHARED_LEDGER = {"ledger": {"existingSecret": {"name": "ledger"}}}
 
 
 def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
@@ -295,32 +246,6 @@ def test_a_provider_that_moves_money_is_installed_with_a_ledger_outside(
 def test_a_provider_that_moves_money_is_refused_with_a_ledger_in_a_pod(render: Render) -> None:
     with pytest.raises(RenderingFailed, match=r"stripe, which moves money.*set ledger\.existingSecret\.name to"):
         render("order-platform", {"worker": STRIPE})
-
-
-def notes(helm: Path, *arguments: str) -> str:
-    """What Helm says after an installation."""
-    chart = CHARTS / "order-platform"
-    command = [helm, "install", "order-platform", chart, "--dry-run=client", "--namespace", "shop-system", *arguments]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout.split("NOTES:")[1]
-    return " ".join(text.split())
-
-
-def test_the_notes_say_that_no_money_is_taken(helm: Path) -> None:
-    said = notes(helm)
-
-    assert "simulated and touch nothing outside: payment, mail, fraud check" in said
-    assert "NO MONEY IS TAKEN" in said
-
-
-def test_the_notes_of_a_provider_that_moves_money_name_what_is_simulated_still(helm: Path) -> None:
-    said = notes(
-        helm,
-        *("--set", "worker.payment.provider=stripe", "--set", "worker.payment.stripe.existingSecret.name=stripe"),
-        *("--set", "ledger.existingSecret.name=ledger"),
-    )
-
-    assert "NO MONEY IS TAKEN" not in said
-    assert "simulated and touch nothing outside: mail, fraud check, shop system, warehouse, carrier" in said
 
 
 def pruning(manifests: list[Manifest]) -> Manifest:
@@ -452,7 +377,7 @@ def test_a_check_without_a_schedule_is_none(render: Render) -> None:
 
 
 def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
-    workers = [{"name": "orders", "taskQueue": "orders", "replicas": 3}, {"name": "shipping", "taskQueue": "ships"}]
+    workers = {"orders": {"replicas": 3}, "shipping": {"taskQueue": "ships"}}
     manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
 
     shipping = only(manifests, "Deployment", "order-platform-worker-shipping")
@@ -463,10 +388,10 @@ def test_each_task_queue_gets_a_deployment_of_its_own(render: Render) -> None:
 
 
 def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: Render) -> None:
-    workers = [
-        {"name": "orders", "taskQueue": "orders", "roles": ["orders"]},
-        {"name": "nexus", "taskQueue": "shipping", "roles": ["shipping"], "temporalNamespace": "shipping"},
-    ]
+    workers = {
+        "orders": {"roles": ["orders"]},
+        "nexus": {"taskQueue": "shipping", "roles": ["shipping"], "temporalNamespace": "shipping"},
+    }
     manifests = render("order-platform", {**SHARED_LEDGER, "workers": workers})
 
     for name, role, queue, namespace in (
@@ -480,12 +405,58 @@ def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: R
         assert variables["TEMPORAL_NAMESPACE"] == namespace
 
 
-def test_a_worker_without_roles_has_all(render: Render) -> None:
-    manifests = render("order-platform", {"workers": [{"name": "all", "taskQueue": "orders"}]})
+def test_a_worker_without_words_of_its_own_has_all_roles_and_a_task_queue_of_its_name(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": None, "all": {}}})
 
     [container] = pod(only(manifests, "Deployment", "order-platform-worker-all"))["containers"]
     variables = {key: value for key, value in environment(container).items() if value is not None}
-    assert WorkerSettings.from_environment(variables).roles == set(Role)
+    settings = WorkerSettings.from_environment(variables)
+    assert (settings.roles, settings.task_queue) == (set(Role), "all")
+    assert deployments(manifests) == {"order-platform-operator", "order-platform-worker-all"}
+
+
+def test_a_number_of_replicas_alone_changes_the_scale_and_nothing_else(render: Render) -> None:
+    """As a list, `workers` lost resources and roles of the entry, so that scaling was a rolling update."""
+    before = render("order-platform", SHARED_LEDGER)
+    after = render("order-platform", SHARED_LEDGER, "--set", "workers.orders.replicas=3")
+
+    assert only(after, "Deployment", "order-platform-worker-orders")["spec"].pop("replicas") == 3
+    assert only(before, "Deployment", "order-platform-worker-orders")["spec"].pop("replicas") == 1
+    assert before == after
+
+
+def test_what_an_entry_says_goes_over_the_defaults_key_by_key(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": {"resources": {"limits": {"memory": "1Gi"}}}}})
+
+    [container] = pod(only(manifests, "Deployment", "order-platform-worker-orders"))["containers"]
+    assert container["resources"] == {"requests": {"cpu": "100m", "memory": "192Mi"}, "limits": {"memory": "1Gi"}}
+
+
+def test_no_replicas_of_a_worker_is_a_number_too(render: Render) -> None:
+    manifests = render("order-platform", {"workers": {"orders": {"replicas": 0}}})
+
+    assert only(manifests, "Deployment", "order-platform-worker-orders")["spec"]["replicas"] == 0
+
+
+def test_the_number_of_pods_can_be_left_to_somebody_else(render: Render) -> None:
+    values = {"operator": {"replicas": None}, "workers": {"orders": {"replicas": None}}}
+
+    for name in deployments(manifests := render("order-platform", values)):
+        assert "replicas" not in only(manifests, "Deployment", name)["spec"]
+
+
+@pytest.mark.parametrize("deployment", ["order-platform-operator", "order-platform-worker-orders"])
+def test_a_pod_is_ready_within_a_second_of_serving(render: Render, deployment: str) -> None:
+    [container] = pod(only(render("order-platform"), "Deployment", deployment))["containers"]
+
+    assert container["startupProbe"]["httpGet"] == container["readinessProbe"]["httpGet"]
+    assert container["startupProbe"]["periodSeconds"] == 1
+
+
+def test_new_operators_stand_by_before_the_first_old_one_goes(render: Render) -> None:
+    operator = only(render("order-platform"), "Deployment", "order-platform-operator")
+
+    assert operator["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "100%", "maxUnavailable": 0}
 
 
 SMTP = {
@@ -568,7 +539,7 @@ def test_a_worker_reads_every_variable_of_its_providers(render: Render, values: 
 
 
 def test_a_worker_for_shipments_gets_no_secret_of_a_provider(render: Render) -> None:
-    workers = [{"name": "shipping", "taskQueue": "shipping", "roles": ["shipping"]}]
+    workers = {"shipping": {"roles": ["shipping"]}}
     manifests = render("order-platform", {**SHARED_LEDGER, "worker": {**STRIPE, **SMTP}, "workers": workers})
     spec = pod(only(manifests, "Deployment", "order-platform-worker-shipping"))
 
@@ -590,11 +561,17 @@ def test_a_digest_pins_the_image(render: Render) -> None:
     [
         ({"operater": {}}, "operater"),
         ({"operator": {"replcas": 1}}, "replcas"),
-        ({"workers": [{"name": "a", "taskqueue": "b"}]}, "taskqueue"),
-        ({"workers": [{"name": "a", "taskQueue": "q", "roles": ["billing"]}]}, "roles/0"),
+        ({"workers": {"a": {"taskqueue": "b"}}}, "taskqueue"),
+        ({"workers": {"a": {"roles": ["billing"]}}}, "roles/0"),
+        ({"workers": {"Orders_2": {}}}, "Orders_2"),
+        ({"workers": [{"name": "orders", "taskQueue": "orders"}]}, r"a map by name.* workers\.<name>\.taskQueue"),
+        (
+            {"workers": {"orders": {"terminationGracePeriodSeconds": 25}}},
+            r"workers\.orders\.terminationGracePeriodSeconds: the pod would be killed after 25 s",
+        ),
         ({"temporal": {"address": "no-port"}}, "/temporal/address"),
-        ({"workers": [{"name": "a", "taskQueue": "q", "replicas": 2}]}, "SQLite"),
-        ({"workers": [{"name": "a", "taskQueue": "q"}, {"name": "a", "taskQueue": "r"}]}, "two entries are named a"),
+        ({"workers": {"orders": {"replicas": 2}}}, "SQLite"),
+        ({"workers": {"more": {"taskQueue": "orders"}}}, "SQLite"),
         ({"operator": {"env": [{"name": "TEMPORAL_ADDRESS", "value": "x"}]}}, "TEMPORAL_ADDRESS is set twice"),
         ({"defaultClass": "premium"}, "no installed class is named premium"),
         ({"ledger": {"attempts": {"keepDays": -1}}}, "/ledger/attempts/keepDays"),
@@ -642,11 +619,6 @@ def test_what_decides_about_money_is_part_of_no_role_of_the_cluster(render: Rend
     assert {role["metadata"]["name"] for role in aggregated} == {"order-platform-viewer", "order-platform-editor"}
     assert verbs == {"get", "list", "watch", "create", "update", "patch", "use"}
     assert not any("aggregate-to" in label for role in render("order-platform") for label in labels_of(role))
-
-
-def labels_of(manifest: Manifest) -> dict[str, str]:
-    found: dict[str, str] = manifest["metadata"].get("labels", {})
-    return found
 
 
 POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}

@@ -58,8 +58,9 @@ def test_every_metric_of_the_operator_is_on_the_page_with_its_labels() -> None:
     assert {family.name for metric in counters for family in metric.describe()} <= {
         name.removesuffix("_total") for name in page
     }
-    assert [cell.strip() for cell in page["orders_payment_requests_total"][1:3]] == [
+    assert [cell.strip() for cell in page["orders_payment_requests_total"][1:4]] == [
         "counter",
+        "number",
         "`operation`, `result`",
     ]
 
@@ -68,5 +69,5 @@ def test_a_value_of_the_chart_has_the_comment_above_it_as_its_meaning() -> None:
     page = {row[0].strip("`"): [cell.strip() for cell in row[1:]] for row in rows(values.text())}
 
     assert page["operator.paused"] == ["`false`", "Starts no new order; those that have a workflow go on."]
-    assert page["workers[].taskQueue"] == ['`"orders"`', "Temporal task queue that these pods poll."]
-    assert page["workers"][1].startswith("One Deployment per entry.")
+    assert page["workers.orders.taskQueue"] == ['`"orders"`', "Temporal task queue that these pods poll."]
+    assert page["workers"][1].startswith("One Deployment per entry")

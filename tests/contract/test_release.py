@@ -38,9 +38,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         text=True,
     )
     for name in filter(None, listed.stdout.split("\0")):
-        if (ROOT / name).is_file():
+        if (ROOT / name).is_file() or (ROOT / name).is_symlink():
             (checkout / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy2(ROOT / name, checkout / name)
+            shutil.copy2(ROOT / name, checkout / name, follow_symlinks=False)
     git(checkout, "init", "--quiet")
     assert main(["set", VERSION, "--checkout", str(checkout)]) == 0
     git(checkout, "add", "--all")
@@ -61,6 +61,7 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
     assert files == {
         "NOTES.md",
         "SHA256SUMS",
+        f"kubectl_order-{VERSION}-py3-none-any.whl",
         f"order_platform-{VERSION}-py3-none-any.whl",
         "sbom/operator.cdx.json",
         "sbom/worker.cdx.json",
@@ -190,3 +191,12 @@ def test_a_version_without_a_word_in_the_changelog_is_refused() -> None:
         versions.notes(
             "# Changelog\n\n## Unreleased\n\n## 1.2.3 (2026-11-26)\n\n## 1.2.2 (2026-11-25)\n- more\n", "1.2.3"
         )
+
+
+def test_kubectl_order_brings_the_scenarios_along(dist: Path) -> None:
+    with zipfile.ZipFile(dist / f"kubectl_order-{VERSION}-py3-none-any.whl") as wheel:
+        names = set(wheel.namelist())
+
+    shipped = {f"order_cli/scenarios/{file.name}" for file in (ROOT / "manifests/samples/scenarios").glob("*.yaml")}
+    assert shipped
+    assert shipped <= names

@@ -1,6 +1,5 @@
 """The manifests that people copy from are valid, and are what their comments say."""
 
-import re
 from pathlib import Path
 from typing import Any
 
@@ -106,14 +105,3 @@ def test_class_standard_gives_up_on_the_notification_only() -> None:
     limited = {step for step in policy.pipeline if policy.retry.of(step).max_attempts}
 
     assert limited == {StepName.NOTIFY}
-
-
-def test_the_order_that_the_charts_notes_place_is_in_the_stock_that_they_make() -> None:
-    """They named one with an article that nobody keeps: it ended as Invalid."""
-    notes = (MANIFESTS.parent / "charts/order-platform/templates/NOTES.txt").read_text()
-    named = [load(MANIFESTS / path) for path in re.findall(r"-f manifests/(\S+)", notes)]
-    kept = {each["spec"]["sku"] for each in named if each["kind"] == STOCK_ITEM_KIND}
-    ordered = {line["sku"] for each in named if each["kind"] == ORDER_KIND for line in each["spec"]["lines"]}
-
-    assert ordered
-    assert ordered <= kept

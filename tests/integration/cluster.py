@@ -124,14 +124,13 @@ class Cluster:
 
     def reconciles_under_way(self) -> int:
         """How many resources the operator works on now, as it counts itself."""
-        return self._counted("inflight_reconciles")
+        return self._counted(r'inflight_reconciles{handler="[a-z]+"}')
 
     def _counted(self, metric: str) -> int:
         """A number of the operator; `metric` is a pattern without the prefix that all of them have."""
         with urllib.request.urlopen(self.stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
             page = answer.read().decode()
-        found = re.search(rf"^orders_operator_{metric} (\d+)", page, re.MULTILINE)
-        return int(found[1]) if found else 0
+        return sum(int(found) for found in re.findall(rf"^orders_operator_{metric} (\d+)", page, re.MULTILINE))
 
     def delete(self, name: str, *arguments: str, kind: str = ORDERS) -> None:
         """Delete an object; returns when it is gone, unless told otherwise."""

@@ -41,6 +41,8 @@ def _carry_out(parsed: argparse.Namespace) -> int:
     try:
         if parsed.command == "migrate":
             return _migrate(settings)
+        if parsed.command == "check-ledger":
+            return asyncio.run(_check_ledger(settings))
         if parsed.command == "ensure-stock":
             return asyncio.run(_ensure_stock(settings, dict(parsed.pieces)))
         if parsed.command == "assign-cluster":
@@ -63,6 +65,16 @@ def _migrate(settings: Settings) -> int:
     finally:
         engine.dispose()
     sys.stdout.write(f"the ledger's schema is at {revision}\n")
+    return 0
+
+
+async def _check_ledger(settings: Settings) -> int:
+    ledger = await Ledger.open(settings.ledger_url)
+    try:
+        await ledger.ping()
+    finally:
+        await ledger.close()
+    sys.stdout.write("ok   ledger: it answers, and its schema suits this release\n")
     return 0
 
 
@@ -146,7 +158,7 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
     try:
         async with serving(settings.probes_address, pages, variable="ORDER_WORKER_PROBES_ADDRESS"):
             address = str(settings.metrics_address) if settings.metrics_address else None
-            connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address)))
+            connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address, settings.build_id)))
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 connecting.cancel()

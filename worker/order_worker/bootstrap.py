@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from importlib.metadata import version
 from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
@@ -31,6 +32,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.money_watch import MoneyWatch
 from order_worker.nexus_shipping import ShippingService
+from order_worker.process_metrics import ProcessMetrics
 from order_worker.providers import registry
 from order_worker.providers.fraud.port import FraudCheck
 from order_worker.providers.notification.port import Mailer
@@ -43,6 +45,7 @@ from order_worker.providers.supplier.port import Supplier
 from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import production_runner
 from order_worker.settings import SIMULATED, Role, Settings
+from order_worker.usage_watch import UsageWatch
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
 from order_workflows.stock_item_workflow import StockItemWorkflow
@@ -195,7 +198,9 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
 
 def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: Providers) -> Worker:
     """A worker for the one task queue; not started yet."""
-    metrics = Metrics((client.service_client.config.runtime or Runtime.default()).metric_meter)
+    meter = (client.service_client.config.runtime or Runtime.default()).metric_meter
+    metrics = Metrics(meter)
+    tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
     return Worker(
@@ -209,6 +214,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
             StockNews(ledger, client).plugin(),
             AttemptLog(ledger, metrics, client.identity).plugin(),
             *([MoneyWatch(ledger, metrics).plugin()] if Role.ORDERS in settings.roles else []),
+            UsageWatch(ledger, metrics, ProcessMetrics(meter)).plugin(),
             FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
         ],
         workflow_runner=production_runner(),
@@ -220,6 +226,14 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         max_concurrent_local_activities=settings.max_concurrent_activities,
         graceful_shutdown_timeout=settings.graceful_shutdown,
     )
+
+
+def tell_what_runs(settings: Settings, metrics: Metrics) -> None:
+    """As a metric; and counters begin at 0 before anything can be counted."""
+    release = version("order-platform")
+    metrics.build_info(release, settings.build_id or release, version("temporalio"), settings.task_queue)
+    if Role.ORDERS in settings.roles:
+        metrics.create_at_zero()
 
 
 def tell_what_is_simulated(settings: Settings, providers: Providers, metrics: Metrics) -> None:

@@ -21,6 +21,9 @@ def parser() -> argparse.ArgumentParser:
     made = command_line.parser(PROGRAM, description, SETTINGS, OTHERS)
     commands = made.add_subparsers(dest="command", metavar="command")
     commands.add_parser("migrate", help="bring the ledger's database to this release's schema, and exit")
+    commands.add_parser(
+        "check-ledger", help="tell whether the ledger answers and has a schema that suits this release, and exit"
+    )
     ensure = commands.add_parser(
         "ensure-stock", help="add articles that the ledger does not have yet, leave the others alone, and exit"
     )

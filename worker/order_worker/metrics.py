@@ -3,6 +3,7 @@
 Never labelled by order, customer or SKU: the number of series must not grow with the number of orders.
 """
 
+import platform
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,9 +25,32 @@ WAIT_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 """Buckets for waiting in a task queue; the SDK's own start at 0.1 s and would not show a slow queue early."""
 
 
-def runtime(metrics_address: str | None) -> Runtime:
+EXECUTION_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
+"""Buckets for what the worker or the server itself carries out; the SDK's own have nothing between 0.1 and 0.5 s."""
+
+LIFETIME_SECONDS = (0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 4 * 3600.0, 24 * 3600.0, 7 * 24 * 3600.0)
+"""Buckets for whole workflows, which may wait for people; the SDK's own end after ten minutes."""
+
+CREATED_AT_ZERO: dict[str, tuple[dict[str, str], ...]] = {
+    "orders_payment_requests": tuple(
+        {"operation": operation, "result": result}
+        for operation in ("capture", "refund")
+        for result in ("ok", "replayed", "declined", "error")
+    ),
+    "orders_inventory_reservations": tuple(
+        {"result": result} for result in ("reserved", "refused", "released", "committed")
+    ),
+    "orders_supplier_orders": tuple({"result": result} for result in ("placed", "error", "delivered")),
+    "orders_notifications": tuple({"kind": "mail", "result": result} for result in ("sent", "error")),
+    "orders_activity_attempts_unlogged": tuple({"reason": reason} for reason in ("overflow", "refused", "shutdown")),
+    "orders_audit_writes": tuple({"result": result} for result in ("written", "rolled_back")),
+}
+"""All that these counters can be counted by. A rate over a series that is not there yet misses its first event."""
+
+
+def runtime(metrics_address: str | None, build_id: str | None = None) -> Runtime:
     """The SDK's runtime, with a Prometheus endpoint on `host:port` unless that is None. Raises SettingsError if the
-    address cannot be listened on. One per process is enough."""
+    address cannot be listened on. One per process is enough. With a `build_id` every series carries it."""
     metrics = None
     if metrics_address is not None:
         metrics = PrometheusConfig(
@@ -38,10 +62,24 @@ def runtime(metrics_address: str | None) -> Runtime:
                 PAYMENT_DURATION: PROVIDER_SECONDS,
                 "temporal_activity_schedule_to_start_latency": WAIT_SECONDS,
                 "temporal_workflow_task_schedule_to_start_latency": WAIT_SECONDS,
+                "temporal_activity_execution_latency": EXECUTION_SECONDS,
+                "temporal_local_activity_execution_latency": EXECUTION_SECONDS,
+                "temporal_activity_succeed_endtoend_latency": EXECUTION_SECONDS,
+                "temporal_workflow_task_execution_latency": EXECUTION_SECONDS,
+                "temporal_workflow_task_replay_latency": EXECUTION_SECONDS,
+                "temporal_request_latency": EXECUTION_SECONDS,
+                "temporal_workflow_endtoend_latency": LIFETIME_SECONDS,
             },
         )
     try:
-        return Runtime(telemetry=TelemetryConfig(logging=logs.of_the_sdk(), metrics=metrics, attach_service_name=False))
+        return Runtime(
+            telemetry=TelemetryConfig(
+                logging=logs.of_the_sdk(),
+                metrics=metrics,
+                attach_service_name=False,
+                global_tags={"temporal_worker_build_id": build_id} if build_id else {},
+            )
+        )
     except ValueError as error:
         raise SettingsError(f"ORDER_WORKER_METRICS_ADDRESS: {error}") from error
 
@@ -57,6 +95,7 @@ class Metrics:
     """The business metrics that the worker can vouch for."""
 
     def __init__(self, meter: MetricMeter) -> None:
+        self._build_info = meter.create_gauge("orders_worker_build_info", "What runs; always 1.")
         self._payments = meter.create_counter(
             "orders_payment_requests", "Payment operations by result: ok, replayed, declined or error."
         )
@@ -92,10 +131,44 @@ class Metrics:
             "orders_activity_attempts_unlogged",
             "Attempts of activities that the ledger's log misses, by reason: overflow, refused or shutdown.",
         )
-
+        self._audit_writes = meter.create_counter(
+            "orders_audit_writes",
+            "Events of the audit trail by what became of their transaction: written, or rolled_back and tried again.",
+        )
+        self._ledger_connections = meter.create_gauge(
+            "orders_ledger_pool_connections",
+            "Connections to the ledger by state: used, idle or unopened; together as many as there can be.",
+        )
         self._simulated = meter.create_gauge(
             "orders_simulated_providers", "1 for each port behind which a simulated provider touches nothing outside."
         )
+
+    def create_at_zero(self) -> None:
+        """What may be counted later is there from the start."""
+        for counter in vars(self).values():
+            for labels in CREATED_AT_ZERO.get(getattr(counter, "name", ""), ()):
+                counter.add(0, labels)
+
+    def build_info(self, version: str, build_id: str, temporalio: str, task_queue: str) -> None:
+        """What this worker is."""
+        self._build_info.set(
+            1,
+            {
+                "version": version,
+                "build_id": build_id,
+                "python": platform.python_version(),
+                "temporalio": temporalio,
+                "task_queue": task_queue,
+            },
+        )
+
+    def audit_writes(self, result: str, number: int) -> None:
+        """So many events of the audit trail ended so."""
+        self._audit_writes.add(number, {"result": result})
+
+    def ledger_connections(self, state: str, number: int) -> None:
+        """So many connections are in this state."""
+        self._ledger_connections.set(number, {"state": state})
 
     @contextmanager
     def payment_request(self, operation: str) -> Iterator[PaymentRequest]:

@@ -123,6 +123,10 @@ class Settings(ProgramSettings):
             "default": "order-providers.db; with a ledger on PostgreSQL a schema of its database, simulated_providers"
         },
     )
+    build_id: str | None = Field(
+        None,
+        description="Which build this is: every metric carries it, as temporal_worker_build_id.",
+    )
     metrics_address: Listen = Field(
         Address("0.0.0.0", 9464),  # noqa: S104 - the port of OpenTelemetry's Prometheus exporters
         description="Where /metrics is served; empty: nowhere.",

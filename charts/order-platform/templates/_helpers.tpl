@@ -1,5 +1,5 @@
 {{- define "order-platform.name" -}}
-{{- .Values.nameOverride | default .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- include "order-platform.shortened" (dict "name" (.Values.nameOverride | default .Chart.Name) "length" 40) -}}
 {{- end }}
 
 {{- /* A name of at most `length` characters. Of a longer one the last nine are a hash of all of it: two that begin alike
@@ -22,21 +22,40 @@
 {{- end -}}
 {{- end }}
 
+{{- /* Prefix of what the whole cluster has one of by a name, and of what lies in other namespaces: a second release of this
+      name in another namespace has another one. Without an addition where the release lies in a namespace of its own
+      name, as the documentation has it. */ -}}
+{{- define "order-platform.clusterwide" -}}
+{{- $name := include "order-platform.fullname" . -}}
+{{- $namespace := include "order-platform.namespace" . -}}
+{{- if eq $name $namespace -}}
+{{- $name -}}
+{{- else -}}
+{{- include "order-platform.shortened" (dict "name" (printf "%s-%s" $name $namespace) "length" 45) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "order-platform.namespace" -}}
+{{- .Values.namespaceOverride | default .Release.Namespace -}}
+{{- end }}
+
 {{- define "order-platform.selectorLabels" -}}
 app.kubernetes.io/name: {{ include "order-platform.name" . }}
 app.kubernetes.io/instance: {{ .Release.Name }}
 {{- end }}
 
+{{- /* Of every object; its component is added by whoever has one. */ -}}
 {{- define "order-platform.labels" -}}
-{{ include "order-platform.selectorLabels" . }}
-app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ .Release.Service }}
-app.kubernetes.io/part-of: order-platform
+{{- $own := include "order-platform.selectorLabels" . | fromYaml -}}
+{{- $_ := set $own "app.kubernetes.io/version" .Chart.AppVersion -}}
+{{- $_ := set $own "app.kubernetes.io/managed-by" .Release.Service -}}
+{{- $_ := set $own "app.kubernetes.io/part-of" "order-platform" -}}
+{{- toYaml (merge $own (omit .Values.commonLabels "app.kubernetes.io/component" "order-platform.dev/worker")) -}}
 {{- end }}
 
 {{- /* Image reference. Takes a dict: image, root. */ -}}
 {{- define "order-platform.image" -}}
-{{- with .image.registry }}{{ . }}/{{ end }}{{ .image.repository }}
+{{- with .image.registry | default (.root.Values.global).imageRegistry }}{{ trimSuffix "/" . }}/{{ end }}{{ .image.repository }}
 {{- if .image.digest }}@{{ .image.digest }}{{ else }}:{{ .image.tag | default .root.Chart.AppVersion }}{{ end }}
 {{- end }}
 
@@ -60,23 +79,6 @@ app.kubernetes.io/part-of: order-platform
 {{- with .root.Values.temporal.env }}
 {{ toYaml . }}
 {{- end }}
-{{- end }}
-
-{{- /* Pod Security level `restricted`. */ -}}
-{{- define "order-platform.podSecurityContext" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
-{{- end }}
-
-{{- define "order-platform.containerSecurityContext" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
 {{- end }}
 
 {{- define "order-platform.embeddedLedger" -}}

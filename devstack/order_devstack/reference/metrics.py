@@ -10,6 +10,7 @@ from prometheus_client.metrics import MetricWrapperBase
 from temporalio.common import MetricAttributes, MetricMeter
 
 from order_devstack.reference.markdown import page, plain, table
+from order_operator import figures
 from order_operator import metrics as operator_metrics
 from order_worker import metrics as worker_metrics
 
@@ -45,17 +46,31 @@ def _table(definitions: list[Definition]) -> Iterator[str]:
         (
             f"`{each.name}`",
             each.kind,
+            _unit(each),
             ", ".join(f"`{label}`" for label in each.labels),
             plain(each.meaning),
         )
         for each in sorted(definitions, key=lambda each: each.name)
     )
-    yield from table(("metric", "kind", "labels", "meaning"), rows)
+    yield from table(("metric", "kind", "unit", "labels", "meaning"), rows)
+
+
+_UNITS = {
+    "_seconds": "seconds",
+    "_bytes": "bytes",
+    "_minor_total": "minor units of the currency",
+    "_cpu_seconds_total": "seconds of CPU",
+}
+
+
+def _unit(metric: Definition) -> str:
+    """The suffix of the name says it; without one it is a number of what the name says."""
+    return next((unit for suffix, unit in _UNITS.items() if metric.name.endswith(suffix)), "number")
 
 
 def _of_the_operator() -> list[Definition]:
-    [current] = operator_metrics.CurrentOrders(lambda: [("", "")]).collect()
-    found = [Definition(current.name, current.type, current.documentation, sorted(current.samples[0].labels))]
+    families = figures.Figures(figures.nothing()).collect()
+    found = [Definition(each.name, each.type, each.documentation, list(each._labelnames)) for each in families]
     for metric in vars(operator_metrics).values():
         if isinstance(metric, MetricWrapperBase):
             for family in metric.describe():

@@ -27,7 +27,7 @@ never repeated. A second name in the first column is that of an earlier release,
 
 The commands for auditors end with 1 where the books have flaws, and with 2 where nothing could be found out.
 
-The charts set these variables from their values; `operator.env` and `workers[].env` add others.
+The charts set these variables from their values; `operator.env` and `workers.<name>.env` add others.
 """
 
 

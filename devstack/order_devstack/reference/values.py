@@ -4,13 +4,8 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-
+from order_devstack.reference.chart_values import CHARTS, every, values_of
 from order_devstack.reference.markdown import page, plain, table
-
-CHARTS = Path(__file__).resolve().parents[3] / "charts"
-
-_MARK = "# -- "
 
 
 def text() -> str:
@@ -18,50 +13,18 @@ def text() -> str:
     return page("Values of the charts", _lines())
 
 
+def rows(chart: Path) -> Iterator[tuple[str, str, str]]:
+    """Value, default, meaning: of each value, and of each block that has words of its own."""
+    for value in every(values_of(chart)):
+        if not value.children:
+            yield f"`{value.path}`", f"`{json.dumps(value.default, ensure_ascii=False)}`", plain(value.meaning)
+        elif value.meaning:
+            yield f"`{value.path}`", "", plain(value.meaning)
+
+
 def _lines() -> Iterator[str]:
     yield "`helm show values CHART` prints the same. A value that the schema does not know is refused by name. A value"
     yield "without words of its own belongs to what stands above it.\n"
     for chart in sorted(CHARTS.iterdir()):
         yield f"## {chart.name}\n"
-        rows = _rows((chart / "values.yaml").read_text())
-        yield from table(("value", "default", "meaning"), rows)
-
-
-def _rows(source: str) -> Iterator[tuple[str, str, str]]:
-    root = yaml.compose(source, Loader=yaml.SafeLoader)
-    assert isinstance(root, yaml.MappingNode)
-    yield from _of(root, "", source.splitlines())
-
-
-def _of(node: yaml.MappingNode, above: str, lines: list[str]) -> Iterator[tuple[str, str, str]]:
-    for key, value in node.value:
-        path = f"{above}{key.value}"
-        meaning = _comment_above(lines, key.start_mark.line)
-        entries = value.value if isinstance(value, yaml.SequenceNode) else []
-        if isinstance(value, yaml.MappingNode) and not value.flow_style and value.value:
-            if meaning:
-                yield f"`{path}`", "", meaning
-            yield from _of(value, f"{path}.", lines)
-        elif entries and isinstance(entries[0], yaml.MappingNode):
-            yield f"`{path}`", "", meaning
-            yield from _of(entries[0], f"{path}[].", lines)
-        else:
-            yield f"`{path}`", f"`{_default(value)}`", meaning
-
-
-def _default(value: yaml.Node) -> str:
-    loaded = yaml.safe_load(yaml.serialize(value))
-    return json.dumps(loaded, ensure_ascii=False)
-
-
-def _comment_above(lines: list[str], number: int) -> str:
-    """The comment that begins with `# --` and ends in the line before the key."""
-    said: list[str] = []
-    for line in reversed(lines[:number]):
-        if not line.lstrip().startswith("#"):
-            return ""
-        if line.lstrip().startswith(_MARK):
-            return plain(" ".join([line.lstrip().removeprefix(_MARK), *said]))
-        words = line.lstrip().removeprefix("#").strip()
-        said.insert(0, f"`{words}`" if words.startswith("- ") else words)
-    return ""
+        yield from table(("value", "default", "meaning"), rows(chart))

@@ -1,4 +1,4 @@
-"""The wheel of a release, and what the programs depend on as CycloneDX bills of materials."""
+"""The wheels of a release, and what the programs depend on as CycloneDX bills of materials."""
 
 import os
 import subprocess
@@ -12,10 +12,11 @@ PROGRAMS = ("operator", "worker")
 
 
 def build(source: Source, out: Path) -> None:
-    """Write out/order_platform-<version>-py3-none-any.whl and out/sbom/<program>.cdx.json. Raises DevstackError."""
+    """Write the wheels of the platform and of kubectl order into `out`, and out/sbom/<program>.cdx.json. Raises
+    DevstackError."""
     dated = {**os.environ, "SOURCE_DATE_EPOCH": str(source.time)}
     wheel = ["pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(out)]
-    _run([*wheel, str(source.folder)], dated)
+    _run([*wheel, str(source.folder), str(source.folder / "cli")], dated)
     (out / "sbom").mkdir()
     for program in PROGRAMS:
         # Reproducible: without the serial number and the time that would differ each time.

@@ -10,6 +10,7 @@ UNRELEASED = "Unreleased"
 _VERSION = re.compile(r"\d+\.\d+\.\d+(?:(?:a|b|rc)\d+)?")
 _LINES = {
     "pyproject.toml": ("version",),
+    "cli/pyproject.toml": ("version",),
     "charts/order-platform/Chart.yaml": ("version", "appVersion"),
     "charts/order-platform-crds/Chart.yaml": ("version", "appVersion"),
 }

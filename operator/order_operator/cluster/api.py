@@ -257,10 +257,10 @@ async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
     except client.ApiException as refused:
         code = str(refused.status)
         if refused.status == 404:
-            raise NotFound(_message(refused)) from refused
+            raise NotFound(message(refused)) from refused
         if refused.status == 409:
-            raise Conflict(_message(refused)) from refused
-        raise ApiRefused(f"{verb} {resource}: {code} {_message(refused)}", refused) from refused
+            raise Conflict(message(refused)) from refused
+        raise ApiRefused(f"{verb} {resource}: {code} {message(refused)}", refused) from refused
     except (aiohttp.ClientError, TimeoutError) as lost:
         cause = str(lost) or type(lost).__name__
         raise ApiUnreachable(f"{verb} {resource}: the API server does not answer: {cause}") from lost
@@ -276,7 +276,8 @@ def _retry_after(refused: client.ApiException) -> float | None:
     return min(float(text), MAX_RETRY_AFTER_SECONDS) or None if text.isdigit() else None
 
 
-def _message(refused: client.ApiException) -> str:
+def message(refused: client.ApiException) -> str:
+    """What the API server says of a refusal, in a sentence."""
     try:
         return str(json.loads(refused.body or "")["message"])
     except (TypeError, ValueError, KeyError):

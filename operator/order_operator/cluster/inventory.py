@@ -78,6 +78,8 @@ class Inventory:
         self._classes_listed = classes_listed
         self._has_listed = has_listed
         self._behind: set[str] = set()
+        self._seen: set[str] = set()
+        """Namespaces with resources, and those that are watched by name: none of them lacks a figure."""
         self._taken = False
         self._interval = INTERVAL_SECONDS
         self._newest = 0
@@ -106,14 +108,16 @@ class Inventory:
     async def take(self) -> None:
         """One comparison. What was behind in the last one too is fetched now."""
         self._taken = True
+        self._seen = {name for name in self._namespaces if name is not None}
         self._classes_listed(await self._api.list_order_classes())
         behind = [(cache, item) for cache in self._caches for item in await self._compare(cache)]
         missed = [(cache, item) for cache, item in behind if item.uid in self._behind]
         self._behind = {item.uid for _, item in behind}
         self.problem = "the watch misses changes" if missed else None
+        counts = Counter(item.namespace for _, item in missed)
         metrics.UNOBSERVED.clear()
-        for name, count in Counter(item.namespace for _, item in missed).items():
-            metrics.UNOBSERVED.labels(order_namespace=name).set(count)
+        for name in self._seen | set(counts):
+            metrics.UNOBSERVED.labels(order_namespace=name).set(counts[name])
         for cache, item in missed:
             logger.warning("the watch missed one of the %s: %s/%s", cache.plural, item.namespace, item.name)
             try:
@@ -138,6 +142,7 @@ class Inventory:
         if not versions:
             return []
         self._look_for_a_restored_server(versions)
+        self._seen |= {item.namespace for item in listed.values()}
         behind = cache.compare(listed, min(versions), lambda name: None in covered or name in covered)
         return [item for item in behind if self._has_listed(cache.plural, item.namespace)]
 

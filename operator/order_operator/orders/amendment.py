@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from itertools import product
 from typing import Any
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
@@ -17,7 +18,7 @@ from order_domain.order import Approval, DecisionKind, OrderSpec, Proof, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
-from order_operator import backoff
+from order_operator import backoff, metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
@@ -312,6 +313,7 @@ class Amender:
                 await self._ask(observation.workflow_id, change)
         except WorkflowUpdateFailedError as failed:
             refusal = answers.refused[key] = _refusal(change, failed, answers)
+            metrics.AMENDMENTS.labels(change.group, "refused").inc()
             logger.info("edit refused", extra={**log, "reason": refusal.reason})  # the message may name a person
         except WorkflowUpdateRPCTimeoutOrCancelledError:
             # No worker answered in time. The next attempt, under the same id, repeats nothing.
@@ -321,6 +323,7 @@ class Amender:
         else:
             if key not in answers.logged:  # a late look at the workflow may have it sent again
                 logger.info("edit accepted", extra=log)
+                metrics.AMENDMENTS.labels(change.group, "accepted").inc()
                 answers.logged.add(key)
             answers.failures = answers.without_handler = 0
             answers.refused.pop(key, None)
@@ -371,6 +374,9 @@ def _refusal(change: Amendment, failed: WorkflowUpdateFailedError, answers: _Ans
     why = f"the worker that answered is of an earlier release and does not know the Update {change.update!r}"
     return Refusal(change.group, Reason.WORKER_TOO_OLD, f"{why}: roll out the new one", time.monotonic() + pause)
 
+
+for _group, _result in product(Group, ("accepted", "refused")):
+    metrics.AMENDMENTS.labels(_group, _result)
 
 _PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})
 """Answers that the same request gets again."""

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from order_domain.value import Value
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.conditions import MAX_CONDITIONS, Condition, ConditionSet, ConditionType, Reason
 from order_operator.orders.classes import OrderClasses
 from order_operator.work_queue import WorkQueue
@@ -43,7 +44,7 @@ class ClassStatuses:
         self._classes = classes
         self._may_act = may_act
         self._bodies: dict[str, Mapping[str, Any]] = {}
-        self.queue = WorkQueue(self._reconcile, concurrency=1)
+        self.queue = WorkQueue(self._reconcile, concurrency=1, handler=ORDER_CLASSES)
 
     def put(self, body: Mapping[str, Any]) -> None:
         """One version of a class, which `classes` has judged."""

@@ -74,6 +74,17 @@ class OrderClasses:
         self._invalid.pop(name, None)
         self._versions.pop(name, None)
 
+    @property
+    def names(self) -> list[str]:
+        """Of the valid ones."""
+        return sorted(self._valid)
+
+    @property
+    def default(self) -> str | None:
+        """Name of the class that orders of the cluster follow which name none."""
+        defaults = [each for each in self._valid.values() if each.is_default]
+        return max(defaults, key=lambda each: each.created).name if defaults else None
+
     def flaw(self, name: str) -> str | None:
         """What is wrong with the class of this name; None if nothing is."""
         return self._invalid.get(name)

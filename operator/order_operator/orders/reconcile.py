@@ -15,7 +15,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.status import TERMINAL_PHASES, Phase
-from order_operator import backoff
+from order_operator import backoff, metrics
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import ORDERS
@@ -23,6 +23,7 @@ from order_operator.cluster.events import EventRecorder
 from order_operator.cluster.inventory import not_brought
 from order_operator.cluster.policies import Evidence, PolicyWatch
 from order_operator.cluster.status_writer import StatusWriter
+from order_operator.figures import OrderFigure
 from order_operator.orders.actions import (
     Action,
     Adopt,
@@ -44,7 +45,7 @@ from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
 from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import next_action
-from order_operator.orders.events import count_decision, news
+from order_operator.orders.events import news
 from order_operator.orders.known import Known
 from order_operator.orders.namespace_defaults import NamespaceDefaults
 from order_operator.orders.observation import Observation, decode, describe
@@ -53,6 +54,7 @@ from order_operator.orders.pending_work import PendingWork, PendingWorkScanner, 
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
+from order_operator.orders.tally import count
 from order_operator.orders.tracking import Finished, Look, Tracked, TrackedOrders
 from order_operator.orders.write_budget import WriteBudget
 from order_operator.problem import Problem
@@ -102,7 +104,11 @@ class Reconciler:
         self._budget = WriteBudget()
         self._scanner = scanner
         self.queue = WorkQueue(
-            self.reconcile, concurrency=CONCURRENCY, about=self._about, group=self._tracked.namespace_of
+            self.reconcile,
+            concurrency=CONCURRENCY,
+            handler=ORDERS,
+            about=self._about,
+            group=self._tracked.namespace_of,
         )
         self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
         self._orphans = Orphans(
@@ -124,9 +130,9 @@ class Reconciler:
         self.policies = PolicyWatch(api, changed=self._requeue_decided)
         self.task_queues = TaskQueueWatch(connection, self._queues_in_use, changed=self._requeue)
 
-    def statuses(self) -> Iterable[tuple[str, str]]:
-        """Namespace and OrderStatus of every order, for the gauge."""
-        return self._tracked.statuses()
+    def figures(self) -> Iterable[OrderFigure]:
+        """Every order, for the gauges."""
+        return self._tracked.figures(datetime.now(UTC))
 
     def finished(self) -> Iterator[tuple[OrderResource, Finished]]:
         """The orders to which nothing is left to do, as far as Temporal's side is known."""
@@ -137,6 +143,7 @@ class Reconciler:
     def put(self, body: Mapping[str, Any]) -> None:
         """The watch delivered a version of an Order."""
         order = OrderResource.from_body(body)
+        metrics.watching(order.namespace)
         if self._tracked.put(order):
             self.queue.add(order.uid)
 
@@ -488,11 +495,11 @@ class Reconciler:
     async def _write_status(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
+        count(order, status, tracked.phase)
         tracked.phase = Phase(status["phase"])
         if tracked.phase in TERMINAL_PHASES and order.status.get("phase") not in TERMINAL_PHASES:
             ended = {"status": status.get("orderStatus"), "phase": tracked.phase.value}
             logger.info("ended", extra={**self._about(uid), **ended})
-        count_decision(status, order.status)
         for event in news(status, order.status):
             self._events.tell(order, event)
 

@@ -5,19 +5,24 @@ import marshal
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus, Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType
+from order_operator.figures import PENDING, OrderFigure
 from order_operator.orders.adoption import Predecessor
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import PendingWork
 from order_operator.orders.resource import OrderResource
 from order_operator.problem import Problem
+
+MISMATCH_SECONDS = 60.0
+"""A status that shows another OrderStatus than the workflow for so long is wrong, and not only late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +105,10 @@ class Tracked:
     are dropped."""
     phase: Phase = Phase.PENDING
     """As shown last."""
+    known_since: datetime = field(default_factory=lambda: datetime.now(UTC))
+    """When this process first heard of the order."""
+    asked: bool = False
+    """Temporal itself was asked for the present observation."""
     measured_seq: int = 0
     """Newest published change whose way into the status was measured."""
 
@@ -128,7 +137,7 @@ class Tracked:
             self.status_seen_at = time.monotonic()
         if observation is None or self.observation is None or observation.seq != self.observation.seq:
             self.work = None
-        self.observation = observation
+        self.observation, self.asked = observation, asked
         return True
 
     def finish(self, order: OrderResource) -> None:
@@ -144,7 +153,9 @@ class Tracked:
         if snapshot is None or snapshot.updated_at is None or snapshot.seq <= self.measured_seq:
             return
         self.measured_seq = snapshot.seq
-        metrics.STATUS_LAG_SECONDS.observe(max(0.0, (datetime.now(UTC) - snapshot.updated_at).total_seconds()))
+        seconds = max(0.0, (datetime.now(UTC) - snapshot.updated_at).total_seconds())
+        source = "startup" if snapshot.updated_at < self.known_since else "asked" if self.asked else "scan"
+        metrics.STATUS_LAG_SECONDS.labels(source).observe(seconds)
 
     def wrote(self, order: OrderResource) -> None:
         """A status was written; `order` is what the API server answered."""
@@ -157,14 +168,40 @@ def _order_status(observation: Observation | None) -> OrderStatus | None:
     return observation.snapshot.status if observation is not None and observation.snapshot is not None else None
 
 
+def _since(order: OrderResource, snapshot: OrderSnapshot | None) -> datetime:
+    """When the order came to where it stands: its present step began, or its workflow last said something."""
+    if snapshot is None:
+        return order.created
+    current = snapshot.current_step
+    began = next((step.started_at for step in reversed(snapshot.steps) if step.name is current), None)
+    return began or snapshot.updated_at or order.created
+
+
 class TrackedOrders(dict[str, Tracked]):
     """By uid."""
 
-    def statuses(self) -> Iterable[tuple[str, str]]:
-        """Namespace and OrderStatus of every order, for the gauge."""
+    def figures(self, now: datetime) -> Iterator[OrderFigure]:
+        """Every order, for the gauges."""
+        seconds, clock = now.timestamp(), time.monotonic()
         for tracked in self.values():
-            if tracked.resource is not None and not tracked.gone:
-                yield tracked.resource.namespace, str(tracked.resource.status.get("orderStatus") or "Pending")
+            order = tracked.resource
+            if order is None or tracked.gone:
+                continue
+            status = str(order.status.get("orderStatus") or PENDING)
+            if tracked.finished is not None or order.ended:
+                yield OrderFigure(order.namespace, status)
+                continue
+            snapshot = tracked.observation.snapshot if tracked.observation is not None else None
+            action = snapshot.pending_action if snapshot is not None else None
+            yield OrderFigure(
+                order.namespace,
+                status,
+                age=max(0.0, seconds - _since(order, snapshot).timestamp()),
+                overdue=action is not None and action.deadline is not None and action.deadline < now,
+                mismatched=snapshot is not None
+                and snapshot.status != status
+                and clock - tracked.status_seen_at > MISMATCH_SECONDS,
+            )
 
     def namespace_of(self, uid: str) -> str:
         """Empty of an order that is not known."""

@@ -8,6 +8,7 @@ takes its place keeps the article. Everything may be repeated or lost at any poi
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -108,7 +109,7 @@ class StockReconciler:
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
-        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, about=self._about)
+        self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, handler=STOCK_ITEMS, about=self._about)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
             observed=self._observed,
@@ -116,6 +117,16 @@ class StockReconciler:
             resynced=self._resynced,
         )
         connection.on_recovery(self._requeue)
+
+    def below_minimum(self) -> Mapping[str, int]:
+        """How many articles have fewer free pieces than their minimum, by namespace, as the statuses show them."""
+        short: Counter[str] = Counter()
+        for tracked in self._tracked.values():
+            item = tracked.resource
+            on_hand, minimum = item.status.get("onHand"), item.spec.get("minimum")
+            if isinstance(on_hand, int) and isinstance(minimum, int):
+                short[item.namespace] += on_hand < minimum and not tracked.gone
+        return short
 
     def put(self, body: Mapping[str, Any]) -> None:
         """The watch delivered a version of a StockItem."""

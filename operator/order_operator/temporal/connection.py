@@ -128,7 +128,7 @@ class TemporalConnection:
     async def watch(self) -> None:
         """Keep `problem` true to the facts until cancelled."""
         while True:
-            before, self.problem = self.problem, await self._check()
+            before, self.problem = self.problem, await self.check()
             metrics.TEMPORAL_REACHABLE.set(self.problem is None)
             if self.problem is None and before is not None:
                 self._told = ""
@@ -149,7 +149,8 @@ class TemporalConnection:
             except TimeoutError:
                 continue
 
-    async def _check(self) -> Problem | None:
+    async def check(self) -> Problem | None:
+        """What stands between Temporal and orders now."""
         namespace = self.client.namespace
         try:
             async with asyncio.timeout(2 * RPC_SECONDS):
@@ -183,7 +184,7 @@ class TemporalConnection:
         try:
             answer = await self.client.operator_service.list_search_attributes(request)
         except RPCError as refused:
-            if refused.status not in _RESERVED:
+            if refused.status not in RESERVED:
                 raise
             return await self._try_search_attributes(columns)
         self.reports_task_problems = TASK_PROBLEMS in answer.system_attributes
@@ -198,7 +199,7 @@ class TemporalConnection:
         try:
             await self._register(missing)
         except RPCError as refused:
-            if refused.status not in _RESERVED:
+            if refused.status not in RESERVED:
                 raise
             return await self._try_search_attributes(columns)
         await self._answers("")  # whether the operator may list workflows at all
@@ -268,5 +269,5 @@ _COLUMNS = {
 }
 """How the server names its columns, before their number."""
 
-_RESERVED = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.UNAUTHENTICATED})
+RESERVED = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED, RPCStatusCode.UNAUTHENTICATED})
 """Answers of a server that keeps the operator service for administrators."""

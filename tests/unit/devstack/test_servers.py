@@ -25,6 +25,10 @@ ANSWERS = {
     "helm": "v4.3.1\n",
     "temporal": "temporal version 1.8.2 (Server 1.31.2, UI 2.50.1)\n",
     "toxiproxy-server": "toxiproxy-server version 2.12.0\n",
+    **dict.fromkeys(("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy"), "Kubernetes v1.36.3\n"),
+    "coredns": "CoreDNS-1.15.0\nlinux/amd64, go1.26.8, \n",
+    "temporal-server": "temporal version 1.32.0\n",
+    "temporal-sql-tool": "temporal-sql-tool version 1.32.0\n",
 }
 
 

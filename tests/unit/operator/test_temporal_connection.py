@@ -78,7 +78,7 @@ def a_connection(server: Server, *, create: bool = True) -> TemporalConnection:
 )
 async def test_a_check_that_fails_names_its_cause(status: RPCStatusCode, reason: Reason) -> None:
     """B23: rights and keys were called an outage that goes by itself."""
-    problem = await a_connection(Server(describe_namespace=rpc(status)))._check()
+    problem = await a_connection(Server(describe_namespace=rpc(status))).check()
 
     assert problem is not None
     assert problem.reason == reason
@@ -90,7 +90,7 @@ async def test_a_server_that_keeps_the_operator_service_for_administrators_is_as
 ) -> None:
     server = Server(list_search_attributes=rpc(status))
 
-    assert await a_connection(server)._check() is None
+    assert await a_connection(server).check() is None
     assert server.calls[-1] == "list_workflow_executions"
 
 
@@ -99,7 +99,7 @@ async def test_attributes_that_such_a_server_lacks_are_asked_for() -> None:
     server.attributes.pop("OrderStatus")
     server.attributes.pop("OrderTotalMinor")
 
-    problem = await a_connection(server)._check()
+    problem = await a_connection(server).check()
 
     assert problem is not None
     assert problem.reason == Reason.SEARCH_ATTRIBUTES_MISSING
@@ -110,7 +110,7 @@ async def test_the_type_of_an_attribute_is_told_by_its_column_there() -> None:
     server = Server(list_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED))
     server.attributes["OrderTotalMinor"] = IndexedValueType.INDEXED_VALUE_TYPE_KEYWORD
 
-    problem = await a_connection(server)._check()
+    problem = await a_connection(server).check()
 
     assert problem is not None
     assert problem.reason == Reason.SEARCH_ATTRIBUTE_TYPE_MISMATCH
@@ -121,7 +121,7 @@ async def test_a_server_that_lets_the_operator_look_but_not_register_is_asked_by
     server = Server(add_search_attributes=rpc(RPCStatusCode.PERMISSION_DENIED))
     server.attributes.pop("OrderStatus")
 
-    problem = await a_connection(server)._check()
+    problem = await a_connection(server).check()
 
     assert problem is not None
     assert problem.reason == Reason.SEARCH_ATTRIBUTES_MISSING
@@ -131,7 +131,7 @@ async def test_the_operator_service_is_not_asked_by_an_operator_that_registers_n
     """B23: where it is reserved for administrators, no order ever started."""
     server = Server()
 
-    assert await a_connection(server, create=False)._check() is None
+    assert await a_connection(server, create=False).check() is None
     assert set(server.calls) == {"describe_namespace", "list_workflow_executions"}
 
 
@@ -141,7 +141,7 @@ async def test_a_query_tells_whether_the_server_reports_failing_tasks(there: boo
     server.system = {TASK_PROBLEMS} if there else set()
     connection = a_connection(server, create=False)
 
-    assert await connection._check() is None
+    assert await connection.check() is None
     assert connection.reports_task_problems is there
 
 
@@ -149,7 +149,7 @@ async def test_a_query_tells_whether_the_server_reports_failing_tasks(there: boo
 async def test_an_operator_that_may_not_list_workflows_says_so(create: bool) -> None:
     server = Server(list_workflow_executions=rpc(RPCStatusCode.PERMISSION_DENIED))
 
-    problem = await a_connection(server, create=create)._check()
+    problem = await a_connection(server, create=create).check()
 
     assert problem is not None
     assert problem.reason == Reason.TEMPORAL_PERMISSION_DENIED
@@ -162,7 +162,7 @@ async def test_the_servers_words_are_logged_when_they_change_and_never_shown(cap
     problems = []
     for words in ("token expired 3 s ago", "token expired 5 s ago", "unknown key"):
         server.errors = {"describe_namespace": RPCError(words, RPCStatusCode.UNAUTHENTICATED, b"")}
-        problems.append(await connection._check())
+        problems.append(await connection.check())
 
     told = [record.error for record in caplog.records if record.levelno == logging.WARNING]  # type: ignore[attr-defined]
     assert told == ["UNAUTHENTICATED: token expired 3 s ago", "UNAUTHENTICATED: unknown key"]
@@ -172,11 +172,11 @@ async def test_the_servers_words_are_logged_when_they_change_and_never_shown(cap
 async def test_a_client_that_is_replaced_is_asked_from_then_on() -> None:
     old, new = Server(describe_namespace=rpc(RPCStatusCode.UNAUTHENTICATED)), Server()
     connection = a_connection(old)
-    await connection._check()
+    await connection.check()
 
     connection.client = cast("Client", new)
 
-    assert await connection._check() is None
+    assert await connection.check() is None
     assert new.calls
 
 
@@ -198,8 +198,8 @@ async def test_missing_attributes_are_registered_only_where_that_is_allowed() ->
     server = Server()
     server.attributes.pop("OrderStatus")
 
-    assert await a_connection(server)._check() is None
-    refused = await a_connection(server, create=False)._check()
+    assert await a_connection(server).check() is None
+    refused = await a_connection(server, create=False).check()
 
     assert server.calls.count("add_search_attributes") == 1
     assert refused is not None

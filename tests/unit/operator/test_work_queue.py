@@ -18,7 +18,7 @@ Process = Callable[[str], Awaitable[float | None]]
 
 @asynccontextmanager
 async def running(process: Process, *, concurrency: int = 10, **options: Any) -> AsyncIterator[WorkQueue]:
-    queue = WorkQueue(process, concurrency=concurrency, **options)
+    queue = WorkQueue(process, concurrency=concurrency, handler="orders", **options)
     task = asyncio.create_task(queue.run())
     try:
         async with asyncio.timeout(DEADLINE_SECONDS):
@@ -234,7 +234,7 @@ async def delays_after(outcomes: list[bool], monkeypatch: pytest.MonkeyPatch) ->
             assert key == "a"
             delays.append(delay)
 
-    queue = Recording(process, concurrency=1)
+    queue = Recording(process, concurrency=1, handler="orders")
     for _ in outcomes:
         await queue._handle("a")
     return delays

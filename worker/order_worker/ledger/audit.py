@@ -19,6 +19,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, insert, update
 
 from order_worker.ledger.audit_keys import AuditKey, KeyRing
+from order_worker.ledger.audit_writes import APPENDED
 from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import audit_events, orders
 from order_workflows.contract import workflow_id
@@ -50,6 +51,7 @@ def append(
         chain.add(CHAIN_CLOSED, {"events": order.last_seq, "head": order.last_hash}, None)
     chain.add(kind, data, private)
     tx.execute(_ADD, chain.events)
+    tx.info[APPENDED] = tx.info.get(APPENDED, 0) + len(chain.events)
     tx.execute(_MOVE_ON, {"order": order.identity.uid, **chain.head()})
 
 

@@ -13,11 +13,13 @@ from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.exc import DBAPIError, StatementError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.pool import QueuePool
 from sqlalchemy.sql.dml import ReturningInsert
 
 from order_domain.errors import LedgerUnavailable, OrderError
 from order_worker.ledger import refusals, schema
 from order_worker.ledger.audit_keys import KeyRing
+from order_worker.ledger.audit_writes import AuditWrites
 from order_worker.ledger.circuit_breaker import Attempt, CircuitBreaker
 from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_THREADS, connect
 
@@ -54,6 +56,7 @@ class Ledger:
         self._engine = engine
         self.audit_keyed = audit_keys is not None
         """Whether new events of the audit trail are sealed with a key."""
+        self.audit_writes = AuditWrites()
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_THREADS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
         self._breaker = CircuitBreaker()
@@ -104,7 +107,7 @@ class Ledger:
         for pause in PAUSES:
             begun = False
             try:
-                with self._engine.begin() as connection:
+                with self.audit_writes.transaction(self._engine) as connection:
                     begun = True
                     attempt.connected()
                     return work(connection)
@@ -114,7 +117,7 @@ class Ledger:
                 elif begun or not error.connection_invalidated:
                     raise
                 # else: the pool's connection was dead before anything began. It has none of them any more.
-        with self._engine.begin() as connection:
+        with self.audit_writes.transaction(self._engine) as connection:
             attempt.connected()
             return work(connection)
 
@@ -142,6 +145,13 @@ class Ledger:
             if answer == "on":
                 connection.invalidate()
             return answer
+
+    def connections(self) -> dict[str, int]:
+        """Connections of the pool, by state: in use, idle, or not opened so far."""
+        pool = self._engine.pool
+        assert isinstance(pool, QueuePool)
+        used, idle = pool.checkedout(), pool.checkedin()
+        return {"used": used, "idle": idle, "unopened": max(0, pool.size() - used - idle)}
 
     async def close(self) -> None:
         """Wait for running transactions, then disconnect."""

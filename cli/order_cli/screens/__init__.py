@@ -1,0 +1,1 @@
+"""What commands show: functions from orders to lines of text."""

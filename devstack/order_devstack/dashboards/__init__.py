@@ -1,0 +1,1 @@
+"""The Grafana dashboards that the chart ships, generated: what they show is said once, in Python."""

@@ -1,0 +1,3 @@
+module order-platform.dev/devstack/servers/pause
+
+go 1.26.0

@@ -1,0 +1,1 @@
+"""What `order-operator` does beside being the operator: commands that the chart runs as Jobs, and people by hand."""

@@ -1,0 +1,210 @@
+"""`order-operator before-uninstall`: no order that is still open is left to nobody, unless that was asked for.
+
+The chart runs it as a hook of `helm uninstall`, before Helm takes anything away. It stops the operator itself and
+waits until the Lease is free: Helm takes the rights away a moment after the Deployment, so that the operator's last
+writes were refused and a reinstallation waited for the Lease of a process that was gone.
+"""
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import partial
+from typing import Any
+
+from kubernetes.aio import client
+
+from order_operator.cluster.api_names import FINALIZER, GROUP, ORDERS, VERSION
+from order_operator.cluster.leadership import LEASE_DURATION_SECONDS, running_clock
+from order_operator.commands.patience import Patience
+from order_operator.orders.resource import OrderResource
+
+PAGE_SIZE = 500
+_MERGE = "application/merge-patch+json"
+_SHOWN = 10
+REASON = "order-platform is being uninstalled"
+
+
+class OpenOrders(StrEnum):
+    """What becomes of the orders that are still open."""
+
+    REFUSE = "refuse"
+    """Nothing is uninstalled while there are any."""
+    CANCEL = "cancel"
+    """They are cancelled, and their end is waited for."""
+    LEAVE = "leave"
+    """They stay, each held by the finalizer: a deletion waits for the next operator. Their workflows go on."""
+
+
+@dataclass(frozen=True)
+class Installation:
+    """What is about to go."""
+
+    namespaces: tuple[str, ...]
+    """Of the orders; empty: all."""
+    home: str
+    """Namespace of the Deployment and the Lease."""
+    deployment: str
+    lease: str
+
+
+class Uninstallation:
+    """One run of the command."""
+
+    def __init__(
+        self, api: client.ApiClient, installation: Installation, patience: Patience, say: Callable[[str], None]
+    ) -> None:
+        self._objects = client.CustomObjectsApi(api)
+        self._apps = client.AppsV1Api(api)
+        self._leases = client.CoordinationV1Api(api)
+        self._of = installation
+        self._patience = patience
+        self._say = say
+
+    async def run(self, wish: OpenOrders) -> bool:
+        """Whether the uninstallation may go on. Raises ApiException."""
+        if wish is OpenOrders.REFUSE and (found := await self._open()):
+            self._refuse(found)
+            return False
+        if wish is OpenOrders.CANCEL and not await self._cancel():
+            return False
+        replicas = await self._scale(0)
+        await self._until_the_lease_is_free()
+        late = await self._open()
+        if late and wish is not OpenOrders.LEAVE:  # ordered in the last seconds
+            await self._scale(replicas)
+            self._refuse(late)
+            return False
+        for order in late:
+            await self._hold(order)
+        await self._forget_the_lease()
+        self._say("the operator is stopped" + (f"; {len(late)} open orders stay, each held" if late else ""))
+        return True
+
+    def _refuse(self, found: list[OrderResource]) -> None:
+        self._say(f"{len(found)} orders are still open:")
+        for order in found[:_SHOWN]:
+            self._say(f"  {order.namespace}/{order.name}: {order.status.get('phase', 'not looked at yet')}")
+        self._say(
+            "Let them end, or delete them while the operator runs. Or set uninstall.openOrders by helm upgrade: cancel "
+            "cancels them and waits for their ends, leave leaves them to the next installation. "
+            "helm uninstall --no-hooks asks nothing."
+        )
+
+    async def _open(self) -> list[OrderResource]:
+        """Orders that have not ended."""
+        return [order async for order in self._orders() if not order.ended]
+
+    async def _orders(self) -> AsyncIterator[OrderResource]:
+        for namespace in self._of.namespaces or (None,):
+            token = ""
+            while True:
+                try:
+                    page: dict[str, Any] = await self._patience.ask(partial(self._page, namespace, token))
+                except client.ApiException as missing:
+                    if missing.status != 404:
+                        raise
+                    return  # the kinds are gone, and every order with them
+                for body in page["items"]:
+                    yield OrderResource.from_body(body)
+                token = page["metadata"].get("continue", "")
+                if not token:
+                    break
+
+    async def _page(self, namespace: str | None, token: str) -> Any:
+        if namespace is None:
+            return await self._objects.list_cluster_custom_object(
+                GROUP, VERSION, ORDERS, limit=PAGE_SIZE, _continue=token or None
+            )
+        return await self._objects.list_namespaced_custom_object(
+            GROUP, VERSION, namespace, ORDERS, limit=PAGE_SIZE, _continue=token or None
+        )
+
+    async def _cancel(self) -> bool:
+        """Cancel all that are open, and wait for their ends; also those that are ordered meanwhile."""
+        asked: set[str] = set()
+        while found := await self._open():
+            if self._patience.ended:
+                self._say("not all orders that were cancelled have ended:")
+                self._refuse(found)
+                return False
+            for order in found:
+                if order.uid not in asked and not order.spec.get("cancellation"):
+                    await self._patch(order, {"spec": {"cancellation": {"reason": REASON}}})
+                    asked.add(order.uid)
+            await self._patience.pause()
+        if asked:
+            self._say(f"{len(asked)} orders were cancelled and have ended")
+        return True
+
+    async def _hold(self, order: OrderResource) -> None:
+        if not order.held:
+            finalizers = {"resourceVersion": order.resource_version, "finalizers": [*order.finalizers, FINALIZER]}
+            await self._patch(order, {"metadata": finalizers})
+
+    async def _patch(self, order: OrderResource, change: dict[str, Any]) -> None:
+        """One that is gone needs none."""
+        call = partial(
+            self._objects.patch_namespaced_custom_object,
+            GROUP,
+            VERSION,
+            order.namespace,
+            ORDERS,
+            order.name,
+            change,
+            _content_type=_MERGE,
+        )
+        try:
+            await self._patience.ask(call)
+        except client.ApiException as refused:
+            if refused.status != 404:
+                raise
+
+    async def _scale(self, replicas: int) -> int:
+        """To so many operators; how many there were to be. One that somebody has deleted has none."""
+        name, home = self._of.deployment, self._of.home
+        try:
+            scale = await self._patience.ask(partial(self._apps.read_namespaced_deployment_scale, name, home))
+            await self._patience.ask(
+                partial(
+                    self._apps.patch_namespaced_deployment_scale,
+                    name,
+                    home,
+                    {"spec": {"replicas": replicas}},
+                    _content_type=_MERGE,
+                )
+            )
+        except client.ApiException as refused:
+            if refused.status != 404:
+                raise
+            return 0
+        return (scale.spec.replicas if scale.spec else 0) or 0
+
+    async def _until_the_lease_is_free(self) -> None:
+        """Given back, or not renewed for as long as it lasts."""
+        seen, since = "", running_clock()
+        while lease := await self._lease():
+            version = str(lease.metadata.resource_version) if lease.metadata else ""
+            if version != seen:
+                seen, since = version, running_clock()
+            held = lease.spec is not None and lease.spec.holder_identity
+            if not held or running_clock() - since > LEASE_DURATION_SECONDS:
+                return
+            await self._patience.pause()
+
+    async def _lease(self) -> client.V1Lease | None:
+        read = partial(self._leases.read_namespaced_lease, self._of.lease, self._of.home)
+        try:
+            lease: client.V1Lease = await self._patience.ask(read)
+        except client.ApiException as missing:
+            if missing.status != 404:
+                raise
+            return None
+        return lease
+
+    async def _forget_the_lease(self) -> None:
+        delete = partial(self._leases.delete_namespaced_lease, self._of.lease, self._of.home)
+        try:
+            await self._patience.ask(delete)
+        except client.ApiException as missing:
+            if missing.status != 404:
+                raise

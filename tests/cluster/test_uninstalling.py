@@ -1,0 +1,74 @@
+"""What is left when the platform goes, and what becomes of it when it comes back."""
+
+import json
+from collections.abc import Iterator
+
+import pytest
+from installation import NAMESPACE, RELEASE, Installation
+from shop import FAST, Shop
+
+from order_devstack.errors import CommandFailed
+
+pytestmark = pytest.mark.cluster
+
+EVERY_KIND = (
+    "deployments,replicasets,pods,services,configmaps,serviceaccounts,roles,rolebindings,cronjobs,jobs,leases,"
+    "poddisruptionbudgets,networkpolicies,horizontalpodautoscalers,clusterroles,clusterrolebindings"
+)
+
+
+GOING_SECONDS = 60.0
+"""Pods need a second or two; those of a worker may finish what they do, for 25."""
+
+
+@pytest.fixture
+def uninstalled(platform: Installation, shop: Shop) -> Iterator[list[str]]:
+    """Names of finished orders of `shop`; the platform is gone, and comes back after the test."""
+    orders = shop.place(5, of=FAST)
+    shop.complete(orders)
+    platform.uninstall()
+    yield orders
+    platform.reinstall()
+
+
+def left_of_the_release(platform: Installation) -> list[str]:
+    """Objects that carry the release's label, and its Lease."""
+    labelled = f"app.kubernetes.io/instance={RELEASE}"
+    by_label = platform.node.kubectl("get", EVERY_KIND, "--all-namespaces", f"--selector={labelled}", "--output=json")
+    leases = platform.kubectl("get", "leases", "--output=json")
+    found = [*json.loads(by_label)["items"], *json.loads(leases)["items"]]
+    return sorted(f"{item['kind']} {item['metadata']['name']}" for item in found)
+
+
+def test_an_uninstall_with_open_orders_is_refused_and_changes_nothing(platform: Installation, shop: Shop) -> None:
+    orders = shop.place(10)
+    shop.are_under_way()
+
+    with pytest.raises(CommandFailed):
+        platform.uninstall()
+
+    shop.complete(orders)
+    shop.nothing_is_lost_or_twice(orders)
+
+
+def test_orders_and_kinds_stay_and_nothing_else(platform: Installation, shop: Shop, uninstalled: list[str]) -> None:
+    platform.until(lambda: left_of_the_release(platform) == [], "nothing left of the release", GOING_SECONDS)
+
+    assert shop.phases() == dict.fromkeys(uninstalled, "Completed")
+
+
+def test_a_finished_order_can_be_deleted_without_the_platform(shop: Shop, uninstalled: list[str]) -> None:
+    shop.kubectl("delete", "orders.order-platform.dev", uninstalled[0], "--timeout=20s")
+
+    assert uninstalled[0] not in shop.orders()
+
+
+def test_after_a_new_installation_old_orders_are_known_and_new_ones_complete(
+    platform: Installation, shop: Shop, uninstalled: list[str]
+) -> None:
+    platform.reinstall()
+
+    orders = shop.place(5, of=FAST, prefix="new")
+    shop.complete(orders)
+    shop.nothing_is_lost_or_twice([*uninstalled, *orders])
+    assert platform.kubectl("get", "pods", "--output=name", f"--namespace={NAMESPACE}")

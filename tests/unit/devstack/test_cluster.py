@@ -1,0 +1,49 @@
+"""The cluster where none runs; tests/cluster has one that does."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from order_devstack.cluster import container_runtime, debian
+from order_devstack.cluster.host_services import host_service
+from order_devstack.command_line import main
+
+
+def test_a_command_for_a_cluster_says_how_to_start_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dir", str(tmp_path), "cluster", "exec", "--", "kubectl", "get", "pods"]) == 1
+    assert "no cluster runs" in (error := capsys.readouterr().err)
+    assert "make cluster-up" in error
+
+
+def test_status_of_no_cluster_is_no_success(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--dir", str(tmp_path), "cluster", "status"]) == 3
+    assert "stopped" in capsys.readouterr().out
+
+
+def test_missing_programs_are_told_by_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setattr(debian, "SYSTEM_FOLDERS", ())
+    monkeypatch.setattr(debian, "CNI_FOLDERS", ())
+
+    missing = debian.missing(images=False)
+
+    assert {"containerd", "runc", "containernetworking-plugins", "iptables"} <= set(missing)
+    assert "buildah" not in missing
+    assert "buildah" in debian.missing(images=True)
+
+
+def test_a_service_leads_to_the_node() -> None:
+    service, endpoints = host_service("infra", "temporal", {"frontend": ("TCP", 7233)})
+
+    assert "selector" not in service["spec"]
+    assert endpoints["metadata"]["labels"] == {"kubernetes.io/service-name": "temporal"}
+    assert endpoints["ports"] == service["spec"]["ports"] == [{"name": "frontend", "protocol": "TCP", "port": 7233}]
+    assert json.dumps([service, endpoints])
+
+
+def test_a_container_is_killed_by_the_id_that_its_pods_status_shows() -> None:
+    command = container_runtime.kill_container("containerd://0123abc")
+
+    assert command[-1] == "0123abc"
+    assert "SIGKILL" in command
