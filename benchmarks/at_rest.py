@@ -61,8 +61,8 @@ def shown(stack: Stack, status: OrderStatus) -> int:
             page = answer.read().decode()
     except OSError:
         return 0
-    found = re.search(rf'^orders_current\{{.*"{status}"\}} (\S+)$', page, re.MULTILINE)
-    return int(float(found.group(1))) if found else 0
+    found = re.findall(rf'^orders_current\{{.*"{status}"\}} (\S+)$', page, re.MULTILINE)
+    return int(sum(map(float, found)))  # of all namespaces
 
 
 async def until_shown(stack: Stack, status: OrderStatus, count: int) -> float:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-FIELDS = ("name", "company", "line1", "line2", "city", "state", "postalCode", "country", "phone")
 NEEDED = ("name", "line1", "city", "country")
 
 Recipient = Annotated[str | None, typer.Option("--recipient", help="Who receives the parcel.")]

@@ -11,7 +11,17 @@ from order_cli.kubectl import Json, Kubectl
 from order_cli.order import Order
 from order_cli.problems import CommandError
 from order_cli.session import Session
-from order_cli.vocabulary import CLASSES, GROUP, ORDERS, STOCK_ITEMS
+from order_cli.vocabulary import (
+    APPROVE,
+    APPROVE_HIGH,
+    CANCEL,
+    CLASSES,
+    GROUP,
+    ORDERS,
+    REJECT,
+    RETRY,
+    STOCK_ITEMS,
+)
 
 GOOD, WARNING, PROBLEM, UNKNOWN = "✓", "!", "✗", "?"
 OLDEST_KUBERNETES = (1, 32)
@@ -19,7 +29,7 @@ _LEASE_SECONDS = 15.0
 _POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}
 _DEFAULT_CLASS = "order-platform.dev/default-class"
 _ENFORCED = "order-platform.dev/policies"
-_VERBS = ("get", "list", "watch", "create", "patch", "approve", "approve-high", "reject", "cancel", "retry")
+_VERBS = ("get", "list", "watch", "create", "patch", APPROVE, APPROVE_HIGH, REJECT, CANCEL, RETRY)
 _FROM_OUTSIDE = ("Temporal", "SearchAttribute", "NoWorker")
 """Beginnings of reasons that tell of Temporal and of workers."""
 
@@ -184,12 +194,12 @@ def _conditions(kubectl: Kubectl) -> Iterable[Finding]:
 
 def _rights(kubectl: Kubectl, namespace: str) -> Iterable[Finding]:
     me = rights.me(kubectl)
-    known = rights.allowed(kubectl, ((namespace, verb) for verb in _VERBS))
-    may = " ".join(verb for verb in _VERBS if known[namespace, verb])
-    may_not = " ".join(verb for verb in _VERBS if not known[namespace, verb])
+    known = rights.allowed(kubectl, ((namespace, verb, "") for verb in _VERBS))
+    may = " ".join(verb for verb in _VERBS if known[namespace, verb, ""])
+    may_not = " ".join(verb for verb in _VERBS if not known[namespace, verb, ""])
     parts = [f"may: {may}" if may else "", f"may not: {may_not}" if may_not else ""]
     yield Finding(GOOD if may else WARNING, f"you ({me}) in {namespace} {' · '.join(filter(None, parts))}")
-    if known[namespace, "create"]:
+    if known[namespace, "create", ""]:
         yield _canary(kubectl, namespace, me)
 
 

@@ -30,15 +30,36 @@ class Kubectl:
     def __init__(self, flags: Flags) -> None:
         self.flags = flags
         self._program = shutil.which("kubectl")
+        self._begun: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+
+    def begin(self, *arguments: str, namespace: str | None = None) -> None:
+        """Start a call whose answer will be asked for: Python imports meanwhile, which takes as long."""
+        command = self._command(arguments, namespace)
+        pipe = subprocess.PIPE
+        self._begun[tuple(command)] = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=pipe, stderr=pipe, text=True
+        )
+
+    def end(self) -> None:
+        """Give up what was begun and never asked for."""
+        while self._begun:
+            _, process = self._begun.popitem()
+            process.kill()
+            process.communicate()
 
     def run(self, *arguments: str, namespace: str | None = None, text: str | None = None) -> str:
         """Its output. Raises CommandError, as a sentence, where it fails."""
-        done = subprocess.run(
-            self._command(arguments, namespace), input=text or "", capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise problem(done.stderr or done.stdout)
-        return done.stdout
+        command = self._command(arguments, namespace)
+        begun = self._begun.pop(tuple(command), None)
+        if begun is not None:
+            out, error = begun.communicate()
+            code = begun.returncode
+        else:
+            done = subprocess.run(command, input=text or "", capture_output=True, text=True, check=False)
+            out, error, code = done.stdout, done.stderr, done.returncode
+        if code != 0:
+            raise problem(error or out)
+        return out
 
     def json(self, *arguments: str, namespace: str | None = None, text: str | None = None) -> Json:
         """The one object that it answers with."""
@@ -52,7 +73,7 @@ class Kubectl:
     def order(self, name: str, namespace: str | None = None) -> Json:
         """One order; of the caller's namespace where none is named."""
         try:
-            return self.json("get", ORDERS, name, namespace=namespace or self._own_namespace())
+            return self.json("get", ORDERS, name, namespace=namespace or self.flags.namespace)
         except NotFound as missing:
             if "not found" not in str(missing):
                 raise
@@ -79,9 +100,6 @@ class Kubectl:
     def watch(self, *arguments: str, namespace: str | None = None) -> "Watch":
         """Follows what `kubectl get` with these arguments shows: first what there is, then each change."""
         return Watch(self._command(("get", *arguments, "--watch", "--output-watch-events", "--output=json"), namespace))
-
-    def _own_namespace(self) -> str | None:
-        return self.flags.namespace
 
     def _command(self, arguments: Sequence[str], namespace: str | None) -> list[str]:
         if self._program is None:

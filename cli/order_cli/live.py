@@ -4,11 +4,15 @@ the output is no terminal, each changed line is written once."""
 import queue
 import threading
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
 from order_cli.kubectl import Watch
 from order_cli.order import Order
 from order_cli.problems import CommandError
 from order_cli.session import Session
+
+if TYPE_CHECKING:
+    from rich.text import Text
 
 Orders = dict[str, Order]
 """By namespace/name, as last seen."""
@@ -105,20 +109,21 @@ def follow(
             _written(session, changes, lines, ended)
 
 
-def _drawn(changes: Changes, lines: Callable[[Orders], list[str]], ended: Callable[[Orders], bool]) -> None:
-    from rich.console import Console  # noqa: PLC0415 - only live views need it, and it is slow to import
-    from rich.live import Live  # noqa: PLC0415
-    from rich.text import Text  # noqa: PLC0415
+def picture(lines: Sequence[str]) -> "Text":
+    """For rich: lines that are cut where the terminal ends."""
+    from rich.text import Text  # noqa: PLC0415 - only live views need it, and it is slow to import
 
-    def picture() -> Text:
-        return Text("\n").join(
-            Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in lines(changes.orders)
-        )
+    return Text("\n").join(Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in lines)
+
+
+def _drawn(changes: Changes, lines: Callable[[Orders], list[str]], ended: Callable[[Orders], bool]) -> None:
+    from rich.console import Console  # noqa: PLC0415 - as above
+    from rich.live import Live  # noqa: PLC0415
 
     with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="ellipsis") as live:
         while True:
             changes.take(_REDRAW_SECONDS)
-            live.update(picture(), refresh=True)
+            live.update(picture(lines(changes.orders)), refresh=True)
             if changes.orders and ended(changes.orders):
                 return
 

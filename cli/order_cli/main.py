@@ -11,6 +11,7 @@ from order_cli import flags as global_flags
 from order_cli.problems import CommandError, ExitCode
 from order_cli.session import Session
 from order_cli.terminal import Terminal
+from order_cli.vocabulary import ORDERS
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -58,7 +59,11 @@ def run(arguments: Sequence[str]) -> int:
         given = global_flags.split(arguments)
         session = Session.of(given)
         terminal = session.terminal
-        return _called(session)
+        try:
+            _begin(session)
+            return _called(session)
+        finally:
+            session.kubectl.end()
     except CommandError as error:
         terminal.error(str(error))
         return error.code
@@ -102,8 +107,19 @@ def _root() -> None:
     """Typer shows a single command without its name unless there is something above it."""
 
 
+def _begin(session: Session) -> None:
+    """Ask for what the plainest commands show first, while the rest of this program is still being imported."""
+    match session.flags.rest:
+        case ("list",):
+            session.kubectl.begin("get", ORDERS, *session.kubectl.selection(), "--output=json")
+        case ("get" | "track" | "why" | "audit", str(name)) if not name.startswith("-") and "/" not in name:
+            session.kubectl.begin("get", ORDERS, name, "--output=json", namespace=session.flags.namespace)
+
+
 def _called(session: Session) -> int:
     import typer  # noqa: PLC0415 - as above
+
+    from order_cli.plain_texts import take_texts_as_given  # noqa: PLC0415 - as above
 
     arguments = list(session.flags.rest) or ["--help"]
     named = next((word for word in arguments if not word.startswith("-")), None)
@@ -111,6 +127,7 @@ def _called(session: Session) -> int:
         arguments, named = ["version"], "version"
     app = application(*([named] if named in COMMANDS else COMMANDS))
     command = typer.main.get_command(app)
+    take_texts_as_given(command)
     try:
         code = command(arguments, prog_name=program_name(), obj=session, standalone_mode=False)
     except typer.Exit as end:

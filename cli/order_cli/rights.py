@@ -9,8 +9,8 @@ from order_cli.order import Order, visible
 from order_cli.problems import CommandError, NotAllowed
 from order_cli.vocabulary import APPROVE, CLASSES, GROUP
 
-Right = tuple[str, str]
-"""Namespace and verb on orders."""
+Right = tuple[str, str, str]
+"""Namespace, verb on orders, and the order; with an empty name of all orders there."""
 
 
 def me(kubectl: Kubectl) -> str:
@@ -23,13 +23,14 @@ def allowed(kubectl: Kubectl, rights: Iterable[Right]) -> Mapping[Right, bool]:
     asked = sorted(set(rights))
     if not asked:
         return {}
-    reviews = "\n".join(json.dumps(_review(namespace, verb)) for namespace, verb in asked)
+    reviews = "\n".join(json.dumps(_review(*right)) for right in asked)
     answers = kubectl.objects("create", "--validate=false", "--filename=-", text=reviews)
     return {right: bool(answer.get("status", {}).get("allowed")) for right, answer in zip(asked, answers, strict=True)}
 
 
-def _review(namespace: str, verb: str) -> Json:
+def _review(namespace: str, verb: str, name: str) -> Json:
     resource = {"namespace": namespace, "verb": verb, "group": GROUP, "resource": "orders"}
+    resource |= {"name": name} if name else {}
     return {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SelfSubjectAccessReview",

@@ -33,10 +33,6 @@ class Session:
         """All that the caller's flags select, by namespace and name."""
         return [Order(raw) for raw in self.kubectl.orders(*fields)]
 
-    def here(self, order: Order) -> str:
-        """The flag that leads back to the order's namespace, for commands that are shown."""
-        return f" -n {order.namespace}" if order.namespace else ""
-
     def asked(self, question: str) -> bool:
         """Whether the caller says yes, on a terminal. Raises UsageError where there is nobody to ask."""
         return self.answer(f"{question} [y/N] ").lower() in ("y", "yes")

@@ -48,7 +48,7 @@ class Terminal:
         self.format = flags.output
         self.quiet = flags.quiet
         self.utc = flags.utc
-        self.ascii = flags.ascii or "utf" not in (sys.stdout.encoding or "").lower()
+        self.ascii = flags.ascii or not _can_unicode()
         self.interactive = sys.stdout.isatty()
         wanted = not flags.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.coloured = wanted and self.interactive
@@ -119,7 +119,9 @@ class Terminal:
         """For programs: as JSON, YAML or names."""
         if self.format == "name":
             for item in found:
-                self.line(f"order.order-platform.dev/{item['metadata']['name']}")
+                group, slash, _ = str(item.get("apiVersion", "")).partition("/")
+                kind = str(item.get("kind", "object")).lower()
+                self.line(f"{kind}{f'.{group}' if slash else ''}/{item['metadata']['name']}")
             return
         whole: Mapping[str, Any] = (
             found[0] if one and found else {"apiVersion": "v1", "kind": "List", "items": [*found]}
@@ -140,6 +142,12 @@ class Terminal:
     def _write(stream: Any, text: str) -> None:
         encoding = stream.encoding or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+
+
+def _can_unicode() -> bool:
+    """Python writes UTF-8 in the locale C as well, which says that the terminal may not know it."""
+    settings = [os.environ.get("LC_ALL"), sys.stdout.encoding]
+    return all("utf" in setting.lower() for setting in settings if setting)
 
 
 def width(text: str) -> int:

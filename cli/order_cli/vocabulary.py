@@ -61,8 +61,8 @@ APPROVE, REJECT, CANCEL, RETRY = "approve", "reject", "cancel", "retry"
 APPROVE_HIGH = "approve-high"
 """Verbs on orders, beside those of Kubernetes."""
 
-TO_APPROVE, TO_RESUME = "Approve", "Resume"
-"""Kinds of `status.pendingAction`."""
+TO_APPROVE = "Approve"
+"""Kind of `status.pendingAction`: somebody has to decide."""
 
 NO_DIGITS = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX VND VUV XAF XOF XPF".split()
 THREE_DIGITS = "BHD IQD JOD KWD LYD OMR TND".split()

@@ -17,7 +17,7 @@ from order_cli.vocabulary import ORDERS, SPEC_APPLIED
 from order_cli.waits import answered, until
 
 PER_SECOND = 5
-"""Writes, where many orders are meant: the operator takes no more in the long run."""
+"""Writes, where many orders are meant, so that a large selection holds up nobody else's orders."""
 
 _NOT_ALLOWED_REASONS = {"OwnOrder", "OwnEdit", "ProofRequired", "RequesterUnknown", "EditorUnknown"}
 
@@ -54,8 +54,8 @@ def chosen(session: Session, names: Sequence[str] | None, meant: Callable[[Order
 
 
 def confirm(session: Session, orders: Sequence[Order], question: str, *, yes: bool, expect: int | None) -> bool:
-    """Whether the caller wants it. Of many orders, or of a selector, their number has to be typed, or given by
-    --expect. Raises UsageError where nobody can be asked."""
+    """Whether the caller wants it. Of many orders their number has to be typed as well; with --yes, that of a selection
+    has to be given by --expect. Raises UsageError where it is another, or where nobody can be asked."""
     selected, count = bool(session.flags.selector), len(orders)
     if expect is not None and expect != count:
         raise UsageError(f"{count} orders are found and {expect} were expected: nothing was done")

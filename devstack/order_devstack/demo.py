@@ -126,7 +126,8 @@ def _next_steps(stack: Stack, namespace: str, console: Console, *, up: bool) -> 
     # No line is broken, however narrow the terminal: each can be pasted.
     lines = [
         f"  . {stack.root.name}/env",
-        f"  kubectl get ord --namespace {namespace}",
+        f"  kubectl order list --namespace {namespace}",
+        f"  kubectl order track undeliverable --namespace {namespace}",
         "  kubectl apply -f manifests/samples/needs-approval.yaml && kubectl get ord --watch",
         f"Temporal's Web UI while it runs: {stack.addresses.get('temporal-ui', '-')}",
         "To stop: make down. To forget everything: make clean.",

@@ -8,8 +8,13 @@ from typing import Any, Self
 
 from rich.console import Console
 from rich.live import Live
-from rich.table import Table
 
+from order_cli import clock
+from order_cli.flags import Flags
+from order_cli.live import picture
+from order_cli.order import Order
+from order_cli.screens.orders import table
+from order_cli.terminal import Terminal
 from order_devstack.conditions import condition
 from order_devstack.stack import Stack
 
@@ -88,16 +93,19 @@ def new_namespace(stack: Stack, prefix: str) -> str:
 
 
 class Screen:
-    """Shows orders: a table where a terminal can redraw it, else a line for every change."""
+    """Shows orders: where a terminal can redraw it the table of `kubectl order watch`, else a line for every change."""
 
     def __init__(self, console: Console, endings: Mapping[str, Ending]) -> None:
         self.console = console
         self._endings = endings
         self._live = Live(console=console, auto_refresh=False) if console.is_terminal else None
+        self._terminal = Terminal(Flags())
         self._shown: dict[str, str] = {}
 
     def __enter__(self) -> Self:
         if self._live is not None:
+            for name, ending in self._endings.items():
+                self.say(f"  {name:14} {ending.story}")
             self._live.start()
         return self
 
@@ -112,30 +120,15 @@ class Screen:
     def show(self, orders: Mapping[str, Any]) -> None:
         """The orders as they are now."""
         if self._live is not None:
-            self._live.update(self._table(orders), refresh=True)
+            begun = [Order(orders[name]) for name in self._endings if name in orders]
+            lines = table(begun, clock.now(), self._terminal, namespaces=False, wide=False)
+            self._live.update(picture(lines), refresh=True)
             return
         for name, order in orders.items():
             line = f"{_phase(order):12} {status_of(order).get('orderStatus', '-')}"
             if self._shown.get(name) != line:
                 self.say(f"  {name:14} {line}")
             self._shown[name] = line
-
-    def _table(self, orders: Mapping[str, Any]) -> Table:
-        table = Table("order", "what it shows", "phase", "status", "progress", "total", box=None, pad_edge=False)
-        for name, ending in self._endings.items():
-            order = orders.get(name, {})
-            status = status_of(order)
-            done = int(status.get("progress", 0))
-            colour = "default" if not is_finished(order) else "green" if status["phase"] == ending.phase else "red"
-            table.add_row(
-                name,
-                ending.story,
-                f"[{colour}]{_phase(order)}[/{colour}]",
-                status.get("orderStatus", "-"),
-                f"{'█' * (done // 10):10} {done:3} %",
-                status.get("total", ""),
-            )
-        return table
 
 
 def _phase(order: Mapping[str, Any]) -> str:

@@ -94,6 +94,7 @@ def _next_steps(stack: Stack, outcome: Outcome, console: Console) -> None:
     console.print(f"  . {stack.root / 'env'}", soft_wrap=True)
     console.print(f"  kubectl get ord --namespace {outcome.namespace} --output=wide", soft_wrap=True)
     for name, order in outcome.orders.items():
+        console.print(f"  kubectl order track {name} --namespace {outcome.namespace}", soft_wrap=True)
         console.print(f"  kubectl describe ord {name} --namespace {outcome.namespace}", soft_wrap=True)
         workflow = live_orders.status_of(order).get("workflow", {}).get("id", "-")
         console.print(f"  temporal workflow show --workflow-id {workflow}", soft_wrap=True)

@@ -59,68 +59,74 @@ class Figures(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Every metric, with a zero where there is nothing."""
-        yield from self._of_orders()
+        orders = _Tally()
+        for order in self._sources.orders():
+            orders.add(order)
         below = self._sources.below_minimum()
-        family = GaugeMetricFamily(
+        namespaces = {*self._sources.namespaces, *(namespace for namespace, _ in orders.current), *below}
+        filled = sorted(namespaces) if len(namespaces) <= MAX_FILLED_NAMESPACES else []
+        yield from orders.families(filled)
+        yield _family(
             "orders_inventory_below_minimum",
             "StockItems with fewer free pieces than their minimum, by namespace.",
-            labels=["order_namespace"],
+            ["order_namespace"],
+            {(namespace,): below.get(namespace, 0) for namespace in (filled or below)},
         )
-        for namespace in {*self._sources.namespaces, *below}:
-            family.add_metric([namespace], below.get(namespace, 0))
-        yield family
-        family = GaugeMetricFamily(
+        yield _family(
             "orders_operator_longest_running_reconcile_seconds",
             "Age of the oldest reconciliation under way, by kind; 0 while there is none.",
-            labels=["handler"],
+            ["handler"],
+            {(handler,): seconds() for handler, seconds in self._sources.longest_running.items()},
         )
-        for handler, seconds in self._sources.longest_running.items():
-            family.add_metric([handler], seconds())
-        yield family
-        family = GaugeMetricFamily(
+        yield _family(
             "orders_operator_watch_age_seconds",
             "Time since the API server answered a watch last, by its path. One that is not answered for 90 s is deaf.",
-            labels=["watch"],
+            ["watch"],
+            {(watch,): age for watch, age in self._sources.watch_ages().items()},
         )
-        for watch, age in self._sources.watch_ages().items():
-            family.add_metric([watch], age)
-        yield family
 
-    def _of_orders(self) -> Iterator[GaugeMetricFamily]:
-        current: Counter[tuple[str, str]] = Counter()
-        oldest: dict[tuple[str, str], float] = {}
-        overdue: Counter[tuple[str, str]] = Counter()
-        mismatched: Counter[str] = Counter()
-        for order in self._sources.orders():
-            key = (order.namespace, order.status)
-            current[key] += 1
-            if order.age is not None:
-                oldest[key] = max(order.age, oldest.get(key, 0.0))
-                overdue[key] += order.overdue
-                mismatched[order.namespace] += order.mismatched
-        namespaces = {*self._sources.namespaces, *(namespace for namespace, _ in current)}
-        fill = sorted(namespaces) if len(namespaces) <= MAX_FILLED_NAMESPACES else []
+
+class _Tally:
+    """Of orders, one after the other: there may be a hundred thousand."""
+
+    def __init__(self) -> None:
+        self.current: Counter[tuple[str, str]] = Counter()
+        self._oldest: dict[tuple[str, str], float] = {}
+        self._overdue: Counter[tuple[str, str]] = Counter()
+        self._mismatched: Counter[str] = Counter()
+
+    def add(self, order: OrderFigure) -> None:
+        """Count one."""
+        key = (order.namespace, order.status)
+        self.current[key] += 1
+        if order.age is not None:
+            self._oldest[key] = max(order.age, self._oldest.get(key, 0.0))
+            self._overdue[key] += order.overdue
+            self._mismatched[order.namespace] += order.mismatched
+
+    def families(self, filled: Sequence[str]) -> Iterator[GaugeMetricFamily]:
+        """Namespaces that are `filled` have a sample for each status."""
         labels = ["order_namespace", "status"]
         yield _family(
-            "orders_current", "Orders by namespace and OrderStatus.", labels, _filled(current, fill, STATUSES)
+            "orders_current", "Orders by namespace and OrderStatus.", labels, _filled(self.current, filled, STATUSES)
         )
         yield _family(
             "orders_oldest_age_seconds",
             "How long the order that has stood longest at an OrderStatus has stood there; 0 while none does.",
             labels,
-            _filled(oldest, fill, OPEN_STATUSES),
+            _filled(self._oldest, filled, OPEN_STATUSES),
         )
         yield _family(
             "orders_overdue",
             "Orders that still wait although what they wait for was due, by OrderStatus: no worker ends their wait.",
             labels,
-            _filled(overdue, fill, OPEN_STATUSES),
+            _filled(self._overdue, filled, OPEN_STATUSES),
         )
         yield _family(
             "orders_search_attribute_mismatch",
             "Orders whose status has shown for a minute another OrderStatus than their workflow published.",
             labels[:1],
-            {(namespace,): mismatched[namespace] for namespace in (fill or mismatched)},
+            {(namespace,): self._mismatched[namespace] for namespace in (filled or self._mismatched)},
         )
 
 

@@ -173,5 +173,5 @@ def watching(namespace: str) -> None:
     UNOBSERVED.labels(namespace)
     STARTED.labels(namespace)
     for outcome, fault in product(OUTCOMES, FAULTS):
-        if fault == "none" or outcome == "Failed":
+        if (fault == "none") != (outcome == "Failed"):
             FINISHED.labels(namespace, outcome, fault)

@@ -106,8 +106,8 @@ class Installation:
 
     def leader(self) -> str:
         """Name of the operator's pod that leads; empty if none does."""
-        lease = json.loads(self.kubectl("get", "lease", OPERATOR, "--output=json"))
-        holder = lease["spec"].get("holderIdentity") or ""
+        found = self.kubectl("get", "lease", OPERATOR, "--ignore-not-found", "--output=json")
+        holder = json.loads(found or "{}").get("spec", {}).get("holderIdentity") or ""
         return next((name for pod in self.pods("operator") if (name := pod["metadata"]["name"]) in holder), "")
 
     def kill(self, pod: str) -> None:

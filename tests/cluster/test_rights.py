@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from installation import Installation
+from installation import OPERATOR, Installation
 from rights import ASKED_BY_POLICIES, granted, refused, used
 from shop import FAST, Shop
 
@@ -25,6 +25,8 @@ def test_every_right_is_used_and_none_is_missing(platform: Installation, shop: S
     shop.complete(orders)
     [refused_order] = shop.place(1, prefix="unknown", sku="NO-SUCH-ARTICLE")  # an event tells it
     platform.until(lambda: shop.phases()[refused_order] == "Invalid", "an order of an unknown article Invalid")
+    platform.kubectl("delete", "lease", OPERATOR)
+    platform.until(lambda: platform.leader() != "", "a Lease that somebody deleted made anew")
     expiring = json.dumps({"spec": {"ttlSecondsAfterFinished": 0}})
     shop.kubectl("patch", "orders.order-platform.dev", orders[0], "--type=merge", "--patch", expiring)
     platform.until(lambda: not {orders[0], deleted} & set(shop.orders()), "the order whose time has come deleted")

@@ -99,3 +99,7 @@ def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
 
 
 SHARED_LEDGER = {"ledger": {"existingSecret": {"name": "ledger"}}}
+
+TEMPORAL_VARIABLES = {"TEMPORAL_ADDRESS", "TEMPORAL_NAMESPACE"}
+
+STRIPE = {"payment": {"provider": "stripe", "stripe": {"existingSecret": {"name": "stripe", "key": "secret-key"}}}}

@@ -3,23 +3,18 @@
 import os
 import shutil
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from itertools import count
 from pathlib import Path
 
 import pytest
 from charts import Render, rendering
+from ledger_databases import migrate, own_database
 from shop import Shop
 
 from order_devstack import servers
 from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
-from order_worker.ledger import schema
-from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.settings import Settings
-
-_databases = count(1)
 
 
 @pytest.fixture(scope="session")
@@ -27,12 +22,6 @@ def postgresql() -> Iterator[PostgreSQL]:
     """One server for all tests; each gets a database of its own."""
     with running(durable=False) as server:
         yield server
-
-
-def migrate(url: str) -> None:
-    engine = connect(url)
-    schema.migrate(engine)
-    engine.dispose()
 
 
 @pytest.fixture(scope="session")
@@ -49,16 +38,6 @@ def migrated_database(postgresql: PostgreSQL) -> str:
     postgresql.create("migrated")
     migrate(postgresql.url("migrated"))
     return "migrated"
-
-
-@contextmanager
-def own_database(server: PostgreSQL, *, template: str) -> Iterator[str]:
-    name = f"test-{next(_databases)}"
-    server.create(name, template=template)
-    try:
-        yield server.url(name)
-    finally:
-        server.drop(name)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -121,5 +100,5 @@ def promtool() -> Path:
     """Part of Debian's package `prometheus`."""
     found = shutil.which("promtool")
     if found is None:
-        pytest.skip("promtool was not found: apt-get install prometheus")
+        pytest.fail("promtool was not found: apt-get install prometheus")
     return Path(found)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import psycopg
 import pytest
-from conftest import own_database
+from ledger_databases import own_database
 from sqlalchemy import Connection, text
 
 from order_devstack.postgresql import PostgreSQL

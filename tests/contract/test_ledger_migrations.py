@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from conftest import own_database
+from ledger_databases import own_database
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 

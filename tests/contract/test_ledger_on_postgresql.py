@@ -5,7 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
-from conftest import migrate
+from ledger_databases import migrate
 from shop import Buyer, Shop, a_line
 from sqlalchemy import Connection, text
 

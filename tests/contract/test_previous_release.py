@@ -13,7 +13,7 @@ from pathlib import Path
 import previous_release
 import pytest
 from audited import flaws
-from conftest import own_database
+from ledger_databases import own_database
 from previous_release import environment, obtain, start
 
 from order_worker.ledger import schema, tables

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from conftest import own_database
+from ledger_databases import own_database
 
 from order_devstack.postgresql import PostgreSQL
 from order_domain.errors import ProviderUnavailable

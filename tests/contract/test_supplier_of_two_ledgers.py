@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from conftest import own_database
+from ledger_databases import own_database
 from shop import SKU, Shop
 
 from order_worker.bootstrap import Providers

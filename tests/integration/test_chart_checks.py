@@ -22,7 +22,7 @@ def check(stack: Stack, **variables: str) -> tuple[int, dict[str, str]]:
     said: dict[str, Any] = {item["name"]: item["value"] for item in container["env"]}
     done = subprocess.run(
         [sys.executable, "-P", "-m", "order_operator", *container["command"][1:], "--patience=8"],
-        env={**said, "KUBECONFIG": str(stack.root / "operator.kubeconfig"), **variables},
+        env={**os.environ, **said, "KUBECONFIG": str(stack.root / "operator.kubeconfig"), **variables},
         capture_output=True,
         text=True,
         check=False,

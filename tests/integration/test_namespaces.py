@@ -28,7 +28,14 @@ class Installation:
         stack.kubectl("create", "namespace", self.home)
         values = json.dumps({"namespaces": [shop.namespace for shop in self.shops]})
         rendered = stack.helm(
-            "template", self.release, str(CHART), "--namespace", self.home, "--set-json", f"watch={values}"
+            "template",
+            self.release,
+            str(CHART),
+            "--namespace",
+            self.home,
+            "--set-json",
+            f"watch={values}",
+            "--no-hooks",
         )
         objects = [item for item in yaml.safe_load_all(rendered) if item and item["kind"] in RIGHTS]
         self._rights = yaml.safe_dump_all(objects)
@@ -62,7 +69,12 @@ class Installation:
 
     def withdraw(self, shop: Cluster) -> None:
         """What deleting a namespace does to the rights in it."""
-        shop.kubectl("delete", "rolebinding", self.name)
+        [binding] = [
+            item["metadata"]["name"]
+            for item in yaml.safe_load_all(self._rights)
+            if item["kind"] == "RoleBinding" and item["metadata"]["namespace"] == shop.namespace
+        ]
+        shop.kubectl("delete", "rolebinding", binding)
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ No controller runs here: the Deployment is an object, and a Lease is what the te
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,6 +52,11 @@ class Release:
         spec = {"holderIdentity": holder or None, "leaseDurationSeconds": 15}
         self.server.must(ROOT, "PATCH", self.lease, {"spec": spec}, content=MERGE)
 
+    def changes(self) -> int:
+        """How often the operator's Deployment was written."""
+        deployment = self.server.must(ROOT, "GET", self.scale.removesuffix("/scale"))
+        return int(deployment["metadata"]["generation"])
+
     def replicas(self) -> int:
         scale: dict[str, Any] = self.server.must(ROOT, "GET", self.scale)
         return int(scale["spec"].get("replicas", 0))
@@ -65,9 +71,10 @@ class Release:
         pod = job["spec"]["template"]["spec"]
         [container] = pod["containers"]
         arguments = [*container["command"][1:], f"--patience={patience}"]
+        said = {item["name"]: item["value"] for item in container["env"]}
         done = subprocess.run(
             [sys.executable, "-P", "-m", "order_operator", *arguments],
-            env={**{item["name"]: item["value"] for item in container["env"]}, "KUBECONFIG": self.as_the_hook(pod)},
+            env={**os.environ, **said, "KUBECONFIG": self.as_the_hook(pod)},
             capture_output=True,
             text=True,
             check=False,
@@ -119,7 +126,8 @@ def test_nothing_is_stopped_while_orders_are_open(release: Release) -> None:
     assert code == 1
     assert f"1 orders are still open:\n  {release.home}/waiting: Waiting\n" in said
     assert "uninstall.openOrders" in said
-    assert release.replicas() == 2
+    # Not even for a moment.
+    assert (release.replicas(), release.changes()) == (2, 1)
 
 
 @of(OpenOrders.CANCEL)

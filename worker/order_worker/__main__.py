@@ -138,6 +138,15 @@ async def _run(settings: Settings) -> int:
     return 0
 
 
+def _told_of_every_series(settings: Settings) -> dict[str, str]:
+    """Labels by which the metrics of two versions of a worker are told apart; none of one that has no version."""
+    labels = {
+        "temporal_worker_deployment_name": settings.deployment_name,
+        "temporal_worker_build_id": settings.deployment_build_id,
+    }
+    return {name: value for name, value in labels.items() if value is not None}
+
+
 async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Providers, stop: asyncio.Event) -> None:
     worker: Worker | None = None
 
@@ -158,7 +167,9 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
     try:
         async with serving(settings.probes_address, pages, variable="ORDER_WORKER_PROBES_ADDRESS"):
             address = str(settings.metrics_address) if settings.metrics_address else None
-            connecting = asyncio.create_task(bootstrap.connect(metrics.runtime(address, settings.build_id)))
+            connecting = asyncio.create_task(
+                bootstrap.connect(metrics.runtime(address, _told_of_every_series(settings)))
+            )
             await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
             if not connecting.done():
                 connecting.cancel()

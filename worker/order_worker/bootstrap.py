@@ -9,10 +9,17 @@ from importlib.metadata import version
 from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
+from temporalio.common import VersioningBehavior
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
-from temporalio.worker import PollerBehaviorAutoscaling, PollerBehaviorSimpleMaximum, Worker
+from temporalio.worker import (
+    PollerBehaviorAutoscaling,
+    PollerBehaviorSimpleMaximum,
+    Worker,
+    WorkerDeploymentConfig,
+    WorkerDeploymentVersion,
+)
 
 from order_process.settings import SettingsError
 from order_worker.activities.fraud import LedgerFraudChecks
@@ -47,6 +54,7 @@ from order_worker.sandbox import production_runner
 from order_worker.settings import SIMULATED, Role, Settings
 from order_worker.usage_watch import UsageWatch
 from order_workflows.order_workflow import OrderWorkflow
+from order_workflows.pinned import PinnedOrderWorkflow, PinnedShipmentWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
 from order_workflows.stock_item_workflow import StockItemWorkflow
 
@@ -155,8 +163,10 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
     warehouse = LedgerWarehouse(ledger, providers.warehouse)
     shipping = LedgerShipping(ledger, providers.carrier)
     shipment: list[Callable[..., Any]] = [warehouse.pack, warehouse.unpack, shipping.ship]
+    order_workflow = PinnedOrderWorkflow if settings.versioned else OrderWorkflow
+    shipment_workflow = PinnedShipmentWorkflow if settings.versioned else ShipmentWorkflow
     if Role.ORDERS not in settings.roles:
-        return Duties([ShipmentWorkflow], shipment, [ShippingService()])
+        return Duties([shipment_workflow], shipment, [ShippingService()])
     orders = LedgerOrders(ledger)
     stock = LedgerStock(ledger, metrics, providers.payments.refuse_amount)
     shop_data = ShopData(providers.shop)
@@ -192,8 +202,19 @@ def duties(settings: Settings, ledger: Ledger, providers: Providers, metrics: Me
         stock_items.let_go,
     ]
     if Role.SHIPPING not in settings.roles:
-        return Duties([OrderWorkflow, StockItemWorkflow], activities, [])
-    return Duties([OrderWorkflow, ShipmentWorkflow, StockItemWorkflow], activities, [ShippingService()])
+        return Duties([order_workflow, StockItemWorkflow], activities, [])
+    return Duties([order_workflow, shipment_workflow, StockItemWorkflow], activities, [ShippingService()])
+
+
+def deployment(settings: Settings) -> WorkerDeploymentConfig | None:
+    """The worker's version, if it tells one. What is not pinned to its version goes on with the next one."""
+    if settings.deployment_name is None or settings.deployment_build_id is None:
+        return None
+    return WorkerDeploymentConfig(
+        version=WorkerDeploymentVersion(settings.deployment_name, settings.deployment_build_id),
+        use_worker_versioning=True,
+        default_versioning_behavior=VersioningBehavior.AUTO_UPGRADE,
+    )
 
 
 def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: Providers) -> Worker:
@@ -225,13 +246,14 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
         graceful_shutdown_timeout=settings.graceful_shutdown,
+        deployment_config=deployment(settings),
     )
 
 
 def tell_what_runs(settings: Settings, metrics: Metrics) -> None:
     """As a metric; and counters begin at 0 before anything can be counted."""
     release = version("order-platform")
-    metrics.build_info(release, settings.build_id or release, version("temporalio"), settings.task_queue)
+    metrics.build_info(release, settings.deployment_build_id or release, version("temporalio"), settings.task_queue)
     if Role.ORDERS in settings.roles:
         metrics.create_at_zero()
 

@@ -5,7 +5,7 @@ Never labelled by order, customer or SKU: the number of series must not grow wit
 
 import platform
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -48,9 +48,9 @@ CREATED_AT_ZERO: dict[str, tuple[dict[str, str], ...]] = {
 """All that these counters can be counted by. A rate over a series that is not there yet misses its first event."""
 
 
-def runtime(metrics_address: str | None, build_id: str | None = None) -> Runtime:
+def runtime(metrics_address: str | None, labels: Mapping[str, str] | None = None) -> Runtime:
     """The SDK's runtime, with a Prometheus endpoint on `host:port` unless that is None. Raises SettingsError if the
-    address cannot be listened on. One per process is enough. With a `build_id` every series carries it."""
+    address cannot be listened on. One per process is enough. Every series carries `labels`."""
     metrics = None
     if metrics_address is not None:
         metrics = PrometheusConfig(
@@ -77,7 +77,7 @@ def runtime(metrics_address: str | None, build_id: str | None = None) -> Runtime
                 logging=logs.of_the_sdk(),
                 metrics=metrics,
                 attach_service_name=False,
-                global_tags={"temporal_worker_build_id": build_id} if build_id else {},
+                global_tags=dict(labels or {}),
             )
         )
     except ValueError as error:

@@ -123,10 +123,6 @@ class Settings(ProgramSettings):
             "default": "order-providers.db; with a ledger on PostgreSQL a schema of its database, simulated_providers"
         },
     )
-    build_id: str | None = Field(
-        None,
-        description="Which build this is: every metric carries it, as temporal_worker_build_id.",
-    )
     metrics_address: Listen = Field(
         Address("0.0.0.0", 9464),  # noqa: S104 - the port of OpenTelemetry's Prometheus exporters
         description="Where /metrics is served; empty: nowhere.",
@@ -155,6 +151,17 @@ class Settings(ProgramSettings):
     """The CPU and the ledger carry out a few at a time. What is taken beyond that only waits, and has to be done within
     ten seconds, while nothing times out in the queue. Orders were completed as fast with 20 as with the SDK's 100. The
     SDK's own least is two: one for orders it knows, one for new ones."""
+    deployment_name: str | None = Field(
+        None,
+        validation_alias="TEMPORAL_DEPLOYMENT_NAME",
+        description="Name of the worker deployment in Temporal, for a worker that tells its version. Needs "
+        "TEMPORAL_WORKER_BUILD_ID. Temporal's worker controller sets both.",
+    )
+    deployment_build_id: str | None = Field(
+        None,
+        validation_alias="TEMPORAL_WORKER_BUILD_ID",
+        description="Version of the worker in that deployment. Orders end on the version that they began on.",
+    )
     simulation: Annotated[Flag, BeforeValidator(_words_of_earlier_releases)] = Field(
         False,
         description="Whether orders of a class that asks for simulated faults get them. Otherwise they end as Invalid.",
@@ -164,8 +171,15 @@ class Settings(ProgramSettings):
         description="Step at which the workflow code of this worker breaks. Only with ORDER_WORKER_SIMULATION=true.",
     )
 
+    @property
+    def versioned(self) -> bool:
+        """Whether the worker tells Temporal its version."""
+        return self.deployment_name is not None
+
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
+        if (self.deployment_name is None) != (self.deployment_build_id is None):
+            raise ValueError("TEMPORAL_DEPLOYMENT_NAME and TEMPORAL_WORKER_BUILD_ID belong together")
         if self.simulate_bug is not None and not self.simulation:
             raise ValueError("ORDER_WORKER_SIMULATE_BUG needs ORDER_WORKER_SIMULATION=true")
         if Role.ORDERS in self.roles and self.payment_provider != SIMULATED and self.ledger_url.startswith("sqlite:"):

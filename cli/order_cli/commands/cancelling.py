@@ -62,9 +62,9 @@ def _twice(session: Session, orders: list[Order], *, yes: bool) -> bool:
 
 
 def _must_be_allowed(session: Session, orders: list[Order], me: str) -> None:
-    allowed = rights.allowed(session.kubectl, ((order.namespace, CANCEL) for order in orders))
+    allowed = rights.allowed(session.kubectl, ((order.namespace, CANCEL, order.name) for order in orders))
     for order in orders:
-        if not allowed[order.namespace, CANCEL]:
+        if not allowed[order.namespace, CANCEL, order.name]:
             ask = rights.whom_to_ask(session.kubectl, order, CANCEL, [me])
             raise NotAllowed(
                 f"{me} may not cancel {order.name}: that takes the verb {CANCEL} in {order.namespace}. {ask}"

@@ -95,7 +95,7 @@ def _must_be_allowed(session: Session, orders: list[Order], me: str, verb: str) 
     """Asked before the question, so that nobody thinks about an order in vain; the API server judges again."""
     needed = {order.key: REJECT if verb == "reject" else rights.needed(order) for order in orders}
     allowed, classes = both(
-        lambda: rights.allowed(session.kubectl, ((order.namespace, needed[order.key]) for order in orders)),
+        lambda: rights.allowed(session.kubectl, ((order.namespace, needed[order.key], order.name) for order in orders)),
         lambda: rights.classes_by_name(session.kubectl),
     )
     for order in orders:
@@ -105,7 +105,7 @@ def _must_be_allowed(session: Session, orders: list[Order], me: str, verb: str) 
             barred = [name for name in (me, order.requested_by, order.edited_by) if name]
             ask = rights.whom_to_ask(session.kubectl, order, right, barred)
             raise NotAllowed(f"{me} may not {verb} {order.name}: they {did} it (four eyes). {ask}")
-        if not allowed[order.namespace, right]:
+        if not allowed[order.namespace, right, order.name]:
             amount = money.amount(order.spec_total, order.currency)
             ask = rights.whom_to_ask(session.kubectl, order, right, [me])
             raise NotAllowed(

@@ -30,7 +30,9 @@ def circumstances(session: Session, order: Order) -> explanation.Circumstances:
     """All asked at once."""
     kubectl, verb = session.kubectl, rights.needed(order)
     (me, allowed), classes, holders = all_three(
-        lambda: both(lambda: rights.me(kubectl), lambda: rights.allowed(kubectl, [(order.namespace, verb)])),
+        lambda: both(
+            lambda: rights.me(kubectl), lambda: rights.allowed(kubectl, [(order.namespace, verb, order.name)])
+        ),
         lambda: rights.classes_by_name(kubectl),
         lambda: rights.holders(kubectl, order.namespace, verb),
     )
@@ -38,6 +40,6 @@ def circumstances(session: Session, order: Order) -> explanation.Circumstances:
         me=me,
         policy=rights.approval_policy(classes, order),
         holders=holders,
-        allowed=allowed[order.namespace, verb],
+        allowed=allowed[order.namespace, verb, order.name],
         verb=verb,
     )

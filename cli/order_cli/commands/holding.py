@@ -82,8 +82,8 @@ def _change(
 
 
 def _may_retry(session: Session, orders: list[Order]) -> None:
-    allowed = rights.allowed(session.kubectl, ((order.namespace, RETRY) for order in orders))
+    allowed = rights.allowed(session.kubectl, ((order.namespace, RETRY, order.name) for order in orders))
     for order in orders:
-        if not allowed[order.namespace, RETRY]:
+        if not allowed[order.namespace, RETRY, order.name]:
             ask = rights.whom_to_ask(session.kubectl, order, RETRY, [])
             raise NotAllowed(f"you may not retry {order.name}: that takes the verb {RETRY} in {order.namespace}. {ask}")

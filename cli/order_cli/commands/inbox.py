@@ -63,7 +63,7 @@ class Desk:
 
 
 def _right(order: Order) -> rights.Right:
-    return order.namespace, rights.needed(order)
+    return order.namespace, rights.needed(order), ""
 
 
 def _age(order: Order) -> tuple[str, str]:

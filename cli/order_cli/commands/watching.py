@@ -29,7 +29,8 @@ def watch_command(
         now = clock.now()
         shown = [order for key, order in sorted(orders.items()) if is_shown(order, began, now)]
         table = screen.table(shown, now, session.terminal, namespaces=session.flags.all_namespaces, wide=False)
-        return [*table, sentences.tally(list(orders.values()))]
+        # Where each change is a line, the sum of all orders would be most of them.
+        return [*table, sentences.tally(list(orders.values()))] if session.terminal.interactive else table
 
     def all_finished(orders: Orders) -> bool:
         return until_finished and all(order.finished for order in orders.values())

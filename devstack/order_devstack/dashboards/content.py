@@ -106,4 +106,4 @@ def rate(counter: str, selector: str, by: str = "") -> str:
 
 def rate_or_zero(counter: str, selector: str, by: str = "") -> str:
     """The same of a counter that is not there until there is something to count."""
-    return f"{rate(counter, selector, by)} or vector(0)"
+    return f"{rate(counter, selector, by)} or on () vector(0)"

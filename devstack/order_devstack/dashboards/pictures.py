@@ -5,6 +5,7 @@
 import argparse
 import json
 import math
+import re
 import sys
 import time
 import urllib.parse
@@ -104,7 +105,7 @@ def _legend(form: str, labels: Mapping[str, str]) -> str:
         return " ".join(labels.values()) or "value"
     for name, value in labels.items():
         form = form.replace(f"{{{{{name}}}}}", value)
-    return form
+    return re.sub(r"\{\{\w+\}\}", "", form).strip() or "none"
 
 
 def _lines(series: Series, span: Span, unit: Unit, width: float, height: float) -> Iterator[str]:

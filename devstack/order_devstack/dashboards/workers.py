@@ -174,13 +174,13 @@ DASHBOARD = Dashboard(
             [
                 Panel(
                     "Workflows that ended",
-                    "Completed, by type, as Temporal counts: an order that was rejected completed, too.",
+                    "Completed, by type, as Temporal counts: an order that was rejected or cancelled completed, too.",
                     Unit.PER_SECOND,
                     [Query(rate("temporal_workflow_completed_total", _QUEUE, "workflow_type"), "{{workflow_type}}")],
                 ),
                 Panel(
                     "Workflows that went wrong",
-                    "Failed or cancelled as a whole; neither is usual of orders.",
+                    "Those of orders that end as Failed fail, too. One that is cancelled as a whole is unusual.",
                     Unit.PER_SECOND,
                     [
                         Query(

@@ -19,6 +19,7 @@ _STRING = {"type": "string"}
 _TEXTS = {"type": "object", "additionalProperties": _STRING}
 _QUANTITIES = {"type": "object", "additionalProperties": {"type": ["string", "number"]}}
 _SELECTOR = _strict({"matchLabels": {"type": ["object", "null"]}, "matchExpressions": {"type": "array"}})
+_DURATION = {"type": "string", "pattern": "^([0-9]+(ms|s|m|h))+$"}
 _SECONDS = {"type": "integer", "minimum": 1}
 _NUMBER_OR_PERCENT = {"type": ["integer", "string", "null"], "minimum": 0, "pattern": "^[0-9]+%$"}
 
@@ -109,4 +110,12 @@ PARTS: dict[str, dict[str, Any]] = {
     "selector": _SELECTOR,
     "alert": _strict({"enabled": {"type": "boolean"}}),
     "alert with threshold": _strict({"enabled": {"type": "boolean"}, "threshold": {"type": "number", "minimum": 0}}),
+    "duration": _DURATION,
+    "rollout steps": _list(
+        _strict(
+            {"rampPercentage": {"type": "integer", "minimum": 1, "maximum": 99}, "pauseDuration": _DURATION},
+            "rampPercentage",
+            "pauseDuration",
+        )
+    ),
 }

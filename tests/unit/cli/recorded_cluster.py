@@ -111,6 +111,7 @@ class FakeCluster:
             "FAKE_KUBECTL": str(self.home),
             "TZ": "UTC",
             "NO_COLOR": "1",
+            "LC_ALL": "C.UTF-8",
         }
 
     def answer(self, call: str, out: object = "", error: str = "") -> None:

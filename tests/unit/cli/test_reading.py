@@ -1,6 +1,9 @@
 """Commands that read: what they ask kubectl, and what they end with. Their screens are in test_screens.py."""
 
 import json
+import os
+import subprocess
+import sys
 
 import pytest
 from recorded_cluster import ORDERS, Ask, FakeCluster
@@ -164,3 +167,36 @@ def test_an_audit_as_csv_can_be_read_by_a_spreadsheet(kubectl_order: Ask) -> Non
 
     assert lines[0] == "time,who,via,what,detail"
     assert any(line.endswith("Order Failed; 250.00 USD refunded") for line in lines)
+
+
+@pytest.mark.parametrize("command", ["list -n shop", "track o-0991 -n shop", "track o-0991 -w", "list --waiting"])
+def test_a_call_that_is_begun_early_is_made_once(kubectl_order: Ask, fake: FakeCluster, command: str) -> None:
+    assert kubectl_order(command).code == 0
+    assert len(fake.calls("get")) == 1
+
+
+def test_a_locale_without_utf_8_is_given_ascii(kubectl_order: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LC_ALL", "C")
+
+    assert kubectl_order("track o-0991").out.isascii()
+
+
+def test_colours_are_for_terminals_alone(kubectl_order: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR")
+
+    assert "\x1b[" not in kubectl_order("list -A").out
+
+
+@pytest.mark.parametrize("command", ["list -A --customer C", "track o-0991", "why o-0991", "inbox -A", "audit o-0991"])
+def test_a_reading_command_imports_nothing_that_takes_long(fake: FakeCluster, command: str) -> None:
+    look = "import sys; from order_cli.main import run; run(sys.argv[1:]); print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", look, *command.split()],
+        env={**os.environ, **fake.environment()},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert done.stdout
+    assert {"pydantic", "rich"} & set(done.stderr.split()) == set()

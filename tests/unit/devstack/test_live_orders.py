@@ -65,3 +65,14 @@ def test_a_stalled_order_is_shown_as_such() -> None:
         screen.show({"order": an_order("Running", conditions=[{"type": "Stalled", "status": "True"}])})
 
     assert "Running, stalled" in out.getvalue()
+
+
+def test_a_terminal_is_shown_the_stories_and_the_table_of_kubectl_order() -> None:
+    out = StringIO()
+    order = {**an_order(orderStatus="Order Completed", progress=100), "spec": {}}
+    with Screen(Console(file=out, force_terminal=True, width=100, color_system=None), {"order": WANTED}) as screen:
+        screen.show({"order": order})
+
+    assert "order          a charge at the fifth attempt" in out.getvalue()
+    assert "NAME   STATUS           PROGRESS" in out.getvalue()
+    assert "██████ 100%" in out.getvalue()

@@ -2,7 +2,7 @@
 
 import socket
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +22,10 @@ from order_worker.process_metrics import ProcessMetrics
 class Endpoint:
     """Of one runtime of the SDK."""
 
-    def __init__(self, build_id: str | None = None) -> None:
+    def __init__(self, labels: Mapping[str, str] | None = None) -> None:
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self._address = f"127.0.0.1:{probe.getsockname()[1]}"
-        self._runtime: Runtime = metrics.runtime(self._address, build_id)  # the endpoint lives as long as this
+        self._runtime: Runtime = metrics.runtime(self._address, labels)  # the endpoint lives as long as this
         self.meter: MetricMeter = self._runtime.metric_meter
 
     def samples(self) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
@@ -43,7 +43,7 @@ def test_what_may_be_counted_is_there_at_zero_from_the_start() -> None:
 
 
 def test_every_series_of_a_worker_with_a_build_id_carries_it() -> None:
-    endpoint = Endpoint("build-7")
+    endpoint = Endpoint({"temporal_worker_build_id": "build-7"})
     Metrics(endpoint.meter).build_info("1.2.3", "build-7", "1.35.0", "orders")
 
     [(name, labels)] = endpoint.samples()

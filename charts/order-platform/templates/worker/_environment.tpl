@@ -115,7 +115,13 @@
 {{- if has "orders" .worker.roles }}
 {{ include "order-platform.providersEnv" .root }}
 {{- end }}
-{{ include "order-platform.temporalEnv" (dict "root" .root "namespace" .worker.temporalNamespace) }}
+{{- $temporal := include "order-platform.temporalEnv" (dict "root" .root "namespace" .worker.temporalNamespace) | fromYamlArray }}
+{{- range $temporal }}
+{{- /* The worker controller adds the first two itself. */}}
+{{- if not (and (eq $.worker.rollout.mode "workerController") (has .name (list "TEMPORAL_ADDRESS" "TEMPORAL_NAMESPACE"))) }}
+{{ toYaml (list .) }}
+{{- end }}
+{{- end }}
 {{- with .worker.env }}
 {{ toYaml . }}
 {{- end }}

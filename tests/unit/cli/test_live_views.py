@@ -1,0 +1,142 @@
+"""Views that change, on a terminal of the test's own and without one."""
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from recorded_cluster import NOW, FakeCluster
+
+from order_cli.commands.board import board
+from order_cli.commands.watching import is_shown
+from order_cli.flags import Flags
+from order_cli.order import Order
+from order_cli.session import Session
+
+PATIENCE_SECONDS = 30.0
+
+
+class OnATerminal:
+    """`kubectl order` whose input and output is a terminal of 100 columns."""
+
+    def __init__(self, cluster: FakeCluster, *arguments: str) -> None:
+        cluster.write()
+        own, other = pty.openpty()
+        self._own = own
+        self.seen = ""
+        environment = {**os.environ, **cluster.environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+        environment.pop("NO_COLOR")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "order_cli", *arguments],
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            env=environment,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+        )
+        os.close(other)
+
+    def until(self, holds: Callable[[str], bool]) -> str:
+        """What it has written, once that holds."""
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not holds(self.seen):
+            assert time.monotonic() < deadline, self.seen
+            try:
+                self.seen += os.read(self._own, 65536).decode(errors="replace")
+            except OSError:  # it has ended
+                assert holds(self.seen), self.seen
+        return self.seen
+
+    def type(self, text: str) -> None:
+        """As a person."""
+        os.write(self._own, text.encode())
+
+    def end(self) -> int:
+        """Its exit code."""
+        code = self.process.wait(PATIENCE_SECONDS)
+        os.close(self._own)
+        return code
+
+
+def moved(order: dict[str, object], **status: object) -> dict[str, object]:
+    return {**order, "status": {**order["status"], **status}}  # type: ignore[dict-item]
+
+
+def test_an_order_is_followed_to_its_end_on_a_terminal(fake: FakeCluster) -> None:
+    order = fake.orders["o-4eyes"]
+    fake.shows("o-4eyes", order, moved(order, phase="Completed", orderStatus="Order Completed", message="all done"))
+
+    view = OnATerminal(fake, "track", "o-4eyes", "-w")
+
+    view.until(lambda seen: "all done" in seen)
+    assert view.end() == 0
+
+
+def test_ctrl_c_ends_a_live_view_without_a_traceback(fake: FakeCluster) -> None:
+    fake.shows("o-4eyes", fake.orders["o-4eyes"])
+    view = OnATerminal(fake, "track", "o-4eyes", "-w")
+    view.until(lambda seen: "Await Approval" in seen)
+
+    view.process.send_signal(signal.SIGINT)
+
+    assert view.end() == 130
+    assert "Traceback" not in view.seen
+
+
+def test_a_person_is_asked_at_a_terminal(fake: FakeCluster) -> None:
+    fake.takes("o-4eyes", orderStatus="Charge Customer", phase="Running")
+    view = OnATerminal(fake, "approve", "o-4eyes", "-n", "shop")
+    view.until(lambda seen: "Approve as bob@example.com? [y/N]" in seen)
+
+    view.type("y\n")
+
+    view.until(lambda seen: "now Charge Customer" in seen)
+    assert view.end() == 0
+
+
+def test_without_a_terminal_each_change_is_a_line(fake: FakeCluster) -> None:
+    order = fake.orders["o-4eyes"]
+    fake.shows("o-4eyes", order, moved(order, phase="Completed", orderStatus="Order Completed", message="all done"))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "order_cli", "track", "o-4eyes", "-w"],
+        env={**os.environ, **fake.environment()},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_SECONDS,
+        check=False,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "  all done" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(("seconds", "shown"), [(5, True), (29, True), (31, False)])
+def test_an_order_that_has_ended_fades_after_half_a_minute(fake: FakeCluster, seconds: int, shown: bool) -> None:
+    ended = Order(fake.orders["o-1043"])
+    assert ended.ended is not None
+
+    assert is_shown(ended, ended.ended, ended.ended + timedelta(seconds=seconds)) is shown
+
+
+def test_an_order_that_had_ended_long_before_is_not_shown(fake: FakeCluster) -> None:
+    assert not is_shown(Order(fake.orders["o-1043"]), NOW, NOW)
+
+
+def test_a_board_counts_orders_and_names_the_oldest(fake: FakeCluster) -> None:
+    orders = {order.key: order for order in map(Order, fake.orders.values())}
+
+    first, *rest = board(Session.of(Flags()), orders, NOW)
+
+    assert first.startswith("orders 12   running 3   waiting 3 (oldest 1m14s)   undoing 0   stuck 1")
+    assert [line.split("  ")[0] for line in rest[1:]] == [
+        "Order Received",
+        "Await Approval",
+        "Charge Customer",
+        "not yet started",
+    ]
