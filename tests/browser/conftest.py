@@ -8,20 +8,15 @@ import sys
 import tarfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import yaml
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from shop_floor import NAMESPACE, Shop, Visit
 
 from order_devstack.stack import Stack
 
-ROOT = Path(__file__).resolve().parents[2]
-NAMESPACE = "shop"
 PATIENCE_SECONDS = 60.0
 AXE = "axe-core@4.14.1"
 PROOF = "of the proxy in front of the console, in a test"
@@ -53,51 +48,6 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
     finally:
         stack.clean()
-
-
-_numbers = count(1)
-
-
-@dataclass
-class Shop:
-    """What people do to the cluster beside the page."""
-
-    stack: Stack
-
-    def order(self, total: int = 150_000, name: str | None = None, **spec: Any) -> str:
-        """Apply an order of class `threshold`; above 1000.00 USD it waits for a decision. Returns its name."""
-        name = name or f"order-{next(_numbers)}"
-        self.stack.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=yaml.safe_dump(an_order(name, total, **spec)))
-        return name
-
-    def orders(self, number: int) -> None:
-        """Apply many at once; they wait for a decision."""
-        names = [f"many-{each}" for each in range(number)]
-        text = yaml.safe_dump_all([an_order(name, 150_000) for name in names])
-        self.stack.kubectl("apply", "-n", NAMESPACE, "-f", "-", input=text)
-
-
-def an_order(name: str, total: int, **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "order-platform.dev/v1alpha1",
-        "kind": "Order",
-        "metadata": {"name": name},
-        "spec": {
-            "className": "threshold",
-            "customer": {"id": "CUST-12345"},
-            "currency": "USD",
-            "lines": [{"lineID": "1", "sku": "PROD-001", "quantity": 1, "unitPriceMinor": total}],
-            "shippingAddress": {
-                "name": "Ana Torres",
-                "line1": "1 Main Street",
-                "city": "Springfield",
-                "postalCode": "62701",
-                "country": "US",
-            },
-            "payment": {"method": "tok_visa"},
-            **spec,
-        },
-    }
 
 
 @pytest.fixture
@@ -157,9 +107,6 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         yield browser
         browser.close()
-
-
-Visit = Callable[..., Page]
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import NAMESPACE, ROOT, Shop, Visit
 from playwright.sync_api import Page, expect
+from shop_floor import NAMESPACE, ROOT, Shop, Visit
 
 from order_devstack.stack import Stack
 
 pytestmark = pytest.mark.browser
 
-IMAGES = ROOT / "docs" / "images"
+PICTURES = ROOT / "docs" / "pictures"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 
@@ -239,6 +239,6 @@ def test_the_pictures_of_the_docs_are_of_today(visit: Visit, shop: Shop) -> None
         expect(row(page, "order-0500")).to_contain_text("Order Completed")
         for which in pages:
             page.goto(_path(which, name))
-            page.screenshot(path=IMAGES / f"console-{which}.png")
+            page.screenshot(path=PICTURES / f"console-{which}.png")
 
-    assert [which for which in pages if not Path(IMAGES / f"console-{which}.png").exists()] == []
+    assert [which for which in pages if not Path(PICTURES / f"console-{which}.png").exists()] == []

@@ -1,7 +1,7 @@
 """Answers about rights: asked of the API server, and kept for a while."""
 
 import pytest
-from conftest import SECRET
+from console_pieces import SECRET
 from fake_cluster import FakeCluster
 
 from order_console import access as module

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
-from conftest import SECRET, an_order, until
+from console_pieces import SECRET, an_order, until
 from fake_cluster import FakeCluster
 
 from order_console.api_server import ApiError, Gone

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from conftest import Browser, an_order, proof
+from console_pieces import Browser, an_order, proof
 from fake_cluster import FakeCluster
 
 from order_console.api_server import ApiError
