@@ -10,11 +10,12 @@ PROCESSES ?= 2
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
 BY_TEST := $(if $(IN_PROCESSES),$(IN_PROCESSES) worksteal)
-SHORT := -m "not long and not mutations and not cluster"
+SHORT := -m "not long and not mutations and not cluster and not browser"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup up down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
-	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration test-cluster \
+.PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
+	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
+	test-browser test-cluster \
 	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs version release lock
 
@@ -30,6 +31,9 @@ scenario: setup ## List the demonstrations of the reference systems. NAME=name p
 
 up: setup ## Start the whole stack in the background; a second time, start what has died.
 	@$(DEVSTACK) up
+
+ui: up ## The console in front of the running stack, with your rights. Prints a link; Ctrl-C ends it.
+	@. .devstack/env && $(BIN)/order-console
 
 status: setup ## What runs, and where.
 	@$(DEVSTACK) status
@@ -90,6 +94,11 @@ test-workflow: setup ## The workflow on a real Temporal server, the outside worl
 test-integration: setup ## Operator, worker, Temporal and API server together. Minutes.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(SHORT) tests/integration
+
+test-browser: setup ## The console's page in a real browser, on a real stack. Minutes; installs Chromium where this is root on Debian.
+	@$(DEVSTACK) obtain
+	@command -v chromium >/dev/null || apt-get -q -y install --no-install-recommends chromium
+	@$(BIN)/pytest -m browser tests/browser
 
 test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
 	@$(DEVSTACK) obtain --cluster
@@ -152,13 +161,13 @@ release: setup ## Build what is published of VERSION=1.2.3, as committed, into d
 	@$(BIN)/python -m order_devstack.release build $(VERSION)
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
-	@for extra in operator worker; do \
+	@for extra in operator worker console; do \
 		uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 			--extra $$extra -o requirements/$$extra.txt pyproject.toml; done
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
 		--group build -o requirements/build.txt
 	@uv pip compile -q --universal --generate-hashes --no-emit-index-url --custom-compile-command "make lock" \
-		--extra operator --extra worker --group dev -o requirements/dev.txt pyproject.toml
+		--extra operator --extra worker --extra console --group dev -o requirements/dev.txt pyproject.toml
 
 $(STAMP): requirements/dev.txt pyproject.toml cli/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit("order-platform needs Python 3.11 or newer, this is " + sys.version.split()[0] + ": make PYTHON=python3.12") if sys.version_info < (3, 11) else None'

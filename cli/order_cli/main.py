@@ -40,6 +40,7 @@ COMMANDS = {
     "logs": ("logs", "What operator and workers logged about an order."),
     "doctor": ("doctor", "Check the installation and your rights."),
     "report": ("report", "A bundle for support, without personal data."),
+    "ui": ("page", "The same as a page in your browser, with your rights."),
     "version": ("version", "Versions of this program, the cluster and the operator."),
     "completion": ("completion", "A shell's completion script."),
 }

@@ -224,10 +224,10 @@ async def _main(settings: Settings) -> int:
 async def _log_in() -> None:
     """To the API server. Raises SettingsError."""
     try:
-        config.load_incluster_config()  # type: ignore[no-untyped-call]
+        config.load_incluster_config()
     except config.ConfigException:
         try:
-            await config.load_kube_config()  # type: ignore[no-untyped-call]
+            await config.load_kube_config()
         except (config.ConfigException, OSError, YAMLError, TypeError, ValueError) as wrong:
             file = os.environ.get("KUBECONFIG") or "~/.kube/config"
             message = f"no way to the API server: this is no pod, and KUBECONFIG, {file}: {one_line(wrong)}"

@@ -1,0 +1,107 @@
+"""What all pages share: who calls, what they may see, how a page is rendered."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+from starlette.datastructures import FormData
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from order_console.access import Access
+from order_console.api_server import ApiError, orders_path
+from order_console.classes import Classes
+from order_console.identity import Caller, Identity, NotLoggedIn
+from order_console.reflector import Reflector
+from order_console.sessions import FORM_FIELD
+from order_console.view import OrderView
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Page = Callable[["Console", Caller, Request], Awaitable[Response]]
+
+_ENVIRONMENT = Environment(
+    loader=PackageLoader("order_console"),
+    autoescape=select_autoescape(default=True, default_for_string=True),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+class Refused(Exception):
+    """The request cannot be served; the message is for the person."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status, self.message = status, message
+
+
+@dataclass
+class Console:
+    """`own_rights`: the list is read with the console's own rights, so that it is filtered for each caller."""
+
+    identity: Identity
+    access: Access
+    classes: Classes
+    reflector: Reflector
+    own_rights: bool
+    ledger_url: str | None
+    logs_in: bool
+    """Whether /login takes a token."""
+
+    async def visible(self, caller: Caller) -> list[OrderView]:
+        """The orders that the caller may list, the newest first."""
+        orders = [OrderView(order) for order in self.reflector.orders.values()]
+        if self.own_rights and not await self.access.may(caller, "list", None):
+            namespaces = {order.namespace for order in orders}
+            allowed = {name for name in namespaces if await self.access.may(caller, "list", name)}
+            orders = [order for order in orders if order.namespace in allowed]
+        return sorted(orders, key=lambda order: (order.created, order.name), reverse=True)
+
+    async def order(self, caller: Caller, request: Request) -> OrderView:
+        """The one that the path names, as the caller may read it. Raises ApiError."""
+        path = orders_path(request.path_params["namespace"], request.path_params["name"])
+        return OrderView(await caller.api.call("GET", path))
+
+
+def rendered(template: str, **values: Any) -> str:
+    """As HTML; every value is escaped."""
+    return _ENVIRONMENT.get_template(template).render(now=datetime.now(UTC), **values)
+
+
+def page(template: str, caller: Caller | None, *, status: int = 200, **values: Any) -> Response:
+    """A whole page for the caller."""
+    return HTMLResponse(rendered(template, caller=caller, **values), status_code=status)
+
+
+def endpoint(serve: Page) -> Endpoint:
+    """Served to who is logged in. What is refused becomes a page that says why."""
+
+    async def answer(request: Request) -> Response:
+        console: Console = request.app.state.console
+        caller: Caller | None = None
+        try:
+            caller = await console.identity.caller(request)
+            return await serve(console, caller, request)
+        except NotLoggedIn as refused:
+            return page("login.html", None, status=401, why=refused.why, logs_in=console.logs_in)
+        except Refused as refused:
+            return page("error.html", caller, status=refused.status, message=refused.message)
+        except ApiError as error:
+            if error.status == 401:
+                why = "the API server does not accept this login (any more)"
+                return page("login.html", None, status=401, why=why, logs_in=console.logs_in)
+            return page("error.html", caller, status=error.status or 503, message=error.message)
+
+    return answer
+
+
+async def checked_form(caller: Caller, request: Request) -> Mapping[str, str]:
+    """The fields of a form that this session was given. Raises Refused."""
+    form: FormData = await request.form()
+    fields = {name: value for name, value in form.items() if isinstance(value, str)}
+    if not caller.session.proves(fields.pop(FORM_FIELD, "")):
+        raise Refused(403, "this form is too old, or from another page: load the page again and repeat it")
+    return fields

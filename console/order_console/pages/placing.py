@@ -1,0 +1,168 @@
+"""The form for a new order. Checked and created by the API server; what it refuses stands at the fields."""
+
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from order_console.actions import ADDRESS_FIELDS
+from order_console.api_server import GROUP_PATH, ApiError, orders_path
+from order_console.console import Console, checked_form, page
+from order_console.identity import Caller
+from order_domain.money import MINOR_DIGITS, format_amount
+
+LINES = 5
+"""Rows of the form."""
+SEE_OTHER = 303
+DEFAULTS = {
+    "currency": "USD",
+    "customer.id": "",
+    "payment.method": "tok_visa",
+    "shippingAddress.country": "US",
+    "lines.0.quantity": "1",
+}
+_INDEX = re.compile(r"\[(\d+)\]")
+
+
+class Filled:
+    """What somebody filled in, and what is wrong with it: field of the form -> sentence."""
+
+    def __init__(self, fields: Mapping[str, str]) -> None:
+        self.fields = {name: value.strip() for name, value in fields.items()}
+        self.wrong: dict[str, str] = {}
+
+    def order(self, requester: str) -> dict[str, Any]:
+        """The resource."""
+        get = self.fields.get
+        spec: dict[str, Any] = {
+            "customer": _without_empty({"id": get("customer.id", ""), "email": get("customer.email", "")}, {"email"}),
+            "currency": get("currency", ""),
+            "lines": self._lines(),
+            "shippingAddress": _without_empty(
+                {field: get(f"shippingAddress.{field}", "") for field in ADDRESS_FIELDS},
+                set(ADDRESS_FIELDS) - {"name", "line1", "city", "country"},
+            ),
+            "payment": {"method": get("payment.method", "")},
+            "requestedBy": requester,
+        }
+        if get("className"):
+            spec["className"] = get("className")
+        metadata = {"name": get("name")} if get("name") else {"generateName": "order-"}
+        return {"apiVersion": "order-platform.dev/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec}
+
+    @property
+    def total(self) -> str:
+        """Of the lines, as far as they can be read."""
+        currency = self.fields.get("currency", "")
+        lines = Filled(self.fields)._lines()
+        return format_amount(sum(line["quantity"] * line["unitPriceMinor"] for line in lines), currency)
+
+    def refuse(self, error: ApiError) -> None:
+        """Put what the API server says at the fields; what belongs to none, at the top."""
+        for path, message in error.fields.items():
+            field = _INDEX.sub(r".\1", path.removeprefix("spec.").removeprefix("metadata."))
+            field = field.replace("unitPriceMinor", "price")
+            self.wrong[field if field in self.fields else ""] = message
+        if not error.fields:
+            self.wrong[""] = error.message
+
+    def _lines(self) -> list[dict[str, Any]]:
+        lines = []
+        for row in range(LINES):
+            sku = self.fields.get(f"lines.{row}.sku", "")
+            if not sku:
+                continue
+            lines.append(
+                {
+                    "lineID": str(row + 1),
+                    "sku": sku,
+                    "quantity": self._whole(f"lines.{row}.quantity"),
+                    "unitPriceMinor": self._minor(f"lines.{row}.price"),
+                }
+            )
+        return lines
+
+    def _whole(self, field: str) -> int:
+        given = self.fields.get(field, "")
+        if not given.isdecimal() or int(given) == 0:
+            self.wrong[field] = "a whole number, at least 1"
+            return 1
+        return int(given)
+
+    def _minor(self, field: str) -> int:
+        digits = MINOR_DIGITS.get(self.fields.get("currency", ""), 2)
+        try:
+            minor = Decimal(self.fields.get(field, "")) * 10**digits
+        except InvalidOperation:
+            minor = Decimal(-1)
+        if minor < 0 or minor != minor.to_integral_value():
+            self.wrong[field] = f"an amount with at most {digits} digits after the point, such as 12.50"
+            return 0
+        return int(minor)
+
+
+async def show_form(console: Console, caller: Caller, request: Request) -> Response:
+    namespace = request.query_params.get("namespace", "")
+    return await _form(console, caller, Filled({**DEFAULTS, "namespace": namespace}), checked=False)
+
+
+async def place(console: Console, caller: Caller, request: Request) -> Response:
+    """`check` asks the API server without creating anything."""
+    filled = Filled(await checked_form(caller, request))
+    check = filled.fields.get("do") == "check"
+    order = filled.order(caller.name)
+    namespace = filled.fields.get("namespace", "")
+    if not namespace:
+        filled.wrong["namespace"] = "where the order belongs"
+    if not filled.wrong:
+        # The same name twice, as when a button is pressed twice, is one order.
+        query = {"dryRun": "All"} if check else {"fieldManager": "order-console"}
+        try:
+            created = await caller.api.call("POST", orders_path(namespace), order, query=query)
+        except ApiError as error:
+            if error.status in {0, 401}:
+                raise
+            filled.refuse(error)
+        else:
+            if not check:
+                return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done=placed", SEE_OTHER)
+    return await _form(console, caller, filled, checked=check and not filled.wrong)
+
+
+async def _form(console: Console, caller: Caller, filled: Filled, *, checked: bool) -> Response:
+    namespaces = sorted({order.namespace for order in await console.visible(caller)})
+    filled.fields.setdefault("name", f"order-{secrets.token_hex(4)}")
+    if not filled.fields.get("namespace") and len(namespaces) == 1:
+        filled.fields["namespace"] = namespaces[0]
+    return page(
+        "new.html",
+        caller,
+        status=422 if filled.wrong else 200,
+        filled=filled,
+        checked=checked,
+        rows=range(LINES),
+        namespaces=namespaces,
+        classes=sorted(await console.classes.all(caller)),
+        articles=await _articles(caller, filled.fields.get("namespace", "")),
+        manifest=json.dumps(filled.order(caller.name), indent=2, ensure_ascii=False),
+    )
+
+
+async def _articles(caller: Caller, namespace: str) -> list[tuple[str, str]]:
+    """Article and what there is of it, as far as the caller may read that."""
+    where = f"/namespaces/{namespace}" if namespace else ""
+    try:
+        answer = await caller.api.call("GET", f"{GROUP_PATH}{where}/stockitems")
+    except ApiError:
+        return []  # a suggestion only
+    items = [(each["spec"]["sku"], (each.get("status") or {}).get("onHand")) for each in answer["items"]]
+    return sorted((sku, "" if on_hand is None else f"{on_hand} on hand") for sku, on_hand in items)
+
+
+def _without_empty(values: dict[str, str], optional: set[str]) -> dict[str, str]:
+    return {name: value for name, value in values.items() if value or name not in optional}

@@ -1,0 +1,173 @@
+"""An Order as the pages show it. What the order does, waits for and says comes from its status, word for word."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from order_domain.money import format_amount
+from order_domain.status import TERMINAL_PHASES
+
+ENDED = frozenset(phase.value for phase in TERMINAL_PHASES)
+
+MARKS = {
+    "Pending": "·",
+    "Running": "▶",
+    "Waiting": "◔",
+    "Succeeded": "✓",
+    "Skipped": "-",
+    "Failed": "✗",
+    "Compensated": "↶",
+    "CompensationFailed": "✗",
+}
+"""Of a step; the word stands beside it, since a sign alone says nothing to a screen reader."""
+
+
+@dataclass(frozen=True)
+class StepView:
+    """One step of the pipeline."""
+
+    name: str
+    state: str
+    mark: str
+    current: bool
+    started: datetime | None
+    seconds: float | None
+    """Until it ended; None while it runs."""
+    attempts: int
+    error: str
+    next_attempt: datetime | None
+
+
+@dataclass(frozen=True)
+class OrderView:
+    """What the templates read. Nothing in it is HTML: the templates escape."""
+
+    order: Mapping[str, Any]
+
+    @property
+    def uid(self) -> str:
+        return str(self.order["metadata"]["uid"])
+
+    @property
+    def namespace(self) -> str:
+        return str(self.order["metadata"]["namespace"])
+
+    @property
+    def name(self) -> str:
+        return str(self.order["metadata"]["name"])
+
+    @property
+    def path(self) -> str:
+        """Of its own page."""
+        return f"/orders/{self.namespace}/{self.name}"
+
+    @property
+    def spec(self) -> Mapping[str, Any]:
+        spec: Mapping[str, Any] = self.order.get("spec") or {}
+        return spec
+
+    @property
+    def status(self) -> Mapping[str, Any]:
+        status: Mapping[str, Any] = self.order.get("status") or {}
+        return status
+
+    @property
+    def generation(self) -> int:
+        return int(self.order["metadata"].get("generation", 0))
+
+    @property
+    def phase(self) -> str:
+        return str(self.status.get("phase") or "Pending")
+
+    @property
+    def ended(self) -> bool:
+        return self.phase in ENDED
+
+    @property
+    def shown_status(self) -> str:
+        return str(self.status.get("orderStatus") or self.phase)
+
+    @property
+    def progress(self) -> int:
+        return int(self.status.get("progress") or 0)
+
+    @property
+    def total_minor(self) -> int:
+        return int(self.status.get("totalMinor", _sum_of(self.spec)))
+
+    @property
+    def total(self) -> str:
+        return self.amount(self.total_minor)
+
+    @property
+    def message(self) -> str:
+        return str(self.status.get("message") or "not seen by the operator yet")
+
+    @property
+    def created(self) -> datetime:
+        return _moment(self.order["metadata"]["creationTimestamp"]) or datetime.now(UTC)
+
+    @property
+    def deadline(self) -> datetime | None:
+        """Of what somebody has to do."""
+        return _moment(self.status.get("pendingAction", {}).get("deadline"))
+
+    @property
+    def waits_for_decision(self) -> bool:
+        return self.status.get("pendingAction", {}).get("kind") == "Approve" and not self.spec.get("approval")
+
+    @property
+    def requester(self) -> str:
+        return str(self.spec.get("requestedBy") or "")
+
+    @property
+    def class_name(self) -> str:
+        """In force, or else wanted."""
+        return str(self.status.get("className") or self.spec.get("className") or "")
+
+    @property
+    def steps(self) -> list[StepView]:
+        """All steps of the pipeline, those to come as well."""
+        current = self.status.get("currentStep")
+        return [_step(step, current=step["name"] == current) for step in self.status.get("steps", [])]
+
+    @property
+    def conditions(self) -> Mapping[str, Mapping[str, Any]]:
+        return {each["type"]: each for each in self.status.get("conditions", [])}
+
+    def amount(self, minor: int) -> str:
+        """For people: `750.00 USD`."""
+        return format_amount(minor, str(self.spec.get("currency", "")))
+
+    def forbidden_to(self, caller: str, *, may: bool, verb: str) -> str:
+        """Why the button is not for the caller; empty if it is."""
+        if not may:
+            return (
+                f"you ({caller}) may not: this needs the verb {verb} on orders.order-platform.dev in {self.namespace}"
+            )
+        return ""
+
+
+def _step(step: Mapping[str, Any], *, current: bool) -> StepView:
+    started, finished = _moment(step.get("startedAt")), _moment(step.get("finishedAt"))
+    return StepView(
+        name=step["name"],
+        state=step["state"],
+        mark=MARKS.get(step["state"], "·"),
+        current=current,
+        started=started,
+        seconds=(finished - started).total_seconds() if started and finished else None,
+        attempts=int(step.get("attempts") or 0),
+        error=str(step.get("lastError") or ""),
+        next_attempt=_moment(step.get("nextAttemptAt")),
+    )
+
+
+def _sum_of(spec: Mapping[str, Any]) -> int:
+    lines = sum(int(line["quantity"]) * int(line["unitPriceMinor"]) for line in spec.get("lines", []))
+    return lines + sum(int(charge["amountMinor"]) for charge in spec.get("charges", []))
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) and text else None

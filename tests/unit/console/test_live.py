@@ -1,0 +1,128 @@
+"""What an open page is told while orders change."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from console_pieces import SECRET, an_order, until
+from fake_cluster import FakeCluster
+
+from order_console.api_server import ApiError, Gone
+from order_console.console import Console
+from order_console.identity import Caller
+from order_console.pages import events
+from order_console.pages.listing import Filter
+from order_console.sessions import Session
+
+PATIENCE_SECONDS = 10.0
+
+
+def maria(cluster: FakeCluster) -> Caller:
+    return Caller("maria", (), cluster.as_user("maria"), Session(SECRET))  # type: ignore[arg-type]
+
+
+async def until_read(console: Console) -> asyncio.Task[None]:
+    running = asyncio.create_task(console.reflector.run())
+    await until(lambda: console.reflector.problem is None)
+    return running
+
+
+async def next_of(messages: AsyncIterator[str]) -> str:
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return await anext(messages)
+
+
+async def test_a_new_order_comes_first_a_changed_one_in_its_place_and_a_deleted_one_goes(
+    cluster: FakeCluster, console: Console
+) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    messages = events._of_list(console, maria(cluster), Filter())
+    assert 'id="order-uid-first"' in await next_of(messages)
+
+    cluster.put(an_order("second"))
+    told = await next_of(messages)
+    assert '<hx-partial hx-target="#rows" hx-swap="afterbegin">' in told
+    assert "uid-first" not in told
+
+    cluster.put(an_order("first", status={"message": "charging the customer"}))
+    told = await next_of(messages)
+    assert '<hx-partial hx-target="#order-uid-first" hx-swap="outerHTML">' in told
+    assert "charging the customer" in told
+
+    cluster.drop("shop", "second")
+    assert '<hx-partial hx-target="#order-uid-second" hx-swap="delete">' in await next_of(messages)
+    running.cancel()
+
+
+async def test_an_order_that_no_longer_fits_the_filter_leaves_the_page(cluster: FakeCluster, console: Console) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    messages = events._of_list(console, maria(cluster), Filter(group="waiting"))
+    await next_of(messages)
+
+    cluster.put(an_order("first", status={"phase": "Completed"}))
+
+    assert 'hx-target="#order-uid-first" hx-swap="delete"' in await next_of(messages)
+    running.cancel()
+
+
+async def test_the_inbox_is_not_drawn_anew_while_somebody_types_about_the_same_orders(
+    cluster: FakeCluster, console: Console
+) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    messages = events._of_inbox(console, maria(cluster))
+    assert "1 order waits for you" in await next_of(messages)
+
+    cluster.put(an_order("first", status={"message": "waits, one minute less"}))
+    cluster.put(an_order("second"))
+
+    assert "2 orders wait for you" in await next_of(messages)
+    running.cancel()
+
+
+async def test_pages_say_that_what_they_show_may_be_old_and_why(cluster: FakeCluster, console: Console) -> None:
+    class Away:
+        """An API server that answers once, and then no more."""
+
+        async def call(self, *_: object, **__: object) -> dict[str, object]:
+            if console.reflector.orders:
+                raise ApiError(0, "the API server does not answer: refused")
+            return {"items": [an_order("first")], "metadata": {"resourceVersion": "1"}}
+
+        async def watch(self, *_: object) -> AsyncIterator[tuple[str, dict[str, object]]]:
+            raise ApiError(0, "the watch broke off")
+            yield
+
+    an = an_order("first")
+    an["metadata"]["resourceVersion"] = "1"
+    console.reflector._api = Away()  # type: ignore[assignment]
+    running = asyncio.create_task(console.reflector.run())
+    await until(lambda: bool(console.reflector.orders and console.reflector.problem))
+
+    assert "What is shown may be old" in await next_of(events._of_list(console, maria(cluster), Filter()))
+    running.cancel()
+
+
+@pytest.mark.parametrize("breaks", [Gone(), ApiError(500, "etcd is away")], ids=["too old", "an error"])
+async def test_after_a_watch_that_broke_off_everything_is_read_again(
+    cluster: FakeCluster, console: Console, breaks: Exception
+) -> None:
+    api = console.reflector._api
+    watch = api.watch
+    broken = False
+
+    async def breaking(path: str, version: str) -> AsyncIterator[tuple[str, dict[str, object]]]:
+        nonlocal broken
+        if not broken:
+            broken = True
+            cluster.put(an_order("missed"))
+            raise breaks
+        async for change in watch(path, version):
+            yield change
+
+    api.watch = breaking  # type: ignore[method-assign]
+    running = asyncio.create_task(console.reflector.run())
+    await until(lambda: console.reflector.find("shop", "missed") is not None)
+    running.cancel()
