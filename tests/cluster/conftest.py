@@ -5,8 +5,8 @@ from contextlib import suppress
 from itertools import count
 
 import pytest
+from cluster_shop import Shop, open_for_business
 from installation import NAMESPACE, Installation
-from shop import Shop, open_for_business
 
 from order_devstack import images
 from order_devstack.cluster.cluster import Cluster

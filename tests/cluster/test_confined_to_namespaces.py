@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 
 import pytest
+from cluster_shop import FAST, Shop
 from installation import NAMESPACE, Installation
 from rights import granted, refused
-from shop import FAST, Shop
 
 pytestmark = pytest.mark.cluster
 

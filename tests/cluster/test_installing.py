@@ -4,8 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
+from cluster_shop import FAST, Shop
 from installation import NAMESPACE, RELEASE, WORKER, Installation
-from shop import FAST, Shop
 
 from order_devstack import images
 from order_devstack.errors import CommandFailed

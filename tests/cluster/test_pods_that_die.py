@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 
 import pytest
+from cluster_shop import Shop
 from installation import Installation
-from shop import Shop
 
 from order_devstack.cluster.layout import NODE
 

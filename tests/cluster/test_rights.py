@@ -3,9 +3,9 @@
 import json
 
 import pytest
+from cluster_shop import FAST, Shop
 from installation import OPERATOR, Installation
 from rights import ASKED_BY_POLICIES, granted, refused, used
-from shop import FAST, Shop
 
 pytestmark = pytest.mark.cluster
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from cluster_shop import Shop
 from installation import OPERATOR, WORKER, Installation
-from shop import Shop
 
 pytestmark = pytest.mark.cluster
 

@@ -4,8 +4,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
+from cluster_shop import FAST, Shop
 from installation import NAMESPACE, RELEASE, Installation
-from shop import FAST, Shop
 
 from order_devstack.errors import CommandFailed
 

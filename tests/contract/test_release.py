@@ -51,7 +51,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def dist(checkout: Path) -> Path:
-    assert main(["build", VERSION, "--checkout", str(checkout)]) == 0
+    assert main(["build", VERSION, "--without-images", "--checkout", str(checkout)]) == 0
     return checkout / "dist"
 
 
@@ -74,7 +74,9 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
 
 
 def test_built_again_it_is_the_same_to_the_bit(checkout: Path, dist: Path, tmp_path: Path) -> None:
-    assert main(["build", VERSION, "--checkout", str(checkout), "--out", str(tmp_path / "again")]) == 0
+    assert (
+        main(["build", VERSION, "--without-images", "--checkout", str(checkout), "--out", str(tmp_path / "again")]) == 0
+    )
 
     assert (tmp_path / "again" / "SHA256SUMS").read_text() == (dist / "SHA256SUMS").read_text()
 
@@ -168,7 +170,7 @@ def test_the_notes_are_what_the_changelog_says_of_the_version(dist: Path) -> Non
 def test_a_version_that_does_not_fit_is_refused(
     checkout: Path, capsys: pytest.CaptureFixture[str], version: str, says: str
 ) -> None:
-    assert main(["build", version, "--checkout", str(checkout)]) == 1
+    assert main(["build", version, "--without-images", "--checkout", str(checkout)]) == 1
     assert says in capsys.readouterr().err
 
 
@@ -179,12 +181,20 @@ def test_what_is_not_committed_is_refused_and_the_release_before_stays(
     before = stray.read_text()
     stray.write_text("changed")
     try:
-        assert main(["build", VERSION, "--checkout", str(checkout)]) == 1
+        assert main(["build", VERSION, "--without-images", "--checkout", str(checkout)]) == 1
     finally:
         stray.write_text(before)
 
     assert "commit or remove README.md" in capsys.readouterr().err
     assert (dist / "SHA256SUMS").exists()
+
+
+def test_images_are_built_of_the_checkout_of_the_program_alone(
+    checkout: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["build", VERSION, "--checkout", str(checkout), "--out", str(checkout / "elsewhere")]) == 1
+
+    assert "images are built of" in capsys.readouterr().err
 
 
 def test_a_version_without_a_word_in_the_changelog_is_refused() -> None:

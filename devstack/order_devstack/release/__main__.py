@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
+from order_devstack import images
 from order_devstack.errors import DevstackError
 from order_devstack.release import helm_charts, python_packages, versions
 from order_devstack.release.source import Source
@@ -42,6 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--checkout", type=Path, default=_CHECKOUT, help="default: the one of this program")
         if run is _build:
             command.add_argument("--out", type=Path, help="default: dist/ of the checkout; replaced")
+            command.add_argument(
+                "--without-images", action="store_true", help="for machines without buildah, and for tests"
+            )
         command.set_defaults(run=run)
     return parser
 
@@ -60,6 +64,8 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
         (built / "NOTES.md").write_text(versions.notes((source.folder / "CHANGELOG.md").read_text(), version))
         _step("wheel and bills of materials", lambda: python_packages.build(source, built))
         _step("charts", lambda: helm_charts.build(source, built))
+        if not options.without_images:
+            _step("images", lambda: _build_images(checkout, built))
         _write_checksums(built)
         # Only what is whole takes the place of what was there.
         shutil.rmtree(out, ignore_errors=True)
@@ -67,6 +73,13 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
     print(f"order-platform {version} of commit {source.commit[:12]}:")
     for path in _files(out):
         print(f"  {path.relative_to(out)!s:70}{path.stat().st_size:>12,} bytes")
+
+
+def _build_images(checkout: Path, built: Path) -> None:
+    """Of this checkout alone, in which nothing lies that is not committed."""
+    if checkout.resolve() != images.CHECKOUT:
+        raise DevstackError(f"images are built of {images.CHECKOUT} alone: run the program of {checkout}.")
+    images.build(built / "images")
 
 
 def _step(name: str, work: Callable[[], None]) -> None:
