@@ -10,7 +10,7 @@ from charts import (
 )
 
 CLUSTER_RULES = {
-    "*/order-platform-operator: get,list,watch on order-platform.dev/orderclasses",
+    "*/order-platform-operator: list,watch on order-platform.dev/orderclasses",
     (
         "*/order-platform-operator: get on apiextensions.k8s.io/customresourcedefinitions "
         "[orders.order-platform.dev,orderclasses.order-platform.dev,stockitems.order-platform.dev]"

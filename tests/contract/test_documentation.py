@@ -118,7 +118,7 @@ def test_every_metric_that_is_named_is_served(document: Path) -> None:
 
 
 def test_no_two_files_of_tests_have_one_name() -> None:
-    """docs/features.md names tests by their file alone, and of two modules of one name pytest imports the first only."""
+    """docs/features.md names tests by their file alone, and of two modules of one name only the first is imported."""
     names = Counter(path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py")
 
     assert [name for name, count in names.items() if count > 1] == []
