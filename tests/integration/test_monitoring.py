@@ -22,6 +22,8 @@ from order_devstack.dashboards.__main__ import FOLDER
 from order_devstack.dashboards.queries import expression, metrics, panels
 from order_devstack.stack import PROMETHEUS, Stack
 
+pytestmark = pytest.mark.long
+
 ROOT = Path(__file__).resolve().parents[2]
 BOARDS = sorted((ROOT / FOLDER).glob("*.json"))
 RATE_INTERVAL = f"{4 * prometheus.SCRAPE_SECONDS}s"
@@ -62,6 +64,11 @@ class Watched:
         series = self.ask("query_range", query=asked, **times)["result"]
         return [float(value) for each in series for _, value in each["values"] if math.isfinite(float(value))]
 
+    def not_scraped_since(self, moment: float) -> list[object]:
+        """Targets whose newest values are older."""
+        found = self.ask("query", query="timestamp(up)")["result"]
+        return [each["metric"] for each in found if float(each["value"][1]) <= moment] if found else ["no target"]
+
     def names(self) -> set[str]:
         """Of all metrics that were scraped."""
         return set(self.ask("label/__name__/values"))
@@ -81,6 +88,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
         for _ in range(2):
             with contextlib.redirect_stdout(io.StringIO()):
                 assert demo.play(stack, keep=True)
+            ended = time.time()
+            assert not eventually(lambda ended=ended: found.not_scraped_since(ended))  # type: ignore[misc]
         yield found
     finally:
         stack.clean()
@@ -136,14 +145,7 @@ def test_every_metric_that_is_named_is_in_a_scrape_but_for_those_of_failures(wat
     assert for_failures <= set().union(*named.values())
 
 
-SLOW = "recoverable-failure"
-"""Takes a minute and a half."""
-
-
-@pytest.mark.parametrize(
-    "scenario",
-    [pytest.param(each, marks=pytest.mark.long) if each == SLOW else each for each in sorted(set(FED_BY.values()))],
-)
+@pytest.mark.parametrize("scenario", sorted(set(FED_BY.values())))
 def test_metrics_of_failures_are_in_a_scrape_once_a_scenario_causes_them(watched: Watched, scenario: str) -> None:
     fed = {metric for metric, by in FED_BY.items() if by == scenario}
     with contextlib.redirect_stdout(io.StringIO()):

@@ -269,7 +269,9 @@ def _travelling(books: Books, runs: dict[str, Run]) -> None:
         charge = books.charges.get(f"{uid}/charge")
         if not kept or books.orders[uid][0] not in OPEN or charge is None or charge[0] != "captured":
             continue
-        owed = owed_minor(lines, charges, kept)
+        # An order that was sold in part is for the sold lines alone, at their share of the price of all: the same lines
+        # ordered by themselves may cost a cent more.
+        owed = min(owed_minor(lines, charges, kept), run.order.total_minor)
         if refunded[uid] and charge[1] - refunded[uid] < owed:
             _fail(
                 "I1", f"parcels {kept} of order {uid} are on their way, {owed} is owed, and {refunded[uid]} went back"
