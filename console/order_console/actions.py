@@ -11,7 +11,18 @@ from order_console.view import OrderView
 Form = Mapping[str, str]
 Patch = dict[str, Any]
 
-ADDRESS_FIELDS = ("name", "company", "line1", "line2", "city", "state", "postalCode", "country", "phone")
+ADDRESS_FIELDS = {
+    "name": "Recipient",
+    "company": "Company",
+    "line1": "Street",
+    "line2": "Flat, floor",
+    "city": "Town",
+    "state": "State",
+    "postalCode": "Postal code",
+    "country": "Country",
+    "phone": "Phone",
+}
+"""Field of an address -> its label on the pages."""
 OPTIONAL_ADDRESS_FIELDS = frozenset({"company", "line2", "state", "postalCode", "phone"})
 
 

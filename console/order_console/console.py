@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from order_console.access import Access
+from order_console.actions import ADDRESS_FIELDS
 from order_console.api_server import ApiError, orders_path
 from order_console.classes import Classes
 from order_console.identity import Caller, Identity, NotLoggedIn
@@ -28,6 +29,7 @@ _ENVIRONMENT = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_ENVIRONMENT.globals["address_fields"] = ADDRESS_FIELDS
 
 
 class Refused(Exception):

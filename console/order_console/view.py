@@ -140,13 +140,9 @@ class OrderView:
         """For people: `750.00 USD`."""
         return format_amount(minor, str(self.spec.get("currency", "")))
 
-    def forbidden_to(self, caller: str, *, may: bool, verb: str) -> str:
-        """Why the button is not for the caller; empty if it is."""
-        if not may:
-            return (
-                f"you ({caller}) may not: this needs the verb {verb} on orders.order-platform.dev in {self.namespace}"
-            )
-        return ""
+    def forbidden_to(self, caller: str, verb: str) -> str:
+        """Why somebody without the verb may not."""
+        return f"you ({caller}) may not: this needs the verb {verb} on orders.order-platform.dev in {self.namespace}"
 
 
 def _step(step: Mapping[str, Any], *, current: bool) -> StepView:

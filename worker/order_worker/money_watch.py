@@ -1,9 +1,6 @@
 """Tells the metrics twice a minute which money is in doubt, by one short query of the ledger."""
 
-import asyncio
 import logging
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from functools import partial
 
@@ -13,6 +10,7 @@ from order_domain.errors import TransientError
 from order_worker.ledger import open_intents
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
+from order_worker.periodic import periodic
 
 LOG = logging.getLogger(__name__)
 
@@ -22,30 +20,13 @@ PERIOD_SECONDS = 30.0
 class MoneyWatch:
     """Counts open intents while the worker runs."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, period_seconds: float = PERIOD_SECONDS) -> None:
+    def __init__(self, ledger: Ledger, metrics: Metrics) -> None:
         self._ledger = ledger
         self._metrics = metrics
-        self._period = period_seconds
 
     def plugin(self) -> SimplePlugin:
         """What a worker needs."""
-        return SimplePlugin("money-watch", run_context=self.watching)
-
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Until the block ends."""
-        task = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _watch(self) -> None:
-        while True:
-            await self.look()
-            await asyncio.sleep(self._period)
+        return periodic("money-watch", self.look, PERIOD_SECONDS)
 
     async def look(self) -> None:
         """Once. A ledger that does not answer leaves the figures of before."""

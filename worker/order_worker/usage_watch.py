@@ -1,13 +1,10 @@
 """Tells the metrics what the worker uses and what its ledger has written; nothing of it waits for the database."""
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
-
 from temporalio.plugin import SimplePlugin
 
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
+from order_worker.periodic import periodic
 from order_worker.process_metrics import ProcessMetrics
 
 PERIOD_SECONDS = 5.0
@@ -17,35 +14,16 @@ PERIOD_SECONDS = 5.0
 class UsageWatch:
     """Looks while the worker runs."""
 
-    def __init__(
-        self, ledger: Ledger, metrics: Metrics, process: ProcessMetrics, period_seconds: float = PERIOD_SECONDS
-    ) -> None:
+    def __init__(self, ledger: Ledger, metrics: Metrics, process: ProcessMetrics) -> None:
         self._ledger = ledger
         self._metrics = metrics
         self._process = process
-        self._period = period_seconds
 
     def plugin(self) -> SimplePlugin:
         """What a worker needs."""
-        return SimplePlugin("usage-watch", run_context=self.watching)
+        return periodic("usage-watch", self.look, PERIOD_SECONDS)
 
-    @asynccontextmanager
-    async def watching(self) -> AsyncIterator[None]:
-        """Until the block ends."""
-        task = asyncio.create_task(self._watch())
-        try:
-            yield
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    async def _watch(self) -> None:
-        while True:
-            self.look()
-            await asyncio.sleep(self._period)
-
-    def look(self) -> None:
+    async def look(self) -> None:
         """Once."""
         self._process.look()
         for state, number in self._ledger.connections().items():

@@ -23,7 +23,7 @@ async def show_trail(console: Console, caller: Caller, request: Request) -> Resp
     caller's: those of the ledger's database user, after the API server has said that the caller may `audit`."""
     order = await console.order(caller, request)
     if not await console.access.may(caller, "audit", order.namespace):
-        raise Refused(403, order.forbidden_to(caller.name, may=False, verb="audit"))
+        raise Refused(403, order.forbidden_to(caller.name, "audit"))
     if console.ledger_url is None:
         raise Refused(404, "this console knows no ledger: set ORDER_CONSOLE_LEDGER_URL, or run `order-worker audit`")
     try:

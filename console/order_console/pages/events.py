@@ -41,17 +41,15 @@ async def _sent(messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
 
 async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
     with console.reflector.subscription() as changes:
-        shown = Listing.of(await console.visible(caller), narrowed).rows
-        yield await _list_head(console, caller, narrowed) + _all_rows(shown)
+        listing = Listing.of(await console.visible(caller), narrowed)
+        yield _list_head(console, listing) + _all_rows(listing.rows)
         async for changed in changes.taken():
-            wanted = Listing.of(await console.visible(caller), narrowed).rows
-            yield await _list_head(console, caller, narrowed) + _difference(shown, wanted, set(changed))
-            shown = wanted
+            before, listing = listing, Listing.of(await console.visible(caller), narrowed)
+            yield _list_head(console, listing) + _difference(before.rows, listing.rows, set(changed))
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-async def _list_head(console: Console, caller: Caller, narrowed: Filter) -> str:
-    listing = Listing.of(await console.visible(caller), narrowed)
+def _list_head(console: Console, listing: Listing) -> str:
     return rendered("_list_head.html", listing=listing, problem=console.reflector.problem, partial=True)
 
 

@@ -111,7 +111,7 @@ async def obstacle(console: Console, caller: Caller, order: OrderView, action: s
     access, classes = console.access, console.classes
     may = await access.may(caller, "patch", order.namespace) and await access.may(caller, verb, order.namespace)
     if not may:
-        return order.forbidden_to(caller.name, may=False, verb=verb)
+        return order.forbidden_to(caller.name, verb)
     part = {order.requester: "ordered this", str(order.spec.get("editedBy") or ""): "edited this last"}.get(caller.name)
     if action in DECISIONS and part and await classes.has_four_eyes(caller, order.class_name):
         return f"you ({caller.name}) {part}, and class {order.class_name} has four eyes: somebody else decides"

@@ -3,14 +3,14 @@
 import json
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from order_console.actions import ADDRESS_FIELDS
+from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS
 from order_console.api_server import GROUP_PATH, ApiError, orders_path
 from order_console.console import Console, checked_form, page
 from order_console.identity import Caller
@@ -45,7 +45,7 @@ class Filled:
             "lines": self._lines(),
             "shippingAddress": _without_empty(
                 {field: get(f"shippingAddress.{field}", "") for field in ADDRESS_FIELDS},
-                set(ADDRESS_FIELDS) - {"name", "line1", "city", "country"},
+                OPTIONAL_ADDRESS_FIELDS,
             ),
             "payment": {"method": get("payment.method", "")},
             "requestedBy": requester,
@@ -164,5 +164,5 @@ async def _articles(caller: Caller, namespace: str) -> list[tuple[str, str]]:
     return sorted((sku, "" if on_hand is None else f"{on_hand} on hand") for sku, on_hand in items)
 
 
-def _without_empty(values: dict[str, str], optional: set[str]) -> dict[str, str]:
+def _without_empty(values: dict[str, str], optional: Set[str]) -> dict[str, str]:
     return {name: value for name, value in values.items() if value or name not in optional}
