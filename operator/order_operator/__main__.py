@@ -123,11 +123,11 @@ async def _serve(
     retention = Retention(api, connection, classes, reconciler.finished)
     # Installations that watch some namespaces share the classes of others, and have no right to write their statuses.
     class_statuses = ClassStatuses(api, classes, lambda: leadership.leads and not settings.namespaces)
-    watched_classes = WatchedClasses(classes, reconciler.classes_changed, class_statuses)
+    watched_classes = WatchedClasses(classes, reconciler.intake.classes_changed, class_statuses)
     liveness = WatchLiveness()
     inventory = Inventory(
         api,
-        [reconciler, stock],
+        [reconciler.intake, stock],
         settings.namespaces,
         known=scanner.synced,
         classes_listed=watched_classes.listed,
@@ -141,7 +141,7 @@ async def _serve(
             orders=reconciler.figures,
             below_minimum=stock.below_minimum,
             longest_running={
-                reconciler.plural: reconciler.queue.running.longest,
+                reconciler.intake.plural: reconciler.queue.running.longest,
                 stock.plural: stock.queue.running.longest,
                 ORDER_CLASSES: class_statuses.queue.running.longest,
             },
@@ -153,7 +153,7 @@ async def _serve(
     metrics.ACTIVE.set(1)
     watches = watches_of(
         settings.namespaces,
-        orders=reconciler,
+        orders=reconciler.intake,
         stock=stock,
         classes=watched_classes,
         deliver=on_this_loop(),

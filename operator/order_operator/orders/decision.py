@@ -10,7 +10,8 @@ each of these needs an answer of whoever would know.
 
 from order_domain.order import Proof
 from order_operator.cluster.conditions import Reason
-from order_operator.cluster.policies import LOOK_SECONDS, NO_EVIDENCE
+from order_operator.cluster.policies import NO_EVIDENCE
+from order_operator.cluster.policy_watch import LOOK_SECONDS
 from order_operator.orders.actions import (
     Action,
     Adopt,

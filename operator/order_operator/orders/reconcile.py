@@ -6,22 +6,20 @@ what happened: the process may die, be repeated or run twice at any point.
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
-from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.service import RPCError
 
 from order_domain.status import TERMINAL_PHASES, Phase
-from order_operator import backoff, metrics
-from order_operator.background import Background
-from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
+from order_operator import backoff
+from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.cluster.events import EventRecorder
-from order_operator.cluster.inventory import not_brought
-from order_operator.cluster.policies import Evidence, PolicyWatch
+from order_operator.cluster.policies import Evidence
+from order_operator.cluster.policy_watch import PolicyWatch
 from order_operator.cluster.status_writer import StatusWriter
 from order_operator.figures import OrderFigure
 from order_operator.orders.actions import (
@@ -41,16 +39,16 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.adoption import OpenRuns, Predecessor, describe_order
+from order_operator.orders.adoption import Predecessor, describe_order
 from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import next_action
 from order_operator.orders.events import news
+from order_operator.orders.intake import Intake
 from order_operator.orders.known import Known
 from order_operator.orders.namespace_defaults import NamespaceDefaults
-from order_operator.orders.observation import Observation, decode, describe
-from order_operator.orders.orphans import Orphans
-from order_operator.orders.pending_work import PendingWork, PendingWorkScanner, is_at_work
+from order_operator.orders.observation import Observation, describe
+from order_operator.orders.pending_work import PendingWorkScanner
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
@@ -61,11 +59,10 @@ from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.runs import cluster_of, is_open
-from order_operator.temporal.scanner import Scanner, Subscriber
+from order_operator.temporal.scanner import Scanner
 from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
-from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, parse_workflow_id, workflow_id
+from order_workflows.contract import OrderInput, RunKey, parse_workflow_id, workflow_id
 
 CONCURRENCY = 50
 """Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
@@ -77,8 +74,6 @@ logger = logging.getLogger(__name__)
 
 class Reconciler:
     """Owns the tracked orders, their queue and the amender."""
-
-    plural = ORDERS
 
     def __init__(
         self,
@@ -97,8 +92,6 @@ class Reconciler:
         self._defaults = NamespaceDefaults(api)
         self._settings = settings
         self._tracked = TrackedOrders()
-        self._open_runs = OpenRuns()
-        self._background = Background()
         self._events = EventRecorder(api, settings.identity)
         self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
@@ -110,25 +103,13 @@ class Reconciler:
             about=self._about,
             group=self._tracked.namespace_of,
         )
-        self.amender = Amender(connection, answered=self.queue.add, vanished=self._doubt)
-        self._orphans = Orphans(
-            connection,
-            api,
-            settings,
-            newest=lambda: scanner.newest,
-            resource_found=self.put,
-            events=self._events,
+        self.intake = Intake(
+            api, connection, scanner, settings, self._tracked, self._events, look=self.queue.add, forget=self._forget
         )
-        scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
-            decode=self._decode,
-            observed=self._observed,
-            live=lambda: any(item.finished is None for item in self._tracked.values()),
-            resynced=self._resynced,
-        )
-        connection.on_recovery(self._requeue)
-        self.pending_work = PendingWorkScanner(connection, self)
-        self.policies = PolicyWatch(api, changed=self._requeue_decided)
-        self.task_queues = TaskQueueWatch(connection, self._queues_in_use, changed=self._requeue)
+        self.amender = Amender(connection, answered=self.queue.add, vanished=self.intake.doubt)
+        self.pending_work = PendingWorkScanner(connection, self.intake)
+        self.policies = PolicyWatch(api, changed=self.intake.decisions_proven_otherwise)
+        self.task_queues = TaskQueueWatch(connection, self.intake.queues_in_use, changed=self.intake.look_at_all)
 
     def figures(self) -> Iterable[OrderFigure]:
         """Every order, for the gauges."""
@@ -138,156 +119,9 @@ class Reconciler:
         """The orders to which nothing is left to do, as far as Temporal's side is known."""
         return self._tracked.finished() if self._scanner.synced.is_set() else iter(())
 
-    # What the two sides tell.
-
-    def put(self, body: Mapping[str, Any]) -> None:
-        """The watch delivered a version of an Order."""
-        order = OrderResource.from_body(body)
-        metrics.watching(order.namespace)
-        if self._tracked.put(order):
-            self.queue.add(order.uid)
-
-    def remove(self, body: Mapping[str, Any]) -> None:
-        """The watch says that an Order is gone."""
-        uid = body["metadata"]["uid"]
-        tracked = self._tracked.get(uid)
-        if tracked is not None:
-            # The last version there was: its deletionPolicy counts.
-            tracked.resource = tracked.resource if tracked.finished else OrderResource.from_body(body)
-            tracked.gone = True
-            self.queue.add(uid)
-
-    def compare(
-        self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool] = lambda _: True
-    ) -> list[Listed]:
-        """Compare with a list of all orders of the namespaces that it `covers`, made independently of the watch, as of
-        resourceVersion `version`: orders that are gone and workflows without an order are dealt with; what the watch
-        has not brought yet is returned."""
-        without_resource: dict[str, Tracked] = {}
-        to_be_adopted = self._tracked.names_without_run()
-        for uid, tracked in list(self._tracked.items()):
-            known = tracked.resource
-            of = known or (tracked.observation and tracked.observation.key)
-            if uid in listed or (of and not covers(of.namespace)):
-                continue
-            if known is not None:
-                if known.version <= version:
-                    tracked.gone = True
-                    self.queue.add(uid)
-                continue
-            run = tracked.observation
-            if run is None or run.key.uid != uid or not (run.running or is_abandoned(run)):
-                self._forget(uid)
-            elif run.key[:2] not in to_be_adopted:
-                without_resource[uid] = tracked
-        self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
-        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
-
-    def _number_of_open_runs(self) -> int:
-        observations = (tracked.observation for tracked in self._tracked.values())
-        return sum(1 for observation in observations if observation is not None and observation.running)
-
-    def classes_changed(self) -> None:
-        """A class came, changed or went: orders that wait for one look again."""
-        for uid, tracked in self._tracked.items():
-            if tracked.resource is not None and tracked.finished is None and tracked.observation is None:
-                self.queue.add(uid)
-
-    def _requeue(self) -> None:
-        """Temporal can be asked, or can be asked again."""
-        for uid, tracked in self._tracked.items():
-            if tracked.resource is not None and tracked.finished is None:
-                self.queue.add(uid)
-
-    async def _decode(self, row: WorkflowExecutionInfo) -> Observation | None:
-        """A workflow is followed if its resource is here, or if this installation has started it."""
-        key = parse_workflow_id(row.execution.workflow_id)
-        if key is None:
-            return None
-        if key.uid not in self._tracked and cluster_of(row) != self._settings.cluster:
-            self._open_runs.saw(key, running=is_open(row))
-            return None
-        return await decode(self._connection.client, key, row)
-
-    def _observed(self, observation: Observation) -> None:
-        uid, began = observation.key.uid, parse_workflow_id(observation.workflow_id)
-        assert began is not None
-        self._open_runs.saw(began, running=observation.running or is_abandoned(observation))
-        if began.uid != uid:
-            self._adopted(began.uid, observation)
-            if uid not in self._tracked and observation.cluster != self._settings.cluster:
-                return
-        tracked = self._tracked.setdefault(uid, Tracked())
-        order = tracked.resource
-        if order is not None and (order.namespace, order.name) != observation.key[:2]:
-            logger.warning("a workflow bears the uid of another order", extra={"workflow_id": observation.workflow_id})
-            return
-        if tracked.finished is not None:
-            snapshot = observation.snapshot
-            if snapshot is not None and not observation.running and snapshot.status.phase is tracked.phase:
-                return
-            tracked.finished = None
-            tracked.doubt()
-        if tracked.learn(observation, asked=False) and tracked.resource is not None:
-            self.queue.add(uid)
-
-    def _adopted(self, first_uid: str, observation: Observation) -> None:
-        """The workflow that began with this uid belongs to another resource now."""
-        first = self._tracked.get(first_uid)
-        if first is None or first.finished is not None:
-            return
-        if first.resource is None:
-            del self._tracked[first_uid]
-        elif first.learn(observation, asked=False):
-            self.queue.add(first_uid)
-
-    def _resynced(self, open_ids: frozenset[str]) -> None:
-        """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: it is asked."""
-        for uid, tracked in self._tracked.items():
-            if tracked.resource is None or tracked.finished is not None:
-                continue
-            observation = tracked.observation
-            missing = observation is not None and observation.running and observation.workflow_id not in open_ids
-            if missing:
-                tracked.doubt()
-            if missing or observation is None:
-                self.queue.add(uid)
-
     def _about(self, uid: str) -> dict[str, object]:
         """Which order a log line is about."""
         return _about(uid, self._tracked.get(uid))
-
-    def _doubt(self, uid: str) -> None:
-        tracked = self._tracked.get(uid)
-        if tracked is not None:
-            tracked.doubt()
-            self.queue.add(uid)
-
-    # One order.
-
-    def run_of(self, uid: str) -> Observation | None:
-        """The order's run while it is at work: neither ended nor waiting for anybody."""
-        tracked = self._tracked.get(uid)
-        run = tracked.observation if tracked is not None and tracked.finished is None else None
-        if run is None or not run.running or run.unreadable:
-            return None
-        return run if is_at_work(run) else None
-
-    def found(self, uid: str, run: Observation, work: PendingWork) -> None:
-        """What the order waits for, as Temporal itself says."""
-        tracked = self._tracked.get(uid)
-        if tracked is not None and tracked.observation is run and tracked.work != work:
-            tracked.work = work
-            self.queue.add(uid)
-
-    def _queues_in_use(self) -> frozenset[str]:
-        """Task queues of the orders that have not ended."""
-        queues = {self._settings.task_queue}
-        for tracked in self._tracked.values():
-            if tracked.observation is not None and tracked.observation.running:
-                queues.add(tracked.observation.task_queue)
-                queues |= tracked.work.task_queues if tracked.work is not None else set()
-        return frozenset(queues)
 
     async def reconcile(self, uid: str) -> float | None:
         """Do what is missing; the seconds until the next look, None to wait for news."""
@@ -318,7 +152,7 @@ class Reconciler:
         if tracked.conflicts > 1:
             return backoff.growing(tracked.conflicts, MAX_BACKOFF_SECONDS)
         try:
-            self.put(await self._api.get(ORDERS, order.namespace, order.name))
+            self.intake.put(await self._api.get(ORDERS, order.namespace, order.name))
         except NotFound:
             return 1.0
         return 0.0
@@ -337,7 +171,7 @@ class Reconciler:
             action = next_action(self._known(uid, tracked, look, order))
             match action:
                 case Wait(seconds):
-                    if self.run_of(uid) is not None:
+                    if self.intake.run_of(uid) is not None:
                         self.pending_work.follow(uid)
                     return None if seconds is None else backoff.at_most(seconds)
                 case Forget():
@@ -359,7 +193,7 @@ class Reconciler:
             gone=tracked.gone,
             exists=look.exists,
             observation=run,
-            others=self._open_runs.of_others(order) if run is None else (),
+            others=self.intake.open_runs.of_others(order) if run is None else (),
             predecessor=look.predecessor,
             work=tracked.work,
             without_worker=self.task_queues.without_worker,
@@ -391,13 +225,6 @@ class Reconciler:
             return None
         awaited = awaits_decision(parsed.spec, run.snapshot)
         return self.policies.evidence(order.namespace, order.created) if awaited else None
-
-    def _requeue_decided(self, namespaces: Container[str]) -> None:
-        """Whether names are proven has changed there."""
-        for uid, tracked in self._tracked.items():
-            order = tracked.resource
-            if order is not None and tracked.finished is None and order.namespace in namespaces and order.decides:
-                self.queue.add(uid)
 
     async def _perform(  # noqa: C901 - one case per action
         self, action: Action, uid: str, tracked: Tracked, look: Look, order: OrderResource
@@ -443,13 +270,13 @@ class Reconciler:
         assert key is not None
         run = await describe(self._connection.client, key, identifier)
         if run is None or not (run.running or is_abandoned(run)):
-            self._open_runs.ended(identifier)
+            self.intake.open_runs.ended(identifier)
         elif run.key.uid == order.uid:
             logger.info(
                 "adopted a workflow", extra={"resource": order.reference, "uid": order.uid, "workflow_id": identifier}
             )
             tracked.learn(run, asked=True)
-            self._adopted(key.uid, run)
+            self.intake.adopted(key.uid, run)
         else:
             first = self._tracked.get(key.uid)
             told = first is not None and first.told == run.run_id

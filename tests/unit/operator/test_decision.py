@@ -14,7 +14,8 @@ from order_domain.order import Address, Proof, digest
 from order_domain.status import TERMINAL_PHASES, OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.cluster.policies import LOOK_SECONDS, Evidence
+from order_operator.cluster.policies import Evidence
+from order_operator.cluster.policy_watch import LOOK_SECONDS
 from order_operator.orders.actions import (
     Action,
     Confirm,

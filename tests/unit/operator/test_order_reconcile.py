@@ -164,7 +164,7 @@ WAITING = a_snapshot(status="Await Approval", seq=2)
 
 async def waiting(shop: Shop, **changes: Any) -> None:
     """An order that waits, is shown so and carries the finalizer."""
-    shop.orders.put(shop.api.store(spec=changes.pop("spec", None), **changes))
+    shop.orders.intake.put(shop.api.store(spec=changes.pop("spec", None), **changes))
     shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
     await shop.look()
 
@@ -177,7 +177,7 @@ async def test_an_order_that_waits_costs_its_finalizer_and_one_status(shop: Shop
 
 
 async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_run_is_looked_at(shop: Shop) -> None:
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
 
     await shop.look()
 
@@ -186,7 +186,7 @@ async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_ru
 
 async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace(shop: Shop) -> None:
     shop.api.labels = {DEFAULT_CLASS_LABEL: "calm"}
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
 
     await shop.look()
 
@@ -194,7 +194,7 @@ async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace
 
 
 async def test_an_order_that_the_api_server_does_not_have_any_more_is_not_started(shop: Shop) -> None:
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
     shop.api.body = None
 
     await shop.look()
@@ -214,7 +214,7 @@ async def test_a_cancellation_that_finds_no_run_is_followed_by_a_question_and_le
     shop.api.version += 1
     metadata["resourceVersion"] = str(shop.api.version)
     shop.api.body = {**shop.api.body, "metadata": metadata}
-    shop.orders.put(shop.api.body)
+    shop.orders.intake.put(shop.api.body)
 
     await shop.look()
 
@@ -236,7 +236,7 @@ async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: 
 
 async def refused(shop: Shop, status: int, reason: str) -> list[client.EventsV1Event]:
     """The events of an order whose status was refused so."""
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
     shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock")))
     shop.api.refusal = client.ApiException(status=status, reason=reason)
     with pytest.raises(ApiRefused):
@@ -270,7 +270,7 @@ async def test_a_status_that_is_refused_for_the_moment_is_told_by_no_event(shop:
 
 async def test_a_process_that_does_not_lead_does_nothing(shop: Shop) -> None:
     shop.leads = False
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
 
     await shop.look()
 
@@ -301,14 +301,14 @@ async def test_a_workflow_that_bears_the_uid_of_another_order_is_not_followed(sh
 
 
 async def test_a_young_order_that_is_deleted_is_cancelled_once(shop: Shop) -> None:
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
     shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock")))
     body, shop.api.body = shop.api.body, None
     assert body is not None
 
-    shop.orders.remove(body)
+    shop.orders.intake.remove(body)
     await shop.look()
-    shop.orders.compare({}, 1_000)
+    shop.orders.intake.compare({}, 1_000)
     await asyncio.sleep(0)
     await shop.look()
 
@@ -317,7 +317,7 @@ async def test_a_young_order_that_is_deleted_is_cancelled_once(shop: Shop) -> No
 
 async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(shop: Shop) -> None:
     """Its spec had been dropped when it finished: the order was called invalid, and its status replaced."""
-    shop.orders.put(shop.api.store())
+    shop.orders.intake.put(shop.api.store())
     shop.observe(
         an_observation(
             workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Completed")

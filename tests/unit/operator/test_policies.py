@@ -15,10 +15,10 @@ from order_operator.cluster.policies import (
     RULES_LABEL,
     RULES_VERSION,
     Evidence,
-    PolicyWatch,
     enforcement,
     selects,
 )
+from order_operator.cluster.policy_watch import PolicyWatch
 
 Json = dict[str, Any]
 

@@ -1,0 +1,220 @@
+"""What watch, list and scanner tell of orders: it is remembered, and says which orders are to be looked at.
+
+Nothing is decided here: news of an order leads to a look at it (`reconcile.py`), which reads what is true then.
+"""
+
+import logging
+from collections.abc import Callable, Container, Mapping
+from typing import Any
+
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+
+from order_operator import metrics
+from order_operator.background import Background
+from order_operator.cluster.api import KubernetesApi, Listed
+from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.inventory import not_brought
+from order_operator.orders.adoption import OpenRuns
+from order_operator.orders.observation import Observation, decode
+from order_operator.orders.orphans import Orphans
+from order_operator.orders.pending_work import PendingWork, is_at_work
+from order_operator.orders.resource import OrderResource
+from order_operator.orders.takeover import is_abandoned
+from order_operator.orders.tracking import Tracked, TrackedOrders
+from order_operator.settings import Settings
+from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.runs import cluster_of, is_open
+from order_operator.temporal.scanner import Scanner, Subscriber
+from order_workflows.contract import WORKFLOW_TYPE, parse_workflow_id
+
+logger = logging.getLogger(__name__)
+
+
+class Intake:
+    """Keeps `TrackedOrders` up to date."""
+
+    plural = ORDERS
+
+    def __init__(
+        self,
+        api: KubernetesApi,
+        connection: TemporalConnection,
+        scanner: Scanner,
+        settings: Settings,
+        tracked: TrackedOrders,
+        events: EventRecorder,
+        *,
+        look: Callable[[str], None],
+        forget: Callable[[str], None],
+    ) -> None:
+        """`look` is called with the uid of an order of which something is new, `forget` with that of one of which
+        nothing is left."""
+        self._connection = connection
+        self._settings = settings
+        self._tracked = tracked
+        self._look = look
+        self._forget = forget
+        self.open_runs = OpenRuns()
+        self._background = Background()
+        self._orphans = Orphans(
+            connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put, events=events
+        )
+        scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
+            decode=self._decode,
+            observed=self._observed,
+            live=lambda: any(item.finished is None for item in self._tracked.values()),
+            resynced=self._resynced,
+        )
+        connection.on_recovery(self.look_at_all)
+
+    def put(self, body: Mapping[str, Any]) -> None:
+        """The watch delivered a version of an Order."""
+        order = OrderResource.from_body(body)
+        metrics.watching(order.namespace)
+        if self._tracked.put(order):
+            self._look(order.uid)
+
+    def remove(self, body: Mapping[str, Any]) -> None:
+        """The watch says that an Order is gone."""
+        uid = body["metadata"]["uid"]
+        tracked = self._tracked.get(uid)
+        if tracked is not None:
+            # The last version there was: its deletionPolicy counts.
+            tracked.resource = tracked.resource if tracked.finished else OrderResource.from_body(body)
+            tracked.gone = True
+            self._look(uid)
+
+    def compare(
+        self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool] = lambda _: True
+    ) -> list[Listed]:
+        """Compare with a list of all orders of the namespaces that it `covers`, made independently of the watch, as of
+        resourceVersion `version`: orders that are gone and workflows without an order are dealt with; what the watch
+        has not brought yet is returned."""
+        without_resource: dict[str, Tracked] = {}
+        to_be_adopted = self._tracked.names_without_run()
+        for uid, tracked in list(self._tracked.items()):
+            known = tracked.resource
+            of = known or (tracked.observation and tracked.observation.key)
+            if uid in listed or (of and not covers(of.namespace)):
+                continue
+            if known is not None:
+                if known.version <= version:
+                    tracked.gone = True
+                    self._look(uid)
+                continue
+            run = tracked.observation
+            if run is None or run.key.uid != uid or not (run.running or is_abandoned(run)):
+                self._forget(uid)
+            elif run.key[:2] not in to_be_adopted:
+                without_resource[uid] = tracked
+        self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
+        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+
+    def _number_of_open_runs(self) -> int:
+        observations = (tracked.observation for tracked in self._tracked.values())
+        return sum(1 for observation in observations if observation is not None and observation.running)
+
+    def classes_changed(self) -> None:
+        """A class came, changed or went: orders that wait for one look again."""
+        for uid, tracked in self._tracked.items():
+            if tracked.resource is not None and tracked.finished is None and tracked.observation is None:
+                self._look(uid)
+
+    def look_at_all(self) -> None:
+        """Temporal can be asked, or can be asked again."""
+        for uid, tracked in self._tracked.items():
+            if tracked.resource is not None and tracked.finished is None:
+                self._look(uid)
+
+    async def _decode(self, row: WorkflowExecutionInfo) -> Observation | None:
+        """A workflow is followed if its resource is here, or if this installation has started it."""
+        key = parse_workflow_id(row.execution.workflow_id)
+        if key is None:
+            return None
+        if key.uid not in self._tracked and cluster_of(row) != self._settings.cluster:
+            self.open_runs.saw(key, running=is_open(row))
+            return None
+        return await decode(self._connection.client, key, row)
+
+    def _observed(self, observation: Observation) -> None:
+        uid, began = observation.key.uid, parse_workflow_id(observation.workflow_id)
+        assert began is not None
+        self.open_runs.saw(began, running=observation.running or is_abandoned(observation))
+        if began.uid != uid:
+            self.adopted(began.uid, observation)
+            if uid not in self._tracked and observation.cluster != self._settings.cluster:
+                return
+        tracked = self._tracked.setdefault(uid, Tracked())
+        order = tracked.resource
+        if order is not None and (order.namespace, order.name) != observation.key[:2]:
+            logger.warning("a workflow bears the uid of another order", extra={"workflow_id": observation.workflow_id})
+            return
+        if tracked.finished is not None:
+            snapshot = observation.snapshot
+            if snapshot is not None and not observation.running and snapshot.status.phase is tracked.phase:
+                return
+            tracked.finished = None
+            tracked.doubt()
+        if tracked.learn(observation, asked=False) and tracked.resource is not None:
+            self._look(uid)
+
+    def adopted(self, first_uid: str, observation: Observation) -> None:
+        """The workflow that began with this uid belongs to another resource now."""
+        first = self._tracked.get(first_uid)
+        if first is None or first.finished is not None:
+            return
+        if first.resource is None:
+            del self._tracked[first_uid]
+        elif first.learn(observation, asked=False):
+            self._look(first_uid)
+
+    def _resynced(self, open_ids: frozenset[str]) -> None:
+        """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: it is asked."""
+        for uid, tracked in self._tracked.items():
+            if tracked.resource is None or tracked.finished is not None:
+                continue
+            observation = tracked.observation
+            missing = observation is not None and observation.running and observation.workflow_id not in open_ids
+            if missing:
+                tracked.doubt()
+            if missing or observation is None:
+                self._look(uid)
+
+    def doubt(self, uid: str) -> None:
+        """What was seen of the order's run may be wrong."""
+        tracked = self._tracked.get(uid)
+        if tracked is not None:
+            tracked.doubt()
+            self._look(uid)
+
+    def run_of(self, uid: str) -> Observation | None:
+        """The order's run while it is at work: neither ended nor waiting for anybody."""
+        tracked = self._tracked.get(uid)
+        run = tracked.observation if tracked is not None and tracked.finished is None else None
+        if run is None or not run.running or run.unreadable:
+            return None
+        return run if is_at_work(run) else None
+
+    def found(self, uid: str, run: Observation, work: PendingWork) -> None:
+        """What the order waits for, as Temporal itself says."""
+        tracked = self._tracked.get(uid)
+        if tracked is not None and tracked.observation is run and tracked.work != work:
+            tracked.work = work
+            self._look(uid)
+
+    def queues_in_use(self) -> frozenset[str]:
+        """Task queues of the orders that have not ended."""
+        queues = {self._settings.task_queue}
+        for tracked in self._tracked.values():
+            if tracked.observation is not None and tracked.observation.running:
+                queues.add(tracked.observation.task_queue)
+                queues |= tracked.work.task_queues if tracked.work is not None else set()
+        return frozenset(queues)
+
+    def decisions_proven_otherwise(self, namespaces: Container[str]) -> None:
+        """Whether names are proven has changed there."""
+        for uid, tracked in self._tracked.items():
+            order = tracked.resource
+            if order is not None and tracked.finished is None and order.namespace in namespaces and order.decides:
+                self._look(uid)
