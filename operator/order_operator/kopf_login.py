@@ -1,4 +1,4 @@
-"""kopf's way to the API server, as kopf itself would make it, except that every answer is told."""
+"""kopf's way to the API server, as kopf itself would make it, except for what is made of the answers."""
 
 from collections.abc import Awaitable, Callable
 from types import SimpleNamespace
@@ -15,8 +15,10 @@ class Answered(Protocol):
         """`watch`: it asked for changes, and not for a list."""
 
 
-def login(answered: Answered) -> Callable[..., Awaitable[kopf.AiohttpSession | None]]:
-    """A login handler for one run of kopf."""
+def login(
+    answered: Answered, answers: type[aiohttp.ClientResponse] = aiohttp.ClientResponse
+) -> Callable[..., Awaitable[kopf.AiohttpSession | None]]:
+    """A login handler for one run of kopf, whose answers are read by the class `answers`."""
     made: list[tuple[kopf.ConnectionInfo, kopf.AiohttpSession]] = []
 
     async def log_in(**kwargs: Any) -> kopf.AiohttpSession | None:
@@ -26,13 +28,15 @@ def login(answered: Answered) -> Callable[..., Awaitable[kopf.AiohttpSession | N
         for credentials, session in made:
             if credentials == found:
                 return session  # they were refused, and kopf knows that by the session: another would be tried for ever
-        made.append((found, _session(found, answered)))
+        made.append((found, _session(found, answered, answers)))
         return made[-1][1]
 
     return log_in
 
 
-def _session(credentials: kopf.ConnectionInfo, answered: Answered) -> kopf.AiohttpSession:
+def _session(
+    credentials: kopf.ConnectionInfo, answered: Answered, answers: type[aiohttp.ClientResponse]
+) -> kopf.AiohttpSession:
     """As kopf makes its own."""
 
     async def note(_: aiohttp.ClientSession, __: SimpleNamespace, ended: aiohttp.TraceRequestEndParams) -> None:
@@ -46,6 +50,7 @@ def _session(credentials: kopf.ConnectionInfo, answered: Answered) -> kopf.Aioht
         proxy=credentials.proxy_url,
         trust_env=credentials.trust_env,
         trace_configs=[trace],
+        response_class=answers,
     )
     return kopf.AiohttpSession(
         aiohttp_session=session,

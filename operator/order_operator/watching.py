@@ -19,14 +19,8 @@ import kopf
 
 from order_operator import metrics
 from order_operator.cluster.api_names import ORDER_CLASSES, ORDERS, STOCK_ITEMS
-from order_operator.handlers import (
-    Deliver,
-    Kind,
-    NoMemories,
-    build_settings,
-    registry_of_classes,
-    registry_of_resources,
-)
+from order_operator.handlers import build_settings, registry_of_classes, registry_of_resources
+from order_operator.kopf_answers import Deliver, Kind
 from order_operator.watch_liveness import WatchLiveness, watched_path
 
 LONGEST_PAUSE_SECONDS = 60.0
@@ -83,7 +77,6 @@ class Watch:
         await kopf.operator(
             registry=self._registry(),
             settings=build_settings(),
-            memories=NoMemories(),
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=end,

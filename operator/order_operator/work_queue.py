@@ -51,7 +51,10 @@ class WorkQueue:
         self._process = process
         self._about = about
         self._concurrency = concurrency
-        self._handler = handler
+        # Looked up once: it is done several times for each key.
+        self._depth, self._inflight = metrics.QUEUE_DEPTH.labels(handler), metrics.INFLIGHT.labels(handler)
+        self._seconds = metrics.RECONCILE_SECONDS.labels(handler)
+        self._results = {result: metrics.RECONCILES.labels(handler, result) for result in ("ok", "retry", "error")}
         self.running = Running()
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
@@ -108,7 +111,7 @@ class WorkQueue:
             group.create_task(self._handle(key))
         for entry in blocked:
             heapq.heappush(self._heap, entry)
-        metrics.QUEUE_DEPTH.labels(self._handler).set(len(self._due))
+        self._depth.set(len(self._due))
         return wait
 
     def _sort_due(self) -> float | None:
@@ -125,7 +128,7 @@ class WorkQueue:
 
     async def _handle(self, key: str) -> None:
         self.running.begin(key)
-        metrics.INFLIGHT.labels(self._handler).inc()
+        self._inflight.inc()
         try:
             again = await self._process(key)
         except TryLater as later:
@@ -144,13 +147,13 @@ class WorkQueue:
         else:
             self._failures.pop(key, None)
             self._left_alone_until.pop(key, None)
-            metrics.RECONCILES.labels(self._handler, "ok" if again is None else "retry").inc()
+            self._results["ok" if again is None else "retry"].inc()
             if again is not None:
                 self.add(key, delay=again)
         finally:
             self._busy.discard(key)
-            metrics.INFLIGHT.labels(self._handler).dec()
-            metrics.RECONCILE_SECONDS.labels(self._handler).observe(self.running.end(key))
+            self._inflight.dec()
+            self._seconds.observe(self.running.end(key))
             self._wake.set()
 
     def _leave_alone(self, key: str, seconds: float) -> None:
@@ -161,6 +164,6 @@ class WorkQueue:
 
     def _count_failure(self, key: str) -> int:
         """In a row, of this key."""
-        metrics.RECONCILES.labels(self._handler, "error").inc()
+        self._results["error"].inc()
         self._failures[key] = self._failures.get(key, 0) + 1
         return self._failures[key]

@@ -10,7 +10,7 @@ import kopf
 import pytest
 
 from order_operator import watching
-from order_operator.handlers import NoMemories, registry_of_classes
+from order_operator.handlers import registry_of_classes
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import Watch
 
@@ -117,15 +117,6 @@ def test_liveness_expects_an_answer_for_every_kind_from_the_beginning(fake: Kopf
     assert liveness.problem() is not None
     assert "/apis/order-platform.dev/v1alpha1/stockitems" in (liveness.problem() or "")
     watch.stop()
-
-
-async def test_kopf_keeps_nothing_about_an_object() -> None:
-    """0.9 KB of each finished order, for handlers that there are not."""
-    memories = NoMemories()
-
-    await memories.recall(kopf.RawBody(metadata={"uid": "1"}), noticed_by_listing=True, memobase=kopf.Memo())
-
-    assert list(memories.iter_all_memories()) == []
 
 
 async def test_what_another_thread_brings_is_taken_in_its_order_and_one_that_fails_harms_no_other() -> None:
