@@ -5,9 +5,10 @@ from collections.abc import Callable
 
 from order_operator.sliding_window import SlidingWindow
 
-QUIET_WRITES = 20
-"""Status writes in a second up to which progress is shown: each costs the API server 6 ms of CPU, so that these are an
-eighth of a core. Starts, waits, edits and ends are written however many there are."""
+QUIET_WRITES = 8
+"""Status writes in a second up to which progress is shown: each costs some 10 ms of CPU, most of it the API server's:
+these are a twelfth of a core (docs/decisions/0041-eight-writes-a-second-are-quiet.md). Starts, waits, edits and ends
+are written however many there are."""
 SECOND = 1.0
 
 
