@@ -3,11 +3,14 @@
 import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from http import HTTPStatus
+from typing import Annotated, Any, NamedTuple, TypeVar
 
 import aiohttp
 from kubernetes.aio import client
+from pydantic import Field, TypeAdapter
 
 from order_operator import metrics
 from order_operator.cluster.api_names import (
@@ -67,6 +70,35 @@ class Listed(NamedTuple):
     resource_version: int
 
 
+@dataclass(slots=True)
+class _Metadata:
+    uid: str
+    namespace: str
+    name: str
+    resourceVersion: str  # noqa: N815 - as the API spells it
+
+
+@dataclass(slots=True)
+class _Item:
+    metadata: _Metadata
+
+
+@dataclass(slots=True)
+class _ListMetadata:
+    resourceVersion: str  # noqa: N815
+    continue_: Annotated[str, Field(alias="continue")] = ""
+
+
+@dataclass(slots=True)
+class _Page:
+    metadata: _ListMetadata
+    items: list[_Item] | None = None
+
+
+_METADATA_PAGE = TypeAdapter(_Page)
+"""What is not named here, managedFields above all, never becomes an object of Python."""
+
+
 class KubernetesApi:
     """Typed access to what the operator reads and writes."""
 
@@ -89,9 +121,11 @@ class KubernetesApi:
         found: dict[str, Listed] = {}
         token = version = ""
         list_page: Callable[..., Awaitable[Any]] = (
-            partial(self._objects.list_cluster_custom_object, GROUP, VERSION, plural)
+            partial(self._objects.list_cluster_custom_object_without_preload_content, GROUP, VERSION, plural)
             if namespace is None
-            else partial(self._objects.list_namespaced_custom_object, GROUP, VERSION, namespace, plural)
+            else partial(
+                self._objects.list_namespaced_custom_object_without_preload_content, GROUP, VERSION, namespace, plural
+            )
         )
         while True:
             call = list_page(
@@ -100,14 +134,13 @@ class KubernetesApi:
                 _headers=_METADATA_ONLY,
                 _request_timeout=REQUEST_TIMEOUT_SECONDS,
             )
-            page = await _counted("list", plural, call)
-            for item in page["items"] or []:
-                metadata = item["metadata"]
-                uid = metadata["uid"]
-                shared = sys.intern(metadata["namespace"])
-                found[uid] = Listed(uid, shared, metadata["name"], int(metadata["resourceVersion"]))
-            version = page["metadata"]["resourceVersion"]
-            token = page["metadata"].get("continue", "")
+            page = _METADATA_PAGE.validate_json(await _counted("list", plural, _body_of(call)))
+            for item in page.items or ():
+                metadata = item.metadata
+                shared = sys.intern(metadata.namespace)
+                found[metadata.uid] = Listed(metadata.uid, shared, metadata.name, int(metadata.resourceVersion))
+            version = page.metadata.resourceVersion
+            token = page.metadata.continue_
             if not token:
                 return found, int(version)
 
@@ -247,6 +280,17 @@ class KubernetesApi:
     def _guard(self) -> None:
         if not self._may_act():
             raise NotLeading
+
+
+async def _body_of(call: Awaitable[aiohttp.ClientResponse]) -> bytes:
+    """Of an answer that the client does not decode. Raises ApiException, as the client does."""
+    answer = await call
+    body = await answer.read()
+    if answer.status >= HTTPStatus.BAD_REQUEST:
+        refused = client.ApiException(status=answer.status, reason=answer.reason)
+        refused.body, refused.headers = body.decode(errors="replace"), answer.headers
+        raise refused
+    return body
 
 
 async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:

@@ -6,7 +6,14 @@ from builders import a_policy, an_order_resource
 
 from order_domain.policy import OrderClassSpec
 from order_operator.orders.resource import OrderResource
-from order_operator.orders.retention import Why, expired
+from order_operator.orders.retention import (
+    LONGEST_PASS_SECONDS,
+    PASS_SECONDS,
+    SHARE_OF_TIME,
+    Why,
+    between_passes,
+    expired,
+)
 from order_operator.orders.tracking import Finished, fingerprint
 
 NOW = 1_000_000.0
@@ -127,3 +134,9 @@ def test_an_order_without_the_condition_never_expires(conditions: list[dict[str,
 
 def test_an_order_that_never_followed_a_class_counts_as_of_the_one_it_names() -> None:
     assert Finished.of(a_finished_order(className=None)).class_name == "other"
+
+
+def test_looks_for_expired_orders_take_a_small_share_of_a_core_and_come_once_a_minute_at_least() -> None:
+    assert between_passes(0.0) == PASS_SECONDS
+    assert between_passes(0.1) == pytest.approx(0.1 / SHARE_OF_TIME)
+    assert between_passes(10.0) == LONGEST_PASS_SECONDS
