@@ -17,7 +17,7 @@ from order_operator.work_queue import TryLater
 
 INTERVAL_SECONDS = 60.0
 LONGEST_INTERVAL_SECONDS = 300.0
-SHARE_OF_TIME = 0.02
+SHARE_OF_TIME = 0.01
 """Of a core at the most: the metadata of a hundred thousand orders are two hundred pages to read."""
 
 logger = logging.getLogger(__name__)

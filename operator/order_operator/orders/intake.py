@@ -63,7 +63,7 @@ class Intake:
         scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
             observed=self._observed,
-            live=lambda: any(item.finished is None for item in self._tracked.values()),
+            live=self._tracked.any_is_open,
             resynced=self._resynced,
         )
         connection.on_recovery(self.look_at_all)

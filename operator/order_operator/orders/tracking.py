@@ -180,6 +180,16 @@ def _since(order: OrderResource, snapshot: OrderSnapshot | None) -> datetime:
 class TrackedOrders(dict[str, Tracked]):
     """By uid."""
 
+    _open = ""
+    """Uid of one that was open when it was looked for last: it mostly is still, and is asked for twice a second."""
+
+    def any_is_open(self) -> bool:
+        """Whether there is an order, or a workflow, to which something is left to do."""
+        known = self.get(self._open)
+        if known is None or known.finished is not None:
+            self._open = next((uid for uid, tracked in self.items() if tracked.finished is None), "")
+        return bool(self._open)
+
     def figures(self, now: datetime) -> Iterator[OrderFigure]:
         """Every order, for the gauges."""
         seconds, clock = now.timestamp(), time.monotonic()

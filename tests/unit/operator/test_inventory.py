@@ -143,6 +143,6 @@ async def test_classes_are_compared_as_well() -> None:
     assert cluster.classes == [[{"metadata": {"name": "standard"}}]]
 
 
-@pytest.mark.parametrize(("cost", "seconds"), [(0.2, 60.0), (3.0, 150.0), (60.0, 300.0)])
+@pytest.mark.parametrize(("cost", "seconds"), [(0.2, 60.0), (1.5, 150.0), (60.0, 300.0)])
 def test_a_list_that_costs_much_is_made_more_rarely(cost: float, seconds: float) -> None:
     assert interval(cost) == seconds

@@ -54,6 +54,22 @@ def test_an_order_with_something_left_to_do_is_kept_whole_and_looked_at(changes:
     assert list(orders.finished()) == []
 
 
+def test_there_is_an_open_order_as_long_as_one_has_something_left_to_do() -> None:
+    orders = TrackedOrders()
+    assert not orders.any_is_open()
+
+    orders.put(an_order())
+    assert not orders.any_is_open()
+
+    one, other = Tracked(observation=an_observation()), Tracked(observation=an_observation())
+    orders |= {"one": one, "other": other}
+    assert orders.any_is_open()
+    one.finish(an_order())
+    assert orders.any_is_open()
+    del orders["other"]
+    assert not orders.any_is_open()
+
+
 def test_an_order_whose_run_was_seen_first_is_looked_at() -> None:
     orders = TrackedOrders()
     ended = an_order()
