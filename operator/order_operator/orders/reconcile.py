@@ -64,8 +64,9 @@ from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import OrderInput, RunKey, parse_workflow_id, workflow_id
 
-CONCURRENCY = 50
-"""Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight."""
+CONCURRENCY = 16
+"""Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight. These wait
+at the servers, where namespaces take no turns; with a server 150 ms away they still start a hundred orders a second."""
 MAX_ACTIONS = 20
 """In one reconciliation. The longest way known is nine; an order that takes more goes back into the queue."""
 

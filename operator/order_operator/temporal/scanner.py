@@ -1,10 +1,10 @@
 """What Temporal says about orders and stock items, gathered by one scanner for all of them, never one by one.
 
-Two windows over visibility: a fast one that sees changes within half a second, and a wide one that carries the
-argument of correctness: a row appears up to a workflow task's time-out after the time it carries, so only a window
-that overlaps by more than that misses nothing. The wide one also asks for workflows whose own code fails, since those
-publish nothing that could bring them into a window. Windows are counted by the server's time, which two requests for a
-row each tell at the start.
+Two windows over visibility, neither of which waits for the other: a fast one that sees changes within half a second,
+and a wide one that carries the argument of correctness: a row appears up to a workflow task's time-out after the time
+it carries, so only a window that overlaps by more than that misses nothing. The wide one also asks for workflows whose
+own code fails, since those publish nothing that could bring them into a window. Windows are counted by the server's
+time, which two requests for a row each tell at the start.
 
 A full scan, at the start and every quarter of an hour, lists what is open, and what ended in another way than
 completed. It finds what windows cannot: resets, runs from before, and, by what it does not list, runs that are gone. It
@@ -44,9 +44,9 @@ PAGE_SIZE = 500
 REQUEST_SECONDS = 0.2
 """Least time between two requests to visibility, of all scans together: servers limit them by namespace."""
 BETWEEN_PAGES_SECONDS = 2 * REQUEST_SECONDS
-"""Of a full scan: every second turn stays free for the windows."""
+"""Of a full scan and of a sweep: every second turn stays free for the fast window."""
 ROWS_AT_ONCE = 20
-"""Rows of a full scan that are decoded before others get their turn."""
+"""Rows of a scan that are decoded before others get their turn."""
 MAX_BACKOFF_SECONDS = 10.0
 
 logger = logging.getLogger(__name__)
@@ -101,29 +101,37 @@ class Scanner:
         """Scan until cancelled."""
         await self._until_through(ScanKind.NEWEST)
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._sweep())
             group.create_task(self._follow())
             group.create_task(self._resync())
 
     async def _follow(self) -> None:
-        """The fast window, and from time to time the wide one."""
-        swept = self._server_time.passed
-        sweep_due = 0.0
+        """The fast window."""
         failures = 0
         while True:
             live = any(subscriber.live() for subscriber in self.subscribers.values())
             await asyncio.sleep(FAST_SECONDS if live else IDLE_SECONDS)
             if self._connection.problem is not None:
                 continue
-            kind = ScanKind.SWEEP if time.monotonic() >= sweep_due else ScanKind.FAST
+            since = self._server_time.passed
+            through = await self._try(ScanKind.FAST, since - FAST_OVERLAP if since else None, failures)
+            failures = 0 if through else failures + 1
+
+    async def _sweep(self) -> None:
+        """The wide one, beside the fast: of a minute with very many changes it reads several pages, and the server
+        lists last what has ended."""
+        swept = self._server_time.passed
+        failures = 0
+        while True:
             begun = self._server_time.passed
-            since, overlap = (swept, SWEEP_OVERLAP) if kind is ScanKind.SWEEP else (begun, FAST_OVERLAP)
-            if not await self._try(kind, since - overlap if since else None, failures):
-                failures += 1
-                continue
-            failures = 0
-            if kind is ScanKind.SWEEP:
+            if self._connection.problem is not None:
+                await asyncio.sleep(FAST_SECONDS)
+            elif await self._try(ScanKind.SWEEP, swept - SWEEP_OVERLAP if swept else None, failures):
                 # Only a scan whose window held every row since the last one may move the start of the next.
-                swept, sweep_due = begun, time.monotonic() + SWEEP_SECONDS
+                swept, failures = begun, 0
+                await asyncio.sleep(SWEEP_SECONDS)
+            else:
+                failures += 1
 
     async def _resync(self) -> None:
         while True:
@@ -160,10 +168,11 @@ class Scanner:
             await self._find_newest()
             return
         full = kind is ScanKind.FULL
+        pause = 0.0 if kind is ScanKind.FAST else BETWEEN_PAGES_SECONDS
         before: set[str] = set(self._failing)
         listed: set[str] = set()
         open_ids: set[str] = set()
-        async for number, row in self._rows(self._query(kind, since), BETWEEN_PAGES_SECONDS if full else 0.0):
+        async for number, row in self._rows(self._query(kind, since), pause):
             identifier = row.execution.workflow_id
             if identifier in listed:
                 continue  # the server lists open runs first, then the newest: an id's first row is its present run
@@ -172,7 +181,7 @@ class Scanner:
             if is_open(row):
                 open_ids.add(identifier)
             await self._take(row, force=full)
-            if full and number % ROWS_AT_ONCE == 0:
+            if number % ROWS_AT_ONCE == 0:
                 await asyncio.sleep(0)
         if kind is not ScanKind.FAST:
             for identifier in before - listed:

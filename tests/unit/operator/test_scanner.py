@@ -363,6 +363,28 @@ async def test_a_full_scan_that_does_not_end_holds_up_no_fast_one_not_even_the_f
     assert not scanner.synced.is_set()
 
 
+async def test_a_sweep_that_does_not_end_holds_up_no_fast_scan() -> None:
+    """A minute in which a thousand orders changed takes several pages. What ended meanwhile was shown after them."""
+    row = a_row()
+    visibility, fast = Visibility([row]), asyncio.Semaphore(0)
+    real = visibility.list_workflow_executions
+    swept_since = f"StartTime >= '{(NOW - SWEEP_OVERLAP).isoformat(timespec='milliseconds')[:-6]}Z'"
+
+    async def listed(request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
+        if swept_since in request.query:
+            await asyncio.Event().wait()
+        elif "StartTime" in request.query:
+            fast.release()
+        return await real(request)
+
+    visibility.list_workflow_executions = listed  # type: ignore[method-assign]
+    async with running(a_scanner(visibility, A=Told())), asyncio.timeout(5):
+        await fast.acquire()
+        await fast.acquire()
+
+    assert any("StartTime" in query for query in visibility.queries)
+
+
 class Noticed(list[str]):
     """Says when there is something in it."""
 
