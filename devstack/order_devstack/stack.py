@@ -93,7 +93,8 @@ class Stack:
         self._users = users
         self._audit = audit
         self._ui = ui and credentials is None  # the Web UI is part of the development server
-        self._credentials = credentials
+        self.credentials = credentials
+        """What Temporal asks for; None where it lets everybody in."""
         self._chart_values = chart_values
         self._environment = environment
         self._say = say
@@ -111,7 +112,7 @@ class Stack:
             users=self._users,
             audit=self._audit,
             ui=self._ui,
-            credentials=self._credentials,
+            credentials=self.credentials,
             chart_values=self._chart_values,
             environment=merged,
             say=self._say,
@@ -304,7 +305,7 @@ class Stack:
         if all(self.pid(name) is None for name in KNOWN):
             known = {name: port for name, port in known.items() if ports.is_free(port)}
         self.root.mkdir(parents=True, exist_ok=True)
-        names = _PORTS if self._credentials is None else (*_PORTS, *secured_temporal.PORTS)
+        names = _PORTS if self.credentials is None else (*_PORTS, *secured_temporal.PORTS)
         ports.save(self._ports_file, ports.choose(names, keep=known))
 
     def _service(self, name: str) -> Service:
@@ -341,15 +342,15 @@ class Stack:
         raise AssertionError(name)
 
     def _base_environment(self, name: str) -> dict[str, str]:
-        shown = self._credentials.variables() if self._credentials is not None and name in PLATFORM else {}
+        shown = self.credentials.variables() if self.credentials is not None and name in PLATFORM else {}
         return {**environment.for_processes(self.root), **shown}
 
     def _temporal_service(self, known: Mapping[str, int], variables: Mapping[str, str]) -> Service:
         client = self._program("temporal")
-        if self._credentials is None:
+        if self.credentials is None:
             return temporal_server.temporal(client, self.root, known, variables, ui=self._ui)
         server = self._program("temporal-server")
-        return secured_temporal.temporal(server, client, self.root, known, variables, self._credentials)
+        return secured_temporal.temporal(server, client, self.root, known, variables, self.credentials)
 
     def _alerts(self) -> str:
         chart = str(platform.CHARTS / "order-platform")
@@ -395,7 +396,7 @@ class Stack:
             "KUBECONFIG": str(self.kubeconfig),
             "TEMPORAL_ADDRESS": address,
             "TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
-            **(self._credentials.administrator() if self._credentials is not None else {}),
+            **(self.credentials.administrator() if self.credentials is not None else {}),
             **environment.isolation(self.root),
         }
 

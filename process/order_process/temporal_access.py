@@ -66,7 +66,8 @@ def read(environment: Mapping[str, str]) -> Access:
     try:
         profile = ClientConfigProfile.load(override_env_vars=dict(environment))
     except (RuntimeError, OSError, ValueError, TypeError) as wrong:
-        raise SettingsError(f"Temporal's settings: {' '.join(str(wrong).split())}") from wrong
+        words = " ".join(str(wrong).split())
+        raise SettingsError(f"the TEMPORAL_… variables or their profile cannot be used: {words}") from wrong
     flaw = None
     if environment.get(API_KEY_FILE):
         key, flaw = _key_of_file(Path(environment[API_KEY_FILE]))

@@ -9,6 +9,8 @@ from datetime import timedelta
 import pytest
 from secured_platform import Secured, secured_platform
 
+from order_devstack import scenario_player
+from order_devstack.scenarios import SCENARIOS
 from order_devstack.stack import PLATFORM
 
 APPROVED = {"decision": "Approved", "by": "maria"}
@@ -110,6 +112,14 @@ def test_a_key_that_is_taken_away_is_missed_by_name(secured: Secured) -> None:
 
     shop.reaches("Completed", "key-taken")
     shop.reaches("Completed", "without-key")
+
+
+def test_key_rotation_holds_both_orders_up_and_lets_both_end(secured: Secured) -> None:
+    secured.stack.kubectl("create", "namespace", "play-key-rotation")
+
+    outcome = scenario_player.play(secured.stack, SCENARIOS["key-rotation"], namespace="play-key-rotation")
+
+    assert outcome.problems == []
 
 
 def test_a_replaced_certificate_counts(secured: Secured) -> None:
