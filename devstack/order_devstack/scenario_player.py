@@ -14,6 +14,7 @@ from order_devstack import live_orders
 from order_devstack.errors import DevstackError
 from order_devstack.live_orders import Screen
 from order_devstack.scenarios import SCENARIOS, Scenario
+from order_devstack.secured_temporal import Credentials
 from order_devstack.stack import PROCESSES, Stack
 from order_devstack.stage import Stage
 
@@ -69,8 +70,20 @@ def play(stack: Stack, scenario: Scenario, *, namespace: str, console: Console |
 
 def show(stack: Stack, scenario: Scenario) -> bool:
     """Play it for a person; whether it ended as the catalogue says. Starts what does not run of the stack, and leaves
-    it running."""
+    it running. A scenario with a secured Temporal gets a stack of its own, which is gone afterwards."""
     console = Console(highlight=False)
+    if not scenario.secured:
+        return _show(stack, scenario, console)
+    folder = stack.root / "secured"
+    own = Stack(folder, ui=False, credentials=Credentials(folder / "credentials"))
+    own.clean()
+    try:
+        return _show(own, scenario, console)
+    finally:
+        own.clean()
+
+
+def _show(stack: Stack, scenario: Scenario, console: Console) -> bool:
     if any(stack.pid(name) is None for name in PROCESSES):
         console.print("the stack does not run, or not all of it: starting it")
         stack.up()
@@ -85,7 +98,8 @@ def show(stack: Stack, scenario: Scenario) -> bool:
         console.print(f"[red]{problem}[/red]")
     if not outcome.problems:
         console.print(f"it ended as it should, after {time.monotonic() - began:.0f} s.")
-    _next_steps(stack, outcome, console)
+    if not scenario.secured:
+        _next_steps(stack, outcome, console)
     return not outcome.problems
 
 

@@ -40,6 +40,8 @@ class Scenario:
     """Done before anything is applied."""
     play: Callable[[Stage], None] = lambda _: None
     """What a person does while the orders are under way."""
+    secured: bool = False
+    """Whether it needs a stack whose Temporal asks for a certificate and an API key."""
     patience_seconds: float = 120.0
     """How long any one thing may take to happen."""
 
@@ -98,6 +100,15 @@ def _kill_the_worker(stage: Stage) -> None:
     stage.until_status("order", OrderStatus.RESERVE_STOCK)
     stage.kill_worker()
     stage.start_worker()
+
+
+def _take_the_key_away(stage: Stage) -> None:
+    stage.until_status("order", OrderStatus.CHARGE_CUSTOMER)
+    stage.take_the_key_away()
+    stage.apply("later")
+    stage.until_condition("later", "Reconciling", "True", "TemporalUnauthenticated")
+    stage.say(f"no progress: {stage.status('later')['message']}")
+    stage.put_a_key_back()
 
 
 def _submit_again(stage: Stage) -> None:
@@ -205,6 +216,20 @@ SCENARIOS: Mapping[str, Scenario] = {
             endings={
                 "order": Ending(story="an invalid card", phase="Failed", attempts={StepName.CHARGE_PAYMENT: 1}),
             },
+        ),
+        Scenario(
+            name="key-rotation",
+            system="000",
+            story="the API key for Temporal is taken away while an order is under way, then another one is put there",
+            watch="condition Reconciling of the second order, /readyz of the worker; no process is restarted",
+            end="both Completed, each charged once",
+            endings={
+                "order": Ending(story="under way without a key", phase="Completed", captured=TABLE_MINOR),
+                "later": Ending(story="ordered without a key", phase="Completed", captured=TABLE_MINOR),
+            },
+            held_back=frozenset({"later"}),
+            play=_take_the_key_away,
+            secured=True,
         ),
         Scenario(
             name="killed-worker",

@@ -11,11 +11,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from order_devstack import control_plane, environment, platform, ports, prometheus, servers, temporal_server
+from order_devstack import (
+    control_plane,
+    environment,
+    platform,
+    ports,
+    prometheus,
+    secured_temporal,
+    servers,
+    temporal_server,
+)
 from order_devstack.errors import CommandFailed, DevstackError, StartFailed
 from order_devstack.locking import exclusive
 from order_devstack.ports import HOST
 from order_devstack.processes import DetachedProcess, Service, State
+from order_devstack.secured_temporal import Credentials
 
 SERVERS = ("etcd", "kube-apiserver", "temporal")
 PLATFORM = ("operator", "worker", "shipping-worker", "nexus-worker")
@@ -66,6 +76,7 @@ class Stack:
         users: Mapping[str, Sequence[str]] = MappingProxyType({}),
         audit: bool = False,
         ui: bool = True,
+        credentials: Credentials | None = None,
         chart_values: Mapping[str, object] = MappingProxyType({}),
         environment: Mapping[str, Mapping[str, str]] = MappingProxyType({}),
         say: Callable[[str], None] = _say,
@@ -73,13 +84,17 @@ class Stack:
         """Nothing is started or written yet.
 
         `users`: further Kubernetes users (name -> groups), each a context in the kubeconfig; `audit`: one line per API
-        request in log/audit.log; `chart_values`: values of the order-platform chart; `environment`: further variables
-        (process -> name -> value). All of them take effect when the process concerned is next started.
+        request in log/audit.log; `credentials`: Temporal is a server as in production that asks for a certificate and
+        an API key, and operator and workers show these; `chart_values`: values of the order-platform chart;
+        `environment`: further variables (process -> name -> value). All of them take effect when the process concerned
+        is next started.
         """
         self.root = root.absolute()
         self._users = users
         self._audit = audit
-        self._ui = ui
+        self._ui = ui and credentials is None  # the Web UI is part of the development server
+        self.credentials = credentials
+        """What Temporal asks for; None where it lets everybody in."""
         self._chart_values = chart_values
         self._environment = environment
         self._say = say
@@ -97,6 +112,7 @@ class Stack:
             users=self._users,
             audit=self._audit,
             ui=self._ui,
+            credentials=self.credentials,
             chart_values=self._chart_values,
             environment=merged,
             say=self._say,
@@ -289,10 +305,11 @@ class Stack:
         if all(self.pid(name) is None for name in KNOWN):
             known = {name: port for name, port in known.items() if ports.is_free(port)}
         self.root.mkdir(parents=True, exist_ok=True)
-        ports.save(self._ports_file, ports.choose(_PORTS, keep=known))
+        names = _PORTS if self.credentials is None else (*_PORTS, *secured_temporal.PORTS)
+        ports.save(self._ports_file, ports.choose(names, keep=known))
 
     def _service(self, name: str) -> Service:
-        base = environment.for_processes(self.root)
+        base = self._base_environment(name)
         extra = self._environment.get(name, {})
         known = ports.load(self._ports_file)
         match name:
@@ -308,7 +325,7 @@ class Stack:
                     audit=self._audit,
                 )
             case "temporal":
-                return temporal_server.temporal(self._program(name), self.root, known, {**base, **extra}, ui=self._ui)
+                return self._temporal_service(known, {**base, **extra})
             case "operator":
                 return platform.operator(self.root, known, base, extra, self.kubectl, self._say, ui=self._ui)
             case "worker":
@@ -323,6 +340,17 @@ class Stack:
                     raise DevstackError("Prometheus was not found: apt-get install prometheus")
                 return prometheus.prometheus(found, self.root, known, {**base, **extra}, PLATFORM, self._alerts)
         raise AssertionError(name)
+
+    def _base_environment(self, name: str) -> dict[str, str]:
+        shown = self.credentials.variables() if self.credentials is not None and name in PLATFORM else {}
+        return {**environment.for_processes(self.root), **shown}
+
+    def _temporal_service(self, known: Mapping[str, int], variables: Mapping[str, str]) -> Service:
+        client = self._program("temporal")
+        if self.credentials is None:
+            return temporal_server.temporal(client, self.root, known, variables, ui=self._ui)
+        server = self._program("temporal-server")
+        return secured_temporal.temporal(server, client, self.root, known, variables, self.credentials)
 
     def _alerts(self) -> str:
         chart = str(platform.CHARTS / "order-platform")
@@ -368,6 +396,7 @@ class Stack:
             "KUBECONFIG": str(self.kubeconfig),
             "TEMPORAL_ADDRESS": address,
             "TEMPORAL_NAMESPACE": temporal_server.NAMESPACE,
+            **(self.credentials.administrator() if self.credentials is not None else {}),
             **environment.isolation(self.root),
         }
 

@@ -2,6 +2,8 @@
 
 import json
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,6 +11,7 @@ from order_devstack import live_orders
 from order_devstack.conditions import condition
 from order_devstack.errors import DevstackError
 from order_devstack.live_orders import ORDERS, Screen
+from order_devstack.secured_temporal import Credentials
 from order_devstack.stack import Stack
 from order_domain.pipeline import StepName
 
@@ -35,6 +38,7 @@ class Stage:
         self._screen = screen
         self._patience = patience_seconds
         self._worker_touched = False
+        self._key_away = False
 
     # What can be seen
 
@@ -162,8 +166,39 @@ class Stage:
         self.stack.stop(WORKER)
         self._start_worker()
 
+    # What becomes of the API key for Temporal
+
+    def take_the_key_away(self) -> None:
+        """From operator and workers, and wait until they have noticed."""
+        self._key_away = True
+        self.say("$ rm api-key   where operator and workers have it mounted")
+        self.credentials.withdraw_key()
+        self.until(lambda: "no API key" in self._readiness(WORKER), "the worker misses its key")
+        self.say(f"  the worker at /readyz: {self._readiness(WORKER)}")
+
+    def put_a_key_back(self) -> None:
+        """Another one. Nothing is restarted."""
+        self.say("$ cp the-next-api-key api-key")
+        self.credentials.replace_key()
+        self._key_away = False
+
+    @property
+    def credentials(self) -> Credentials:
+        """Of a stack that has them."""
+        assert self.stack.credentials is not None
+        return self.stack.credentials
+
+    def _readiness(self, program: str) -> str:
+        try:
+            with urllib.request.urlopen(f"{self.stack.addresses[f'{program}-probes']}/readyz", timeout=5) as answer:  # noqa: S310
+                return str(answer.read().decode()).strip()
+        except urllib.error.HTTPError as refused:
+            return refused.read().decode().strip()
+
     def restore(self) -> None:
-        """Let the worker run as it was before, if it does not."""
+        """Let the worker run as it was before, if it does not, and have its key."""
+        if self._key_away:
+            self.put_a_key_back()
         if self._worker_touched:
             self.say("the worker is started as it was")
             self.stack.stop(WORKER)

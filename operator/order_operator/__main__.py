@@ -39,11 +39,11 @@ from order_operator.orders.retention import Retention
 from order_operator.preconditions import Preconditions
 from order_operator.settings import Settings, one_line
 from order_operator.stock_items.reconcile import StockReconciler
-from order_operator.temporal.connection import TemporalConnection, connect_config
+from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 from order_operator.watch_liveness import WatchLiveness
 from order_operator.watching import on_this_loop, watches_of
-from order_process import logs
+from order_process import logs, temporal_access
 from order_process.command_line import Exit, in_a_sentence
 from order_process.probes import serving
 from order_process.settings import SettingsError
@@ -164,6 +164,7 @@ async def _serve(
         asyncio.create_task(part)
         for part in (
             connection.watch(),
+            connection.rotate(),
             scanner.run(),
             reconciler.queue.run(),
             reconciler.pending_work.run(),
@@ -218,7 +219,7 @@ async def _before(ends: Sequence[Awaitable[Any]], work: Coroutine[Any, Any, T]) 
 async def _main(settings: Settings) -> int:
     await _log_in()
     Runtime.set_default(Runtime(telemetry=TelemetryConfig(logging=logs.of_the_sdk())), error_if_already_set=False)
-    connect_config()  # read again when this process leads; a mistake in it is told at once
+    temporal_access.read(os.environ)  # read again when this process leads; a mistake in it is told at once
     return await run(settings)
 
 
@@ -256,10 +257,14 @@ async def _command(parsed: argparse.Namespace, settings: Settings) -> int:
     patience = Patience(parsed.patience)
     try:
         if parsed.command == "prepare-temporal":
-            temporal = (await TemporalConnection.connect(create_search_attributes=False)).client
+            temporal = await TemporalConnection.connect(create_search_attributes=False)
             wanted = Wanted(parsed.namespace, parsed.retention_days, parsed.nexus_endpoint)
-            preparation = Preparation(temporal, wanted, patience, _say, dry_run=parsed.dry_run)
-            await preparation.run()
+            preparation = Preparation(temporal.client, wanted, patience, _say, dry_run=parsed.dry_run)
+            try:
+                await preparation.run()
+            except (RPCError, RuntimeError) as failed:
+                _say(f"{command_line.PROGRAM} {parsed.command}: {temporal.flaw or told(failed)}")
+                return Exit.FAILED
             return Exit.FAILED if preparation.lacking else Exit.FINE
         await _log_in()
         async with client.ApiClient() as api:

@@ -14,6 +14,7 @@ SETTINGS = (Settings,)
 OTHERS = (
     Variable(("KUBECONFIG",), "How to reach the API server, outside a pod.", "~/.kube/config"),
     command_line.TEMPORAL,
+    command_line.TEMPORAL_API_KEY_FILE,
 )
 
 

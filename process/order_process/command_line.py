@@ -38,6 +38,12 @@ TEMPORAL = Variable(
     "localhost:7233, namespace default",
 )
 """Both programs leave these to Temporal's SDK."""
+TEMPORAL_API_KEY_FILE = Variable(
+    ("TEMPORAL_API_KEY_FILE",),
+    "File with the API key for Temporal, in place of TEMPORAL_API_KEY. Like the files that TEMPORAL_TLS_… name it is "
+    "read again when it has changed.",
+    "",
+)
 
 
 def parser(

@@ -54,6 +54,31 @@ def environment(container: Manifest) -> dict[str, str | None]:
     return {item["name"]: item.get("value") for item in container["env"]}
 
 
+def in_the_pod(container: Manifest, *, ledger: str = "postgresql://orders@db/orders") -> dict[str, str]:
+    """The variables as a program has them, with the ledger's URL instead of the mounted file that holds it."""
+    variables = {name: value for name, value in environment(container).items() if value is not None}
+    if variables.pop("ORDER_LEDGER_URL_FILE", None) is not None:
+        variables["ORDER_LEDGER_URL"] = ledger
+    return variables
+
+
+def mounted(spec: Manifest, container: Manifest) -> dict[str, Manifest]:
+    """The files of Secrets that a container finds, by their path: name of the Secret and its key."""
+    volumes = {volume["name"]: volume for volume in spec.get("volumes", [])}
+    found: dict[str, Manifest] = {}
+    for mount in container.get("volumeMounts", []):
+        volume = volumes[mount["name"]]
+        sources = [volume["secret"]] if "secret" in volume else []
+        sources += [source["secret"] for source in volume.get("projected", {}).get("sources", [])]
+        assert not sources or mount["readOnly"]
+        assert "subPath" not in mount  # the kubelet would never replace it
+        for secret in sources:
+            name = secret.get("secretName") or secret["name"]
+            for item in secret["items"]:
+                found[f"{mount['mountPath']}/{item['path']}"] = {"name": name, "key": item["key"]}
+    return found
+
+
 def granted(manifests: list[Manifest], kind: str) -> set[str]:
     """`role: verbs on group/resources [names]`, one line per rule of the roles of this kind."""
     return {

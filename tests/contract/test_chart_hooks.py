@@ -3,7 +3,19 @@
 from typing import Any
 
 import pytest
-from charts import SHARED_LEDGER, Manifest, Render, RenderingFailed, environment, granted, kinds, only, pod, pods
+from charts import (
+    SHARED_LEDGER,
+    Manifest,
+    Render,
+    RenderingFailed,
+    environment,
+    granted,
+    kinds,
+    mounted,
+    only,
+    pod,
+    pods,
+)
 from settings_variables import operator_variables
 
 from order_operator.command_line import parser
@@ -148,13 +160,12 @@ def test_the_lease_belongs_to_the_release_and_its_content_to_the_operator(render
 
 
 def test_a_test_asks_the_operator_and_the_ledger_by_commands_that_exist(render: Render) -> None:
-    check, ledger = only(render("order-platform", SHARED_LEDGER, hooks=True), "Pod", "order-platform-test")["spec"][
-        "containers"
-    ]
+    spec = only(render("order-platform", SHARED_LEDGER, hooks=True), "Pod", "order-platform-test")["spec"]
+    check, ledger = spec["containers"]
 
     assert parser().parse_args(check["command"][1:]).command == "check"
     assert worker_parser().parse_args(ledger["command"][1:]).command == "check-ledger"
-    assert ledger["env"][0]["valueFrom"]["secretKeyRef"]["name"] == "ledger"
+    assert mounted(spec, ledger)[str(environment(ledger)["ORDER_LEDGER_URL_FILE"])]["name"] == "ledger"
 
 
 def test_a_ledger_inside_a_pod_is_not_asked_from_another(render: Render) -> None:

@@ -10,6 +10,7 @@ from charts import (
     Manifest,
     Render,
     environment,
+    mounted,
     only,
     pod,
 )
@@ -34,9 +35,10 @@ def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
     spec = pod(only(manifests, "Deployment", "order-platform-worker-orders"))
 
     for container in (*spec["initContainers"], *spec["containers"]):
-        [ledger] = [item for item in container["env"] if item["name"] == "ORDER_LEDGER_URL"]
-        assert ledger["valueFrom"] == {"secretKeyRef": {"name": "ledger", "key": "url"}}
-        assert "value" not in ledger
+        variables = environment(container)
+        assert "ORDER_LEDGER_URL" not in variables
+        file = str(variables["ORDER_LEDGER_URL_FILE"])
+        assert mounted(spec, container)[file] == {"name": "ledger", "key": "url"}
 
 
 def pruning(manifests: list[Manifest]) -> Manifest:
@@ -47,13 +49,13 @@ def pruning(manifests: list[Manifest]) -> Manifest:
 
 def test_the_log_of_attempts_is_kept_as_long_as_the_values_say(render: Render) -> None:
     values = {"ledger": {**SHARED_LEDGER["ledger"], "attempts": {"keepDays": 30}}}
-    [container] = pruning(render("order-platform", values))["containers"]
+    spec = pruning(render("order-platform", values))
+    [container] = spec["containers"]
 
     program, *arguments = container["command"]
     parsed = parser().parse_args(arguments)
     assert (program, parsed.command, parsed.older_than_days) == ("order-worker", "prune-attempts", 30)
-    [ledger] = container["env"]
-    assert ledger["valueFrom"]["secretKeyRef"]["name"] == "ledger"
+    assert mounted(spec, container)[str(environment(container)["ORDER_LEDGER_URL_FILE"])]["name"] == "ledger"
 
 
 def test_what_prunes_the_log_is_restricted_as_a_worker_is(render: Render) -> None:
@@ -126,7 +128,7 @@ def test_the_keys_of_the_audit_trail_are_mounted_as_a_file_by_all_who_need_them(
 def test_without_a_key_nothing_of_it_is_mounted(render: Render) -> None:
     manifests = render("order-platform", SHARED_LEDGER)
     assert "ORDER_LEDGER_AUDIT_KEY_FILE" not in str(manifests)
-    assert "volumes" not in cron_jobs(manifests)["verify-audit"]
+    assert [volume["name"] for volume in cron_jobs(manifests)["verify-audit"]["volumes"]] == ["ledger"]
 
 
 def test_anchors_are_written_to_the_claim_and_only_read_by_the_check(render: Render) -> None:

@@ -12,6 +12,7 @@ from charts import (
     Render,
     RenderingFailed,
     environment,
+    in_the_pod,
     only,
     pod,
 )
@@ -29,10 +30,7 @@ def test_with_a_ledger_outside_the_simulated_providers_keep_their_books_beside_i
 ) -> None:
     spec = pod(only(render("order-platform", {"ledger": ledger}), "Deployment", "order-platform-worker-orders"))
     for container in (*spec["initContainers"], *spec["containers"]):
-        variables = {name: value for name, value in environment(container).items() if value is not None}
-        # As the kubelet does, from the Secret.
-        variables.setdefault("ORDER_LEDGER_URL", "postgresql://orders@db/orders")
-        assert WorkerSettings.from_environment(variables).provider_store is None
+        assert WorkerSettings.from_environment(in_the_pod(container)).provider_store is None
 
 
 @pytest.mark.parametrize("ledger", [SHARED_LEDGER["ledger"], {"url": "postgresql://orders@db/orders"}])
@@ -134,5 +132,5 @@ def test_a_worker_for_shipments_gets_no_secret_of_a_provider(render: Render) -> 
     manifests = render("order-platform", {**SHARED_LEDGER, "worker": {**STRIPE, **SMTP}, "workers": workers})
     spec = pod(only(manifests, "Deployment", "order-platform-worker-shipping"))
 
-    assert [volume["name"] for volume in spec["volumes"]] == ["data"]
+    assert [volume["name"] for volume in spec["volumes"]] == ["data", "ledger"]
     assert [name for name in environment(spec["containers"][0]) if name.startswith(("STRIPE_", "SMTP_"))] == []

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from charts import SHARED_LEDGER, Render, RenderingFailed, environment, kinds, only
+from charts import SHARED_LEDGER, Render, RenderingFailed, in_the_pod, kinds, only
 
 from order_worker.bootstrap import deployment
 from order_worker.settings import Settings
@@ -41,10 +41,8 @@ def test_the_controller_gets_the_pods_that_a_deployment_would_have(render: Rende
 def test_a_worker_of_the_controller_tells_temporal_its_version(render: Render) -> None:
     made = only(render("order-platform", versioned()), "WorkerDeployment", WORKER)
     [container] = made["spec"]["template"]["spec"]["containers"]
-    variables = {name: value for name, value in environment(container).items() if value is not None}
-    variables.setdefault("ORDER_LEDGER_URL", "postgresql://orders@db/orders")
 
-    config = deployment(Settings.from_environment({**variables, **BY_THE_CONTROLLER}))
+    config = deployment(Settings.from_environment({**in_the_pod(container), **BY_THE_CONTROLLER}))
 
     assert config is not None
     assert config.version.build_id == "abc"

@@ -6,6 +6,7 @@ from charts import (
     Render,
     deployments,
     environment,
+    in_the_pod,
     only,
     pod,
 )
@@ -46,7 +47,7 @@ def test_a_worker_for_shipments_can_have_its_own_namespace_in_temporal(render: R
         ("nexus", Role.SHIPPING, "shipping", "shipping"),
     ):
         [container] = pod(only(manifests, "Deployment", f"order-platform-worker-{name}"))["containers"]
-        variables = {key: value for key, value in environment(container).items() if value is not None}
+        variables = in_the_pod(container)
         settings = WorkerSettings.from_environment(variables)
         assert (settings.roles, settings.task_queue) == ({role}, queue)
         assert variables["TEMPORAL_NAMESPACE"] == namespace

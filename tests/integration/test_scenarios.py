@@ -34,7 +34,9 @@ from order_workflows.pipeline import STEP_OF_ACTIVITY as STEP_OF
 CLASSES = Path(__file__).resolve().parents[2] / "manifests/classes"
 ALONE = {"recoverable-failure", "killed-worker"}
 """Scenarios that kill or break the worker of everybody."""
-QUIET = sorted(set(SCENARIOS) - ALONE, key=lambda name: name != "flaky-calls")  # the longest one first
+ELSEWHERE = {"key-rotation"}
+"""Played in test_temporal_credentials.py, on a Temporal that asks for a key."""
+QUIET = sorted(set(SCENARIOS) - ALONE - ELSEWHERE, key=lambda name: name != "flaky-calls")  # the longest one first
 AT_ONCE = 4
 PATIENCE_SECONDS = 120.0
 MANY = 100

@@ -93,7 +93,7 @@ async def told(item: KeptItem) -> int:
 async def test_the_stock_item_of_moved_pieces_is_told(temporal: Client, ledger: CountingLedger, item: KeptItem) -> None:
     await keep(ledger, sku_of(item))
     moved = await reservation(ledger, sku_of(item))
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     async with news.telling():
         news.add([moved])
 
@@ -107,7 +107,7 @@ async def test_a_stock_item_whose_article_has_no_rules_is_not_told(
     temporal: Client, ledger: CountingLedger, item: KeptItem
 ) -> None:
     moved = await reservation(ledger, sku_of(item))
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     async with news.telling():
         news.add([moved])
     assert await told(item) == 0
@@ -119,7 +119,7 @@ async def test_news_of_one_second_is_told_together(
     monkeypatch.setattr(stock_news, "PAUSE_SECONDS", 60.0)
     await keep(ledger, sku_of(item))
     moved = [await reservation(ledger, sku_of(item)) for _ in range(5)]
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     async with news.telling():
         news.add([moved[0]])
 
@@ -136,7 +136,7 @@ async def test_an_article_whose_workflow_is_missing_does_not_keep_others_from_be
     temporal: Client, ledger: CountingLedger, item: KeptItem
 ) -> None:
     missing = "A-FIRST"
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     requests = []
     for sku in (missing, sku_of(item)):
         await keep(ledger, sku)
@@ -148,7 +148,7 @@ async def test_an_article_whose_workflow_is_missing_does_not_keep_others_from_be
 
 
 async def test_a_worker_that_moves_no_pieces_asks_the_ledger_nothing(temporal: Client, ledger: CountingLedger) -> None:
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     asked = ledger.asked
     async with news.telling():
         news.add([ValidateLines(lines=[a_line()])])
@@ -161,7 +161,7 @@ async def test_news_that_temporal_does_not_take_is_dropped(
     monkeypatch.setattr(stock_news, "ROUND_SECONDS", 0.0)
     await keep(ledger, sku_of(item))
     moved = await reservation(ledger, sku_of(item))
-    news = StockNews(ledger, temporal)
+    news = StockNews(ledger, lambda: temporal)
     async with news.telling():
         news.add([moved])
     assert await told(item) == 0

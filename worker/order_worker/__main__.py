@@ -6,9 +6,10 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import Any
 
 from temporalio.worker import Worker
 
@@ -16,6 +17,7 @@ from order_domain.errors import LedgerUnavailable, TransientError
 from order_process import logs
 from order_process.command_line import Exit, in_a_sentence
 from order_process.probes import probes, serving
+from order_process.temporal_refusals import refusal
 from order_worker import audit_commands, bootstrap, command_line, metrics, sdk_logs, shutdown
 from order_worker.ledger import attempts, installations, schema, stock
 from order_worker.ledger.audit_keys import KeyRing
@@ -23,6 +25,7 @@ from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.schema import SchemaMismatch
 from order_worker.settings import Settings
+from order_worker.temporal_connection import TemporalConnection
 from order_workflows.contract import whose
 
 LOG = logging.getLogger("order_worker")
@@ -125,7 +128,7 @@ async def _run(settings: Settings) -> int:
         LOG.warning(
             "the audit chain has no key: anybody who can write the ledger can forge it; set ORDER_LEDGER_AUDIT_KEY_FILE"
         )
-    ledger = await Ledger.open(settings.ledger_url, audit_keys)
+    ledger = await Ledger.open(settings.ledger_url, audit_keys, url_now=settings.ledger_url_now)
     try:
         providers = await bootstrap.Providers.open(settings, os.environ)
         try:
@@ -148,14 +151,16 @@ def _told_of_every_series(settings: Settings) -> dict[str, str]:
 
 
 async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Providers, stop: asyncio.Event) -> None:
-    worker: Worker | None = None
+    address = str(settings.metrics_address) if settings.metrics_address else None
+    runtime = metrics.runtime(address, _told_of_every_series(settings))
+    connection = TemporalConnection(os.environ, partial(bootstrap.connect, runtime=runtime))
 
     async def alive() -> None:
         """The event loop turns, or this would not be answered."""
 
     async def ready() -> str | None:
-        if worker is None or not worker.is_running:
-            return "not polling Temporal"
+        if connection.problem is not None or not connection.polls:
+            return "not polling Temporal" + (f": {connection.problem}" if connection.problem else "")
         try:
             await ledger.ping()
         except TransientError as error:
@@ -166,25 +171,48 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
     pages = probes(alive=alive, ready=ready)
     try:
         async with serving(settings.probes_address, pages, variable="ORDER_WORKER_PROBES_ADDRESS"):
-            address = str(settings.metrics_address) if settings.metrics_address else None
-            connecting = asyncio.create_task(
-                bootstrap.connect(metrics.runtime(address, _told_of_every_series(settings)))
-            )
-            await asyncio.wait({connecting, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not connecting.done():
-                connecting.cancel()
+            if not await _unless(stopping, connection.connect()):
                 return
-            worker = bootstrap.build_worker(connecting.result(), settings, ledger, providers)
-            running = asyncio.create_task(worker.run())
-            LOG.info("polling task queue %s as %s", settings.task_queue, ", ".join(sorted(settings.roles)))
-            await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            if not running.done():
-                LOG.info("stopping, activities may go on for %s", settings.graceful_shutdown)
-                await shutdown.stop(worker, running, settings.graceful_shutdown)
-            else:
-                await running
+            watching = asyncio.create_task(connection.watch())
+            try:
+                while not stopping.done():
+                    worker = bootstrap.build_worker(connection.client, settings, ledger, providers)
+                    connection.serve(worker)
+                    LOG.info("polling task queue %s as %s", settings.task_queue, ", ".join(sorted(settings.roles)))
+                    refused = await _poll(worker, stopping, settings.graceful_shutdown)
+                    if refused is not None:
+                        await _unless(stopping, connection.until_let_in(refused))
+            finally:
+                watching.cancel()
     finally:
         stopping.cancel()
+
+
+async def _poll(worker: Worker, stopping: asyncio.Task[Any], grace: timedelta) -> str | None:
+    """Run the worker until it is stopped, or until Temporal lets it in no more: then the reason. The SDK gives a worker
+    up whose polls were refused for a minute. Raises what else ends it."""
+    running = asyncio.create_task(worker.run())
+    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not running.done():
+        LOG.info("stopping, activities may go on for %s", grace)
+        await shutdown.stop(worker, running, grace)
+        return None
+    failed = running.exception()
+    refused = refusal(failed) if failed is not None else None
+    if refused is None:
+        await running
+    return refused
+
+
+async def _unless(stopping: asyncio.Task[Any], work: Coroutine[Any, Any, None]) -> bool:
+    """Do `work`, whether it ended before `stopping` did. Raises what `work` raises."""
+    task = asyncio.create_task(work)
+    await asyncio.wait({task, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        return False
+    await task
+    return True
 
 
 if __name__ == "__main__":

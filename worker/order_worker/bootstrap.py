@@ -1,6 +1,5 @@
 """The composition root: what a worker is made of."""
 
-import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -11,7 +10,6 @@ from typing import Any, NamedTuple, Self
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.worker import (
     PollerBehaviorAutoscaling,
@@ -21,7 +19,7 @@ from temporalio.worker import (
     WorkerDeploymentVersion,
 )
 
-from order_process.settings import SettingsError
+from order_process.temporal_access import Access
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
 from order_worker.activities.order import LedgerOrders
@@ -73,9 +71,6 @@ too busy for that writes it all the same and hands the task to no worker: in 200
 begun that never arrived (counted on both sides), and ran again when they timed out after ten seconds. That was with
 polls that scaled up to the number of slots. The fewer wait, the fewer starts a server has to write at a time."""
 
-RECONNECT_CAP_SECONDS = 10.0
-"""Longest pause between two attempts to reach Temporal."""
-
 
 @dataclass(frozen=True)
 class Providers:
@@ -100,7 +95,9 @@ class Providers:
         payments = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
         mailer = choose(registry.MAIL, "ORDER_WORKER_MAIL_PROVIDER", settings.mail_provider)
         async with AsyncExitStack() as resources:
-            opening = Opening(environment, settings.provider_store or settings.ledger_url, resources)
+            opening = Opening(
+                environment, settings.provider_store or settings.ledger_url, resources, settings.ledger_url_now
+            )
             return cls(
                 payments=await payments(opening),
                 fraud=await registry.FRAUD[SIMULATED](opening),
@@ -129,25 +126,14 @@ async def payment_provider(settings: Settings, environment: Mapping[str, str]) -
     """That one alone. Raises SettingsError."""
     chosen = choose(registry.PAYMENT, "ORDER_WORKER_PAYMENT_PROVIDER", settings.payment_provider)
     async with AsyncExitStack() as resources:
-        yield await chosen(Opening(environment, settings.provider_store or settings.ledger_url, resources))
+        yield await chosen(
+            Opening(environment, settings.provider_store or settings.ledger_url, resources, settings.ledger_url_now)
+        )
 
 
-async def connect(runtime: Runtime) -> Client:
-    """A client from the SDK's own environment configuration; keeps trying until Temporal answers. Raises
-    SettingsError if the configuration cannot be read."""
-    try:
-        config = ClientConfig.load_client_connect_config()
-    except (RuntimeError, ValueError, OSError) as error:
-        raise SettingsError(f"the TEMPORAL_… variables or their profile cannot be used: {error}") from error
-    config.setdefault("target_host", "localhost:7233")
-    pause = 0.5
-    while True:
-        try:
-            return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
-        except RuntimeError as error:
-            LOG.warning("Temporal at %s does not answer, trying on: %s", config["target_host"], error)
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, RECONNECT_CAP_SECONDS)
+async def connect(access: Access, runtime: Runtime) -> Client:
+    """A client that has reached Temporal. Raises RuntimeError."""
+    return await Client.connect(**access.connect_arguments(), data_converter=pydantic_data_converter, runtime=runtime)
 
 
 class Duties(NamedTuple):
@@ -224,7 +210,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
-    return Worker(
+    worker = Worker(
         client,
         task_queue=settings.task_queue,
         workflows=known.workflows,
@@ -232,7 +218,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         nexus_service_handlers=known.nexus_services,
         interceptors=[Translation()],
         plugins=[
-            StockNews(ledger, client).plugin(),
+            StockNews(ledger, lambda: worker.client).plugin(),
             AttemptLog(ledger, metrics, client.identity).plugin(),
             *([MoneyWatch(ledger, metrics).plugin()] if Role.ORDERS in settings.roles else []),
             UsageWatch(ledger, metrics, ProcessMetrics(meter)).plugin(),
@@ -248,6 +234,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         graceful_shutdown_timeout=settings.graceful_shutdown,
         deployment_config=deployment(settings),
     )
+    return worker
 
 
 def tell_what_runs(settings: Settings, metrics: Metrics) -> None:

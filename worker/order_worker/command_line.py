@@ -12,7 +12,7 @@ from order_worker.settings import Settings
 
 PROGRAM = "order-worker"
 SETTINGS = (Settings, AuditSettings, StripeSettings, SMTPSettings)
-OTHERS = (command_line.TEMPORAL,)
+OTHERS = (command_line.TEMPORAL, command_line.TEMPORAL_API_KEY_FILE)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,9 +1,10 @@
 """The worker's settings, read once from the environment. The connection to Temporal is not among them: the SDK reads
 its own variables (TEMPORAL_ADDRESS, TEMPORAL_NAMESPACE, TEMPORAL_TLS_…, TEMPORAL_API_KEY, TEMPORAL_PROFILE)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from enum import StrEnum
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -66,6 +67,17 @@ def _ledger_url(value: str) -> str:
     return value
 
 
+def url_of(file: Path) -> str:
+    """The ledger's URL as the file has it now. Raises ValueError."""
+    try:
+        url = file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as wrong:
+        raise ValueError(f"ORDER_LEDGER_URL_FILE: {file} cannot be read: {wrong}") from wrong
+    if not url:
+        raise ValueError(f"ORDER_LEDGER_URL_FILE: {file} is empty")
+    return url
+
+
 def _store(data: Mapping[str, Any]) -> Path | None:
     return Path("order-providers.db") if str(data.get("ledger_url", "")).startswith("sqlite:") else None
 
@@ -111,6 +123,12 @@ class Settings(ProgramSettings):
         validation_alias="ORDER_LEDGER_URL",
         description="Where the ledger is: sqlite:///<file> (relative) or sqlite:////<file>, or "
         "postgresql://<user>@<host>/<database>. May hold a password.",
+    )
+    ledger_url_file: Path | None = Field(
+        None,
+        validation_alias="ORDER_LEDGER_URL_FILE",
+        description="File with that URL, in place of the variable. Read again for every new connection, so that "
+        "another password counts without a restart.",
     )
     payment_provider: str = Field(
         SIMULATED, description="Payment provider: simulated or stripe. stripe needs a ledger on PostgreSQL."
@@ -172,9 +190,24 @@ class Settings(ProgramSettings):
     )
 
     @property
+    def ledger_url_now(self) -> Callable[[], str] | None:
+        """Gives the URL as its file has it at the moment; None where it cannot change."""
+        return None if self.ledger_url_file is None else partial(url_of, self.ledger_url_file)
+
+    @property
     def versioned(self) -> bool:
         """Whether the worker tells Temporal its version."""
         return self.deployment_name is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_the_url(cls, data: Any) -> Any:
+        file = data.get("ORDER_LEDGER_URL_FILE", data.get("ledger_url_file"))
+        if file is None:
+            return data
+        if "ORDER_LEDGER_URL" in data or "ledger_url" in data:
+            raise ValueError("ORDER_LEDGER_URL and ORDER_LEDGER_URL_FILE are both set: keep one of them")
+        return {**data, "ledger_url": url_of(Path(file))}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

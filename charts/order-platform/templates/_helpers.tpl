@@ -72,12 +72,63 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 
 {{- /* The connection to Temporal. Takes a dict: root, and a namespace that is not the installation's, if any. */ -}}
 {{- define "order-platform.temporalEnv" -}}
+{{- $temporal := .root.Values.temporal }}
+{{- $tls := $temporal.tls }}
+{{- $files := "/etc/order-platform/temporal" }}
 - name: TEMPORAL_ADDRESS
-  value: {{ .root.Values.temporal.address | quote }}
+  value: {{ $temporal.address | quote }}
 - name: TEMPORAL_NAMESPACE
-  value: {{ .namespace | default .root.Values.temporal.namespace | quote }}
-{{- with .root.Values.temporal.env }}
+  value: {{ .namespace | default $temporal.namespace | quote }}
+{{- if or $tls.enabled $tls.serverName $tls.ca.existingSecret.name $tls.certificate.existingSecret.name }}
+- name: TEMPORAL_TLS
+  value: "true"
+{{- end }}
+{{- with $tls.serverName }}
+- name: TEMPORAL_TLS_SERVER_NAME
+  value: {{ . | quote }}
+{{- end }}
+{{- if $tls.ca.existingSecret.name }}
+- name: TEMPORAL_TLS_SERVER_CA_CERT_PATH
+  value: {{ $files }}/ca.crt
+{{- end }}
+{{- if $tls.certificate.existingSecret.name }}
+- name: TEMPORAL_TLS_CLIENT_CERT_PATH
+  value: {{ $files }}/tls.crt
+- name: TEMPORAL_TLS_CLIENT_KEY_PATH
+  value: {{ $files }}/tls.key
+{{- end }}
+{{- if $temporal.apiKey.existingSecret.name }}
+- name: TEMPORAL_API_KEY_FILE
+  value: {{ $files }}/api-key
+{{- end }}
+{{- with $temporal.env }}
 {{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{- /* The files that these variables name, as a list of one volume or none. A whole directory: the kubelet does not
+      replace a file mounted by subPath. The API key may be missing, so that it can be taken away. */ -}}
+{{- define "order-platform.temporalVolumes" -}}
+{{- $tls := .Values.temporal.tls }}
+{{- $key := .Values.temporal.apiKey.existingSecret }}
+{{- if or $tls.ca.existingSecret.name $tls.certificate.existingSecret.name $key.name }}
+- name: temporal
+  projected:
+    defaultMode: 0440
+    sources:
+      {{- with $tls.ca.existingSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name }}, items: [{key: {{ .key | quote }}, path: ca.crt}]}
+      {{- end }}
+      {{- end }}
+      {{- with $tls.certificate.existingSecret }}
+      {{- if .name }}
+      - secret: {name: {{ .name }}, items: [{key: {{ .certificate | quote }}, path: tls.crt}, {key: {{ .key | quote }}, path: tls.key}]}
+      {{- end }}
+      {{- end }}
+      {{- if $key.name }}
+      - secret: {name: {{ $key.name }}, optional: true, items: [{key: {{ $key.key | quote }}, path: api-key}]}
+      {{- end }}
 {{- end }}
 {{- end }}
 

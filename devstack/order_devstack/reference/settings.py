@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator
 from order_console.settings import Settings as ConsoleSettings
 from order_devstack.reference.markdown import plain, table
 from order_operator import command_line as operator_command_line
-from order_process import command_line
 from order_process.settings import Variable, variables
 from order_worker import command_line as worker_command_line
 
@@ -42,7 +41,7 @@ def _sections() -> Iterator[str]:
         yield f"## {settings.title}\n"
         yield from _table(variables(settings))
     yield "## Of libraries\n"
-    yield from _table([operator_command_line.OTHERS[0], command_line.TEMPORAL])
+    yield from _table([*operator_command_line.OTHERS])
 
 
 def _table(rows: Iterable[Variable]) -> Iterator[str]:

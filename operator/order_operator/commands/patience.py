@@ -11,6 +11,7 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import message
 from order_operator.settings import one_line
+from order_process.temporal_refusals import refusal
 
 PAUSE_SECONDS = 1.0
 
@@ -56,7 +57,7 @@ class Patience:
 
 def told(failed: Exception) -> str:
     """Of a failure, in one line."""
-    return message(failed) if isinstance(failed, client.ApiException) else one_line(failed)
+    return message(failed) if isinstance(failed, client.ApiException) else refusal(failed) or one_line(failed)
 
 
 def _passes(failed: Exception) -> bool:

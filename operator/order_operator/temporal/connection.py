@@ -3,6 +3,7 @@ attributes of the right type (created when allowed). While it is not, orders wai
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -15,14 +16,15 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import PayloadCodec
-from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
-from order_operator.settings import one_line
-from order_process.settings import SettingsError
+from order_process import temporal_access
+from order_process.temporal_access import Access
+from order_process.temporal_refusals import NOT_ACCEPTED, NOT_ALLOWED, refusal
+from order_process.temporal_rotation import CONNECT_SECONDS, Rotation
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 CHECK_SECONDS = 30.0
@@ -35,14 +37,8 @@ TASK_PROBLEMS = "TemporalReportedProblems"
 takes it off when one succeeds. Servers from before autumn 2025 do not have it."""
 
 _NAMED = {
-    RPCStatusCode.PERMISSION_DENIED: (
-        Reason.TEMPORAL_PERMISSION_DENIED,
-        "Temporal does not let the operator do this: give its identity the rights of a writer in the namespace",
-    ),
-    RPCStatusCode.UNAUTHENTICATED: (
-        Reason.TEMPORAL_UNAUTHENTICATED,
-        "Temporal does not accept the operator's API key or certificate: renew it",
-    ),
+    RPCStatusCode.PERMISSION_DENIED: (Reason.TEMPORAL_PERMISSION_DENIED, NOT_ALLOWED),
+    RPCStatusCode.UNAUTHENTICATED: (Reason.TEMPORAL_UNAUTHENTICATED, NOT_ACCEPTED),
     RPCStatusCode.RESOURCE_EXHAUSTED: (
         Reason.TEMPORAL_RATE_LIMITED,
         "Temporal limits the requests of this namespace; the operator tries again by itself",
@@ -69,15 +65,12 @@ UNREACHABLE = Problem(
 
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
 
+_LOCKED_OUT = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
+"""Answers to somebody whose key or certificate counts no more."""
+_UNEXPLAINED = frozenset({RPCStatusCode.UNAVAILABLE, RPCStatusCode.UNKNOWN, RPCStatusCode.CANCELLED})
+"""What the SDK makes of a connection that the other side closes, which it also does for a certificate."""
+
 logger = logging.getLogger(__name__)
-
-
-def connect_config() -> ClientConnectConfig:
-    """How to reach Temporal, from its SDK's environment variables and files. Raises SettingsError."""
-    try:
-        return ClientConfig.load_client_connect_config()
-    except (RuntimeError, OSError, ValueError, TypeError) as wrong:
-        raise SettingsError(f"Temporal's settings: {one_line(wrong)}") from wrong
 
 
 class TemporalConnection:
@@ -93,18 +86,32 @@ class TemporalConnection:
         self.reports_task_problems = False
         """Whether the server has `TASK_PROBLEMS`; a query that names an unknown attribute is refused whole."""
         self.problem: Problem | None = NOT_ANSWERED
+        self._rotation: Rotation | None = None
 
     @classmethod
     async def connect(
         cls, *, create_search_attributes: bool, codec: PayloadCodec | None = None
     ) -> "TemporalConnection":
         """Lazy: the first call connects, so that the operator starts while Temporal is away. `codec` decodes and
-        encodes every payload; without one they are as the workers without one write them."""
-        config = connect_config()
-        config.setdefault("target_host", "localhost:7233")
+        encodes every payload; without one they are as the workers without one write them. Raises SettingsError."""
+        access = temporal_access.read(os.environ)
         converter = replace(pydantic_data_converter, payload_codec=codec)
-        client = await Client.connect(**config, data_converter=converter, lazy=True)
-        return cls(client, create_search_attributes=create_search_attributes)
+
+        async def client(access: Access, *, lazy: bool = False) -> Client:
+            return await Client.connect(**access.connect_arguments(), data_converter=converter, lazy=lazy)
+
+        made = cls(await client(access, lazy=True), create_search_attributes=create_search_attributes)
+        made._rotation = Rotation(os.environ, access, client, made._put)
+        made._rotation.changed = made.lost
+        return made
+
+    def _put(self, client: Client) -> None:
+        self.client = client
+
+    async def rotate(self) -> None:
+        """Take over keys and certificates that are replaced, until cancelled."""
+        if self._rotation is not None:
+            await self._rotation.watch(lambda: self.client)
 
     def on_recovery(self, callback: Callable[[], None]) -> None:
         """Call `callback` whenever a problem has gone, and once the first check is through."""
@@ -121,9 +128,21 @@ class TemporalConnection:
                 Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024], stalled=True
             )
         named = _named(failed)
-        if named is None:
+        if named is None or failed.status in _LOCKED_OUT:
             self.lost()
-        return named or UNREACHABLE
+        return self._flawed(failed) or named or UNREACHABLE
+
+    @property
+    def flaw(self) -> str | None:
+        """What is wrong with the operator's own key or certificate, as far as it can tell."""
+        return self._rotation.problem if self._rotation is not None else None
+
+    def _flawed(self, failed: Exception) -> Problem | None:
+        """That, where Temporal does not let the operator in."""
+        flaw = self.flaw
+        if flaw is None or (isinstance(failed, RPCError) and failed.status not in (*_LOCKED_OUT, *_UNEXPLAINED)):
+            return None
+        return Problem(Reason.TEMPORAL_UNAUTHENTICATED, flaw)
 
     async def watch(self) -> None:
         """Keep `problem` true to the facts until cancelled."""
@@ -164,9 +183,23 @@ class TemporalConnection:
                     Reason.TEMPORAL_NAMESPACE_NOT_FOUND,
                     f"Temporal has no namespace {namespace!r}: create it; orders go on by themselves then",
                 )
-            problem = _named(failed) if isinstance(failed, RPCError) else None
             self._tell_cause(failed)
-            return problem or UNREACHABLE
+            if problem := self._flawed(failed):
+                return problem
+            if isinstance(failed, RPCError):
+                return _named(failed) or await self._unexplained()
+            return _of_the_connection(failed)
+
+    async def _unexplained(self) -> Problem:
+        """A connection that was lost does not tell why; one that is made now may."""
+        if self._rotation is None:
+            return UNREACHABLE
+        try:
+            async with asyncio.timeout(CONNECT_SECONDS):
+                await self._rotation.connect_again()
+        except (RuntimeError, TimeoutError) as failed:
+            return _of_the_connection(failed)
+        return UNREACHABLE
 
     def _tell_cause(self, failed: Exception) -> None:
         """In the server's own words, when they change by more than a number."""
@@ -247,6 +280,11 @@ class TemporalConnection:
                 raise
             return False
         return True
+
+
+def _of_the_connection(failed: Exception) -> Problem:
+    sentence = refusal(failed)
+    return UNREACHABLE if sentence is None else Problem(Reason.TEMPORAL_UNAVAILABLE, sentence)
 
 
 def _mismatch(namespace: str, key: SearchAttributeKey[Any], found: IndexedValueType.ValueType) -> Problem:

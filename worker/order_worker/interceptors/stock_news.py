@@ -6,7 +6,7 @@ a worker or while Temporal does not answer: those workflows also look without be
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
 from typing import Any
@@ -49,7 +49,8 @@ _KEPT = select(_KEEPER).where(stock.c.sku.in_(bindparam("skus", expanding=True))
 class StockNews(Interceptor):
     """Sees every activity that moves pieces. News is told only inside of `telling`."""
 
-    def __init__(self, ledger: Ledger, client: Client) -> None:
+    def __init__(self, ledger: Ledger, client: Callable[[], Client]) -> None:
+        """`client` gives the one of the moment: it is replaced when the worker's certificate is."""
         self._ledger = ledger
         self._client = client
         self._reservations: set[str] = set()
@@ -108,7 +109,7 @@ class StockNews(Interceptor):
             LOG.warning("news of stock is lost: %s", str(error) or "no answer in time")
 
     async def _signal(self, keeper: str) -> None:
-        handle = self._client.get_workflow_handle(keeper)
+        handle = self._client().get_workflow_handle(keeper)
         try:
             await handle.signal(SIGNAL_STOCK_CHANGED)
         except RPCError as error:

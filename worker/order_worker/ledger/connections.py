@@ -1,6 +1,8 @@
 """How the ledger's database is reached: a file of SQLite, or PostgreSQL, also behind PgBouncer or on several hosts."""
 
+import logging
 import sqlite3
+from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
@@ -16,6 +18,8 @@ from order_worker import sqlite
 from order_worker.ledger import refusals
 
 T = TypeVar("T")
+
+LOG = logging.getLogger(__name__)
 
 POSTGRESQL_THREADS = 10
 
@@ -56,9 +60,10 @@ _POSTGRESQL_DEFAULTS = {
 """The URL may say otherwise, as libpq's documentation describes."""
 
 
-def connect(url: str) -> Engine:
-    """An engine for `sqlite:///file` or `postgresql://…`; opens nothing yet."""
-    engine = _postgresql_engine(url) if url.startswith("postgresql:") else _sqlite_engine(url)
+def connect(url: str, url_now: Callable[[], str] | None = None) -> Engine:
+    """An engine for `sqlite:///file` or `postgresql://…`; opens nothing yet. `url_now` gives the URL for each new
+    connection to a PostgreSQL, where it may change; what it raises as ValueError leaves the former one."""
+    engine = _postgresql_engine(url, url_now) if url.startswith("postgresql:") else _sqlite_engine(url)
     event.listen(engine, "before_cursor_execute", refusals.refuse_unstorable)
     return engine
 
@@ -76,7 +81,7 @@ def _sqlite_engine(url: str) -> Engine:
     return engine
 
 
-def _postgresql_engine(url: str) -> Engine:
+def _postgresql_engine(url: str, url_now: Callable[[], str] | None) -> Engine:
     # The driver reads the URL itself: SQLAlchemy knows no list of hosts. Nothing is set for a session, nothing is
     # prepared on the server: behind PgBouncer the next transaction may be on another one.
     engine = create_engine(
@@ -87,7 +92,7 @@ def _postgresql_engine(url: str) -> Engine:
         json_serializer=refusals.storable_json,
         use_native_hstore=False,
     )
-    event.listen(engine, "do_connect", _connect_postgresql)
+    event.listen(engine, "do_connect", partial(_connect_postgresql, url_now))
     event.listen(engine, "begin", partial(_begin_postgresql, sqlite.BUSY_MILLISECONDS))
     event.listen(engine, "handle_error", _notice_a_lost_server)
     return engine
@@ -108,8 +113,17 @@ class BoundedConnection(psycopg.Connection[Any]):
 
 
 def _connect_postgresql(
-    _dialect: Dialect, _record: ConnectionPoolEntry, arguments: list[Any], options: dict[str, Any]
+    url_now: Callable[[], str] | None,
+    _dialect: Dialect,
+    _record: ConnectionPoolEntry,
+    arguments: list[Any],
+    options: dict[str, Any],
 ) -> DBAPIConnection:
+    if url_now is not None:
+        try:
+            options.update(conninfo_to_dict(url_now()))
+        except (ValueError, psycopg.ProgrammingError) as wrong:
+            LOG.warning("the ledger's URL is not read again: %s", type(wrong).__name__)
     return BoundedConnection.connect(*arguments, **options)  # type: ignore[return-value]
 
 

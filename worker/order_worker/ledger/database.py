@@ -63,11 +63,18 @@ class Ledger:
         self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-ping")
 
     @classmethod
-    async def open(cls, url: str, audit_keys: KeyRing | None = None, *, patient: bool = False) -> Self:
+    async def open(
+        cls,
+        url: str,
+        audit_keys: KeyRing | None = None,
+        *,
+        patient: bool = False,
+        url_now: Callable[[], str] | None = None,
+    ) -> Self:
         """Without `audit_keys` the audit chain goes on without a key. Raises SchemaMismatch when the database's schema
         does not suit this code, LedgerUnavailable when it does not answer. `patient`: for commands that read the whole
-        of the books; no statement takes too long then."""
-        engine = connect(url)
+        of the books; no statement takes too long then. `url_now`: see `connect`."""
+        engine = connect(url, url_now)
         ledger = cls(engine.execution_options(**PATIENT) if patient else engine, audit_keys)
         try:
             await ledger.transaction(schema.check)

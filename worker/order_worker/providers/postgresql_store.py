@@ -50,16 +50,17 @@ class _Session:
 class PostgreSQLProviderStore(ProviderStore):
     """One connection, used from one thread, and opened again after it broke."""
 
-    def __init__(self, url: str, thread: ThreadPoolExecutor) -> None:
-        self._url = url
+    def __init__(self, url_now: Callable[[], str], thread: ThreadPoolExecutor) -> None:
+        self._url_now = url_now
         self._thread = thread
         self._session: psycopg.Connection[DictRow] | None = None
 
     @classmethod
-    async def open_url(cls, url: str) -> Self:
+    async def open_url(cls, url: str, url_now: Callable[[], str] | None = None) -> Self:
         """Create the schema and its tables where missing. Raises SettingsError where the user of `url` may not,
-        LedgerUnavailable where the database does not answer."""
-        store = cls(url, ThreadPoolExecutor(1, thread_name_prefix="providers"))
+        LedgerUnavailable where the database does not answer. `url_now` gives the URL for each connection, where it
+        may change."""
+        store = cls(url_now or (lambda: url), ThreadPoolExecutor(1, thread_name_prefix="providers"))
         try:
             await asyncio.get_running_loop().run_in_executor(store._thread, store._prepare)
         except BaseException:
@@ -97,9 +98,13 @@ class PostgreSQLProviderStore(ProviderStore):
 
     def _connected(self) -> psycopg.Connection[DictRow]:
         if self._session is None or self._session.closed:
+            try:
+                url = self._url_now()
+            except ValueError as error:
+                raise ProviderUnavailable(str(error)) from error
             # Prepared statements belong to a session, and a pooler in transaction mode has none to give.
             self._session = psycopg.connect(
-                self._url,
+                url,
                 autocommit=True,
                 row_factory=dict_row,
                 prepare_threshold=None,

@@ -35,7 +35,13 @@ P = TypeVar("P")
 class Opening:
     """What a provider is made of."""
 
-    def __init__(self, environment: Mapping[str, str], books: Path | str, resources: AsyncExitStack) -> None:
+    def __init__(
+        self,
+        environment: Mapping[str, str],
+        books: Path | str,
+        resources: AsyncExitStack,
+        url_now: Callable[[], str] | None = None,
+    ) -> None:
         self.environment = environment
         """The worker's variables."""
         self.resources = resources
@@ -44,6 +50,8 @@ class Opening:
         """Of the simulated providers; None unless there is one that remembers."""
         self._books = books
         """Of the simulated providers: a file, or the URL of a PostgreSQL database."""
+        self._url_now = url_now
+        """The same URL for each new connection, where it may change."""
 
     async def open_store(self) -> ProviderStore:
         """The same for all who ask."""
@@ -51,7 +59,7 @@ class Opening:
             if isinstance(self._books, Path):
                 self.store = await ProviderStore.open(self._books)
             else:
-                self.store = await PostgreSQLProviderStore.open_url(self._books)
+                self.store = await PostgreSQLProviderStore.open_url(self._books, self._url_now)
             self.resources.push_async_callback(self.store.close)
         return self.store
 

@@ -1,5 +1,6 @@
 {{- /* A pod that runs the operator's program once. Takes a dict: root, name, account, token, arguments, env (rendered),
-      and optionally `containers`, further ones (rendered). */ -}}
+      and optionally `containers`, further ones
+      (rendered), `files`, volumes mounted by their names, and `volumes` of the further containers. */ -}}
 {{- define "order-platform.once" -}}
 metadata:
   labels:
@@ -23,14 +24,20 @@ spec:
         limits: {memory: 256Mi}
       securityContext:
         {{- include "order-platform.containerSecurityContext" .root | nindent 8 }}
-      {{- with .root.Values.operator.extraVolumeMounts }}
+      {{- $files := .files | default list }}
+      {{- if or $files .root.Values.operator.extraVolumeMounts }}
       volumeMounts:
+        {{- range $files }}
+        - {name: {{ .name }}, mountPath: /etc/order-platform/{{ .name }}, readOnly: true}
+        {{- end }}
+        {{- with .root.Values.operator.extraVolumeMounts }}
         {{- toYaml . | nindent 8 }}
+        {{- end }}
       {{- end }}
     {{- with .containers }}
     {{- . | nindent 4 }}
     {{- end }}
-  {{- with .root.Values.operator.extraVolumes }}
+  {{- with concat $files (.volumes | default list) .root.Values.operator.extraVolumes }}
   volumes:
     {{- toYaml . | nindent 4 }}
   {{- end }}

@@ -1,14 +1,24 @@
 {{- /* What workers and the Jobs beside them are told by variables, and the files of their secrets. */ -}}
 {{- define "order-platform.ledgerEnv" -}}
+{{- if .Values.ledger.existingSecret.name }}
+- name: ORDER_LEDGER_URL_FILE
+  value: /etc/order-platform/ledger/url
+{{- else }}
 - name: ORDER_LEDGER_URL
-  {{- if .Values.ledger.existingSecret.name }}
-  valueFrom:
-    secretKeyRef:
-      name: {{ .Values.ledger.existingSecret.name }}
-      key: {{ .Values.ledger.existingSecret.key }}
-  {{- else }}
   value: {{ .Values.ledger.url | quote }}
-  {{- end }}
+{{- end }}
+{{- end -}}
+{{- define "order-platform.ledgerVolumes" -}}
+{{- with .Values.ledger.existingSecret }}
+{{- if .name }}
+- name: ledger
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .key | quote }}, path: url}
+{{- end }}
+{{- end }}
 {{- end -}}
 {{- /* The keys of the audit trail, for whatever writes it or checks it. */ -}}
 {{- define "order-platform.auditEnv" -}}
