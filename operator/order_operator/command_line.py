@@ -3,6 +3,7 @@
 import argparse
 from datetime import timedelta
 
+from order_codec.settings import EncryptionSettings
 from order_operator.commands.before_uninstall import OpenOrders
 from order_operator.commands.prepare_temporal import Endpoint
 from order_operator.settings import Settings
@@ -10,7 +11,7 @@ from order_process import command_line
 from order_process.settings import Variable
 
 PROGRAM = "order-operator"
-SETTINGS = (Settings,)
+SETTINGS = (Settings, EncryptionSettings)
 OTHERS = (
     Variable(("KUBECONFIG",), "How to reach the API server, outside a pod.", "~/.kube/config"),
     command_line.TEMPORAL,

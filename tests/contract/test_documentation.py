@@ -19,7 +19,7 @@ CHART_FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("charts/**/*")
 CODE = re.compile(r"^```.*?^```$|^ {4,}\S.*?$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 """Fenced, indented, or between backticks on one line."""
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-PACKAGE_FOLDERS = ("console", "operator", "worker", "workflows", "devstack", "cli")
+PACKAGE_FOLDERS = ("codec", "console", "operator", "worker", "workflows", "devstack", "cli")
 """A package is written without its folder: `order_operator/crd.py`."""
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=str)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
-from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.envconfig import ClientConfig
 from temporalio.runtime import Runtime
 from temporalio.worker import (
@@ -21,6 +21,7 @@ from temporalio.worker import (
     WorkerDeploymentVersion,
 )
 
+from order_codec.settings import data_converter
 from order_process.settings import SettingsError
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
@@ -140,10 +141,11 @@ async def connect(runtime: Runtime) -> Client:
     except (RuntimeError, ValueError, OSError) as error:
         raise SettingsError(f"the TEMPORAL_… variables or their profile cannot be used: {error}") from error
     config.setdefault("target_host", "localhost:7233")
+    converter = data_converter(os.environ, leave_refused=True)
     pause = 0.5
     while True:
         try:
-            return await Client.connect(**config, data_converter=pydantic_data_converter, runtime=runtime)
+            return await Client.connect(**config, data_converter=converter, runtime=runtime)
         except RuntimeError as error:
             LOG.warning("Temporal at %s does not answer, trying on: %s", config["target_host"], error)
         await asyncio.sleep(pause)

@@ -3,9 +3,9 @@ attributes of the right type (created when allowed). While it is not, orders wai
 
 import asyncio
 import logging
+import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -13,11 +13,10 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import PayloadCodec
 from temporalio.envconfig import ClientConfig, ClientConnectConfig
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.settings import data_converter
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
@@ -95,14 +94,11 @@ class TemporalConnection:
         self.problem: Problem | None = NOT_ANSWERED
 
     @classmethod
-    async def connect(
-        cls, *, create_search_attributes: bool, codec: PayloadCodec | None = None
-    ) -> "TemporalConnection":
-        """Lazy: the first call connects, so that the operator starts while Temporal is away. `codec` decodes and
-        encodes every payload; without one they are as the workers without one write them."""
+    async def connect(cls, *, create_search_attributes: bool) -> "TemporalConnection":
+        """Lazy: the first call connects, so that the operator starts while Temporal is away."""
         config = connect_config()
         config.setdefault("target_host", "localhost:7233")
-        converter = replace(pydantic_data_converter, payload_codec=codec)
+        converter = data_converter(os.environ)
         client = await Client.connect(**config, data_converter=converter, lazy=True)
         return cls(client, create_search_attributes=create_search_attributes)
 
