@@ -1,6 +1,7 @@
 """`order-codec-server`: serves the codec until it is told to stop."""
 
 import asyncio
+import logging
 import os
 import signal
 import ssl
@@ -10,7 +11,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from order_codec.access import Access, ByApiServer, Everybody
-from order_codec.server import CodecServer
+from order_codec.server import AUDIT, CodecServer
 from order_codec.server_settings import IdentityMode, ServerSettings
 from order_codec.settings import EncryptionSettings
 from order_process import logs
@@ -27,7 +28,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run until told to stop; exits with the code of `order_process.command_line.Exit`."""
     parser(PROGRAM, "Decodes payloads for Temporal's Web UI and command line.", SETTINGS).parse_args(arguments)
     logs.configure(whose)
+    _record_callers()
     sys.exit(in_a_sentence(PROGRAM, _run))
+
+
+def _record_callers() -> None:
+    record = logging.StreamHandler()
+    record.setFormatter(logs.JsonLine(whose, names_people=True))
+    AUDIT.addHandler(record)
+    AUDIT.propagate = False
 
 
 def _run() -> int:

@@ -43,8 +43,17 @@ def parser() -> argparse.ArgumentParser:
     )
     uninstall.add_argument("--open-orders", required=True, type=OpenOrders, choices=list(OpenOrders))
     uninstall.add_argument("--deployment", required=True, help="of the operator, in the Lease's namespace")
+    forget = commands.add_parser(
+        "forget-customer",
+        help="delete a customer's ended orders, and their histories in Temporal, and exit; run `order-worker "
+        "erase-customer` first; fails while some are under way",
+    )
+    forget.add_argument("customer_id", metavar="CUSTOMER_ID")
+    forget.add_argument(
+        "--namespace", action="append", default=[], help="a further Temporal namespace, in which shipments run"
+    )
     check = commands.add_parser("check", help="tell whether this installation can carry orders, part by part, and exit")
-    for command in (prepare, uninstall, check):
+    for command in (prepare, uninstall, forget, check):
         command.add_argument(
             "--patience", type=int, default=120, metavar="SECONDS", help="how long it asks again and waits: 120"
         )
