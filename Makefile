@@ -16,8 +16,8 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
 	test-browser test-cluster \
-	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
-	generate check-generated docs version release lock
+	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness contrast check fmt lint types imports \
+	generate check-generated docs version release audit lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,8 +29,8 @@ demo: setup ## Real orders on a real stack, each to its end: needs Go and, the f
 scenario: setup ## List the demonstrations of the reference systems. NAME=name plays one on the running stack.
 	@$(DEVSTACK) scenario $(NAME)
 
-up: setup ## Start the whole stack in the background; a second time, start what has died.
-	@$(DEVSTACK) up
+up: setup ## Start the whole stack in the background; a second time, start what has died. ENCRYPTION=true.
+	@$(DEVSTACK) up $(if $(ENCRYPTION),--encrypt)
 
 ui: up ## The console in front of the running stack, with your rights. Prints a link; Ctrl-C ends it.
 	@. .devstack/env && $(BIN)/order-console
@@ -113,6 +113,9 @@ bench-at-rest: setup ## What finished orders cost an idle operator. ORDERS=n fin
 bench-ledger: setup ## What the ledger's transactions cost on SQLite and PostgreSQL. ORDERS=n. Half a minute.
 	@$(BIN)/python benchmarks/ledger.py $(if $(ORDERS),--orders $(ORDERS))
 
+bench-encryption: setup ## Orders end to end with encrypted payloads against the same without. ORDERS=n, ROUNDS=n. Minutes.
+	@$(BIN)/python benchmarks/encryption.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-burst: setup ## How many tasks time out when 200 orders arrive at once at one worker. ORDERS=n. A minute.
 	@$(BIN)/python benchmarks/burst.py $(if $(ORDERS),--orders $(ORDERS))
 
@@ -157,8 +160,11 @@ docs: setup ## Build the documentation's site into site/; a link that leads nowh
 version: setup ## Write VERSION=1.2.3 into pyproject.toml, the charts and the changelog.
 	@$(BIN)/python -m order_devstack.release set $(VERSION)
 
-release: setup ## Build what is published of VERSION=1.2.3, as committed, into dist/. The same each time.
-	@$(BIN)/python -m order_devstack.release build $(VERSION)
+release: setup ## Build what is published of VERSION=1.2.3, as committed, into dist/. The same each time. UNAUDITED=true.
+	@$(BIN)/python -m order_devstack.release build $(VERSION) $(if $(UNAUDITED),--unaudited)
+
+audit: setup ## Look every pinned dependency of the programs up in a list of advisories. Asks the network.
+	@$(BIN)/python -m order_devstack.release audit
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker console; do \

@@ -6,7 +6,8 @@ import sys
 from importlib.metadata import version
 from pathlib import Path
 
-from order_devstack import cluster_commands, demo, images, platform, prometheus, scenario_player, servers
+from order_devstack import cluster_commands, demo, encryption, images, platform, prometheus, scenario_player, servers
+from order_devstack.encryption import CODEC_SERVER
 from order_devstack.errors import DevstackError
 from order_devstack.processes import State
 from order_devstack.scenarios import SCENARIOS
@@ -55,6 +56,11 @@ def _parser() -> argparse.ArgumentParser:
         description="Starts what does not run, with the data it had, installs the charts and has the articles of "
         "the samples kept in stock (`kubectl get stock`). Does nothing when everything runs. If something fails, what "
         "this command started is stopped again.",
+    )
+    up.add_argument(
+        "--encrypt",
+        action="store_true",
+        help="encrypt what Temporal keeps, from now on, and have a codec server decode it for the Web UI",
     )
     up.add_argument("--keep", action="store_true", help="after a failure leave running what was started")
     down = commands.add_parser("down", help="stop it; the data stays")
@@ -119,12 +125,18 @@ def _scenario(options: argparse.Namespace) -> int:
 
 def _up(options: argparse.Namespace) -> int:
     stack = Stack(options.dir)
+    if options.encrypt and not encryption.is_on(stack.root):
+        if any(stack.pid(name) is not None for name in PROCESSES):
+            raise DevstackError("this stack runs without encryption: `make down` first; its orders stay readable.")
+        encryption.switch_on(stack.root)
     watched = [] if prometheus.program() is None else [PROMETHEUS]
-    names = options.process or [*PROCESSES, *watched]
-    changed = stack.up([name for name in names if name != PROMETHEUS], keep=options.keep)
-    if PROMETHEUS in names and stack.pid(PROMETHEUS) is None:
-        stack.start(PROMETHEUS)
-        changed = True
+    decoding = [CODEC_SERVER] if encryption.is_on(stack.root) else []
+    names = options.process or [*PROCESSES, *decoding, *watched]
+    changed = stack.up([name for name in names if name not in (PROMETHEUS, CODEC_SERVER)], keep=options.keep)
+    for beside in (CODEC_SERVER, PROMETHEUS):
+        if beside in names and stack.pid(beside) is None:
+            stack.start(beside)
+            changed = True
     if not changed:
         print("everything runs already")
     if {"operator", "worker"} <= set(names):

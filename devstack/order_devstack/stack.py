@@ -13,6 +13,7 @@ from types import MappingProxyType
 
 from order_devstack import (
     control_plane,
+    encryption,
     environment,
     platform,
     ports,
@@ -21,6 +22,7 @@ from order_devstack import (
     servers,
     temporal_server,
 )
+from order_devstack.encryption import CODEC_SERVER
 from order_devstack.errors import CommandFailed, DevstackError, StartFailed
 from order_devstack.locking import exclusive
 from order_devstack.ports import HOST
@@ -33,12 +35,13 @@ PROCESSES = SERVERS + PLATFORM
 """In the order of their start; they stop the other way round: an API server hangs without its etcd."""
 PROMETHEUS = "prometheus"
 """Runs only where it is installed, and nothing needs it."""
-KNOWN = (*PROCESSES, PROMETHEUS)
+KNOWN = (*PROCESSES, CODEC_SERVER, PROMETHEUS)
 
 _PORTS = (
     *("etcd", "etcd-peer", "kube-apiserver", "temporal", "temporal-ui"),
     *("operator-metrics", "operator-probes", "worker-metrics", "worker-probes"),
     *("shipping-worker-metrics", "shipping-worker-probes", "nexus-worker-metrics", "nexus-worker-probes"),
+    *(CODEC_SERVER, "codec-server-probes"),
     PROMETHEUS,
 )
 # A process that runs but is not ready may only be busy, or have just got its etcd back (gRPC redials within 5 s).
@@ -141,7 +144,9 @@ class Stack:
 
     def status(self) -> list[ProcessStatus]:
         """All processes in the order of their start."""
-        names = KNOWN if prometheus.program() is not None else PROCESSES
+        lacking = set() if prometheus.program() is not None else {PROMETHEUS}
+        lacking |= set() if encryption.is_on(self.root) else {CODEC_SERVER}
+        names = [name for name in KNOWN if name not in lacking]
         processes = [self._process(name) for name in names]
         return [
             ProcessStatus(process.name, process.state(), process.pid(), self._address(process.name), process.log)
@@ -310,7 +315,8 @@ class Stack:
 
     def _service(self, name: str) -> Service:
         base = self._base_environment(name)
-        extra = self._environment.get(name, {})
+        keys = encryption.variables(self.root) if name in PLATFORM else {}
+        extra = {**keys, **self._environment.get(name, {})}
         known = ports.load(self._ports_file)
         match name:
             case "etcd":
@@ -334,11 +340,10 @@ class Stack:
                 return platform.shipping_worker(self.root, known, base, extra)
             case "nexus-worker":
                 return platform.nexus_worker(self.root, known, base, extra, self.temporal)
+            case "codec-server":
+                return encryption.codec_server(self.root, known, {**base, **extra})
             case "prometheus":
-                found = prometheus.program()
-                if found is None:
-                    raise DevstackError("Prometheus was not found: apt-get install prometheus")
-                return prometheus.prometheus(found, self.root, known, {**base, **extra}, PLATFORM, self._alerts)
+                return self._prometheus(known, {**base, **extra})
         raise AssertionError(name)
 
     def _base_environment(self, name: str) -> dict[str, str]:
@@ -351,6 +356,12 @@ class Stack:
             return temporal_server.temporal(client, self.root, known, variables, ui=self._ui)
         server = self._program("temporal-server")
         return secured_temporal.temporal(server, client, self.root, known, variables, self.credentials)
+
+    def _prometheus(self, known: Mapping[str, int], variables: Mapping[str, str]) -> Service:
+        found = prometheus.program()
+        if found is None:
+            raise DevstackError("Prometheus was not found: apt-get install prometheus")
+        return prometheus.prometheus(found, self.root, known, variables, PLATFORM, self._alerts)
 
     def _alerts(self) -> str:
         chart = str(platform.CHARTS / "order-platform")

@@ -5,6 +5,7 @@ import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from order_devstack import encryption
 from order_devstack.ports import HOST
 from order_devstack.processes import Service
 
@@ -34,6 +35,7 @@ def temporal(
         "--dynamic-config-value=system.enableActivityEagerExecution=true",
         # Off by default: a burst in one Kubernetes namespace holds up the orders of all others without it.
         "--dynamic-config-value=matching.enableFairness=true",
+        *([f"--ui-codec-endpoint={encryption.codec_endpoint(ports)}"] if ui and encryption.is_on(root) else []),
         *([f"--ui-ip={HOST}", f"--ui-port={ports['temporal-ui']}"] if ui else ["--headless"]),
     ]
     return Service(

@@ -17,6 +17,7 @@ from urllib.request import getproxies
 import aiohttp
 from kubernetes.aio import client, config
 from prometheus_client import REGISTRY
+from temporalio.client import Client
 from temporalio.runtime import Runtime, TelemetryConfig
 from temporalio.service import RPCError
 from yaml import YAMLError
@@ -28,6 +29,7 @@ from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
 from order_operator.commands.before_uninstall import Installation, Uninstallation
 from order_operator.commands.check import Check
+from order_operator.commands.forget_customer import Forgetting
 from order_operator.commands.patience import Patience, told
 from order_operator.commands.prepare_temporal import Preparation, Wanted
 from order_operator.figures import Figures, Sources
@@ -272,12 +274,22 @@ async def _command(parsed: argparse.Namespace, settings: Settings) -> int:
                 connection = await TemporalConnection.connect(create_search_attributes=False)
                 fit = await Check(api, connection, settings, patience, _say).run()
                 return Exit.FINE if fit else Exit.FAILED
+            if parsed.command == "forget-customer":
+                temporal = (await TemporalConnection.connect(create_search_attributes=False)).client
+                temporals = [temporal, *(_of_namespace(temporal, each) for each in parsed.namespace)]
+                forgetting = Forgetting(api, temporals, settings.namespaces, patience, _say)
+                return Exit.FINE if await forgetting.run(parsed.customer_id) else Exit.FAILED
             going = Installation(settings.namespaces, settings.lease_namespace, parsed.deployment, settings.lease_name)
             gone = await Uninstallation(api, going, patience, _say).run(parsed.open_orders)
             return Exit.FINE if gone else Exit.FAILED
     except (RPCError, RuntimeError, client.ApiException, aiohttp.ClientError, OSError) as failed:
         _say(f"{command_line.PROGRAM} {parsed.command}: {told(failed)}")
         return Exit.FAILED
+
+
+def _of_namespace(temporal: Client, namespace: str) -> Client:
+    """The same server, another of its namespaces."""
+    return Client(temporal.service_client, namespace=namespace, data_converter=temporal.data_converter)
 
 
 def _say(line: str) -> None:

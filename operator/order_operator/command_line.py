@@ -3,6 +3,7 @@
 import argparse
 from datetime import timedelta
 
+from order_codec.settings import EncryptionSettings
 from order_operator.commands.before_uninstall import OpenOrders
 from order_operator.commands.prepare_temporal import Endpoint
 from order_operator.settings import Settings
@@ -10,7 +11,7 @@ from order_process import command_line
 from order_process.settings import Variable
 
 PROGRAM = "order-operator"
-SETTINGS = (Settings,)
+SETTINGS = (Settings, EncryptionSettings)
 OTHERS = (
     Variable(("KUBECONFIG",), "How to reach the API server, outside a pod.", "~/.kube/config"),
     command_line.TEMPORAL,
@@ -43,8 +44,17 @@ def parser() -> argparse.ArgumentParser:
     )
     uninstall.add_argument("--open-orders", required=True, type=OpenOrders, choices=list(OpenOrders))
     uninstall.add_argument("--deployment", required=True, help="of the operator, in the Lease's namespace")
+    forget = commands.add_parser(
+        "forget-customer",
+        help="delete a customer's ended orders, and their histories in Temporal, and exit; run `order-worker "
+        "erase-customer` first; fails while some are under way",
+    )
+    forget.add_argument("customer_id", metavar="CUSTOMER_ID")
+    forget.add_argument(
+        "--namespace", action="append", default=[], help="a further Temporal namespace, in which shipments run"
+    )
     check = commands.add_parser("check", help="tell whether this installation can carry orders, part by part, and exit")
-    for command in (prepare, uninstall, check):
+    for command in (prepare, uninstall, forget, check):
         command.add_argument(
             "--patience", type=int, default=120, metavar="SECONDS", help="how long it asks again and waits: 120"
         )

@@ -44,7 +44,8 @@ class JsonLine(JsonFormatter):
     """One line. `resource` (`<namespace>/<name>`), `workflow_id`, `run_id` are what callers give. Temporal's SDK gives
     `temporal_workflow` and `temporal_activity`."""
 
-    def __init__(self, whose: Whose) -> None:
+    def __init__(self, whose: Whose, *, names_people: bool = False) -> None:
+        """`names_people`: of a record of who did what, in which a mail address may be the name of an account."""
         super().__init__(
             ["levelname", "name", "message"],
             rename_fields={"levelname": "level", "name": "logger", "exc_info": "exception"},
@@ -52,6 +53,7 @@ class JsonLine(JsonFormatter):
             timestamp="time",
         )
         self._whose = whose
+        self._shown = (lambda value: value) if names_people else _without_personal
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """The library's place for changes to what is written."""
@@ -60,7 +62,7 @@ class JsonLine(JsonFormatter):
         fields |= _of_the_core(fields.pop("temporal_log", None))
         fields |= _about(fields, self._whose)
         first = {name: fields.pop(name) for name in FIRST if fields.get(name)}
-        return {name: _without_personal(value) for name, value in {**first, **fields}.items() if value is not None}
+        return {name: self._shown(value) for name, value in {**first, **fields}.items() if value is not None}
 
 
 def _about(fields: dict[str, Any], whose: Whose) -> dict[str, Any]:

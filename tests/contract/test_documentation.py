@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from settings_variables import console_variables, operator_variables, worker_variables
+from settings_variables import codec_server_variables, console_variables, operator_variables, worker_variables
 from temporalio.envconfig import ClientConfigProfile
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -19,7 +19,7 @@ CHART_FILES = sorted(path.relative_to(ROOT) for path in ROOT.glob("charts/**/*")
 CODE = re.compile(r"^```.*?^```$|^ {4,}\S.*?$|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 """Fenced, indented, or between backticks on one line."""
 LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
-PACKAGE_FOLDERS = ("console", "operator", "worker", "workflows", "devstack", "cli")
+PACKAGE_FOLDERS = ("codec", "console", "operator", "worker", "workflows", "devstack", "cli")
 """A package is written without its folder: `order_operator/crd.py`."""
 
 documents = pytest.mark.parametrize("document", DOCUMENTS, ids=str)
@@ -66,6 +66,7 @@ WORD = re.compile(r"\b[A-Z][a-z0-9]+(?:[A-Z][a-z0-9]*)+\b")
 OF_OTHERS = {"NonDeterministicError", "GetVersion"}
 """Names of Temporal's that occur in no code of ours."""
 CODE_FOLDERS = (
+    "codec",
     "console",
     "operator",
     "process",
@@ -145,7 +146,7 @@ def test_every_variable_of_ours_that_is_named_is_read(prefix: str) -> None:
     named = named_variables(prefix)
 
     assert named
-    read = operator_variables() | worker_variables() | console_variables()
+    read = operator_variables() | worker_variables() | console_variables() | codec_server_variables()
     assert {name: file for name, file in named.items() if name not in read} == {}
 
 

@@ -14,8 +14,9 @@ import yaml
 
 from order_devstack import servers
 from order_devstack.errors import DevstackError
-from order_devstack.release import versions
+from order_devstack.release import advisories, versions
 from order_devstack.release.__main__ import main
+from order_devstack.release.advisories import Audit, Verdict
 
 ROOT = Path(__file__).resolve().parents[2]
 VERSION = "9.8.7"
@@ -47,6 +48,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     git(checkout, "commit", "--quiet", "--message", VERSION)
     yield checkout
     shutil.rmtree(checkout)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def audited() -> Iterator[None]:
+    """The source of advisories is another test's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(advisories, "audit", lambda _: Audit(Verdict.FINE))
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -211,3 +220,26 @@ def test_kubectl_order_brings_the_scenarios_along(dist: Path) -> None:
     shipped = {f"order_cli/scenarios/{file.name}" for file in (ROOT / "manifests/samples/scenarios").glob("*.yaml")}
     assert shipped
     assert shipped <= names
+
+
+@pytest.mark.parametrize(
+    ("found", "arguments", "code"),
+    [
+        (Audit(Verdict.WEAK, ("jinja2 2.4.1: PYSEC-2019-217",)), [], 1),
+        (Audit(Verdict.WEAK, ("jinja2 2.4.1: PYSEC-2019-217",)), ["--unaudited"], 1),
+        (Audit(Verdict.NOT_CHECKED, ("no network",)), [], 1),
+        (Audit(Verdict.NOT_CHECKED, ("no network",)), ["--unaudited"], 0),
+    ],
+)
+def test_a_release_needs_dependencies_without_advisories_or_a_word_that_nobody_looked(
+    checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: Audit, arguments: list[str], code: int
+) -> None:
+    monkeypatch.setattr(advisories, "audit", lambda _: found)
+    out = tmp_path / "dist"
+
+    build = ["build", VERSION, "--without-images", "--checkout", str(checkout), "--out", str(out), *arguments]
+    assert main(build) == code
+
+    assert out.exists() is (code == 0)
+    if code == 0:
+        assert (out / "NOTES.md").read_text().endswith("Dependencies: not checked.\n")

@@ -14,6 +14,7 @@ from typing import Any
 from temporalio.worker import Worker
 
 from order_domain.errors import LedgerUnavailable, TransientError
+from order_codec.settings import data_converter
 from order_process import logs
 from order_process.command_line import Exit, in_a_sentence
 from order_process.probes import probes, serving
@@ -153,7 +154,8 @@ def _told_of_every_series(settings: Settings) -> dict[str, str]:
 async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Providers, stop: asyncio.Event) -> None:
     address = str(settings.metrics_address) if settings.metrics_address else None
     runtime = metrics.runtime(address, _told_of_every_series(settings))
-    connection = TemporalConnection(os.environ, partial(bootstrap.connect, runtime=runtime))
+    converter = data_converter(os.environ, leave_refused=True)
+    connection = TemporalConnection(os.environ, partial(bootstrap.connect, runtime=runtime, converter=converter))
 
     async def alive() -> None:
         """The event loop turns, or this would not be answered."""

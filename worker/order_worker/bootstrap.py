@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, Self
 
 from temporalio.client import Client
 from temporalio.common import VersioningBehavior
-from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.worker import (
     PollerBehaviorAutoscaling,
@@ -131,9 +131,9 @@ async def payment_provider(settings: Settings, environment: Mapping[str, str]) -
         )
 
 
-async def connect(access: Access, runtime: Runtime) -> Client:
+async def connect(access: Access, runtime: Runtime, converter: DataConverter) -> Client:
     """A client that has reached Temporal. Raises RuntimeError."""
-    return await Client.connect(**access.connect_arguments(), data_converter=pydantic_data_converter, runtime=runtime)
+    return await Client.connect(**access.connect_arguments(), data_converter=converter, runtime=runtime)
 
 
 class Duties(NamedTuple):

@@ -2,6 +2,7 @@
 
 import argparse
 
+from order_codec.settings import EncryptionSettings
 from order_process import command_line
 from order_worker import audit_commands
 from order_worker.ledger import installations
@@ -11,7 +12,7 @@ from order_worker.providers.payment.stripe_settings import StripeSettings
 from order_worker.settings import Settings
 
 PROGRAM = "order-worker"
-SETTINGS = (Settings, AuditSettings, StripeSettings, SMTPSettings)
+SETTINGS = (Settings, AuditSettings, StripeSettings, SMTPSettings, EncryptionSettings)
 OTHERS = (command_line.TEMPORAL, command_line.TEMPORAL_API_KEY_FILE)
 
 

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Iterator
 
+from order_codec.server_settings import ServerSettings
 from order_console.settings import Settings as ConsoleSettings
 from order_devstack.reference.markdown import plain, table
 from order_operator import command_line as operator_command_line
-from order_process.settings import Variable, variables
+from order_process.settings import ProgramSettings, Variable, variables
 from order_worker import command_line as worker_command_line
 
 _HEAD = """# Settings
@@ -37,7 +38,13 @@ def text() -> str:
 
 
 def _sections() -> Iterator[str]:
-    for settings in (*operator_command_line.SETTINGS, *worker_command_line.SETTINGS, ConsoleSettings):
+    all_settings: tuple[type[ProgramSettings], ...] = (
+        *operator_command_line.SETTINGS,
+        *worker_command_line.SETTINGS,
+        ServerSettings,
+        ConsoleSettings,
+    )
+    for settings in dict.fromkeys(all_settings):
         yield f"## {settings.title}\n"
         yield from _table(variables(settings))
     yield "## Of libraries\n"

@@ -1,4 +1,4 @@
-"""`python -m order_devstack.release build 0.2.0` and `... set 0.2.0`; the Makefile calls them."""
+"""`python -m order_devstack.release build 0.2.0`, `... set 0.2.0` and `... audit`; the Makefile calls them."""
 
 import argparse
 import hashlib
@@ -11,17 +11,21 @@ from pathlib import Path
 
 from order_devstack import images
 from order_devstack.errors import DevstackError
-from order_devstack.release import helm_charts, python_packages, versions
+from order_devstack.release import advisories, helm_charts, python_packages, versions
+from order_devstack.release.advisories import Verdict
 from order_devstack.release.source import Source
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
+PROGRAMS = ("operator", "worker", "console")
+"""Each with a file of pinned requirements."""
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options.checkout, versions.checked(options.version), options)
+        version = versions.checked(options.version) if "version" in options else ""
+        options.run(options.checkout, version, options)
     except DevstackError as error:
         print(f"release: {error}", file=sys.stderr)
         return 1
@@ -37,12 +41,17 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, does in (
         ("set", _set, "write VERSION into pyproject.toml, the charts and the changelog"),
         ("build", _build, "build VERSION from the commit that is checked out"),
+        ("audit", _audit, "look every pinned dependency of the programs up in a list of advisories"),
     ):
         command = commands.add_parser(name, help=does)
-        command.add_argument("version", metavar="VERSION", help="1.2.3, or 1.2.3rc1 for a candidate")
+        if run is not _audit:
+            command.add_argument("version", metavar="VERSION", help="1.2.3, or 1.2.3rc1 for a candidate")
         command.add_argument("--checkout", type=Path, default=_CHECKOUT, help="default: the one of this program")
         if run is _build:
             command.add_argument("--out", type=Path, help="default: dist/ of the checkout; replaced")
+            command.add_argument(
+                "--unaudited", action="store_true", help="where no advisories can be looked up; the notes say so"
+            )
             command.add_argument(
                 "--without-images", action="store_true", help="for machines without buildah, and for tests"
             )
@@ -61,7 +70,9 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
         source = Source.export(checkout, version, Path(folder) / "source")
         built = Path(folder) / "dist"
         built.mkdir()
-        (built / "NOTES.md").write_text(versions.notes((source.folder / "CHANGELOG.md").read_text(), version))
+        checked = _audited(source.folder, unaudited=options.unaudited)
+        notes = versions.notes((source.folder / "CHANGELOG.md").read_text(), version)
+        (built / "NOTES.md").write_text(f"{notes.rstrip()}\n\nDependencies: {checked}.\n")
         _step("wheel and bills of materials", lambda: python_packages.build(source, built))
         _step("charts", lambda: helm_charts.build(source, built))
         if not options.without_images:
@@ -73,6 +84,28 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
     print(f"order-platform {version} of commit {source.commit[:12]}:")
     for path in _files(out):
         print(f"  {path.relative_to(out)!s:70}{path.stat().st_size:>12,} bytes")
+
+
+def _audited(source: Path, *, unaudited: bool) -> str:
+    """What the notes say of the dependencies. Raises DevstackError."""
+    found = advisories.audit([source / "requirements" / f"{name}.txt" for name in PROGRAMS])
+    for line in found.lines:
+        print(f"  {line}")
+    if found.verdict is Verdict.WEAK:
+        raise DevstackError("dependencies have advisories: raise their versions and run `make lock`.")
+    if found.verdict is Verdict.NOT_CHECKED and not unaudited:
+        raise DevstackError(
+            "no advisories could be looked up for the dependencies. Build where they can be, or say UNAUDITED=true: "
+            "the notes of the release then say that they were not checked."
+        )
+    return found.verdict
+
+
+def _audit(checkout: Path, _version: str, _options: argparse.Namespace) -> None:
+    found = advisories.audit([checkout / "requirements" / f"{name}.txt" for name in PROGRAMS])
+    print("\n".join([*found.lines, f"dependencies of {', '.join(PROGRAMS)}: {found.verdict}"]))
+    if found.verdict is not Verdict.FINE:
+        raise DevstackError("the dependencies are not known to be fine.")
 
 
 def _build_images(checkout: Path, built: Path) -> None:

@@ -199,6 +199,11 @@ class Reason(Explained):
         "The deletion waits for an order in manual review.",
         "Repair the cause and raise `spec.retry`, or set `deletionPolicy: Orphan`.",
     )
+    ENCRYPTION_KEY_MISSING = (
+        "EncryptionKeyMissing",
+        "What Temporal keeps of the order is encrypted with a key that the operator has not got; the message names it.",
+        "Put the key back into the Secret of the key ring. The order goes on by itself.",
+    )
     SNAPSHOT_UNREADABLE = (
         "SnapshotUnreadable",
         "The operator cannot read what the workflow has published: a newer release wrote it, or it is encrypted.",

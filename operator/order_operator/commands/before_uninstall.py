@@ -5,7 +5,7 @@ waits until the Lease is free: Helm takes the rights away a moment after the Dep
 writes were refused and a reinstallation waited for the Lease of a process that was gone.
 """
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,10 +15,10 @@ from kubernetes.aio import client
 
 from order_operator.cluster.api_names import FINALIZER, GROUP, ORDERS, VERSION
 from order_operator.cluster.leadership import LEASE_DURATION_SECONDS, running_clock
+from order_operator.commands.order_list import all_orders
 from order_operator.commands.patience import Patience
 from order_operator.orders.resource import OrderResource
 
-PAGE_SIZE = 500
 _MERGE = "application/merge-patch+json"
 _SHOWN = 10
 REASON = "order-platform is being uninstalled"
@@ -92,32 +92,9 @@ class Uninstallation:
 
     async def _open(self) -> list[OrderResource]:
         """Orders that have not ended."""
-        return [order async for order in self._orders() if not order.ended]
-
-    async def _orders(self) -> AsyncIterator[OrderResource]:
-        for namespace in self._of.namespaces or (None,):
-            token = ""
-            while True:
-                try:
-                    page: dict[str, Any] = await self._patience.ask(partial(self._page, namespace, token))
-                except client.ApiException as missing:
-                    if missing.status != 404:
-                        raise
-                    return  # the kinds are gone, and every order with them
-                for body in page["items"]:
-                    yield OrderResource.from_body(body)
-                token = page["metadata"].get("continue", "")
-                if not token:
-                    break
-
-    async def _page(self, namespace: str | None, token: str) -> Any:
-        if namespace is None:
-            return await self._objects.list_cluster_custom_object(
-                GROUP, VERSION, ORDERS, limit=PAGE_SIZE, _continue=token or None
-            )
-        return await self._objects.list_namespaced_custom_object(
-            GROUP, VERSION, namespace, ORDERS, limit=PAGE_SIZE, _continue=token or None
-        )
+        return [
+            order async for order in all_orders(self._objects, self._of.namespaces, self._patience) if not order.ended
+        ]
 
     async def _cancel(self) -> bool:
         """Cancel all that are open, and wait for their ends; also those that are ordered meanwhile."""

@@ -14,6 +14,7 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.undecodable import Undecodable
 from order_domain.order import Approval, DecisionKind, OrderSpec, Proof, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
@@ -320,6 +321,11 @@ class Amender:
             logger.info("no worker has answered an edit yet", extra=log)
         except RPCError as failed:
             await self._not_sent(uid, change, answers, failed, log)
+        except Undecodable as unreadable:
+            # Either the edit or the answer. The next attempt, under the same id, repeats nothing.
+            logger.warning("edit not sent, or its answer not read", extra={**log, "error": str(unreadable)})
+            answers.failures += 1
+            await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
         else:
             if key not in answers.logged:  # a late look at the workflow may have it sent again
                 logger.info("edit accepted", extra=log)

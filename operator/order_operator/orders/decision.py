@@ -204,9 +204,10 @@ def _adopted_elsewhere(run: Observation) -> Problem:
 
 
 def _unreadable(run: Observation) -> Problem:
+    reason = Reason.ENCRYPTION_KEY_MISSING if run.lacks_key else Reason.SNAPSHOT_UNREADABLE
     why = run.unreadable_because or "it was written by a newer release"
     return Problem(
-        Reason.SNAPSHOT_UNREADABLE,
+        reason,
         f"this operator cannot read what the workflow has published: {why}. The status is as it was before",
         stalled=True,
     )

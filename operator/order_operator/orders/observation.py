@@ -46,11 +46,11 @@ class Observation(Run):
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:
     """A row of visibility, or of a describe, as an observation; `key` is that in the workflow's id."""
-    snapshot, values, because = None, {}, ""
+    snapshot, values, because, lacks_key = None, {}, "", False
     try:
         values = await memo_values(client, row, MEMO_KEYS)
     except Unreadable as unreadable:
-        because = str(unreadable)
+        because, lacks_key = str(unreadable), unreadable.lacks_key
     if MEMO_SNAPSHOT in values:
         snapshot = readable(values[MEMO_SNAPSHOT], OrderSnapshot, SNAPSHOT_VERSION)
         if snapshot is None:
@@ -68,6 +68,7 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         takeovers=takeovers if isinstance(takeovers, int) else 0,
         unreadable=bool(because),
         unreadable_because=because,
+        lacks_key=lacks_key,
         **run_fields(row),
     )
 

@@ -18,8 +18,10 @@ from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import PendingActivityInfo, PendingNexusOperationInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client
+from temporalio.converter import DataConverter, NexusSerializationContext
 from temporalio.service import RPCError
 
+from order_codec.undecodable import Undecodable
 from order_domain.pipeline import StepName
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import Phase
@@ -27,7 +29,7 @@ from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.runs import description
+from order_operator.temporal.runs import converter_of, description
 from order_workflows.pipeline import STEP_OF_ACTIVITY
 
 LASTS_SECONDS = 3.0
@@ -141,19 +143,20 @@ def no_worker(
 async def pending_work(client: Client, run: Observation) -> PendingWork:
     """What `run` waits for, and, if that is a child workflow, what the first of them waits for. Raises RPCError."""
     found = await description(client, run.workflow_id, run.run_id)
-    work = _work_of(found)
+    work = await _work_of(found, client)
     if not found.pending_children or work.retries:
         return work
     child = found.pending_children[0]
     of_child = await description(client, child.workflow_id, child.run_id)
     queues = {of_child.execution_config.task_queue.name} if of_child.HasField("pending_workflow_task") else set()
-    below = _work_of(of_child)
+    below = await _work_of(of_child, client)
     return PendingWork(below.retries, work.task_queues | below.task_queues | queues)
 
 
-def _work_of(found: DescribeWorkflowExecutionResponse) -> PendingWork:
-    retries = [_of_activity(item) for item in found.pending_activities]
-    retries += [_of_nexus(item) for item in found.pending_nexus_operations]
+async def _work_of(found: DescribeWorkflowExecutionResponse, client: Client) -> PendingWork:
+    own = converter_of(client, found.workflow_execution_info.execution.workflow_id)
+    retries = [await _of_activity(item, own) for item in found.pending_activities]
+    retries += [await _of_nexus(item, client) for item in found.pending_nexus_operations]
     scheduled = PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
     queues = {
         item.activity_options.task_queue.name
@@ -163,7 +166,7 @@ def _work_of(found: DescribeWorkflowExecutionResponse) -> PendingWork:
     return PendingWork(tuple(retry for retry in retries if retry is not None), frozenset(queues))
 
 
-def _of_activity(item: PendingActivityInfo) -> Retry | None:
+async def _of_activity(item: PendingActivityInfo, converter: DataConverter) -> Retry | None:
     if item.attempt < 2 or not item.HasField("last_failure"):
         return None
     backs_off = item.state == PendingActivityState.PENDING_ACTIVITY_STATE_SCHEDULED
@@ -172,30 +175,38 @@ def _of_activity(item: PendingActivityInfo) -> Retry | None:
         what=name,
         step=STEP_OF_ACTIVITY.get(name),
         attempts=item.attempt - 1,
-        error=_message(item.last_failure),
+        error=await _message(item.last_failure, converter),
         next_attempt_at=_time(item.next_attempt_schedule_time) if backs_off else None,
     )
 
 
-def _of_nexus(item: PendingNexusOperationInfo) -> Retry | None:
+async def _of_nexus(item: PendingNexusOperationInfo, client: Client) -> Retry | None:
     backs_off = item.state == PendingNexusOperationState.PENDING_NEXUS_OPERATION_STATE_BACKING_OFF
     failed = item.attempt if backs_off else item.attempt - 1
     if failed < 1 or not item.HasField("last_attempt_failure"):
         return None
+    context = NexusSerializationContext(item.endpoint, item.service, item.operation)
     return Retry(
         what=f"Nexus endpoint {item.endpoint}",
         step=StepName.SHIP,
         attempts=failed,
-        error=_message(item.last_attempt_failure),
+        error=await _message(item.last_attempt_failure, client.data_converter.with_context(context)),
         next_attempt_at=_time(item.next_attempt_schedule_time) if backs_off else None,
     )
 
 
-def _message(failure: Failure) -> str:
+async def _message(failure: Failure, converter: DataConverter) -> str:
     """Of the innermost cause: the others only say where it happened."""
     while failure.HasField("cause"):
         failure = failure.cause
-    return (failure.message or "it failed without a message")[:MAX_ERROR]
+    message = failure.message
+    if failure.HasField("encoded_attributes"):
+        try:
+            (attributes,) = await converter.decode([failure.encoded_attributes])
+        except Undecodable as undecodable:
+            return f"its message cannot be read: {undecodable}"[:MAX_ERROR]
+        message = str(attributes.get("message") or "") if isinstance(attributes, dict) else message
+    return (message or "it failed without a message")[:MAX_ERROR]
 
 
 def _time(stamp: Timestamp) -> datetime | None:

@@ -13,6 +13,7 @@ from typing import Any, assert_never
 
 from temporalio.service import RPCError
 
+from order_codec.undecodable import Undecodable
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
 from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
@@ -60,6 +61,7 @@ from order_operator.settings import Settings
 from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
+from order_operator.temporal.starting import key_missing
 from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import OrderInput, RunKey, parse_workflow_id, workflow_id
@@ -286,6 +288,9 @@ class Reconciler:
     async def _start(self, tracked: Tracked, look: Look, wanted: OrderInput) -> None:
         try:
             started = await ensure_started(self._connection, wanted, self._settings.task_queue)
+        except Undecodable as lacking:
+            look.refused = key_missing(lacking)
+            return
         except RPCError as failed:
             problem = self._connection.problem_of(failed)
             if not problem.stalled:

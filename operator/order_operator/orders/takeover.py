@@ -12,15 +12,17 @@ from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
     WorkflowIDReusePolicy,
 )
+from temporalio.converter import DataConverter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
+from order_codec.undecodable import Refused, Undecodable
 from order_domain.order import OrderCharge, OrderLine, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation, describe
 from order_operator.problem import Problem
-from order_operator.temporal.runs import RPC_TIMEOUT
+from order_operator.temporal.runs import RPC_TIMEOUT, converter_of
 from order_operator.temporal.starting import Start, start
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
@@ -121,11 +123,11 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     return await describe(client, observation.key, observation.workflow_id) or observation
 
 
-async def _item(client: Client, payloads: Sequence[Payload]) -> LineItem | None:
+async def _item(converter: DataConverter, payloads: Sequence[Payload]) -> LineItem | None:
     """What a signal asked for; None if the workflow cannot have read it either."""
     try:
-        (item,) = await client.data_converter.decode(payloads, [LineItem])
-    except (ValidationError, ValueError, RuntimeError):
+        (item,) = await converter.decode(payloads, [LineItem])
+    except (ValidationError, ValueError, RuntimeError, Refused):
         return None
     return item if isinstance(item, LineItem) and item.unreadable is None else None
 
@@ -147,6 +149,7 @@ def _for_those_in_force(
 async def _carried(client: Client, observation: Observation) -> OrderInput | None:
     """The order as the run carried it last: what it had started with, and the lines that had come into force since."""
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
+    converter = converter_of(client, observation.workflow_id)
     in_force = observation.snapshot.lines_digest if observation.snapshot else None
     wanted: OrderInput | None = None
     charges_so_far: list[list[OrderCharge]] = []
@@ -155,17 +158,17 @@ async def _carried(client: Client, observation: Observation) -> OrderInput | Non
         async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
             if event.HasField("workflow_execution_started_event_attributes"):
                 payloads = event.workflow_execution_started_event_attributes.input.payloads
-                (wanted,) = await client.data_converter.decode(payloads, [OrderInput])
+                (wanted,) = await converter.decode(payloads, [OrderInput])
                 charges_so_far, lines_so_far = [wanted.spec.charges], [wanted.spec.lines]
             signalled = event.workflow_execution_signaled_event_attributes
             if wanted is not None and signalled.signal_name == ADD_LINE_ITEM:
-                item = await _item(client, signalled.input.payloads)
+                item = await _item(converter, signalled.input.payloads)
                 longer = [item.added_to(lines) for lines in lines_so_far] if item is not None else []
                 lines_so_far = (lines_so_far + [lines for lines in longer if lines is not None])[-MOST_GUESSES:]
                 wanted = _for_those_in_force(wanted, longer, charges_so_far, in_force)
             request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
             if wanted is not None and request.name == UPDATE_CHANGE_LINES:
-                (change,) = await client.data_converter.decode(request.args.payloads, [LinesChange])
+                (change,) = await converter.decode(request.args.payloads, [LinesChange])
                 lines_so_far.append(change.lines)
                 if change.charges is not None:
                     charges_so_far.append(change.charges)
@@ -176,6 +179,6 @@ async def _carried(client: Client, observation: Observation) -> OrderInput | Non
                         wanted = wanted.model_copy(update={"spec": spec})
             if wanted is not None and in_force in (None, lines_digest(wanted.spec.lines, wanted.spec.charges)):
                 return wanted
-    except (ValidationError, ValueError, RuntimeError) as unreadable:
+    except (ValidationError, ValueError, RuntimeError, Undecodable) as unreadable:
         logger.error("not taken over: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
     return None

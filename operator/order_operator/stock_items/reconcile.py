@@ -21,6 +21,7 @@ from temporalio.common import (
 )
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.undecodable import Undecodable
 from order_domain.stock_item import StockItemSpec
 from order_operator import backoff, metrics
 from order_operator.background import Background
@@ -40,7 +41,7 @@ from order_operator.temporal.cancellation import request_cancel
 from order_operator.temporal.connection import NOT_ANSWERED, TemporalConnection
 from order_operator.temporal.runs import RPC_TIMEOUT, find
 from order_operator.temporal.scanner import Scanner, Subscriber
-from order_operator.temporal.starting import Start, start
+from order_operator.temporal.starting import Start, key_missing, start
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
     MEMO_UID,
@@ -303,6 +304,8 @@ class StockReconciler:
             )
             # Whose run it is, this one or an older, only its memo tells.
             row = await find(client, identifier)
+        except Undecodable as lacking:
+            return key_missing(lacking)
         except RPCError as failed:
             return self._connection.problem_of(failed)
         run = await decode_stock(client, row) if row is not None else None
@@ -340,6 +343,8 @@ class StockReconciler:
         settings = self._input(item, spec, None).settings
         try:
             await handle.signal(SIGNAL_CONFIGURE, settings, rpc_timeout=RPC_TIMEOUT)
+        except Undecodable as lacking:
+            return key_missing(lacking)
         except RPCError as failed:
             if failed.status is not RPCStatusCode.NOT_FOUND:
                 return self._connection.problem_of(failed)

@@ -6,7 +6,6 @@ import logging
 import os
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -14,10 +13,9 @@ from temporalio.api.operatorservice.v1 import AddSearchAttributesRequest, ListSe
 from temporalio.api.workflowservice.v1 import DescribeNamespaceRequest, ListWorkflowExecutionsRequest
 from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
-from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import PayloadCodec
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.settings import data_converter
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
@@ -89,13 +87,10 @@ class TemporalConnection:
         self._rotation: Rotation | None = None
 
     @classmethod
-    async def connect(
-        cls, *, create_search_attributes: bool, codec: PayloadCodec | None = None
-    ) -> "TemporalConnection":
-        """Lazy: the first call connects, so that the operator starts while Temporal is away. `codec` decodes and
-        encodes every payload; without one they are as the workers without one write them. Raises SettingsError."""
+    async def connect(cls, *, create_search_attributes: bool) -> "TemporalConnection":
+        """Lazy: the first call connects, so that the operator starts while Temporal is away. Raises SettingsError."""
         access = temporal_access.read(os.environ)
-        converter = replace(pydantic_data_converter, payload_codec=codec)
+        converter = data_converter(os.environ)
 
         async def client(access: Access, *, lazy: bool = False) -> Client:
             return await Client.connect(**access.connect_arguments(), data_converter=converter, lazy=lazy)

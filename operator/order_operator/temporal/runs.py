@@ -12,8 +12,11 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.payload_codec import EncryptingCodec
+from order_codec.undecodable import KeyMissing, Undecodable
 from order_domain.snapshot import OrderSnapshot
 from order_domain.stock_item import StockSnapshot
 from order_domain.value import Value
@@ -59,6 +62,8 @@ class Run:
     in another way, or is another's."""
     unreadable_because: str = ""
     """Why, as far as that is known."""
+    lacks_key: bool = False
+    """Unreadable for want of a key alone."""
     task_problems: tuple[str, ...] = ()
     """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
 
@@ -80,7 +85,11 @@ class Run:
 
 
 class Unreadable(Exception):
-    """A memo cannot be decoded; says why."""
+    """A memo cannot be decoded; says why. `lacks_key`: with a key that the operator has not got it could be."""
+
+    def __init__(self, why: str, *, lacks_key: bool = False) -> None:
+        super().__init__(why)
+        self.lacks_key = lacks_key
 
 
 async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence[str]) -> dict[str, Any]:
@@ -90,10 +99,23 @@ async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence
     if not names:
         return {}
     try:
-        values = await client.data_converter.decode([memo[name] for name in names])
-    except Exception as failed:  # whatever a codec or converter raises at foreign bytes
+        values = await converter_of(client, row.execution.workflow_id).decode([memo[name] for name in names])
+    except Undecodable as failed:
+        raise Unreadable(str(failed), lacks_key=isinstance(failed, KeyMissing)) from failed
+    except Exception as failed:  # whatever a converter raises at foreign bytes
         raise Unreadable(f"{type(failed).__name__}: {failed}"[:200]) from failed
     return dict(zip(names, values, strict=True))
+
+
+def converter_of(client: Client, workflow_id: str) -> DataConverter:
+    """What one workflow's payloads are read with: those of another one are refused."""
+    return client.data_converter.with_context(WorkflowSerializationContext(client.namespace, workflow_id))
+
+
+def keys_version(client: Client) -> int:
+    """Grows when keys were read that payloads are decrypted with."""
+    codec = client.data_converter.payload_codec
+    return codec.ring.refresh() if isinstance(codec, EncryptingCodec) else 0
 
 
 def run_fields(row: WorkflowExecutionInfo) -> dict[str, Any]:

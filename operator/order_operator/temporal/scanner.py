@@ -27,7 +27,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import backoff, metrics
 from order_operator.temporal.connection import TASK_PROBLEMS, TemporalConnection
-from order_operator.temporal.runs import RPC_TIMEOUT, Run, close_of, find, is_open, start_of, task_problems
+from order_operator.temporal.runs import (
+    RPC_TIMEOUT,
+    Run,
+    close_of,
+    find,
+    is_open,
+    keys_version,
+    start_of,
+    task_problems,
+)
 from order_operator.temporal.server_time import ServerTime
 from order_workflows.contract import ORDER_SEQ, ORDER_UPDATED_AT, WORKFLOW_TASK_TIMEOUT
 
@@ -39,6 +48,8 @@ SWEEP_SECONDS = 15.0
 SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 """A minute: a task's time-out and fifty seconds for a visibility store that lags."""
 RESYNC_SECONDS = 900.0
+KEYS_SECONDS = 2.0
+"""How often the keys of payloads are looked at while rows cannot be read."""
 PAGE_SIZE = 500
 """Rows carry a memo of up to 2 KiB; a page stays below the 4 MB of a gRPC message."""
 REQUEST_SECONDS = 0.2
@@ -136,7 +147,15 @@ class Scanner:
     async def _resync(self) -> None:
         while True:
             await self._until_through(ScanKind.FULL)
-            await asyncio.sleep(RESYNC_SECONDS)
+            await self._until_due()
+
+    async def _until_due(self) -> None:
+        """A key that comes back makes rows readable that no window would bring again."""
+        keys, due = keys_version(self._connection.client), time.monotonic() + RESYNC_SECONDS
+        while time.monotonic() < due:
+            await asyncio.sleep(KEYS_SECONDS)
+            if self._undecodable and keys_version(self._connection.client) != keys:
+                return
 
     async def _until_through(self, kind: ScanKind) -> None:
         failures = 0

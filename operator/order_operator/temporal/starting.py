@@ -13,6 +13,9 @@ from temporalio.common import (
     WorkflowIDReusePolicy,
 )
 
+from order_codec.undecodable import Undecodable
+from order_operator.cluster.conditions import Reason
+from order_operator.problem import Problem
 from order_operator.temporal.runs import RPC_TIMEOUT
 from order_workflows.contract import ORDER_CLUSTER
 
@@ -34,6 +37,11 @@ class Start:
     """Of the resource: where the server knows fairness, a burst in one namespace does not hold up another."""
     after_an_end: WorkflowIDReusePolicy
     """Whether a run of this id that has ended may be followed by another."""
+
+
+def key_missing(lacking: Undecodable) -> Problem:
+    """What to tell of a workflow that cannot be started or asked for want of a key."""
+    return Problem(Reason.ENCRYPTION_KEY_MISSING, f"the workflow cannot be told of this: {lacking}", stalled=True)
 
 
 async def start(client: Client, wanted: Start) -> WorkflowHandle[Any, Any]:

@@ -2,16 +2,22 @@
 
 import asyncio
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
 from builders import a_snapshot, an_observation
+from encryption_keys import ring_file
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.enums.v1 import PendingActivityState, PendingNexusOperationState
 from temporalio.api.workflow.v1 import PendingActivityInfo
 from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import WorkflowSerializationContext
+from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.settings import data_converter
 from order_domain.pipeline import StepName
 from order_operator.orders import pending_work as module
 from order_operator.orders.observation import Observation
@@ -47,6 +53,7 @@ class Server:
     def __init__(self, *activities: PendingActivityInfo) -> None:
         self.answers = {RUN.workflow_id: DescribeWorkflowExecutionResponse(pending_activities=activities)}
         self.client, self.problem = self, None
+        self.namespace, self.data_converter = "default", pydantic_data_converter
         self.asked: list[str] = []
         self.looked_at: list[str] = []
         self.work: list[PendingWork] = []
@@ -203,3 +210,22 @@ def test_an_order_that_waits_for_a_person_needs_no_worker_unless_it_was_edited()
 
     assert no_worker(waiting, None, {"orders"}, applying=False) is None
     assert no_worker(waiting, None, {"orders"}, applying=True) is not None
+
+
+async def test_the_message_of_an_encrypted_failure_is_told_and_without_its_key_the_key(tmp_path: Path) -> None:
+    keys = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "first")), "ORDER_ENCRYPTION_WRITE": "true"}
+    activity = an_activity()
+    writer = data_converter(keys).with_context(WorkflowSerializationContext("default", RUN.workflow_id))
+    activity.last_failure.Clear()
+    await writer.encode_failure(ApplicationError("no such card"), activity.last_failure)
+    server = Server(activity)
+    server.answers[RUN.workflow_id].workflow_execution_info.execution.workflow_id = RUN.workflow_id
+
+    server.data_converter = data_converter(keys)
+    [told] = (await pending_work(cast("Any", server), RUN)).retries
+    server.data_converter = data_converter({})
+    [untold] = (await pending_work(cast("Any", server), RUN)).retries
+
+    assert "no such card" not in str(activity)
+    assert told.error == "no such card"
+    assert "'first'" in untold.error

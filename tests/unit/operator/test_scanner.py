@@ -16,6 +16,7 @@ from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import ListWorkflowExecutionsRequest, ListWorkflowExecutionsResponse
 from temporalio.client import WorkflowExecutionStatus
+from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator import metrics
@@ -56,7 +57,7 @@ class Visibility:
     """Temporal. `pages` are listed one after the other; `answer` may fail instead."""
 
     def __init__(self, *pages: list[WorkflowExecutionInfo]) -> None:
-        self.namespace = "default"
+        self.namespace, self.data_converter = "default", pydantic_data_converter
         self.pages = list(pages)
         self.queries: list[str] = []
         self.asked_at: list[float] = []

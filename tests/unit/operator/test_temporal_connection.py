@@ -1,24 +1,23 @@
 """What the operator makes of Temporal's answers, with a scripted server."""
 
 import logging
-from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from temporalio.api.common.v1 import Payload
+from encryption_keys import ring_file
 from temporalio.api.enums.v1 import IndexedValueType
 from temporalio.api.namespace.v1 import NamespaceConfig
 from temporalio.api.operatorservice.v1 import ListSearchAttributesResponse
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.api.workflowservice.v1 import DescribeNamespaceResponse, ListWorkflowExecutionsRequest
 from temporalio.client import Client
-from temporalio.converter import PayloadCodec
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.conditions import Reason
 from order_operator.temporal import connection as module
 from order_operator.temporal.connection import TASK_PROBLEMS, UNREACHABLE, TemporalConnection
-from order_operator.temporal.runs import memo_values
+from order_operator.temporal.runs import Unreadable, converter_of, memo_values
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
 
@@ -180,18 +179,48 @@ async def test_a_client_that_is_replaced_is_asked_from_then_on() -> None:
     assert new.calls
 
 
-async def test_payloads_go_through_the_codec_that_the_connection_was_given() -> None:
-    class Reversed(PayloadCodec):
-        async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
-            return [Payload(metadata=each.metadata, data=each.data[::-1]) for each in payloads]
-
-        decode = encode
-
-    connection = await TemporalConnection.connect(create_search_attributes=False, codec=Reversed())
+async def test_a_memo_is_read_with_the_keys_that_the_operator_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORDER_ENCRYPTION_KEYS_FILE", str(ring_file(tmp_path, "first")))
+    monkeypatch.setenv("ORDER_ENCRYPTION_WRITE", "true")
+    connection = await TemporalConnection.connect(create_search_attributes=False)
     row = WorkflowExecutionInfo()
-    row.memo.fields["uid"].CopyFrom(Payload(metadata={"encoding": b"json/plain"}, data=b'"dcba"'))
+    row.execution.workflow_id = "order/shop/first/uid"
+    (payload,) = await converter_of(connection.client, "order/shop/first/uid").encode(["abcd"])
+    row.memo.fields["uid"].CopyFrom(payload)
 
     assert await memo_values(connection.client, row, ["uid"]) == {"uid": "abcd"}
+
+
+async def test_a_memo_of_another_workflow_is_not_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_ENCRYPTION_KEYS_FILE", str(ring_file(tmp_path, "first")))
+    monkeypatch.setenv("ORDER_ENCRYPTION_WRITE", "true")
+    connection = await TemporalConnection.connect(create_search_attributes=False)
+    row = WorkflowExecutionInfo()
+    row.execution.workflow_id = "order/shop/second/uid"
+    (payload,) = await converter_of(connection.client, "order/shop/first/uid").encode(["abcd"])
+    row.memo.fields["uid"].CopyFrom(payload)
+
+    with pytest.raises(Unreadable, match="encrypted for"):
+        await memo_values(connection.client, row, ["uid"])
+
+
+async def test_a_memo_without_its_key_names_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ORDER_ENCRYPTION_KEYS_FILE", str(ring_file(tmp_path, "lost")))
+    monkeypatch.setenv("ORDER_ENCRYPTION_WRITE", "true")
+    row = WorkflowExecutionInfo()
+    row.execution.workflow_id = "order/shop/first/uid"
+    writer = await TemporalConnection.connect(create_search_attributes=False)
+    (payload,) = await converter_of(writer.client, "order/shop/first/uid").encode(["abcd"])
+    row.memo.fields["uid"].CopyFrom(payload)
+    monkeypatch.delenv("ORDER_ENCRYPTION_KEYS_FILE")
+    monkeypatch.delenv("ORDER_ENCRYPTION_WRITE")
+    reader = await TemporalConnection.connect(create_search_attributes=False)
+
+    with pytest.raises(Unreadable, match="'lost'") as raised:
+        await memo_values(reader.client, row, ["uid"])
+    assert raised.value.lacks_key
 
 
 async def test_missing_attributes_are_registered_only_where_that_is_allowed() -> None:

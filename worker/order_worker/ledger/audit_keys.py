@@ -1,11 +1,8 @@
 """The keys that seal the audit chain. The ledger's database does not hold them."""
 
-import base64
-import binascii
 import hashlib
 import hmac
 import logging
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +12,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from order_domain.errors import ProviderUnavailable
+from order_process import key_lines
 from order_process.settings import ProgramSettings, SettingsError, UnrepeatedIfAny
 from order_worker.providers.secret import Secret
 
@@ -25,8 +23,6 @@ VARIABLE = "ORDER_LEDGER_AUDIT_KEY"
 
 LEAST_BYTES = 32
 """The size of the hash: a shorter key would be the weakest part."""
-
-_LINE = re.compile(r"(?P<id>[A-Za-z0-9][A-Za-z0-9._-]{0,62}):\s*(?P<key>[A-Za-z0-9+/=]+)")
 
 
 class AuditSettings(ProgramSettings):
@@ -115,22 +111,5 @@ class KeyRing:
 
 
 def _parse(name: str, text: str) -> dict[str, AuditKey]:
-    keys: dict[str, AuditKey] = {}
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip() or line.lstrip().startswith("#"):
-            continue
-        match = _LINE.fullmatch(line.strip())
-        if match is None:
-            raise SettingsError(f"{name}: line {number} is not <key id>: <base64>")
-        try:
-            secret = base64.b64decode(match["key"], validate=True)
-        except binascii.Error:
-            raise SettingsError(f"{name}: the key of line {number} is not base64") from None
-        if len(secret) < LEAST_BYTES:
-            raise SettingsError(f"{name}: the key of line {number} has {len(secret)} bytes, fewer than {LEAST_BYTES}")
-        if match["id"] in keys:
-            raise SettingsError(f"{name}: two keys are named {match['id']}")
-        keys[match["id"]] = AuditKey(match["id"], secret)
-    if not keys:
-        raise SettingsError(f"{name} holds no key")
-    return keys
+    keys = key_lines.parse(name, text, least_bytes=LEAST_BYTES)
+    return {key_id: AuditKey(key_id, secret) for key_id, secret in keys.items()}

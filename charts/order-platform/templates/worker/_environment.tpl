@@ -109,6 +109,7 @@
   value: {{ join "," .worker.roles | quote }}
 {{ include "order-platform.ledgerEnv" .root }}
 {{- include "order-platform.auditEnv" .root }}
+{{- include "order-platform.encryptionEnv" .root }}
 {{- /* With a ledger outside of the pods the simulated providers keep their books in its database. */}}
 {{- if include "order-platform.embeddedLedger" .root }}
 - name: ORDER_WORKER_PROVIDER_STORE

@@ -1,0 +1,20 @@
+"""Why an encrypted payload cannot be read."""
+
+
+class Undecodable(Exception):
+    """The message is for whoever runs the platform: it holds nothing of the payload's content."""
+
+
+class KeyMissing(Undecodable):
+    """The key is not in the ring. Put back, it makes the payload readable again."""
+
+    def __init__(self, key_id: str) -> None:
+        super().__init__(
+            f"it is encrypted with the key {key_id[:64]!r}, which is not in this program's key ring: "
+            "put that key back into the Secret"
+        )
+        self.key_id = key_id
+
+
+class Refused(Undecodable):
+    """The payload was changed, or was encrypted for another workflow: it stays unreadable with the same keys."""

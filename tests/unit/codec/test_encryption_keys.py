@@ -1,0 +1,107 @@
+"""The key ring of payloads, and how programs are told of it."""
+
+from pathlib import Path
+
+import pytest
+from encryption_keys import key_lines, ring_file
+from temporalio.converter import DefaultFailureConverterWithEncodedAttributes
+
+from order_codec.key_ring import KeyRing
+from order_codec.payload_codec import EncryptingCodec
+from order_codec.settings import EncryptionSettings, data_converter
+from order_codec.undecodable import KeyMissing
+from order_process.settings import SettingsError
+
+
+def test_the_first_key_is_written_with_and_all_are_read(tmp_path: Path) -> None:
+    ring = KeyRing(ring_file(tmp_path, "new", "old"))
+
+    assert ring.writing("shop").key_id == "new"
+    assert ring.reading("old").key_id == "old"
+
+
+def test_a_rotated_file_counts_without_a_restart(tmp_path: Path) -> None:
+    ring = KeyRing(ring_file(tmp_path, "old"))
+    before = ring.refresh()
+
+    ring_file(tmp_path, "new", "old")
+
+    assert ring.writing(None).key_id == "new"
+    assert ring.reading("old").key_id == "old"
+    assert ring.refresh() > before
+
+
+@pytest.mark.parametrize("text", ["", "no key", "new: c2hvcnQ=\n"])
+def test_a_file_that_is_replaced_badly_changes_nothing(
+    tmp_path: Path, text: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = ring_file(tmp_path, "old")
+    ring = KeyRing(file)
+
+    file.write_text(text)
+
+    assert ring.writing(None).key_id == "old"
+    assert "not read again" in caplog.text
+
+
+def test_an_id_never_becomes_another_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """What a workflow refused once it must refuse when it is replayed."""
+    file = ring_file(tmp_path, "old")
+    ring = KeyRing(file)
+
+    file.write_text(key_lines("other").replace("other", "old") + key_lines("new"))
+
+    assert ring.writing(None).key_id == "old"
+    with pytest.raises(KeyMissing):
+        ring.reading("new")
+    assert "give a new key a new id" in caplog.text
+
+
+def test_a_namespaces_key_that_is_not_there_is_named_and_no_other_is_used(tmp_path: Path) -> None:
+    ring = KeyRing(ring_file(tmp_path, "all"), {"tenant": "tenant-1"})
+
+    with pytest.raises(KeyMissing, match="tenant-1"):
+        ring.writing("tenant")
+    assert ring.writing("shop").key_id == "all"
+
+
+def test_no_message_and_no_text_of_a_ring_shows_a_key(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file = ring_file(tmp_path, "old")
+    secret = file.read_text().split(": ")[1].strip()
+    ring = KeyRing(file)
+    file.write_text(f"old: {secret[:-8]}\n")
+    ring.refresh()
+
+    assert secret[:12] not in f"{caplog.text} {ring.reading('old')!r} {ring!r}"
+
+
+@pytest.mark.parametrize(
+    ("variables", "message"),
+    [
+        ({"ORDER_ENCRYPTION_KEYS_FILE": "/not/there"}, "ORDER_ENCRYPTION_KEYS_FILE cannot be read"),
+        ({"ORDER_ENCRYPTION_WRITE": "true"}, "need ORDER_ENCRYPTION_KEYS_FILE"),
+        ({"ORDER_ENCRYPTION_NAMESPACES": "shop"}, "write <namespace>=<key id>"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused_in_a_sentence(variables: dict[str, str], message: str) -> None:
+    with pytest.raises(SettingsError, match=message):
+        data_converter(variables)
+
+
+def test_a_mapping_of_namespaces_is_read(tmp_path: Path) -> None:
+    variables = {
+        "ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all", "tenant-1")),
+        "ORDER_ENCRYPTION_NAMESPACES": "tenant=tenant-1, other=all",
+    }
+
+    assert EncryptionSettings.from_environment(variables).namespaces == {"tenant": "tenant-1", "other": "all"}
+
+
+def test_failures_are_encrypted_as_soon_as_payloads_are_written_so(tmp_path: Path) -> None:
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all"))}
+
+    reading, writing = data_converter(variables), data_converter({**variables, "ORDER_ENCRYPTION_WRITE": "true"})
+
+    assert reading.failure_converter_class is not DefaultFailureConverterWithEncodedAttributes
+    assert writing.failure_converter_class is DefaultFailureConverterWithEncodedAttributes
+    assert isinstance(reading.payload_codec, EncryptingCodec)
