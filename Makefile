@@ -49,7 +49,7 @@ cluster-tools: setup ## Install what a node and the images need from Debian: con
 	@$(DEVSTACK) cluster tools
 
 cluster-up: setup images ## A Kubernetes of one node with pods, Temporal and PostgreSQL on this machine. Needs root.
-	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar
+	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar dist/images/console.tar
 
 cluster-status: setup ## Whether it runs, and how to reach it.
 	@$(DEVSTACK) cluster status
@@ -57,7 +57,7 @@ cluster-status: setup ## Whether it runs, and how to reach it.
 cluster-down: setup ## Stop it. Nothing is left but its logs.
 	@$(DEVSTACK) cluster down
 
-images: setup ## Build the images of operator and worker into dist/images, without a container engine. Needs root.
+images: setup ## Build the images of operator, worker and console into dist/images, without a container engine. Needs root.
 	@$(DEVSTACK) images
 
 ##@ Test

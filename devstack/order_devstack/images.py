@@ -21,7 +21,7 @@ from order_devstack.locking import exclusive
 from order_devstack.servers import cache_directory
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("operator", "worker")
+PROGRAMS = ("operator", "worker", "console")
 REGISTRY = "localhost"
 """What stands in the place of a registry's name."""
 REPOSITORY = "order-platform"

@@ -63,6 +63,7 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
         "SHA256SUMS",
         f"kubectl_order-{VERSION}-py3-none-any.whl",
         f"order_platform-{VERSION}-py3-none-any.whl",
+        "sbom/console.cdx.json",
         "sbom/operator.cdx.json",
         "sbom/worker.cdx.json",
         *(
@@ -143,7 +144,7 @@ def test_a_charts_layout_leads_from_its_tag_to_the_same_archive(dist: Path, name
     assert blob(content) == (dist / "charts" / f"{name}-{VERSION}.tgz").read_bytes()
 
 
-@pytest.mark.parametrize("program", ["operator", "worker"])
+@pytest.mark.parametrize("program", ["operator", "worker", "console"])
 def test_a_bill_of_materials_names_every_pinned_package(dist: Path, program: str) -> None:
     bill = json.loads((dist / "sbom" / f"{program}.cdx.json").read_text())
     pinned = re.findall(
