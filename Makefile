@@ -16,7 +16,7 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
 	test-browser test-cluster \
-	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
+	bench bench-at-rest bench-ledger bench-burst bench-fairness bench-console contrast check fmt lint types imports \
 	generate check-generated docs version release lock
 
 help: ## List the commands.
@@ -118,6 +118,9 @@ bench-burst: setup ## How many tasks time out when 200 orders arrive at once at 
 
 bench-fairness: setup ## How long an order waits while 1,000 are applied at once in another namespace. ORDERS=n. Three minutes.
 	@$(BIN)/python benchmarks/fairness.py $(if $(ORDERS),--orders $(ORDERS))
+
+bench-console: setup ## What the console costs while 50 people watch 1,000 orders, and how soon they see things. Five minutes.
+	@$(BIN)/python benchmarks/console.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(VIEWERS),--viewers $(VIEWERS))
 
 contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.
 	@$(BIN)/python benchmarks/without_durable_execution.py $(if $(ORDERS),--orders $(ORDERS))

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from markupsafe import Markup
 from starlette.datastructures import FormData
 from starlette.requests import Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from order_console.access import Access
 from order_console.actions import ADDRESS_FIELDS
@@ -112,20 +112,33 @@ def endpoint(serve: Page) -> Endpoint:
     async def answer(request: Request) -> Response:
         console: Console = request.app.state.console
         caller: Caller | None = None
+
+        def refused(status: int, message: str) -> Response:
+            if request.query_params.get("format") == "json":
+                return _status(status, message)
+            if status == 401:
+                return page("login.html", None, status=status, why=message, logs_in=console.logs_in)
+            return page("error.html", caller, status=status, message=message)
+
         try:
             caller = await console.identity.caller(request)
             return await serve(console, caller, request)
-        except NotLoggedIn as refused:
-            return page("login.html", None, status=401, why=refused.why, logs_in=console.logs_in)
-        except Refused as refused:
-            return page("error.html", caller, status=refused.status, message=refused.message)
+        except NotLoggedIn as unknown:
+            return refused(401, unknown.why)
+        except Refused as wrong:
+            return refused(wrong.status, wrong.message)
         except ApiError as error:
-            if error.status == 401:
-                why = "the API server does not accept this login (any more)"
-                return page("login.html", None, status=401, why=why, logs_in=console.logs_in)
-            return page("error.html", caller, status=error.status or 503, message=error.message)
+            gone = "the API server does not accept this login (any more)"
+            return refused(error.status or 503, gone if error.status == 401 else error.message)
 
     return answer
+
+
+def _status(status: int, message: str) -> Response:
+    """As an API server refuses: kubectl, which `kubectl order audit --ledger` asks with, tells it by the message."""
+    reason = {401: "Unauthorized", 403: "Forbidden", 404: "NotFound"}.get(status, "")
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": status, "reason": reason}
+    return JSONResponse({**body, "message": message}, status_code=status)
 
 
 async def checked_form(caller: Caller, request: Request) -> Mapping[str, str]:

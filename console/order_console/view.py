@@ -133,6 +133,20 @@ class OrderView:
         return str(self.status.get("className") or self.spec.get("className") or "")
 
     @cached_property
+    def answer(self) -> tuple[str, str]:
+        """What the workflow says to the last change of the spec: `pending`, `taken`, `refused` or nothing, and a
+        sentence. Nobody is told of a change that they did not make: a new order has none."""
+        edit = self.conditions.get("SpecApplied", {})
+        seen = min(int(self.status.get("observedGeneration", 0)), int(edit.get("observedGeneration", 0)))
+        if self.generation <= 1:
+            return "", ""
+        if seen < self.generation:
+            return ("", "") if self.ended else ("pending", "The last change is on its way to the order.")
+        if edit.get("status") == "False":
+            return "refused", f"The last change was refused ({edit.get('reason', '')}): {edit.get('message', '')}"
+        return "taken", "The last change was taken."
+
+    @cached_property
     def searched(self) -> str:
         """What a text is looked for in, in small letters."""
         said = (self.name, self.spec.get("orderID") or "", self.spec["customer"]["id"], self.shown_status)

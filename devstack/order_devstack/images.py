@@ -28,7 +28,7 @@ REPOSITORY = "order-platform"
 _BASE = f"{REGISTRY}/order-platform-base"
 CONTEXT = (
     *("pyproject.toml", "README.md", "LICENSE", "requirements", "images"),
-    *("console", "process", "workflows", "operator", "worker"),
+    *("manifests", "console", "process", "workflows", "operator", "worker"),
 )
 """What `.dockerignore` lets into a build."""
 _LISTING = "opt/venv/share/sbom.cdx.json"

@@ -149,7 +149,10 @@ def test_an_inbox_asks_once_for_all_namespaces(kubectl_order: Ask, fake: FakeClu
     kubectl_order("inbox -A")
 
     (asked,) = fake.calls("create --validate=false")
-    assert len(asked["text"].splitlines()) == 2
+    assert [json.loads(each)["kind"] for each in asked["text"].splitlines()] == [
+        "SelfSubjectReview",
+        *["SelfSubjectAccessReview"] * 2,
+    ]
 
 
 def test_an_inbox_leaves_out_what_four_eyes_forbid(kubectl_order: Ask, fake: FakeCluster) -> None:
