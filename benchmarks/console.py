@@ -36,6 +36,8 @@ from order_devstack.stack import Stack
 from order_domain.status import OrderStatus
 
 ROLES = ("viewer", "approver", "editor")
+FILL_AT_ONCE = 4
+"""More, and on a busy machine the operator cannot renew its lease."""
 START_SECONDS = 60.0
 SETTLE_SECONDS = 10.0
 """Until all pages are open."""
@@ -241,7 +243,7 @@ async def fill(stack: Stack, namespaces: list[str], count: int, orders: dict[str
         order["spec"]["className"] = "waiting"
         await orders[namespaces[number % len(namespaces)]].create(order)
 
-    await at_most(16, count, one)
+    await at_most(FILL_AT_ONCE, count, one)
     await until_shown(stack, OrderStatus.AWAIT_APPROVAL, count)
 
 

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,6 +65,8 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
         "NOTES.md",
         "SHA256SUMS",
         f"kubectl_order-{VERSION}-py3-none-any.whl",
+        "krew/kubectl-order.tar.gz",
+        "krew/order-platform.yaml",
         f"order_platform-{VERSION}-py3-none-any.whl",
         "sbom/console.cdx.json",
         "sbom/operator.cdx.json",
@@ -212,3 +217,32 @@ def test_kubectl_order_brings_the_scenarios_along(dist: Path) -> None:
     shipped = {f"order_cli/scenarios/{file.name}" for file in (ROOT / "manifests/samples/scenarios").glob("*.yaml")}
     assert shipped
     assert shipped <= names
+
+
+def test_the_archive_for_krew_is_the_one_whose_sum_the_manifest_names(dist: Path) -> None:
+    manifest = yaml.safe_load((dist / "krew/order-platform.yaml").read_text())["spec"]
+    (platform,) = manifest["platforms"]
+
+    assert manifest["version"] == f"v{VERSION}"
+    assert platform["sha256"] == hashlib.sha256((dist / "krew/kubectl-order.tar.gz").read_bytes()).hexdigest()
+
+
+def test_the_program_of_the_archive_runs_without_any_installed_package(dist: Path, tmp_path: Path) -> None:
+    """With kubectl, as krew has it: unpacked into a folder of its own."""
+    with tarfile.open(dist / "krew/kubectl-order.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    program = tmp_path / "kubectl-order"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho \'{"clientVersion": {"gitVersion": "v1.36.3"}, "items": []}\'\n')
+    kubectl.chmod(0o755)
+    command = [sys.executable, "-I", "-S", str(program)]
+
+    def said(*arguments: str) -> str:
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        return subprocess.run([*command, *arguments], env=path, capture_output=True, text=True, check=True).stdout
+
+    assert os.access(program, os.X_OK)
+    assert VERSION in said("version")
+    assert "flaky-calls" in said("create", "--scenario", "list")
+    assert said("list", "-o", "name") == ""
+    assert "Usage: kubectl order" in said("--help")
