@@ -16,7 +16,7 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
 	test-browser test-cluster \
-	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness contrast check fmt lint types imports \
+	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness bench-console contrast check fmt lint types imports \
 	generate check-generated docs version release audit lock
 
 help: ## List the commands.
@@ -49,7 +49,7 @@ cluster-tools: setup ## Install what a node and the images need from Debian: con
 	@$(DEVSTACK) cluster tools
 
 cluster-up: setup images ## A Kubernetes of one node with pods, Temporal and PostgreSQL on this machine. Needs root.
-	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar
+	@$(DEVSTACK) cluster up dist/images/operator.tar dist/images/worker.tar dist/images/console.tar
 
 cluster-status: setup ## Whether it runs, and how to reach it.
 	@$(DEVSTACK) cluster status
@@ -57,7 +57,7 @@ cluster-status: setup ## Whether it runs, and how to reach it.
 cluster-down: setup ## Stop it. Nothing is left but its logs.
 	@$(DEVSTACK) cluster down
 
-images: setup ## Build the images of operator and worker into dist/images, without a container engine. Needs root.
+images: setup ## Build the images of operator, worker and console into dist/images, without a container engine. Needs root.
 	@$(DEVSTACK) images
 
 ##@ Test
@@ -121,6 +121,9 @@ bench-burst: setup ## How many tasks time out when 200 orders arrive at once at 
 
 bench-fairness: setup ## How long an order waits while 1,000 are applied at once in another namespace. ORDERS=n. Three minutes.
 	@$(BIN)/python benchmarks/fairness.py $(if $(ORDERS),--orders $(ORDERS))
+
+bench-console: setup ## What the console costs while 50 people watch 1,000 orders, and how soon they see things. Five minutes.
+	@$(BIN)/python benchmarks/console.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(VIEWERS),--viewers $(VIEWERS))
 
 contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.
 	@$(BIN)/python benchmarks/without_durable_execution.py $(if $(ORDERS),--orders $(ORDERS))

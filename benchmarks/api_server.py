@@ -27,8 +27,12 @@ class Orders:
     """The orders of one namespace, by requests that cost this process as little as possible."""
 
     def __init__(self, session: aiohttp.ClientSession, server: str, namespace: str) -> None:
-        self._session = session
+        self._session, self._server = session, server
         self._url = f"{server}/apis/{GROUP}/{VERSION}/namespaces/{namespace}/{PLURAL}"
+
+    def beside(self, namespace: str) -> "Orders":
+        """Those of another namespace, by the same connections."""
+        return Orders(self._session, self._server, namespace)
 
     async def create(self, order: dict[str, Any]) -> dict[str, Any]:
         """Place an order."""

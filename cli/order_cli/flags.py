@@ -25,6 +25,12 @@ _SHORT = {
 }
 _VALUES = (*_CONNECTION, "--namespace", "--selector", "--field-selector", "--output")
 _SWITCHES = ("--all-namespaces", "--no-color", "--ascii", "--quiet", "--utc")
+OF_COMMANDS = frozenset(
+    "--city --class --company --console --country --currency --customer --email --expect --filename --for"
+    " --line1 --line2 --payment --phase --phone --port --postal-code --reason --recipient --remove --scenario"
+    " --set --since --sku --state --timeout --to -f".split()
+)
+"""Flags of the commands that take a value. It is theirs whatever it looks like: `--reason -n` is a reason."""
 FORMATS = ("table", "wide", "json", "yaml", "name", "csv")
 
 HELP = (
@@ -67,6 +73,8 @@ def split(arguments: Sequence[str]) -> Flags:
             flags = _switched(flags, name)
         elif name == "--dry-run":
             flags = replace(flags, dry_run=_dry_run(glued))
+        elif word in OF_COMMANDS and remaining:
+            rest += [word, remaining.pop(0)]
         elif name in _VALUES:
             if glued is None and not remaining:
                 raise UsageError(f"{word} needs a value")

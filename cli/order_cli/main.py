@@ -11,7 +11,7 @@ from order_cli import flags as global_flags
 from order_cli.problems import CommandError, ExitCode
 from order_cli.session import Session
 from order_cli.terminal import Terminal
-from order_cli.vocabulary import ORDERS
+from order_cli.vocabulary import CLASSES, ORDERS, WAITING
 
 if TYPE_CHECKING:
     from typer import Typer
@@ -115,6 +115,10 @@ def _begin(session: Session) -> None:
             session.kubectl.begin("get", ORDERS, *session.kubectl.selection(), "--output=json")
         case ("get" | "track" | "why" | "audit", str(name)) if not name.startswith("-") and "/" not in name:
             session.kubectl.begin("get", ORDERS, name, "--output=json", namespace=session.flags.namespace)
+        case ("inbox",):
+            waiting = session.kubectl.selection(f"status.phase={WAITING}")
+            session.kubectl.begin("get", ORDERS, *waiting, "--output=json")
+            session.kubectl.begin("get", CLASSES, "--output=json")
 
 
 def _called(session: Session) -> int:

@@ -2,14 +2,15 @@
 
 import json
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import Annotated, Any, NamedTuple
 
 import typer
 
 from order_cli import clock
 from order_cli.order import Order, visible
+from order_cli.pace import Pace
 from order_cli.problems import CommandError, ExitCode, NotAllowed, NotFound, TimedOut, UsageError
 from order_cli.screens.order_line import sums
 from order_cli.session import Session
@@ -18,6 +19,9 @@ from order_cli.waits import answered, until
 
 PER_SECOND = 5
 """Writes, where many orders are meant, so that a large selection holds up nobody else's orders."""
+
+AT_ONCE = 10
+"""Orders whose workflows are waited for at a time."""
 
 _NOT_ALLOWED_REASONS = {"OwnOrder", "OwnEdit", "ProofRequired", "RequesterUnknown", "EditorUnknown"}
 
@@ -37,6 +41,10 @@ class Step(NamedTuple):
 
     order: Order
     patch: Patch
+
+
+Outcome = tuple[Order, float]
+"""As the workflow answered, and after how many seconds."""
 
 
 def chosen(session: Session, names: Sequence[str] | None, meant: Callable[[Order], bool]) -> list[Order]:
@@ -75,19 +83,16 @@ def confirm(session: Session, orders: Sequence[Order], question: str, *, yes: bo
 def carry_out(
     session: Session, steps: Sequence[Step], done: Callable[[Order, float], str], would: str, timeout: float
 ) -> int:
-    """Write them one after the other, and say what became of each; the exit code. One that fails stops no other."""
+    """Write them, at a bounded rate and several at a time, and say what became of each as it answers; the exit code.
+    One that fails stops no other."""
     code, written = ExitCode.OK, []
-    for number, step in enumerate(steps):
-        if number and len(steps) > PER_SECOND:
-            time.sleep(1 / PER_SECOND)
+    for step, outcome in _outcomes(session, steps, timeout):
         try:
-            order = _written(session, step)
+            order, seconds = outcome.result()
             if session.flags.dry_run:
                 _say(session, f"would {would} {order.key} (dry run: nothing was written)")
             else:
-                began = clock.monotonic()
-                order = _answer(session, order, timeout)
-                _say(session, f"✓ {done(order, clock.monotonic() - began)}", "good")
+                _say(session, f"✓ {done(order, seconds)}", "good")
             written.append(order.raw)
         except CommandError as error:
             session.terminal.error(f"{step.order.key}: {error}" if len(steps) > 1 else str(error))
@@ -95,6 +100,26 @@ def carry_out(
     if not session.terminal.for_people:
         session.terminal.objects(written, one=len(steps) == 1)
     return code
+
+
+def _outcomes(session: Session, steps: Sequence[Step], timeout: float) -> Iterator[tuple[Step, Future[Outcome]]]:
+    """As they come. What has not begun when the caller has enough (Ctrl-C) never begins."""
+    pool, pace = ThreadPoolExecutor(AT_ONCE), Pace(1 / PER_SECOND if len(steps) > PER_SECOND else 0.0)
+    try:
+        begun = {pool.submit(_carried_out, session, step, pace, timeout): step for step in steps}
+        for outcome in as_completed(begun):
+            yield begun[outcome], outcome
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _carried_out(session: Session, step: Step, pace: Pace, timeout: float) -> Outcome:
+    pace.turn()
+    order = _written(session, step)
+    began = clock.monotonic()
+    if not session.flags.dry_run:
+        order = _answer(session, order, timeout)
+    return order, clock.monotonic() - began
 
 
 def _say(session: Session, text: str, style: str = "") -> None:

@@ -15,7 +15,7 @@ from kubernetes.aio.client import ApiClient, Configuration
 from kubernetes.aio.config import ConfigException
 
 from order_console.access import Access
-from order_console.api_server import ApiError, ApiServer, orders_path
+from order_console.api_server import ApiServer
 from order_console.app import application
 from order_console.classes import Classes
 from order_console.console import Console
@@ -48,7 +48,7 @@ def _run() -> int:
 
 
 async def serve(settings: Settings) -> None:
-    """Until cancelled, or told to stop by a signal. Raises SettingsError, ApiError."""
+    """Until cancelled, or told to stop by a signal. Raises SettingsError."""
     if settings.listen is None:
         raise SettingsError("ORDER_CONSOLE_LISTEN must be an address such as 127.0.0.1:8088")
     local = settings.identity is IdentityMode.KUBECONFIG
@@ -57,17 +57,17 @@ async def serve(settings: Settings) -> None:
             "ORDER_CONSOLE_LISTEN must be a loopback address while ORDER_CONSOLE_IDENTITY is kubeconfig: everybody who "
             "reaches the page would act with your rights"
         )
-    client, namespace = await _client(settings)
+    client, namespaces = await _client(settings)
     nobody = _without_credentials(client)
     try:
-        hosts = {*LOOPBACK, *filter(None, (each.strip() for each in settings.hosts.split(",")))}
+        hosts = {*LOOPBACK, *(host.lower() for host in _names(settings.hosts))}
         sessions = Sessions(settings.session_key, secure=not local)
         identity = _identity(settings, client, nobody, sessions)
         console = Console(
             identity=identity,
             access=Access(),
             classes=Classes(),
-            reflector=Reflector(ApiServer(client), await _scope(ApiServer(client), settings.namespace or namespace)),
+            reflector=Reflector(ApiServer(client), _names(settings.namespaces) or namespaces),
             own_rights=not local,
             ledger_url=settings.ledger_url,
             logs_in=isinstance(identity, ByToken),
@@ -101,7 +101,7 @@ def _identity(settings: Settings, client: ApiClient, nobody: ApiClient, sessions
         return OfKubeconfig(client, sessions)
     if settings.identity is IdentityMode.TOKEN:
         return ByToken(nobody, sessions)
-    return ByProxy(client, sessions, settings.proxy_secret)
+    return ByProxy(client, sessions, settings.proxy_secret, _names(settings.proxy_groups))
 
 
 def _without_credentials(client: ApiClient) -> ApiClient:
@@ -112,27 +112,20 @@ def _without_credentials(client: ApiClient) -> ApiClient:
     return ApiClient(configuration)
 
 
-async def _client(settings: Settings) -> tuple[ApiClient, str]:
-    """The client, and the namespace of the context."""
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(filter(None, (each.strip() for each in text.split(","))))
+
+
+async def _client(settings: Settings) -> tuple[ApiClient, tuple[str, ...]]:
+    """The client, and the namespace of the context, if there is one."""
     configuration = Configuration()
     if settings.identity is not IdentityMode.KUBECONFIG and "KUBERNETES_SERVICE_HOST" in os.environ:
         config.load_incluster_config(configuration)
-        return ApiClient(configuration), "default"
+        return ApiClient(configuration), ()
     await config.load_kube_config(context=settings.context or None, client_configuration=configuration)
     contexts, current = config.list_kube_config_contexts()
     chosen = next((each for each in contexts if each["name"] == settings.context), current)
-    return ApiClient(configuration), str(chosen["context"].get("namespace") or "default")
-
-
-async def _scope(api: ApiServer, namespace: str) -> str | None:
-    """None, for all namespaces, where they may be read; else this one."""
-    try:
-        await api.call("GET", orders_path(None), query={"limit": "1"})
-    except ApiError as error:
-        if error.status == 403:
-            return namespace
-        logger.warning("the API server does not answer yet", extra={"error": error.message})
-    return None
+    return ApiClient(configuration), (str(chosen["context"].get("namespace") or "default"),)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """What a caller may do, as the API server answers it; each answer is kept for half a minute."""
 
+import asyncio
 import time
 
 from order_console.api_server import ApiError
@@ -18,6 +19,8 @@ class Access:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], tuple[float, bool]] = {}
+        self._asked: dict[tuple[object, ...], asyncio.Task[bool]] = {}
+        """Questions that are not answered yet: who has the same meanwhile waits for the same answer."""
 
     async def may(
         self, caller: Caller, verb: str, namespace: str | None, *, resource: str = "orders", name: str = ""
@@ -27,6 +30,27 @@ class Access:
         kept = self._kept.get(key)
         if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
             return kept[1]
+        asked = self._asked.get(key)
+        if asked is None:
+            asked = self._asked[key] = asyncio.create_task(self._ask(caller, verb, namespace, resource, name))
+            asked.add_done_callback(lambda answered: self._forget(key, answered))
+        try:
+            allowed = await asyncio.shield(asked)  # a page that is closed takes nobody's answer along
+        except ApiError as error:
+            if error.status == 0 and kept is not None and time.monotonic() - kept[0] < KEPT_UNANSWERED_SECONDS:
+                return kept[1]
+            raise
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
+        self._kept[key] = (time.monotonic(), allowed)
+        return allowed
+
+    def _forget(self, key: tuple[object, ...], answered: asyncio.Task[bool]) -> None:
+        self._asked.pop(key, None)
+        if not answered.cancelled():
+            answered.exception()  # seen, also where nobody waits for it any more
+
+    async def _ask(self, caller: Caller, verb: str, namespace: str | None, resource: str, name: str) -> bool:
         attributes = {"group": "order-platform.dev", "resource": resource, "verb": verb, "name": name}
         if namespace is not None:
             attributes["namespace"] = namespace
@@ -35,14 +59,5 @@ class Access:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": attributes},
         }
-        try:
-            answer = await caller.api.call("POST", REVIEWS, body)
-        except ApiError as error:
-            if error.status == 0 and kept is not None and time.monotonic() - kept[0] < KEPT_UNANSWERED_SECONDS:
-                return kept[1]
-            raise
-        allowed = bool(answer["status"].get("allowed"))
-        if len(self._kept) >= MAX_KEPT:
-            self._kept.clear()
-        self._kept[key] = (time.monotonic(), allowed)
-        return allowed
+        answer = await caller.api.call("POST", REVIEWS, body)
+        return bool(answer["status"].get("allowed"))

@@ -52,7 +52,10 @@ class ApiServer:
             text = await response.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise ApiError(0, f"the API server broke off: {error}") from error
-        answer: dict[str, Any] = json.loads(text) if text else {}
+        try:
+            answer: dict[str, Any] = json.loads(text) if text else {}
+        except ValueError:  # of something between here and the API server
+            raise ApiError(response.status, f"what answered {response.status} is no API server") from None
         if response.status >= 400:
             raise _refusal(response.status, answer)
         return answer
@@ -73,14 +76,13 @@ class ApiServer:
             if response.status >= 400:
                 raise _refusal(response.status, json.loads(await response.read() or b"{}"))
             try:
-                async for line in response.content:
-                    event = json.loads(line)
+                async for event in _events(response.content):
                     if event["type"] == "ERROR":
                         if event["object"].get("code") == 410:
                             raise Gone
                         raise _refusal(event["object"].get("code", 0), event["object"])
                     yield event["type"], event["object"]
-            except (aiohttp.ClientError, TimeoutError) as error:
+            except (aiohttp.ClientError, TimeoutError, ValueError) as error:
                 raise ApiError(0, f"the watch broke off: {error}") from error
 
     async def _send(
@@ -103,6 +105,18 @@ class ApiServer:
             raise ApiError(0, f"the API server does not answer: {error}") from error
         response: aiohttp.ClientResponse = answered.response
         return response
+
+
+async def _events(content: aiohttp.StreamReader) -> AsyncIterator[dict[str, Any]]:
+    """One for each line, however long: aiohttp's own end at 128 KiB, and an order may be larger. Raises ValueError."""
+    rest = bytearray()
+    async for part in content.iter_any():
+        rest += part
+        *lines, rest = rest.split(b"\n") if b"\n" in part else (rest,)
+        for line in lines:
+            yield json.loads(line)
+    if rest:
+        raise ValueError("in the middle of a change")
 
 
 def _refusal(status: int, answer: Mapping[str, Any]) -> ApiError:

@@ -1,7 +1,9 @@
 """Who a request comes from, and with whose rights the console acts for it."""
 
+import hashlib
 import hmac
 import secrets
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -9,12 +11,15 @@ from typing import Protocol
 from kubernetes.aio.client import ApiClient
 from starlette.requests import Request
 
-from order_console.api_server import ApiServer
+from order_console.api_server import ApiError, ApiServer
 from order_console.sessions import Session, Sessions
 
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 PROOF_HEADER = "x-order-console-proof"
 USER_HEADER, GROUPS_HEADER = "x-forwarded-user", "x-forwarded-groups"
+OF_KUBERNETES = "system:"
+Known = tuple[str, tuple[str, ...]]
+"""Name and groups."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class OfKubeconfig:
         self._sessions = sessions
         self.token = secrets.token_urlsafe(24)
         self._used = False
-        self._name: tuple[str, tuple[str, ...]] | None = None
+        self._name: Known | None = None
 
     def redeem(self, token: str) -> Session:
         """The session of who has the link. It works once. Raises NotLoggedIn."""
@@ -70,12 +75,21 @@ class OfKubeconfig:
         return Caller(name, groups, self._api, session)
 
 
+KEPT_SECONDS = 30.0
+"""So long it counts whose a token is. What is done with it is judged by the API server each time."""
+KEPT_UNANSWERED_SECONDS = 600.0
+"""The same while the API server does not answer."""
+MAX_KEPT = 10_000
+
+
 class ByToken:
     """The bearer token of a proxy in front, or the one that was given at /login."""
 
     def __init__(self, client: ApiClient, sessions: Sessions) -> None:
         self._client = client
         self._sessions = sessions
+        self._known: dict[bytes, tuple[float, Known]] = {}
+        """By the hash of a token: the console keeps no token."""
 
     def api(self, token: str) -> ApiServer:
         return ApiServer(self._client, (("Authorization", f"Bearer {token}"),))
@@ -87,17 +101,37 @@ class ByToken:
         if not token:
             raise NotLoggedIn
         api = self.api(token)
-        name, groups = await who_am_i(api)
-        return Caller(name, groups, api, session or Session(secret=token))
+        name, groups = await self._whose(token, api)
+        return Caller(name, groups, api, session or self._sessions.of_user(name))
+
+    async def _whose(self, token: str, api: ApiServer) -> Known:
+        key = hashlib.sha256(token.encode()).digest()
+        kept = self._known.get(key)
+        age = time.monotonic() - kept[0] if kept else float("inf")
+        if kept and age < KEPT_SECONDS:
+            return kept[1]
+        try:
+            known = await who_am_i(api)
+        except ApiError as error:
+            if error.status == 0 and kept and age < KEPT_UNANSWERED_SECONDS:
+                return kept[1]
+            self._known.pop(key, None)
+            raise
+        if len(self._known) >= MAX_KEPT:
+            self._known.clear()
+        self._known[key] = (time.monotonic(), known)
+        return known
 
 
 class ByProxy:
     """The user whom a proxy names that proves to be the trusted one. The API server lets the console impersonate."""
 
-    def __init__(self, client: ApiClient, sessions: Sessions, secret: str) -> None:
+    def __init__(self, client: ApiClient, sessions: Sessions, secret: str, groups: Sequence[str] = ()) -> None:
+        """`groups`: those that count; empty: all."""
         self._client = client
         self._sessions = sessions
         self._secret = secret
+        self._groups = frozenset(groups)
 
     async def caller(self, request: Request) -> Caller:
         if not hmac.compare_digest(request.headers.get(PROOF_HEADER, "").encode(), self._secret.encode()):
@@ -105,10 +139,17 @@ class ByProxy:
         user = request.headers.get(USER_HEADER, "")
         if not user:
             raise NotLoggedIn("the proxy names nobody")
-        groups = tuple(filter(None, (each.strip() for each in request.headers.get(GROUPS_HEADER, "").split(","))))
+        if user.startswith(OF_KUBERNETES):
+            raise NotLoggedIn("the proxy names one of Kubernetes' own users, who do not log in")
+        named = (each.strip() for each in request.headers.get(GROUPS_HEADER, "").split(","))
+        groups = tuple(each for each in named if self._counts(each))
         api = impersonating(ApiServer(self._client), user, groups)
-        session = self._sessions.of(request) or Session(secret=self._secret + user)
+        session = self._sessions.of(request) or self._sessions.of_user(user)
         return Caller(user, groups, api, session)
+
+    def _counts(self, group: str) -> bool:
+        """One that a cluster gives itself, such as that of its administrators, is never another server's to give."""
+        return bool(group) and not group.startswith(OF_KUBERNETES) and (not self._groups or group in self._groups)
 
 
 def impersonating(api: ApiServer, user: str, groups: Sequence[str]) -> ApiServer:
@@ -117,7 +158,7 @@ def impersonating(api: ApiServer, user: str, groups: Sequence[str]) -> ApiServer
     return replace(api, headers=(*api.headers, *named))
 
 
-async def who_am_i(api: ApiServer) -> tuple[str, tuple[str, ...]]:
+async def who_am_i(api: ApiServer) -> Known:
     """Name and groups, as the API server knows them. Raises ApiError."""
     body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
     answer = await api.call("POST", WHO_AM_I, body)

@@ -46,6 +46,11 @@ class Sessions:
         digest = hashlib.sha256((key or secrets.token_urlsafe(32)).encode()).digest()
         self._fernet = Fernet(base64.urlsafe_b64encode(digest))
         self._secure = secure
+        self._secret = hashlib.sha256(b"users" + digest).digest()
+
+    def of_user(self, name: str) -> Session:
+        """Of somebody whom a proxy knows and who brings no cookie of ours. It outlives the proxy's tokens."""
+        return Session(hmac.new(self._secret, name.encode(), hashlib.sha256).hexdigest())
 
     def of(self, request: Request) -> Session | None:
         """The one that the request brings, if it is ours and not too old."""

@@ -34,9 +34,9 @@ class Settings(ProgramSettings):
         "that a trusted proxy names.",
     )
     context: str = Field("", description="Context of the kubeconfig; empty: the current one.")
-    namespace: str = Field(
+    namespaces: str = Field(
         "",
-        description="Namespace to show where somebody may not read the orders of all.",
+        description="Namespaces to show, with commas, where the orders of all may not be read.",
         json_schema_extra={"default": "that of the context"},
     )
     hosts: str = Field(
@@ -52,6 +52,11 @@ class Settings(ProgramSettings):
     )
     proxy_secret: Unrepeated = Field(
         "", description="What the trusted proxy sends in the header X-Order-Console-Proof. Needed with `proxy`."
+    )
+    proxy_groups: str = Field(
+        "",
+        description="Groups that count of those that the trusted proxy names, with commas.",
+        json_schema_extra={"default": "all"},
     )
     ledger_url: UnrepeatedIfAny = Field(
         None,

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from order_domain.money import format_amount
@@ -39,100 +40,125 @@ class StepView:
     next_attempt: datetime | None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OrderView:
-    """What the templates read. Nothing in it is HTML: the templates escape."""
+    """What the templates read, for all viewers. Nothing in it is HTML: the templates escape."""
 
     order: Mapping[str, Any]
 
-    @property
+    @cached_property
     def uid(self) -> str:
         return str(self.order["metadata"]["uid"])
 
-    @property
+    @cached_property
+    def version(self) -> str:
+        """Of the API server: another one means that something changed."""
+        return str(self.order["metadata"].get("resourceVersion", ""))
+
+    @cached_property
     def namespace(self) -> str:
         return str(self.order["metadata"]["namespace"])
 
-    @property
+    @cached_property
     def name(self) -> str:
         return str(self.order["metadata"]["name"])
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Of its own page."""
         return f"/orders/{self.namespace}/{self.name}"
 
-    @property
+    @cached_property
     def spec(self) -> Mapping[str, Any]:
         spec: Mapping[str, Any] = self.order.get("spec") or {}
         return spec
 
-    @property
+    @cached_property
     def status(self) -> Mapping[str, Any]:
         status: Mapping[str, Any] = self.order.get("status") or {}
         return status
 
-    @property
+    @cached_property
     def generation(self) -> int:
         return int(self.order["metadata"].get("generation", 0))
 
-    @property
+    @cached_property
     def phase(self) -> str:
         return str(self.status.get("phase") or "Pending")
 
-    @property
+    @cached_property
     def ended(self) -> bool:
         return self.phase in ENDED
 
-    @property
+    @cached_property
     def shown_status(self) -> str:
         return str(self.status.get("orderStatus") or self.phase)
 
-    @property
+    @cached_property
     def progress(self) -> int:
         return int(self.status.get("progress") or 0)
 
-    @property
+    @cached_property
     def total_minor(self) -> int:
         return int(self.status.get("totalMinor", _sum_of(self.spec)))
 
-    @property
+    @cached_property
     def total(self) -> str:
         return self.amount(self.total_minor)
 
-    @property
+    @cached_property
     def message(self) -> str:
         return str(self.status.get("message") or "not seen by the operator yet")
 
-    @property
+    @cached_property
     def created(self) -> datetime:
         return _moment(self.order["metadata"]["creationTimestamp"]) or datetime.now(UTC)
 
-    @property
+    @cached_property
     def deadline(self) -> datetime | None:
         """Of what somebody has to do."""
         return _moment(self.status.get("pendingAction", {}).get("deadline"))
 
-    @property
+    @cached_property
     def waits_for_decision(self) -> bool:
         return self.status.get("pendingAction", {}).get("kind") == "Approve" and not self.spec.get("approval")
 
-    @property
+    @cached_property
     def requester(self) -> str:
         return str(self.spec.get("requestedBy") or "")
 
-    @property
+    @cached_property
     def class_name(self) -> str:
         """In force, or else wanted."""
         return str(self.status.get("className") or self.spec.get("className") or "")
 
-    @property
+    @cached_property
+    def answer(self) -> tuple[str, str]:
+        """What the workflow says to the last change of the spec: `pending`, `taken`, `refused` or nothing, and a
+        sentence. Nobody is told of a change that they did not make: a new order has none."""
+        edit = self.conditions.get("SpecApplied", {})
+        seen = min(int(self.status.get("observedGeneration", 0)), int(edit.get("observedGeneration", 0)))
+        if self.generation <= 1:
+            return "", ""
+        if seen < self.generation:
+            return ("", "") if self.ended else ("pending", "The last change is on its way to the order.")
+        if edit.get("status") == "False":
+            return "refused", f"The last change was refused ({edit.get('reason', '')}): {edit.get('message', '')}"
+        return "taken", "The last change was taken."
+
+    @cached_property
+    def searched(self) -> str:
+        """What a text is looked for in, in small letters."""
+        said = (self.name, self.spec.get("orderID") or "", self.spec["customer"]["id"], self.shown_status)
+        return "\n".join(map(str, said)).lower()
+
+    @cached_property
     def steps(self) -> list[StepView]:
         """All steps of the pipeline, those to come as well."""
         current = self.status.get("currentStep")
         return [_step(step, current=step["name"] == current) for step in self.status.get("steps", [])]
 
-    @property
+    @cached_property
     def conditions(self) -> Mapping[str, Mapping[str, Any]]:
         return {each["type"]: each for each in self.status.get("conditions", [])}
 

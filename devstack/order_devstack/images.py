@@ -21,14 +21,14 @@ from order_devstack.locking import exclusive
 from order_devstack.servers import cache_directory
 
 CHECKOUT = Path(__file__).resolve().parents[2]
-PROGRAMS = ("operator", "worker")
+PROGRAMS = ("operator", "worker", "console")
 REGISTRY = "localhost"
 """What stands in the place of a registry's name."""
 REPOSITORY = "order-platform"
 _BASE = f"{REGISTRY}/order-platform-base"
 CONTEXT = (
     *("pyproject.toml", "README.md", "LICENSE", "requirements", "images"),
-    *("codec", "console", "process", "workflows", "operator", "worker"),
+    *("manifests", "codec", "console", "process", "workflows", "operator", "worker"),
 )
 """What `.dockerignore` lets into a build."""
 _LISTING = "opt/venv/share/sbom.cdx.json"

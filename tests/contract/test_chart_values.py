@@ -155,7 +155,8 @@ def test_a_chart_says_whose_it_is_and_what_is_in_it(chart: str) -> None:
 def test_the_charts_name_the_images_and_kinds_that_they_bring(render: Render) -> None:
     about = yaml.safe_load((CHARTS / "order-platform/Chart.yaml").read_text())
     named = {each["image"] for each in yaml.safe_load(about["annotations"]["artifacthub.io/images"])}
-    used = {c["image"] for template in pods(render("order-platform")).values() for c in template["spec"]["containers"]}
+    all_parts = pods(render("order-platform", {"console": {"enabled": True}}))
+    used = {c["image"] for template in all_parts.values() for c in template["spec"]["containers"]}
     of_kinds = yaml.safe_load((CHARTS / "order-platform-crds/Chart.yaml").read_text())
     brought = [item for item in render("order-platform-crds") if item["kind"] == "CustomResourceDefinition"]
 
@@ -171,7 +172,7 @@ def test_the_page_of_the_charts_names_values_that_exist() -> None:
     page = (CHARTS.parent / "docs/charts.md").read_text()
     known = {value.path for chart in BOTH for value in every(values_of(CHARTS / chart))}
     of_workers = {path.replace("worker.defaults.", "workers.orders.") for path in known}
-    value = r"`((?:operator|workers?|global|temporal|uninstall|hooks|watch)\.[\w.]+?)(?:=[^`]*)?`"
+    value = r"`((?:operator|workers?|console|networkPolicy|global|temporal|uninstall|hooks|watch)\.[\w.]+?)(?:=[^`]*)?`"
     named = set(re.findall(value, page))
 
     assert len(named) > 15

@@ -2,9 +2,12 @@
 
 import hashlib
 import json
+import os
 import re
 import shutil
 import subprocess
+import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -71,7 +74,10 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
         "NOTES.md",
         "SHA256SUMS",
         f"kubectl_order-{VERSION}-py3-none-any.whl",
+        "krew/kubectl-order.tar.gz",
+        "krew/order-platform.yaml",
         f"order_platform-{VERSION}-py3-none-any.whl",
+        "sbom/console.cdx.json",
         "sbom/operator.cdx.json",
         "sbom/worker.cdx.json",
         *(
@@ -152,7 +158,7 @@ def test_a_charts_layout_leads_from_its_tag_to_the_same_archive(dist: Path, name
     assert blob(content) == (dist / "charts" / f"{name}-{VERSION}.tgz").read_bytes()
 
 
-@pytest.mark.parametrize("program", ["operator", "worker"])
+@pytest.mark.parametrize("program", ["operator", "worker", "console"])
 def test_a_bill_of_materials_names_every_pinned_package(dist: Path, program: str) -> None:
     bill = json.loads((dist / "sbom" / f"{program}.cdx.json").read_text())
     pinned = re.findall(
@@ -243,3 +249,32 @@ def test_a_release_needs_dependencies_without_advisories_or_a_word_that_nobody_l
     assert out.exists() is (code == 0)
     if code == 0:
         assert (out / "NOTES.md").read_text().endswith("Dependencies: not checked.\n")
+
+
+def test_the_archive_for_krew_is_the_one_whose_sum_the_manifest_names(dist: Path) -> None:
+    manifest = yaml.safe_load((dist / "krew/order-platform.yaml").read_text())["spec"]
+    (platform,) = manifest["platforms"]
+
+    assert manifest["version"] == f"v{VERSION}"
+    assert platform["sha256"] == hashlib.sha256((dist / "krew/kubectl-order.tar.gz").read_bytes()).hexdigest()
+
+
+def test_the_program_of_the_archive_runs_without_any_installed_package(dist: Path, tmp_path: Path) -> None:
+    """With kubectl, as krew has it: unpacked into a folder of its own."""
+    with tarfile.open(dist / "krew/kubectl-order.tar.gz") as archive:
+        archive.extractall(tmp_path, filter="data")
+    program = tmp_path / "kubectl-order"
+    kubectl = tmp_path / "kubectl"
+    kubectl.write_text('#!/bin/sh\necho \'{"clientVersion": {"gitVersion": "v1.36.3"}, "items": []}\'\n')
+    kubectl.chmod(0o755)
+    command = [sys.executable, "-I", "-S", str(program)]
+
+    def said(*arguments: str) -> str:
+        path = {"PATH": f"{tmp_path}:/usr/bin:/bin", "HOME": str(tmp_path)}
+        return subprocess.run([*command, *arguments], env=path, capture_output=True, text=True, check=True).stdout
+
+    assert os.access(program, os.X_OK)
+    assert VERSION in said("version")
+    assert "flaky-calls" in said("create", "--scenario", "list")
+    assert said("list", "-o", "name") == ""
+    assert "Usage: kubectl order" in said("--help")

@@ -17,6 +17,7 @@ _homes = count(1)
 EVERYTHING = {
     "ledger": {"existingSecret": {"name": "ledger"}, "audit": {"existingSecret": {"name": "keys"}}},
     "networkPolicy": {"enabled": True},
+    "console": {"enabled": True, "hosts": ["orders.example.com"], "ingress": {"enabled": True, "tlsSecret": "tls"}},
     "workers": {"orders": {"autoscaling": {"mode": "hpa"}}, "shipping": {"roles": ["shipping"]}},
     "operator": {"tolerations": [{"key": "orders", "operator": "Exists"}], "hostUsers": False},
     "commonLabels": {"team": "shop"},
@@ -55,6 +56,7 @@ def test_the_api_server_takes_every_object(servers: Stack, home: str) -> None:
     assert len(said.splitlines()) == len(objects)
     kinds = {item["kind"] for item in objects}
     assert {
+        "Ingress",
         "PodDisruptionBudget",
         "HorizontalPodAutoscaler",
         "NetworkPolicy",

@@ -2,6 +2,7 @@
 
 import json
 import sys
+from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +16,8 @@ from order_cli.session import Session
 from order_cli.vocabulary import GROUP
 from order_cli.waits import judge_end, until
 
-_SCENARIOS = Path(__file__).resolve().parents[1] / "scenarios"
+_SCENARIOS = resources.files("order_cli") / "scenarios"
+"""Also where the program is one file."""
 
 
 def create_command(
@@ -107,7 +109,7 @@ def _placed(session: Session, text: str, *, wait: bool, timeout: str) -> int:
 
 def scenarios() -> list[str]:
     """Names of the manifests that came with this program."""
-    return sorted(file.stem for file in _SCENARIOS.glob("*.yaml"))
+    return sorted(file.name.removesuffix(".yaml") for file in _SCENARIOS.iterdir() if file.name.endswith(".yaml"))
 
 
 def _manifest(scenario: str) -> str:

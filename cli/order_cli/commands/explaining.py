@@ -7,7 +7,7 @@ from order_cli.commands.tracking import Name
 from order_cli.order import Order
 from order_cli.screens import explanation
 from order_cli.session import Session
-from order_cli.together import all_three, both
+from order_cli.together import all_three
 
 
 def why_command(context: typer.Context, name: Name) -> None:
@@ -30,9 +30,7 @@ def circumstances(session: Session, order: Order) -> explanation.Circumstances:
     """All asked at once."""
     kubectl, verb = session.kubectl, rights.needed(order)
     (me, allowed), classes, holders = all_three(
-        lambda: both(
-            lambda: rights.me(kubectl), lambda: rights.allowed(kubectl, [(order.namespace, verb, order.name)])
-        ),
+        lambda: rights.me_and_allowed(kubectl, [(order.namespace, verb, order.name)]),
         lambda: rights.classes_by_name(kubectl),
         lambda: rights.holders(kubectl, order.namespace, verb),
     )

@@ -8,10 +8,11 @@ from order_cli import clock, rights
 from order_cli.live import Orders, follow
 from order_cli.order import Order
 from order_cli.session import Session
-from order_cli.together import all_three
+from order_cli.together import both
 from order_cli.vocabulary import ORDERS, WAITING
 
 _WAITING = f"status.phase={WAITING}"
+"""Also in order_cli.main, which begins this call early."""
 
 
 def inbox_command(
@@ -20,12 +21,8 @@ def inbox_command(
 ) -> None:
     """Oldest first: those whose decision you may make, and that you neither ordered nor edited under four eyes."""
     session: Session = context.obj
-    found, me, classes = all_three(
-        lambda: session.orders(_WAITING),
-        lambda: rights.me(session.kubectl),
-        lambda: rights.classes_by_name(session.kubectl),
-    )
-    desk = Desk(session, me, classes)
+    found, classes = both(lambda: session.orders(_WAITING), lambda: rights.classes_by_name(session.kubectl))
+    desk = Desk(session, found, classes)
     if watch:
         follow(session, [ORDERS, *session.kubectl.selection(_WAITING)], lambda orders: _lines(session, desk, orders))
         return
@@ -35,7 +32,7 @@ def inbox_command(
         return
     if not mine:
         where = "" if session.flags.all_namespaces else " in this namespace; -A looks in all"
-        session.terminal.aside(f"no order waits for {me}{where}")
+        session.terminal.aside(f"no order waits for {desk.me}{where}")
         return
     for line in _table(session, mine):
         session.terminal.line(line)
@@ -47,9 +44,12 @@ def inbox_command(
 class Desk:
     """What the caller may decide; access reviews are asked once for each namespace and verb."""
 
-    def __init__(self, session: Session, me: str, classes: dict[str, dict[str, object]]) -> None:
-        self._session, self._me, self._classes = session, me, classes
-        self._known: dict[rights.Right, bool] = {}
+    def __init__(self, session: Session, found: list[Order], classes: dict[str, dict[str, object]]) -> None:
+        """`found`: orders that will be asked about, so that who the caller is and what they may are one question."""
+        self._session, self._classes = session, classes
+        asked = {_right(order) for order in found if order.awaits_decision}
+        self.me, allowed = rights.me_and_allowed(session.kubectl, asked)
+        self._known: dict[rights.Right, bool] = dict(allowed)
 
     def mine(self, found: list[Order]) -> list[Order]:
         """Those that wait for the caller, oldest first."""
@@ -59,7 +59,7 @@ class Desk:
         return sorted((order for order in open_ones if self._known[_right(order)]), key=_age)
 
     def _barred(self, order: Order) -> bool:
-        return rights.four_eyes(self._classes, order) and rights.own(order, self._me) is not None
+        return rights.four_eyes(self._classes, order) and rights.own(order, self.me) is not None
 
 
 def _right(order: Order) -> rights.Right:

@@ -28,7 +28,7 @@ def ui_command(
     variables = {
         "ORDER_CONSOLE_LISTEN": f"127.0.0.1:{port}",
         "ORDER_CONSOLE_IDENTITY": "kubeconfig",
-        "ORDER_CONSOLE_NAMESPACE": session.flags.namespace or "",
+        "ORDER_CONSOLE_NAMESPACES": session.flags.namespace or "",
     }
     for flag in session.flags.connection:
         name, _, value = flag.partition("=")

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from order_console.api_server import ApiError
 from order_console.console import Console, rendered
 from order_console.identity import Caller
-from order_console.pages.listing import Filter, Listing, entries
+from order_console.lists import Filter, Listing
+from order_console.pages.listing import MAX_ENTRIES, for_me
 from order_console.pages.tracking import buttons
 from order_console.view import OrderView
 
@@ -27,7 +28,7 @@ async def stream(console: Console, caller: Caller, request: Request) -> Response
     elif view == "inbox":
         messages = _of_inbox(console, caller)
     else:
-        messages = _of_list(console, caller, Filter.of(request))
+        messages = _of_list(console, caller, Filter.of(request.query_params))
     return EventSourceResponse(_sent(messages), ping=PING_SECONDS)
 
 
@@ -41,11 +42,15 @@ async def _sent(messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
 
 async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
     with console.reflector.subscription() as changes:
-        listing = Listing.of(await console.visible(caller), narrowed)
+        listing = await console.listing(caller, narrowed)
+        told = ""
         yield _list_head(console, listing) + _all_rows(listing.rows)
-        async for changed in changes.taken():
-            before, listing = listing, Listing.of(await console.visible(caller), narrowed)
-            yield _list_head(console, listing) + _difference(before.rows, listing.rows, set(changed))
+        async for _ in changes.taken():
+            before, listing = listing, await console.listing(caller, narrowed)
+            html = _list_head(console, listing) + _difference(before.rows, listing.rows)
+            if html != told:
+                told = html
+                yield html
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -57,20 +62,20 @@ def _all_rows(rows: list[OrderView]) -> str:
     return rendered("_rows.html", rows=rows)
 
 
-def _difference(shown: list[OrderView], wanted: list[OrderView], changed: set[str]) -> str:
+def _difference(shown: list[OrderView], wanted: list[OrderView]) -> str:
     """What makes the rows that the page shows those that it should show."""
-    before, after = [order.uid for order in shown], [order.uid for order in wanted]
-    kept = [uid for uid in before if uid in set(after)]
-    new = after[: len(after) - len(kept)]
-    if [*new, *kept] != after:
+    if shown is wanted:
+        return ""
+    before, after = {order.uid: order for order in shown}, {order.uid: order for order in wanted}
+    kept = [uid for uid in before if uid in after]
+    new = list(after)[: len(after) - len(kept)]
+    if [*new, *kept] != list(after):
         return _all_rows(wanted)  # some came in between
-    gone = [uid for uid in before if uid not in set(after)]
-    rows = {order.uid: order for order in wanted}
     return rendered(
         "_difference.html",
-        gone=gone,
-        changed=[rows[uid] for uid in kept if uid in changed],
-        new=[rows[uid] for uid in reversed(new)],
+        gone=[uid for uid in before if uid not in after],
+        changed=[after[uid] for uid in kept if after[uid] is not before[uid]],
+        new=[after[uid] for uid in reversed(new)],
     )
 
 
@@ -78,13 +83,21 @@ async def _of_inbox(console: Console, caller: Caller) -> AsyncIterator[str]:
     shown: list[tuple[str, int]] | None = None
     with console.reflector.subscription() as changes:
         while True:
-            found = await entries(console, caller)
-            wanted = [(entry.order.uid, entry.order.generation) for entry in found]
+            found = await for_me(console, caller)
+            wanted = [(order.uid, order.generation) for order in found]
             if wanted != shown:  # else somebody may be typing a reason
                 shown = wanted
-                yield rendered("_inbox.html", entries=found, caller=caller, partial=True)
-            await anext(changes.taken())
+                yield rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
+            concerned = {order.uid for order in found}
+            async for changed in changes.taken():
+                if any(_waits(console, uid) or uid in concerned for uid in changed):
+                    break
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _waits(console: Console, uid: str) -> bool:
+    order = console.reflector.orders.get(uid)
+    return order is not None and order.waits_for_decision
 
 
 async def _of_order(console: Console, caller: Caller, request: Request) -> AsyncIterator[str]:
@@ -117,4 +130,4 @@ async def _read(console: Console, caller: Caller, namespace: str, name: str) -> 
     found = console.reflector.find(namespace, name)
     if found is None or (console.own_rights and not await console.access.may(caller, "get", namespace)):
         return None
-    return OrderView(found)
+    return found

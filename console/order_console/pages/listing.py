@@ -1,108 +1,37 @@
 """The list of orders, and the inbox: those that wait for the caller."""
 
-from dataclasses import dataclass
-from typing import Self
-
 from starlette.requests import Request
 from starlette.responses import Response
 
 from order_console.actions import ACTIONS
 from order_console.console import Console, page
 from order_console.identity import Caller
-from order_console.view import ENDED, OrderView
+from order_console.lists import GROUPS, Filter
+from order_console.view import OrderView
 
-MAX_ROWS = 200
-"""More are a table that nobody reads and no browser likes; filters lead to the others."""
-GROUPS = {
-    "": "all",
-    "open": "under way",
-    "waiting": "waiting",
-    "trouble": "in trouble",
-    "completed": "completed",
-    "ended": "ended otherwise",
-}
-_PHASES = {
-    "waiting": {"Waiting", "Suspended"},
-    "trouble": {"ManualReview", "Compensating", "Failed", "Invalid", "Duplicate"},
-    "completed": {"Completed"},
-    "ended": ENDED - {"Completed"},
-}
-
-
-@dataclass(frozen=True)
-class Filter:
-    """What the list is narrowed to; all by the address of the page, so that it can be sent to somebody."""
-
-    namespace: str = ""
-    group: str = ""
-    text: str = ""
-
-    @classmethod
-    def of(cls, request: Request) -> Self:
-        given = request.query_params
-        return cls(given.get("namespace", ""), given.get("group", ""), given.get("text", ""))
-
-    def takes(self, order: OrderView) -> bool:
-        if self.namespace and order.namespace != self.namespace:
-            return False
-        if self.group == "open" and order.ended:
-            return False
-        if order.phase not in _PHASES.get(self.group, {order.phase}):
-            return False
-        text = self.text.lower()
-        said = (order.name, str(order.spec.get("orderID", "")), order.spec["customer"]["id"], order.shown_status)
-        return any(text in each.lower() for each in said)
-
-
-@dataclass(frozen=True)
-class Listing:
-    """The rows of the page, and its head."""
-
-    rows: list[OrderView]
-    matching: int
-    all: int
-    waiting: int
-    trouble: int
-
-    @classmethod
-    def of(cls, orders: list[OrderView], narrowed: Filter) -> Self:
-        matching = [order for order in orders if narrowed.takes(order)]
-        waiting = sum(order.phase in _PHASES["waiting"] for order in orders)
-        trouble = sum(order.phase in {"ManualReview", "Compensating"} for order in orders)
-        return cls(matching[:MAX_ROWS], len(matching), len(orders), waiting, trouble)
+MAX_ENTRIES = 50
+"""Of the inbox, each a form: nobody decides about more before the page changes."""
+DECISIONS = frozenset({"approve", "reject"})
 
 
 async def show_list(console: Console, caller: Caller, request: Request) -> Response:
-    narrowed = Filter.of(request)
-    orders = await console.visible(caller)
+    narrowed = Filter.of(request.query_params)
     return page(
         "list.html",
         caller,
-        listing=Listing.of(orders, narrowed),
+        listing=await console.listing(caller, narrowed),
         narrowed=narrowed,
         groups=GROUPS,
-        namespaces=sorted({order.namespace for order in orders}),
+        namespaces=sorted({order.namespace for order in await console.visible(caller)}),
         problem=console.reflector.problem,
         query=str(request.url.query),
     )
 
 
-@dataclass(frozen=True)
-class InboxEntry:
-    """An order that waits for a decision; `obstacle` says why the caller is not the one to decide."""
-
-    order: OrderView
-    obstacle: str
-
-
-DECISIONS = frozenset({"approve", "reject"})
-
-
-async def entries(console: Console, caller: Caller) -> list[InboxEntry]:
-    """What waits for the caller, the oldest first."""
+async def for_me(console: Console, caller: Caller) -> list[OrderView]:
+    """What waits for a decision that the caller may make, the oldest first."""
     waiting = [order for order in await console.visible(caller) if order.waits_for_decision]
-    found = [InboxEntry(order, await obstacle(console, caller, order, "approve")) for order in waiting]
-    return [entry for entry in reversed(found) if not entry.obstacle]
+    return [order for order in reversed(waiting) if not await obstacle(console, caller, order, "approve")]
 
 
 async def obstacle(console: Console, caller: Caller, order: OrderView, action: str) -> str:
@@ -119,6 +48,5 @@ async def obstacle(console: Console, caller: Caller, order: OrderView, action: s
 
 
 async def show_inbox(console: Console, caller: Caller, _: Request) -> Response:
-    return page(
-        "inbox.html", caller, entries=await entries(console, caller), problem=console.reflector.problem, actions=ACTIONS
-    )
+    orders = await for_me(console, caller)
+    return page("inbox.html", caller, orders=orders, shown=MAX_ENTRIES, problem=console.reflector.problem)

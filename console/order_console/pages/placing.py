@@ -10,15 +10,18 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
+from order_console import demonstrations
 from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS
 from order_console.api_server import GROUP_PATH, ApiError, orders_path
 from order_console.console import Console, checked_form, page
+from order_console.demonstrations import Scenario
 from order_console.identity import Caller
 from order_domain.money import MINOR_DIGITS, format_amount
 
 LINES = 5
 """Rows of the form."""
 SEE_OTHER = 303
+ALREADY_THERE = 409
 DEFAULTS = {
     "currency": "USD",
     "customer.id": "",
@@ -34,12 +37,15 @@ class Filled:
 
     def __init__(self, fields: Mapping[str, str]) -> None:
         self.fields = {name: value.strip() for name, value in fields.items()}
+        self.scenario = demonstrations.find(self.fields.get("scenario", ""))
+        """That the order was begun from: what it has beyond the form stays as it is there."""
         self.wrong: dict[str, str] = {}
 
     def order(self, requester: str) -> dict[str, Any]:
         """The resource."""
         get = self.fields.get
         spec: dict[str, Any] = {
+            **(self.scenario.spec if self.scenario else {}),
             "customer": _without_empty({"id": get("customer.id", ""), "email": get("customer.email", "")}, {"email"}),
             "currency": get("currency", ""),
             "lines": self._lines(),
@@ -50,6 +56,7 @@ class Filled:
             "payment": {"method": get("payment.method", "")},
             "requestedBy": requester,
         }
+        spec.pop("className", None)
         if get("className"):
             spec["className"] = get("className")
         metadata = {"name": get("name")} if get("name") else {"generateName": "order-"}
@@ -107,8 +114,11 @@ class Filled:
 
 
 async def show_form(console: Console, caller: Caller, request: Request) -> Response:
-    namespace = request.query_params.get("namespace", "")
-    return await _form(console, caller, Filled({**DEFAULTS, "namespace": namespace}), checked=False)
+    """Empty, or as a scenario has it."""
+    asked = request.query_params
+    scenario = demonstrations.find(asked.get("scenario", ""))
+    begun = scenario.fields() if scenario else DEFAULTS
+    return await _form(console, caller, Filled({**begun, "namespace": asked.get("namespace", "")}), checked=False)
 
 
 async def place(console: Console, caller: Caller, request: Request) -> Response:
@@ -123,6 +133,8 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
         # The same name twice, as when a button is pressed twice, is one order.
         query = {"dryRun": "All"} if check else {"fieldManager": "order-console"}
         try:
+            if not check:
+                await _make_what_it_needs(caller, namespace, filled.scenario)
             created = await caller.api.call("POST", orders_path(namespace), order, query=query)
         except ApiError as error:
             if error.status in {0, 401}:
@@ -132,6 +144,18 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
             if not check:
                 return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done=placed", SEE_OTHER)
     return await _form(console, caller, filled, checked=check and not filled.wrong)
+
+
+async def _make_what_it_needs(caller: Caller, namespace: str, scenario: Scenario | None) -> None:
+    """Classes and articles that come with a scenario, as the caller; those that exist stay. Raises ApiError."""
+    for each in scenario.needs if scenario else ():
+        plural = {"OrderClass": "orderclasses", "StockItem": "stockitems"}[each["kind"]]
+        where = "" if each["kind"] == "OrderClass" else f"/namespaces/{namespace}"
+        try:
+            await caller.api.call("POST", f"{GROUP_PATH}{where}/{plural}", each)
+        except ApiError as error:
+            if error.status != ALREADY_THERE:
+                raise
 
 
 async def _form(console: Console, caller: Caller, filled: Filled, *, checked: bool) -> Response:
@@ -149,6 +173,7 @@ async def _form(console: Console, caller: Caller, filled: Filled, *, checked: bo
         namespaces=namespaces,
         classes=sorted(await console.classes.all(caller)),
         articles=await _articles(caller, filled.fields.get("namespace", "")),
+        scenarios=demonstrations.names(),
         manifest=json.dumps(filled.order(caller.name), indent=2, ensure_ascii=False),
     )
 

@@ -28,6 +28,8 @@ PARTS: dict[str, dict[str, Any]] = {
     "texts": _TEXTS,
     "name": {"type": "string", "pattern": _NAME, "maxLength": 63},
     "names": {"type": "array", "uniqueItems": True, "items": {"type": "string", "pattern": _NAME, "maxLength": 63}},
+    "list of texts": {"type": "array", "uniqueItems": True, "items": {"type": "string", "minLength": 1}},
+    "hosts": {"type": "array", "uniqueItems": True, "items": {"type": "string", "pattern": "^[A-Za-z0-9.-]+$"}},
     "name or nothing": {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-9])?)?$"},
     "port": {"type": "integer", "minimum": 1024, "maximum": 65535},
     "ports": _list({"type": "integer", "minimum": 1, "maximum": 65535}),

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from order_devstack import images
 from order_devstack.errors import DevstackError
-from order_devstack.release import advisories, helm_charts, python_packages, versions
+from order_devstack.release import advisories, helm_charts, krew, python_packages, versions
 from order_devstack.release.advisories import Verdict
 from order_devstack.release.source import Source
 
@@ -74,6 +74,7 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
         notes = versions.notes((source.folder / "CHANGELOG.md").read_text(), version)
         (built / "NOTES.md").write_text(f"{notes.rstrip()}\n\nDependencies: {checked}.\n")
         _step("wheel and bills of materials", lambda: python_packages.build(source, built))
+        _step("archive for krew", lambda: krew.build(source, built))
         _step("charts", lambda: helm_charts.build(source, built))
         if not options.without_images:
             _step("images", lambda: _build_images(checkout, built))

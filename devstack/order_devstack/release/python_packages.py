@@ -8,7 +8,7 @@ from pathlib import Path
 from order_devstack.errors import CommandFailed
 from order_devstack.release.source import Source
 
-PROGRAMS = ("operator", "worker")
+PROGRAMS = ("operator", "worker", "console")
 
 
 def build(source: Source, out: Path) -> None:

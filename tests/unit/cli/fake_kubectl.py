@@ -15,11 +15,14 @@ with (home / "calls.jsonl").open("a") as calls:
     calls.write(json.dumps({"call": called, "text": text}) + "\n")
 
 
-def reviewed(rights: list[str]) -> str:
-    """Answers to access reviews: those of `rights`, namespace and verb, are allowed."""
+def reviewed(rights: list[str], me: str) -> str:
+    """Answers to reviews: who asks, and that those of `rights`, namespace and verb, are allowed."""
     answers = []
     for line in text.splitlines():
         review = json.loads(line)
+        if review["kind"] == "SelfSubjectReview":
+            answers.append(json.dumps({**review, "status": {"userInfo": {"username": me}}}))
+            continue
         asked = review["spec"]["resourceAttributes"]
         allowed = f"{asked['namespace']} {asked['verb']}" in rights
         answers.append(json.dumps({**review, "status": {"allowed": allowed}}))
@@ -29,7 +32,7 @@ def reviewed(rights: list[str]) -> str:
 for answer in json.loads((home / "answers.json").read_text()):
     if re.search(answer["call"], called):
         if "rights" in answer:
-            print(reviewed(answer["rights"]))
+            print(reviewed(answer["rights"], answer["me"]))
         print(answer.get("out", ""), flush=True, end="\n" if answer.get("out") else "")
         if watching and not answer.get("error"):
             time.sleep(60)  # until it is ended

@@ -176,5 +176,5 @@ class FakeCluster:
             *events,
             {"call": "^get events", "out": json.dumps(recorded("events"))},
             {"call": "^auth whoami", "out": json.dumps({"status": {"userInfo": {"username": self.me}}})},
-            {"call": "^create --validate=false", "rights": list(self.rights)},
+            {"call": "^create --validate=false", "rights": list(self.rights), "me": self.me},
         ]

@@ -29,7 +29,7 @@ def test_it_becomes_the_console_on_this_machine_alone(becomes: list[dict[str, st
     assert told["program"] == str(tmp_path / page.PROGRAM)
     assert told["ORDER_CONSOLE_LISTEN"] == "127.0.0.1:9000"
     assert told["ORDER_CONSOLE_IDENTITY"] == "kubeconfig"
-    assert (told["ORDER_CONSOLE_NAMESPACE"], told["ORDER_CONSOLE_CONTEXT"]) == ("shop", "blue")
+    assert (told["ORDER_CONSOLE_NAMESPACES"], told["ORDER_CONSOLE_CONTEXT"]) == ("shop", "blue")
     assert told["KUBECONFIG"] == "/tmp/config"
 
 

@@ -6,7 +6,11 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from recorded_cluster import ORDERS, Ask, FakeCluster
+
+from order_cli.main import COMMANDS, application
+from order_cli.plain_texts import AsGiven, AsNumber, AsWord, take_texts_as_given
 
 
 def test_flags_of_kubectl_are_handed_on_unread(kubectl_order: Ask, fake: FakeCluster) -> None:
@@ -149,7 +153,10 @@ def test_an_inbox_asks_once_for_all_namespaces(kubectl_order: Ask, fake: FakeClu
     kubectl_order("inbox -A")
 
     (asked,) = fake.calls("create --validate=false")
-    assert len(asked["text"].splitlines()) == 2
+    assert [json.loads(each)["kind"] for each in asked["text"].splitlines()] == [
+        "SelfSubjectReview",
+        *["SelfSubjectAccessReview"] * 2,
+    ]
 
 
 def test_an_inbox_leaves_out_what_four_eyes_forbid(kubectl_order: Ask, fake: FakeCluster) -> None:
@@ -200,3 +207,27 @@ def test_a_reading_command_imports_nothing_that_takes_long(fake: FakeCluster, co
 
     assert done.stdout
     assert {"pydantic", "rich"} & set(done.stderr.split()) == set()
+
+
+def test_no_command_needs_a_package_that_is_not_of_python_alone() -> None:
+    """The program that krew installs is one file, and has none."""
+    command = typer.main.get_command(application(*COMMANDS))
+    take_texts_as_given(command)
+    parameters = [each for one in command.commands.values() for each in one.params]  # type: ignore[attr-defined]
+
+    assert {type(each._runtime_param) for each in parameters} == {AsGiven, AsNumber, AsWord}
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [
+        ("approve a --yes --timeout soon", "'soon' is not a number"),
+        ("approve a --yes --expect 1.5", "'1.5' is not a whole number"),
+        ("wait a --for lunch", "'lunch' is none of finished, complete, waiting"),
+        ("ui --port 70000", "70000 is not from 1 to 65535"),
+    ],
+)
+def test_what_is_no_number_is_refused(kubectl_order: Ask, command: str, told: str) -> None:
+    said = kubectl_order(command)
+
+    assert (said.code, told in said.error) == (2, True), said

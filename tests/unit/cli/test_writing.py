@@ -2,10 +2,18 @@
 
 import io
 import sys
+import threading
 import time
 
 import pytest
+import typer
 from recorded_cluster import Ask, FakeCluster
+
+from order_cli import clock, flags, writing
+from order_cli.main import COMMANDS, application
+from order_cli.order import Order
+from order_cli.pace import Pace
+from order_cli.writing import PER_SECOND
 
 
 class Typed(io.StringIO):
@@ -196,22 +204,64 @@ def test_a_selector_without_a_person_needs_the_number_that_it_finds(
     assert (said.code, fake.patches()) == (2, {})
 
 
-def test_many_orders_are_written_no_faster_than_five_a_second(
+def test_many_orders_are_written_no_faster_than_five_a_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also after a while in which nobody could write, since all waited for their orders' answers."""
+    now, turns = 100.0, list[float]()
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+    def sleep(seconds: float) -> None:
+        nonlocal now
+        now += seconds
+
+    monkeypatch.setattr(time, "sleep", sleep)
+    pace = Pace(1 / PER_SECOND)
+    for number in range(7):
+        if number == 4:
+            now += 3.0
+        pace.turn()
+        turns.append(round(now, 3))
+
+    assert turns == [100.0, 100.2, 100.4, 100.6, 103.6, 103.8, 104.0]
+
+
+def test_the_answers_of_many_orders_are_waited_for_at_once(
     kubectl_order: Ask, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pauses: list[float] = []
-    monkeypatch.setattr(time, "sleep", pauses.append)
-    for number in range(6):
-        fake.orders[f"held-{number}"] = {
-            **fake.orders["o-held"],
-            "metadata": {"name": f"held-{number}", "generation": 1},
-        }
-    for number in range(6):
-        fake.takes(f"held-{number}")
+    """Each was waited for before the next was written: fifty orders took the answers of fifty, one after the other."""
+    names = [f"held-{number}" for number in range(3)]
+    for name in names:
+        fake.orders[name] = {**fake.orders["o-held"], "metadata": {"name": name, "generation": 1}}
+    for name in names:
+        fake.takes(name)
+    together = threading.Barrier(len(names), timeout=30)
 
-    kubectl_order(f"resume {' '.join(f'held-{number}' for number in range(6))} --timeout 0")
+    def answer(_session: object, order: Order, _timeout: float) -> Order:
+        together.wait()
+        return order
 
-    assert pauses == [0.2] * 5
+    monkeypatch.setattr(writing, "_answer", answer)
+
+    assert kubectl_order(f"resume {' '.join(names)}").code == 0
+    assert set(fake.patches()) == set(names)
+
+
+@pytest.mark.parametrize("reason", ["-n", "--yes", "-l", "--dry-run", "-oname"])
+def test_a_reason_is_a_reason_whatever_it_looks_like(kubectl_order: Ask, fake: FakeCluster, reason: str) -> None:
+    """`--reason -n shop` was read as a namespace, and the order of another one decided about."""
+    fake.takes("order-1500", **DECIDED)
+
+    assert kubectl_order(f"approve order-1500 -n shop --yes --reason {reason}").code == 0
+
+    assert fake.patches()["order-1500"]["spec"]["approval"]["reason"] == reason
+
+
+def test_every_flag_of_a_command_that_takes_a_value_is_known() -> None:
+    """Before a command is read, its flags are told from those of kubectl by a list."""
+    command = typer.main.get_command(application(*COMMANDS))
+    options = [each for one in command.commands.values() for each in one.params]  # type: ignore[attr-defined]
+    valued = {name for each in options if each.param_type_name == "option" and not each.is_flag for name in each.opts}
+
+    assert valued == flags.OF_COMMANDS
 
 
 def test_one_that_fails_keeps_no_other_from_being_done(kubectl_order: Ask, fake: FakeCluster) -> None:

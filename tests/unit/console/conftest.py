@@ -30,7 +30,7 @@ def console(cluster: FakeCluster) -> Console:
         identity=ByHeader(cluster),
         access=Access(),
         classes=Classes(),
-        reflector=Reflector(cluster.as_user("console"), None),  # type: ignore[arg-type]
+        reflector=Reflector(cluster.as_user("console"), ()),  # type: ignore[arg-type]
         own_rights=True,
         ledger_url=None,
         logs_in=True,

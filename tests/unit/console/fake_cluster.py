@@ -18,6 +18,8 @@ class FakeCluster:
     def __init__(self) -> None:
         self.orders: dict[tuple[str, str], dict[str, Any]] = {}
         self.classes: dict[str, dict[str, Any]] = {}
+        self.may_make_classes = {"maria"}
+        """And articles."""
         self.rights: dict[str, set[tuple[str, str | None]]] = {}
         """User -> verbs on orders with their namespace; None: in all."""
         self.refuses: ApiError | None = None
@@ -79,6 +81,12 @@ class FakeApi:
             asked = body["spec"]["resourceAttributes"]
             allowed = cluster.may(self._user, asked["verb"], asked.get("namespace"))
             return {"status": {"allowed": allowed}}
+        if path.endswith(("orderclasses", "stockitems")) and method == "POST":
+            if self._user not in cluster.may_make_classes:
+                raise ApiError(403, f"{self._user} cannot create {path.rsplit('/', 1)[1]}")
+            if path.endswith("orderclasses"):
+                cluster.classes[body["metadata"]["name"]] = dict(body)
+            return dict(body)
         if path.endswith("orderclasses"):
             return {"items": list(cluster.classes.values())}
         if path.endswith("stockitems"):

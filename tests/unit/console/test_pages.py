@@ -6,6 +6,7 @@ import pytest
 from console_pieces import Browser, an_order, proof
 from fake_cluster import FakeCluster
 
+from order_console import demonstrations
 from order_console.api_server import ApiError
 
 HOSTILE = '"><script>alert(1)</script>'
@@ -327,3 +328,92 @@ def test_an_order_that_is_not_there_is_said_to_be_missing(browser: Browser) -> N
 
     assert answer.status_code == 404
     assert "order nowhere not found" in answer.text
+
+
+def test_a_scenario_fills_the_form_and_brings_its_class_along(cluster: FakeCluster, browser: Browser) -> None:
+    """With what the form has no field for, and as far as the caller may."""
+    shown = browser("maria").get("/new?scenario=flaky-calls&namespace=shop").text
+    assert 'name="className" value="scenario-flaky-calls"' in shown
+    assert "OrderClass scenario-flaky-calls is made if it is missing" in shown
+    form = dict(re.findall(r'<input[^>]* name="([^"]+)" value="([^"]*)"', shown))
+
+    placed = browser("maria").post("/new", data={**form, "csrf": proof("maria"), "do": "place"})
+
+    assert placed.status_code == 303, placed.text
+    assert cluster.classes["scenario-flaky-calls"]["spec"]["simulation"]
+    assert cluster.orders["shop", "flaky-calls-1"]["spec"]["className"] == "scenario-flaky-calls"
+
+
+def test_a_scenario_whose_class_the_caller_may_not_make_says_so(cluster: FakeCluster, browser: Browser) -> None:
+    cluster.allow("clerk", "list", "create")
+    shown = browser("clerk").get("/new?scenario=flaky-calls&namespace=shop").text
+    form = dict(re.findall(r'<input[^>]* name="([^"]+)" value="([^"]*)"', shown))
+    cluster.may_make_classes = {"maria"}
+
+    answer = browser("clerk").post("/new", data={**form, "csrf": proof("clerk"), "do": "place"})
+
+    assert answer.status_code == 422
+    assert "clerk cannot create orderclasses" in answer.text
+    assert cluster.orders == {}
+
+
+@pytest.mark.parametrize("name", demonstrations.names())
+def test_every_scenario_can_be_begun_from(cluster: FakeCluster, browser: Browser, name: str) -> None:
+    shown = browser("maria").get(f"/new?scenario={name}&namespace=shop").text
+    form = dict(re.findall(r'<input[^>]* name="([^"]+)" value="([^"]*)"', shown))
+
+    assert browser("maria").post("/new", data={**form, "csrf": proof("maria"), "do": "place"}).status_code == 303
+
+    (placed,) = cluster.orders.values()
+    scenario = demonstrations.find(name)
+    assert scenario is not None
+    assert {**placed["spec"], "requestedBy": ""} == {**scenario.spec, "requestedBy": ""}
+
+
+@pytest.mark.parametrize(
+    ("applied", "says"),
+    [
+        ({}, "The last change is on its way to the order."),
+        ({"status": "True", "observedGeneration": 2}, "The last change was taken."),
+        (
+            {"status": "False", "observedGeneration": 2, "reason": "TooLate", "message": "it has been shipped"},
+            "The last change was refused (TooLate): it has been shipped",
+        ),
+    ],
+    ids=["on its way", "taken", "refused"],
+)
+def test_a_page_says_what_the_workflow_made_of_the_last_change(
+    cluster: FakeCluster, browser: Browser, applied: dict[str, object], says: str
+) -> None:
+    condition = {"type": "SpecApplied", "status": "True", "observedGeneration": 1, **applied}
+    order = an_order(status={"conditions": [condition], "observedGeneration": condition["observedGeneration"]})
+    order["metadata"]["generation"] = 2
+    cluster.put(order)
+
+    assert says in browser("maria").get("/orders/shop/order-1500").text
+
+
+def test_an_inbox_shows_the_oldest_and_says_how_many_there_are(cluster: FakeCluster, browser: Browser) -> None:
+    for number in range(60):
+        order = an_order(f"order-{number}")
+        order["metadata"]["creationTimestamp"] = f"2026-11-26T10:{number:02}:00Z"
+        cluster.put(order)
+    _known(browser, "order-59")
+
+    shown = browser("maria").get("/inbox").text
+
+    assert "60 orders wait for you" in shown
+    assert "The oldest 50 are shown." in shown
+    assert ">shop/order-0<" in shown
+    assert ">shop/order-50<" not in shown
+
+
+@pytest.mark.parametrize(("path", "status"), [("/orders/shop/nowhere", 404), ("/orders/shop/order-1500/audit", 403)])
+def test_a_program_is_refused_in_the_form_of_an_api_server(
+    cluster: FakeCluster, browser: Browser, path: str, status: int
+) -> None:
+    cluster.put(an_order())
+    answer = browser("maria").get(f"{path}?format=json")
+
+    assert (answer.status_code, answer.json()["kind"], answer.json()["code"]) == (status, "Status", status)
+    assert answer.json()["message"]

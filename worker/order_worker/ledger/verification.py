@@ -83,6 +83,14 @@ class Verification:
         yield from _orphans(tx)
         yield from _stock(tx)
 
+    def flaws_of(self, tx: Connection, namespace: str, name: str) -> Iterator[Flaw]:
+        """Of all orders that had this name, and of nothing else."""
+        named = select(orders).where(orders.c.namespace == namespace, orders.c.name == name)
+        found = tx.execute(named.order_by(orders.c.uid)).all()
+        rows = _Rows(tx, [order.uid for order in found])
+        for order in found:
+            yield from (Flaw(f"order {namespace}/{name} ({order.uid})", what) for what in self._order(order, rows))
+
     def _order(self, order: Row[Any], rows: "_Rows") -> Iterator[str]:
         events = rows.events.get(order.uid, [])
         self.orders += 1
