@@ -37,6 +37,12 @@ class Use(enum.Enum):
     """Tests on a stack."""
     CLUSTER = "cluster"
     """A whole node, and what runs beside it."""
+    KEDA = "keda"
+    """Scaling by Temporal's backlog on a whole node."""
+
+
+_TOGETHER = (Use.STACK, Use.TESTS)
+"""What everybody obtains who works on the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +57,7 @@ class Tool:
     package: str
     """The main package."""
     version_arguments: tuple[str, ...]
+    """Empty: it tells none, so that only a build of the cache is used."""
     stamps: tuple[str, ...] = ()
     """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
     any_patch: bool = False
@@ -116,6 +123,17 @@ TOOLS: Mapping[str, Tool] = {
         *(
             Tool(
                 name=name,
+                folder="registry",
+                module="github.com/google/go-containerregistry",
+                package=f"github.com/google/go-containerregistry/cmd/{name}",
+                version_arguments=arguments,
+                use=Use.TESTS,
+            )
+            for name, arguments in (("crane", ("version",)), ("registry", ()))
+        ),
+        *(
+            Tool(
+                name=name,
                 folder="kubernetes",
                 module="k8s.io/kubernetes",
                 package=f"k8s.io/kubernetes/cmd/{name}",
@@ -149,6 +167,26 @@ TOOLS: Mapping[str, Tool] = {
             package="go.temporal.io/server/cmd/tools/sql",
             version_arguments=("--version",),
             use=Use.CLUSTER,
+        ),
+        Tool(
+            name="metrics-server",
+            folder="metrics-server",
+            module="sigs.k8s.io/metrics-server",
+            package="sigs.k8s.io/metrics-server/cmd/metrics-server",
+            version_arguments=("--version",),
+            stamps=("k8s.io/client-go/pkg/version.gitVersion=v{version}",),
+            use=Use.CLUSTER,
+        ),
+        *(
+            Tool(
+                name=f"keda-{program}",
+                folder="keda",
+                module="github.com/kedacore/keda/v2",
+                package=f"github.com/kedacore/keda/v2/cmd/{program}",
+                version_arguments=(),
+                use=Use.KEDA,
+            )
+            for program in ("operator", "adapter")
         ),
     )
 }
@@ -213,6 +251,8 @@ def obtain(names: Iterable[str], *, out: TextIO = sys.stderr) -> dict[str, Path]
 
 
 def _installed(tool: Tool, cache: Path) -> Path | None:
+    if not tool.version_arguments:
+        return None
     folders = (os.environ.get("KUBEBUILDER_ASSETS"), os.environ.get("PATH"))
     for candidate in (shutil.which(tool.name, path=folder) for folder in folders if folder):
         if candidate is None:
@@ -236,7 +276,7 @@ def _answer(tool: Tool, program: Path) -> str:
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
     module = MODULES / tool.folder
     # One answer for all: who installs Go for the first program should not have to do it again for the next.
-    together = [each for each in TOOLS.values() if each.use is not Use.CLUSTER or tool.use is Use.CLUSTER]
+    together = [each for each in TOOLS.values() if each.use in _TOGETHER or tool.use not in _TOGETHER]
     at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
     key = cache_key(tool, module, go.toolchain(at_least))
     program = cache / key / tool.name
