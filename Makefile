@@ -17,7 +17,7 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
 	test-browser test-cluster \
 	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
-	generate check-generated docs version release lock
+	generate check-generated docs version release publish lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -159,6 +159,10 @@ version: setup ## Write VERSION=1.2.3 into pyproject.toml, the charts and the ch
 
 release: setup ## Build what is published of VERSION=1.2.3, as committed, into dist/. The same each time.
 	@$(BIN)/python -m order_devstack.release build $(VERSION)
+
+publish: setup ## Hand dist/ of VERSION=1.2.3 to REGISTRY=host/path, and to INDEX=url by twine. DRY_RUN=1 only says how.
+	@$(BIN)/python -m order_devstack.release publish $(VERSION) --registry "$(REGISTRY)" --index "$(INDEX)" \
+		$(if $(DRY_RUN),--dry-run)
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker console; do \

@@ -1,4 +1,4 @@
-"""`python -m order_devstack.release build 0.2.0` and `... set 0.2.0`; the Makefile calls them."""
+"""`python -m order_devstack.release build 0.2.0`, `... set 0.2.0` and `... publish 0.2.0`; the Makefile calls them."""
 
 import argparse
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from order_devstack import images
 from order_devstack.errors import DevstackError
-from order_devstack.release import helm_charts, python_packages, versions
+from order_devstack.release import helm_charts, publishing, python_packages, versions
 from order_devstack.release.source import Source
 
 _CHECKOUT = Path(__file__).resolve().parents[3]
@@ -37,6 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, run, does in (
         ("set", _set, "write VERSION into pyproject.toml, the charts and the changelog"),
         ("build", _build, "build VERSION from the commit that is checked out"),
+        ("publish", _publish, "hand what was built to a registry and an index"),
     ):
         command = commands.add_parser(name, help=does)
         command.add_argument("version", metavar="VERSION", help="1.2.3, or 1.2.3rc1 for a candidate")
@@ -46,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--without-images", action="store_true", help="for machines without buildah, and for tests"
             )
+        if run is _publish:
+            command.add_argument("--from", type=Path, dest="folder", help="default: dist/ of the checkout")
+            command.add_argument("--registry", required=True, help="host and path, such as registry.example.com/shop")
+            command.add_argument("--index", default="", help="URL that twine uploads to; without it no packages")
+            command.add_argument("--plain-http", action="store_true", help="for a registry without TLS")
+            command.add_argument("--dry-run", action="store_true", help="only say the commands")
         command.set_defaults(run=run)
     return parser
 
@@ -73,6 +80,17 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
     print(f"order-platform {version} of commit {source.commit[:12]}:")
     for path in _files(out):
         print(f"  {path.relative_to(out)!s:70}{path.stat().st_size:>12,} bytes")
+
+
+def _publish(checkout: Path, version: str, options: argparse.Namespace) -> None:
+    publishing.publish(
+        (options.folder or checkout / "dist").resolve(),
+        version,
+        registry=options.registry,
+        index=options.index,
+        plain_http=options.plain_http,
+        run=publishing.show if options.dry_run else publishing.run,
+    )
 
 
 def _build_images(checkout: Path, built: Path) -> None:
