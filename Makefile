@@ -15,7 +15,7 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .DEFAULT_GOAL := help
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
-	test-browser test-cluster \
+	test-browser test-cluster test-matrix \
 	bench bench-at-rest bench-ledger bench-burst bench-fairness contrast check fmt lint types imports \
 	generate check-generated docs version release publish lock
 
@@ -103,6 +103,9 @@ test-browser: setup ## The console's page in a real browser, on a real stack. Mi
 test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
 	@$(DEVSTACK) obtain --cluster
 	@$(BIN)/pytest -m cluster tests/cluster
+
+test-matrix: setup ## Other versions of Kubernetes, Temporal and Helm that are supported. By hand, before a release. NAME=name for one.
+	@$(BIN)/python -m order_devstack.matrix $(NAME)
 
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))

@@ -164,7 +164,7 @@ def _images(options: argparse.Namespace) -> int:
 
 
 def _obtain(options: argparse.Namespace) -> int:
-    asked_for = {servers.Use.CLUSTER: options.cluster, servers.Use.KEDA: options.keda}
+    asked_for = {servers.Use.CLUSTER: options.cluster, servers.Use.KEDA: options.keda, servers.Use.MATRIX: False}
     uses = [use for use in servers.Use if asked_for.get(use, True)]
     for name, path in servers.obtain(servers.names_for(*uses)).items():
         print(f"{name}: {path}")

@@ -39,6 +39,8 @@ class Use(enum.Enum):
     """A whole node, and what runs beside it."""
     KEDA = "keda"
     """Scaling by Temporal's backlog on a whole node."""
+    MATRIX = "matrix"
+    """Other versions of what the platform works with."""
 
 
 _TOGETHER = (Use.STACK, Use.TESTS)
@@ -169,6 +171,15 @@ TOOLS: Mapping[str, Tool] = {
             use=Use.CLUSTER,
         ),
         Tool(
+            name="helm3",
+            folder="helm3",
+            module="helm.sh/helm/v3",
+            package="helm.sh/helm/v3/cmd/helm",
+            version_arguments=(),  # on PATH its name is helm
+            stamps=("helm.sh/helm/v3/internal/version.version=v{version}",),
+            use=Use.MATRIX,
+        ),
+        Tool(
             name="metrics-server",
             folder="metrics-server",
             module="sigs.k8s.io/metrics-server",
@@ -190,6 +201,14 @@ TOOLS: Mapping[str, Tool] = {
         ),
     )
 }
+
+
+def module_of(tool: Tool) -> Path:
+    """The folder that pins it: the usual one, or that of another version in `$ORDER_DEVSTACK_VERSIONS`, such as
+    `kubernetes-1.32` or `kubernetes-1.32,temporal-1.29`."""
+    chosen = [name for name in os.environ.get("ORDER_DEVSTACK_VERSIONS", "").split(",") if name]
+    of_this = [name for name in chosen if name.rpartition("-")[0] == tool.folder]
+    return MODULES / (of_this[-1] if of_this else tool.folder)
 
 
 def pinned_version(go_mod: str, module: str) -> str:
@@ -274,7 +293,7 @@ def _answer(tool: Tool, program: Path) -> str:
 
 
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
-    module = MODULES / tool.folder
+    module = module_of(tool)
     # One answer for all: who installs Go for the first program should not have to do it again for the next.
     together = [each for each in TOOLS.values() if each.use in _TOGETHER or tool.use not in _TOGETHER]
     at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
@@ -315,7 +334,7 @@ def _ldflags(tool: Tool, module: Path) -> list[str]:
 
 
 def _pinned(tool: Tool, module: Path | None = None) -> str:
-    return pinned_version(_go_mod(module or MODULES / tool.folder), tool.module)
+    return pinned_version(_go_mod(module or module_of(tool)), tool.module)
 
 
 def _go_mod(module: Path) -> str:
