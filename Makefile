@@ -15,9 +15,9 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .DEFAULT_GOAL := help
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
-	test-browser test-cluster \
+	test-browser test-cluster test-matrix \
 	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness bench-console contrast check fmt lint types imports \
-	generate check-generated docs version release audit lock
+	generate check-generated docs version release publish audit lock
 
 help: ## List the commands.
 	@awk 'BEGIN {FS = ":.*## "} /^##@/ {printf "\n%s\n", substr($$0, 5)} /^[a-z-]+:.*## / {printf "  make %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -104,6 +104,9 @@ test-cluster: setup ## The charts on a whole node: pods that are scaled, killed 
 	@$(DEVSTACK) obtain --cluster
 	@$(BIN)/pytest -m cluster tests/cluster
 
+test-matrix: setup ## Other versions of Kubernetes, Temporal and Helm that are supported. By hand, before a release. NAME=name for one.
+	@$(BIN)/python -m order_devstack.matrix $(NAME)
+
 bench: setup ## Orders end to end against the same workflow driven by a bare Temporal client. ORDERS=n, ROUNDS=n.
 	@$(BIN)/python benchmarks/end_to_end.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
@@ -168,6 +171,10 @@ release: setup ## Build what is published of VERSION=1.2.3, as committed, into d
 
 audit: setup ## Look every pinned dependency of the programs up in a list of advisories. Asks the network.
 	@$(BIN)/python -m order_devstack.release audit
+
+publish: setup ## Hand dist/ of VERSION=1.2.3 to REGISTRY=host/path, and to INDEX=url by twine. DRY_RUN=1 only says how.
+	@$(BIN)/python -m order_devstack.release publish $(VERSION) --registry "$(REGISTRY)" --index "$(INDEX)" \
+		$(if $(DRY_RUN),--dry-run)
 
 lock: ## Pin every dependency anew from pyproject.toml; needs uv.
 	@for extra in operator worker console; do \

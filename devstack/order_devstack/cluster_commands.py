@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from order_devstack.cluster import debian
+from order_devstack.cluster import debian, machine
 from order_devstack.cluster.backing_servers import ledger_url
 from order_devstack.cluster.cluster import Cluster
 from order_devstack.processes import State
@@ -26,7 +26,11 @@ def add_to(commands: "Commands") -> None:
         "when it stops.",
     ).add_subparsers(required=True, metavar="COMMAND")
     cluster.add_parser("tools", help="install what it needs from Debian").set_defaults(run=_tools)
+    cluster.add_parser(
+        "check", help="whether it can run here and its images be built; if not, says what is missing and exits with 1"
+    ).set_defaults(run=_check)
     up = cluster.add_parser("up", help="start it, and load images")
+    up.add_argument("--keda", action="store_true", help="with KEDA; built the first time, some six minutes")
     up.add_argument("image", nargs="*", type=Path, help="docker-archives, such as those of `make images`")
     up.set_defaults(run=_up)
     cluster.add_parser("down", help="stop it; its logs stay").set_defaults(run=_down)
@@ -45,8 +49,14 @@ def _tools(_options: argparse.Namespace) -> int:
     return 0
 
 
+def _check(_options: argparse.Namespace) -> int:
+    machine.check(images=True)
+    print("a cluster can run here")
+    return 0
+
+
 def _up(options: argparse.Namespace) -> int:
-    cluster = _cluster(options)
+    cluster = Cluster(_folder(options), with_keda=options.keda)
     if not cluster.up():
         print("the cluster runs already")
     _load(options)
@@ -86,4 +96,9 @@ def _exec(options: argparse.Namespace) -> NoReturn:
 
 
 def _cluster(options: argparse.Namespace) -> Cluster:
-    return Cluster(options.dir / "cluster")
+    return Cluster(_folder(options))
+
+
+def _folder(options: argparse.Namespace) -> Path:
+    folder: Path = options.dir / "cluster"
+    return folder

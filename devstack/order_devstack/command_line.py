@@ -80,6 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "with Go into $ORDER_DEVSTACK_CACHE (default: order-platform/servers in the user's cache directory).",
     )
     obtain.add_argument("--cluster", action="store_true", help="those of a whole node, too")
+    obtain.add_argument("--keda", action="store_true", help="KEDA, too")
     obtain.set_defaults(run=_obtain)
     play = commands.add_parser(
         "demo",
@@ -175,7 +176,8 @@ def _images(options: argparse.Namespace) -> int:
 
 
 def _obtain(options: argparse.Namespace) -> int:
-    uses = [use for use in servers.Use if use is not servers.Use.CLUSTER or options.cluster]
+    asked_for = {servers.Use.CLUSTER: options.cluster, servers.Use.KEDA: options.keda, servers.Use.MATRIX: False}
+    uses = [use for use in servers.Use if asked_for.get(use, True)]
     for name, path in servers.obtain(servers.names_for(*uses)).items():
         print(f"{name}: {path}")
     return 0

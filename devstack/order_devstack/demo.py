@@ -69,10 +69,7 @@ def play(stack: Stack, *, keep: bool) -> bool:
         stack.up()
         namespace = live_orders.new_namespace(stack, "demo")
         console.print(f"\nsix orders in namespace {namespace}, {time.monotonic() - started:.0f} s after the start:")
-        for act in ACTS:
-            _apply(stack, namespace, act)
-        orders = _follow(stack, namespace, console)
-        problems = [problem for act in ACTS for problem in act.ending.problems(orders[act.name])]
+        problems = perform(stack, namespace, console)
         _report(stack, namespace, console)
         for problem in problems:
             console.print(f"[red]{problem}[/red]")
@@ -83,6 +80,17 @@ def play(stack: Stack, *, keep: bool) -> bool:
             stack.down()
     _next_steps(stack, namespace, console, up=keep or running_before)
     return not problems
+
+
+def perform(stack: Stack, namespace: str, console: Console) -> list[str]:
+    """Carry the orders out in this namespace of a running stack; returns what ended otherwise than it should.
+
+    Raises DevstackError if an order does not end.
+    """
+    for act in ACTS:
+        _apply(stack, namespace, act)
+    orders = _follow(stack, namespace, console)
+    return [problem for act in ACTS for problem in act.ending.problems(orders[act.name])]
 
 
 def _apply(stack: Stack, namespace: str, act: Act) -> None:

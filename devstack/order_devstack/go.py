@@ -1,5 +1,6 @@
 """Builds a pinned Go program from a module directory."""
 
+import json
 import os
 import re
 import shutil
@@ -77,6 +78,15 @@ def build(module: Path, package: str, *, ldflags: Sequence[str], output: Path, l
     if process.returncode != 0:
         tail = "\n".join(log.read_text(errors="replace").splitlines()[-_LINES_OF_OUTPUT_SHOWN:])
         raise DevstackError(f"building {output.name} failed; the whole output is in {log}:\n{tail}")
+
+
+def source(module: Path, required: str) -> Path:
+    """The folder of the module `required`, as the go.mod in `module` pins it. Raises DevstackError."""
+    command = ["go", "mod", "download", "-json", required]
+    done = subprocess.run(command, cwd=module, env=_environment(), capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise DevstackError(f"`{' '.join(command)}` failed: {done.stdout}{done.stderr}")
+    return Path(json.loads(done.stdout)["Dir"])
 
 
 def _wait(process: subprocess.Popen[bytes], name: str, out: TextIO) -> None:

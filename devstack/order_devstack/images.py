@@ -3,7 +3,6 @@
 import gzip
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import tarfile
@@ -201,9 +200,8 @@ def _command(store: Path, *arguments: str) -> list[str]:
 
 
 def _run(command: Sequence[str], what: str) -> None:
-    path = os.pathsep.join([os.environ.get("PATH", ""), *debian.SYSTEM_FOLDERS])
     done = subprocess.run(
-        command, env={**os.environ, "PATH": path}, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
+        command, env=debian.environment(), stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False
     )
     if done.returncode != 0:
         raise DevstackError(f"{what} failed ({done.returncode}):\n{done.stdout[-2000:]}{done.stderr[-4000:]}")

@@ -37,6 +37,14 @@ class Use(enum.Enum):
     """Tests on a stack."""
     CLUSTER = "cluster"
     """A whole node, and what runs beside it."""
+    KEDA = "keda"
+    """Scaling by Temporal's backlog on a whole node."""
+    MATRIX = "matrix"
+    """Other versions of what the platform works with."""
+
+
+_TOGETHER = (Use.STACK, Use.TESTS)
+"""What everybody obtains who works on the project."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +59,7 @@ class Tool:
     package: str
     """The main package."""
     version_arguments: tuple[str, ...]
+    """Empty: it tells none, so that only a build of the cache is used."""
     stamps: tuple[str, ...] = ()
     """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
     any_patch: bool = False
@@ -116,6 +125,17 @@ TOOLS: Mapping[str, Tool] = {
         *(
             Tool(
                 name=name,
+                folder="registry",
+                module="github.com/google/go-containerregistry",
+                package=f"github.com/google/go-containerregistry/cmd/{name}",
+                version_arguments=arguments,
+                use=Use.TESTS,
+            )
+            for name, arguments in (("crane", ("version",)), ("registry", ()))
+        ),
+        *(
+            Tool(
+                name=name,
                 folder="kubernetes",
                 module="k8s.io/kubernetes",
                 package=f"k8s.io/kubernetes/cmd/{name}",
@@ -150,8 +170,45 @@ TOOLS: Mapping[str, Tool] = {
             version_arguments=("--version",),
             use=Use.CLUSTER,
         ),
+        Tool(
+            name="helm3",
+            folder="helm3",
+            module="helm.sh/helm/v3",
+            package="helm.sh/helm/v3/cmd/helm",
+            version_arguments=(),  # on PATH its name is helm
+            stamps=("helm.sh/helm/v3/internal/version.version=v{version}",),
+            use=Use.MATRIX,
+        ),
+        Tool(
+            name="metrics-server",
+            folder="metrics-server",
+            module="sigs.k8s.io/metrics-server",
+            package="sigs.k8s.io/metrics-server/cmd/metrics-server",
+            version_arguments=("--version",),
+            stamps=("k8s.io/client-go/pkg/version.gitVersion=v{version}",),
+            use=Use.CLUSTER,
+        ),
+        *(
+            Tool(
+                name=f"keda-{program}",
+                folder="keda",
+                module="github.com/kedacore/keda/v2",
+                package=f"github.com/kedacore/keda/v2/cmd/{program}",
+                version_arguments=(),
+                use=Use.KEDA,
+            )
+            for program in ("operator", "adapter")
+        ),
     )
 }
+
+
+def module_of(tool: Tool) -> Path:
+    """The folder that pins it: the usual one, or that of another version in `$ORDER_DEVSTACK_VERSIONS`, such as
+    `kubernetes-1.32` or `kubernetes-1.32,temporal-1.29`."""
+    chosen = [name for name in os.environ.get("ORDER_DEVSTACK_VERSIONS", "").split(",") if name]
+    of_this = [name for name in chosen if name.rpartition("-")[0] == tool.folder]
+    return MODULES / (of_this[-1] if of_this else tool.folder)
 
 
 def pinned_version(go_mod: str, module: str) -> str:
@@ -213,6 +270,8 @@ def obtain(names: Iterable[str], *, out: TextIO = sys.stderr) -> dict[str, Path]
 
 
 def _installed(tool: Tool, cache: Path) -> Path | None:
+    if not tool.version_arguments:
+        return None
     folders = (os.environ.get("KUBEBUILDER_ASSETS"), os.environ.get("PATH"))
     for candidate in (shutil.which(tool.name, path=folder) for folder in folders if folder):
         if candidate is None:
@@ -234,9 +293,9 @@ def _answer(tool: Tool, program: Path) -> str:
 
 
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
-    module = MODULES / tool.folder
+    module = module_of(tool)
     # One answer for all: who installs Go for the first program should not have to do it again for the next.
-    together = [each for each in TOOLS.values() if each.use is not Use.CLUSTER or tool.use is Use.CLUSTER]
+    together = [each for each in TOOLS.values() if each.use in _TOGETHER or tool.use not in _TOGETHER]
     at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
     key = cache_key(tool, module, go.toolchain(at_least))
     program = cache / key / tool.name
@@ -275,7 +334,7 @@ def _ldflags(tool: Tool, module: Path) -> list[str]:
 
 
 def _pinned(tool: Tool, module: Path | None = None) -> str:
-    return pinned_version(_go_mod(module or MODULES / tool.folder), tool.module)
+    return pinned_version(_go_mod(module or module_of(tool)), tool.module)
 
 
 def _go_mod(module: Path) -> str:

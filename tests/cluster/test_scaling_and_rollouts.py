@@ -12,8 +12,8 @@ pytestmark = pytest.mark.cluster
 
 @pytest.fixture
 def autoscaled(platform: Installation) -> Iterator[dict[str, Any]]:
-    """Values that give the workers a HorizontalPodAutoscaler. No metric reaches it here; it keeps at least two."""
-    values = {"workers": {"orders": {"autoscaling": {"mode": "hpa", "minReplicas": 2}}}}
+    """Values that give the workers a HorizontalPodAutoscaler, which keeps two whatever they do."""
+    values = {"workers": {"orders": {"autoscaling": {"mode": "hpa", "minReplicas": 2, "maxReplicas": 2}}}}
     platform.upgrade(values)
     yield values
     platform.take_over()

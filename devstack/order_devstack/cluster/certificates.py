@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import trustme
@@ -17,6 +18,11 @@ CLIENTS = {
     "kubelet-client": ("kubelet-client", "system:masters"),  # the API server towards the kubelet
 }
 """File name -> user and group that the API server takes the holder for."""
+SERVERS: Mapping[str, tuple[str, str | None, tuple[str, ...]]] = {
+    "metrics-server": ("metrics-server", None, ("metrics-server.kube-system.svc",)),
+    "keda": ("keda", "system:masters", ("keda-metrics-apiserver.keda.svc", NODE_IP)),
+}
+"""The same of those that the API server asks in turn, with the names that they serve under."""
 _IN_CLUSTER = ("kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local")
 
 
@@ -31,11 +37,18 @@ def issue() -> None:
     _leaf(authority, "kubelet", f"system:node:{NODE}", "system:nodes", NODE, NODE_IP)  # it serves with it, too
     _leaf(authority, "service-accounts", "service-accounts", None)
     _leaf(front, "front-proxy", "front-proxy", None)
+    for name, (user, group, names) in SERVERS.items():
+        _leaf(authority, name, user, group, *names)
     for name, (user, group) in CLIENTS.items():
         _leaf(authority, name, user, group)
 
 
 _SERVED_AS = ("127.0.0.1", "localhost", NODE_IP, API_SERVICE_IP, NODE, *_IN_CLUSTER)
+
+
+def bundle() -> str:
+    """The certificate that the others are signed with, as objects of the API carry it."""
+    return base64.b64encode((PKI / "ca.crt").read_bytes()).decode()
 
 
 def kubeconfig(name: str) -> str:

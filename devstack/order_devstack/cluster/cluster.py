@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from order_devstack import environment, postgresql, servers
-from order_devstack.cluster import container_runtime, debian, pause_image
+from order_devstack.cluster import container_runtime, debian, keda, machine, pause_image
 from order_devstack.cluster.backing_servers import TEMPORAL_PORT
 from order_devstack.cluster.layout import NODE_IP, Layout
 from order_devstack.errors import CommandFailed, DevstackError, StartFailed
@@ -36,9 +36,10 @@ class Cluster:
     All methods block and raise DevstackError.
     """
 
-    def __init__(self, root: Path, *, say: Callable[[str], None] = _say) -> None:
+    def __init__(self, root: Path, *, with_keda: bool = False, say: Callable[[str], None] = _say) -> None:
         """Nothing is started or written yet."""
         self.root = root.absolute()
+        self._with_keda = with_keda
         self._layout = Layout(self.root)
         self._process = DetachedProcess(self.root, "cluster")
         self._say = say
@@ -68,7 +69,7 @@ class Cluster:
 
     def up(self) -> bool:
         """Start it unless it runs; whether it was started. What a failure or an interruption leaves is stopped."""
-        debian.check()
+        machine.check()
         with self._exclusive():
             if self._process.pid() is not None and self._layout.ready.exists():
                 return False
@@ -131,6 +132,10 @@ class Cluster:
         """Run Temporal's client; returns its output."""
         return self._run(self.command(["temporal", *arguments]))
 
+    def run(self, command: Sequence[str]) -> str:
+        """Run a command of this machine in the node's network; returns its output."""
+        return self._run(self.command(command))
+
     def query(self, database: str, query: str) -> list[dict[str, Any]]:
         """The rows that PostgreSQL answers with."""
         psql = [str(postgresql.find_programs() / "psql"), "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]
@@ -163,9 +168,11 @@ class Cluster:
     def _obtain_programs(self) -> None:
         folder = self._layout.programs
         folder.mkdir(parents=True)
-        names = servers.names_for(servers.Use.STACK, servers.Use.CLUSTER)
-        for name, program in servers.obtain(names).items():
+        uses = (servers.Use.STACK, servers.Use.CLUSTER, *((servers.Use.KEDA,) if self._with_keda else ()))
+        for name, program in servers.obtain(servers.names_for(*uses)).items():
             (folder / name).symlink_to(program)
+        if self._with_keda:
+            (folder / keda.KINDS).symlink_to(keda.kinds())
         (folder / "pause.tar").symlink_to(pause_image.obtain(sys.stderr))
 
     def _start(self) -> None:

@@ -41,6 +41,11 @@ def check(*, images: bool = False) -> None:
         raise DevstackError(f"{' '.join(packages)} must be installed: `make cluster-tools` does it on Debian.")
 
 
+def environment() -> dict[str, str]:
+    """In which all these programs are found."""
+    return {**os.environ, "PATH": os.pathsep.join([os.environ.get("PATH", ""), *SYSTEM_FOLDERS])}
+
+
 def install() -> bool:
     """Install what is missing; whether anything was. Raises DevstackError where that is not possible."""
     packages = missing(images=True)

@@ -2,6 +2,7 @@
 
 import socket
 import struct
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,13 @@ def coredns(programs: Path) -> Part:
 }}
 """)
     return Part(name="coredns", command=[str(programs / "coredns"), "-conf", str(corefile)])
+
+
+def serve_node() -> None:
+    """Names of the cluster mean the same to the node's own processes as to pods: one asks Temporal by its Service."""
+    file = CONFIGURATION / "node-resolv.conf"
+    file.write_text(f"nameserver {NODE_IP}\nsearch svc.cluster.local cluster.local\noptions ndots:5\n")
+    subprocess.run(["mount", "--bind", str(file), "/etc/resolv.conf"], check=True, capture_output=True, text=True)
 
 
 def objects() -> list[dict[str, Any]]:

@@ -20,6 +20,8 @@ from order_devstack.cluster import (
     container_runtime,
     control_plane,
     dns,
+    keda,
+    metrics_server,
     mount_points,
     network,
     node,
@@ -31,6 +33,9 @@ from order_devstack.errors import StartFailed
 _START_SECONDS = 120.0
 """A part needs one to four; the rest is for a busy machine."""
 _STOP_ORDER = (
+    "keda-adapter",
+    "keda-operator",
+    "metrics-server",
     "kubelet",
     "kube-proxy",
     "coredns",
@@ -59,6 +64,7 @@ class _Init:
         cgroups.create(self._cgroup)
         network.set_up()
         CONFIGURATION.mkdir(parents=True)
+        dns.serve_node()
         backing = threading.Thread(target=self._start_backing_servers, daemon=True)
         backing.start()
         self._start_cluster()
@@ -67,6 +73,8 @@ class _Init:
             raise self._failure
         self._apply(backing_servers.objects())
         self._say("Temporal and PostgreSQL serve")
+        if keda.is_wanted(self._layout.programs):
+            self._start_keda()
         self._layout.ready.touch()
         while not self._stopping:
             self._parts.reap()
@@ -78,7 +86,7 @@ class _Init:
         self._parts.start(container_runtime.containerd())
         self._parts.start(control_plane.etcd(programs))
         certificates.issue()
-        for name in (*certificates.CLIENTS, "kubelet"):
+        for name in (*certificates.CLIENTS, *certificates.SERVERS, "kubelet"):
             (CONFIGURATION / f"{name}.kubeconfig").write_text(certificates.kubeconfig(name))
         layout.kubeconfig.touch(mode=0o600)
         layout.kubeconfig.write_text(certificates.kubeconfig("admin"))
@@ -92,12 +100,25 @@ class _Init:
         self._parts.start(node.kube_proxy(programs))
         self._apply(dns.objects())
         self._parts.start(dns.coredns(programs))
+        self._apply(metrics_server.objects())
+        self._parts.start(metrics_server.metrics_server(programs))
         self._wait(self._node_is_ready, "the node")
         self._say("the node is ready")
         # The rules of kube-proxy are not in place when the node is ready, nor is the account that pods run as.
         self._wait(lambda: dns.resolves("kubernetes.default.svc.cluster.local"), "cluster DNS")
         self._wait(lambda: self._answers("get", "serviceaccount", "default"), "the account of pods")
         self._say("names resolve, pods can run")
+
+    def _start_keda(self) -> None:
+        # "apply" would write each kind into an annotation of its own, too, and they are too long for one.
+        created = self._kubectl("create", f"--filename={self._layout.programs / keda.KINDS}")
+        if created.returncode != 0:
+            raise StartFailed(f"kubectl create failed: {created.stderr}")
+        self._apply(keda.objects())
+        for part in keda.parts(self._layout.programs):
+            self._parts.start(part)
+        self._wait(lambda: self._answers("get", "--raw", keda.API), "KEDA")
+        self._say("KEDA serves")
 
     def _start_backing_servers(self) -> None:
         try:

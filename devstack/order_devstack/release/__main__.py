@@ -1,4 +1,4 @@
-"""`python -m order_devstack.release build 0.2.0`, `... set 0.2.0` and `... audit`; the Makefile calls them."""
+"""`python -m order_devstack.release build 0.2.0`, `... set`, `... publish` and `... audit`; the Makefile calls them."""
 
 import argparse
 import hashlib
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from order_devstack import images
 from order_devstack.errors import DevstackError
-from order_devstack.release import advisories, helm_charts, krew, python_packages, versions
+from order_devstack.release import advisories, helm_charts, krew, publishing, python_packages, versions
 from order_devstack.release.advisories import Verdict
 from order_devstack.release.source import Source
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
         ("set", _set, "write VERSION into pyproject.toml, the charts and the changelog"),
         ("build", _build, "build VERSION from the commit that is checked out"),
         ("audit", _audit, "look every pinned dependency of the programs up in a list of advisories"),
+        ("publish", _publish, "hand what was built to a registry and an index"),
     ):
         command = commands.add_parser(name, help=does)
         if run is not _audit:
@@ -55,6 +56,12 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument(
                 "--without-images", action="store_true", help="for machines without buildah, and for tests"
             )
+        if run is _publish:
+            command.add_argument("--from", type=Path, dest="folder", help="default: dist/ of the checkout")
+            command.add_argument("--registry", required=True, help="host and path, such as registry.example.com/shop")
+            command.add_argument("--index", default="", help="URL that twine uploads to; without it no packages")
+            command.add_argument("--plain-http", action="store_true", help="for a registry without TLS")
+            command.add_argument("--dry-run", action="store_true", help="only say the commands")
         command.set_defaults(run=run)
     return parser
 
@@ -107,6 +114,17 @@ def _audit(checkout: Path, _version: str, _options: argparse.Namespace) -> None:
     print("\n".join([*found.lines, f"dependencies of {', '.join(PROGRAMS)}: {found.verdict}"]))
     if found.verdict is not Verdict.FINE:
         raise DevstackError("the dependencies are not known to be fine.")
+
+
+def _publish(checkout: Path, version: str, options: argparse.Namespace) -> None:
+    publishing.publish(
+        (options.folder or checkout / "dist").resolve(),
+        version,
+        registry=options.registry,
+        index=options.index,
+        plain_http=options.plain_http,
+        run=publishing.show if options.dry_run else publishing.run,
+    )
 
 
 def _build_images(checkout: Path, built: Path) -> None:

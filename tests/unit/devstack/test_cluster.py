@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from order_devstack.cluster import container_runtime, debian
+from order_devstack.cluster import container_runtime, debian, machine
 from order_devstack.cluster.host_services import host_service
 from order_devstack.command_line import main
 
@@ -47,3 +47,26 @@ def test_a_container_is_killed_by_the_id_that_its_pods_status_shows() -> None:
 
     assert command[-1] == "0123abc"
     assert "SIGKILL" in command
+
+
+def test_a_machine_without_what_a_node_needs_says_in_one_sentence_what_it_refuses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(debian, "check", lambda **_: None)
+    monkeypatch.setattr(machine, "_LEAST_MEMORY_BYTES", 0)
+    monkeypatch.setattr(machine, "_NAMESPACES", ())
+    monkeypatch.setattr(machine, "_TRIED", {"namespaces": "true", "mounts": "echo Operation not permitted >&2; false"})
+
+    assert main(["--dir", str(tmp_path), "cluster", "check"]) == 1
+
+    assert capsys.readouterr().err == (
+        "order_devstack: a node needs mounts, which are refused here: Operation not permitted\n"
+    )
+
+
+def test_who_is_not_root_is_told_so_first(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(debian.os, "geteuid", lambda: 1000)
+
+    assert main(["cluster", "check"]) == 1
+
+    assert "a node needs root" in capsys.readouterr().err

@@ -29,6 +29,8 @@ ANSWERS = {
     "coredns": "CoreDNS-1.15.0\nlinux/amd64, go1.26.8, \n",
     "temporal-server": "temporal version 1.32.0\n",
     "temporal-sql-tool": "temporal-sql-tool version 1.32.0\n",
+    "metrics-server": "v0.9.0\n",
+    "crane": "v0.22.1\n",
 }
 
 
@@ -87,7 +89,7 @@ def test_the_needed_go_is_read_from_the_module() -> None:
     assert go.required_by(GO_MOD) == "1.26.4"
 
 
-@pytest.mark.parametrize("name", servers.TOOLS)
+@pytest.mark.parametrize("name", [name for name, tool in servers.TOOLS.items() if tool.version_arguments])
 def test_what_each_pinned_program_prints_fits(name: str) -> None:
     tool = servers.TOOLS[name]
     pinned = servers.pinned_version((servers.MODULES / tool.folder / "go.mod").read_text(), tool.module)
