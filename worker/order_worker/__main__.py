@@ -13,8 +13,8 @@ from typing import Any
 
 from temporalio.worker import Worker
 
-from order_domain.errors import LedgerUnavailable, TransientError
 from order_codec.settings import data_converter
+from order_domain.errors import LedgerUnavailable, TransientError
 from order_process import logs
 from order_process.command_line import Exit, in_a_sentence
 from order_process.probes import probes, serving
