@@ -259,13 +259,13 @@ async def _command(parsed: argparse.Namespace, settings: Settings) -> int:
     patience = Patience(parsed.patience)
     try:
         if parsed.command == "prepare-temporal":
-            temporal = await TemporalConnection.connect(create_search_attributes=False)
+            connection = await TemporalConnection.connect(create_search_attributes=False)
             wanted = Wanted(parsed.namespace, parsed.retention_days, parsed.nexus_endpoint)
-            preparation = Preparation(temporal.client, wanted, patience, _say, dry_run=parsed.dry_run)
+            preparation = Preparation(connection.client, wanted, patience, _say, dry_run=parsed.dry_run)
             try:
                 await preparation.run()
             except (RPCError, RuntimeError) as failed:
-                _say(f"{command_line.PROGRAM} {parsed.command}: {temporal.flaw or told(failed)}")
+                _say(f"{command_line.PROGRAM} {parsed.command}: {connection.flaw or told(failed)}")
                 return Exit.FAILED
             return Exit.FAILED if preparation.lacking else Exit.FINE
         await _log_in()
