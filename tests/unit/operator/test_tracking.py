@@ -11,7 +11,7 @@ from order_operator.orders.resource import OrderResource
 from order_operator.orders.tracking import Look, Tracked, TrackedOrders
 
 BYTES_PER_ORDER = 900
-"""A hundred thousand have to find room in 400 MiB beside the operator itself and what kopf keeps of each."""
+"""A hundred thousand have to find room in 400 MiB beside the operator itself."""
 
 ENDED = {
     "phase": "Completed",
