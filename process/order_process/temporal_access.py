@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from temporalio.envconfig import ClientConfigProfile, ClientConfigTLS, ClientConnectConfig
 from temporalio.service import TLSConfig
@@ -156,10 +157,14 @@ def _judge_pair(certificate: bytes | None, key: bytes | None, environment: Mappi
         private = load_pem_private_key(key, password=None)
     except TypeError:
         raise SettingsError(f"{_said_by(_KEY, environment)}: the key has a passphrase; store it without one") from None
-    except ValueError:
+    except (ValueError, UnsupportedAlgorithm):
         raise SettingsError(f"{_said_by(_KEY, environment)}: that is no private key in PEM") from None
     first, *_ = x509.load_pem_x509_certificates(certificate)
-    if first.public_key() != private.public_key():
+    try:
+        fits = first.public_key() == private.public_key()
+    except (ValueError, UnsupportedAlgorithm) as wrong:
+        raise SettingsError(f"{_said_by(_CERTIFICATE, environment)}: its key cannot be used: {wrong}") from wrong
+    if not fits:
         names = f"{_said_by(_CERTIFICATE, environment)} and {_said_by(_KEY, environment)}"
         raise SettingsError(f"{names}: the key is not that of the certificate; replace both")
     return flaw

@@ -15,6 +15,7 @@ from order_devstack.stack import PLATFORM
 
 APPROVED = {"decision": "Approved", "by": "maria"}
 OVER_THRESHOLD = 150_000
+WORKERS = [name for name in PLATFORM if name != "operator"]
 PIPELINE = ["Receive", "ReserveStock", "ChargePayment", "Ship", "Notify"]
 
 
@@ -94,6 +95,23 @@ def test_a_key_that_is_refused_first_holds_orders_up_and_the_next_one_lets_them_
     shop.reaches("Completed", "key-refused")
     shop.reaches("Completed", "too-early")
     polls(secured)
+
+
+@pytest.mark.long
+def test_workers_whose_polls_are_refused_until_the_sdk_gives_them_up_poll_again(secured: Secured) -> None:
+    """It does so after a minute."""
+    shop = secured.shop
+    shop.apply("for-minutes", total=OVER_THRESHOLD)
+    shop.reaches("Waiting", "for-minutes")
+
+    secured.credentials.revoke_keys()
+    shop.until(lambda: secured.says("Beginning worker shutdown", *WORKERS), seconds=180)
+    shop.until(lambda: "not polling Temporal" in readiness(secured, "worker"))
+    secured.credentials.replace_key()
+    shop.until(lambda: secured.says("polling task queue", *WORKERS))
+    shop.patch("for-minutes", approval=APPROVED)
+
+    shop.reaches("Completed", "for-minutes")
 
 
 def test_a_key_that_is_taken_away_is_missed_by_name(secured: Secured) -> None:
