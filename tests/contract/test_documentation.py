@@ -9,6 +9,8 @@ import pytest
 from settings_variables import console_variables, operator_variables, worker_variables
 from temporalio.envconfig import ClientConfigProfile
 
+from order_process.temporal_access import API_KEY_FILE
+
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
     path.relative_to(ROOT)
@@ -156,7 +158,7 @@ def test_every_variable_of_temporal_that_is_named_is_read_by_its_sdk_or_by_us() 
 
     named = {name: file for name, file in named_variables("TEMPORAL").items() if name not in worker_variables()}
     # They say where to read; the test reads no file.
-    of_a_file = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
+    of_a_file = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", API_KEY_FILE}
 
     assert named
     assert {name: file for name, file in named.items() if name not in of_a_file and not is_read(name)} == {}
