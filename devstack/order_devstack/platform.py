@@ -158,10 +158,14 @@ def _worker(
     extra: Mapping[str, str],
 ) -> Service:
     data = root / "data"
+    outside = bool({"ORDER_LEDGER_URL", "ORDER_LEDGER_URL_FILE"} & extra.keys())
+    ledger = ledger_variables(root)
+    if outside:
+        del ledger["ORDER_LEDGER_URL"]
     variables = {
         **environment,
         **_temporal(ports),
-        **ledger_variables(root),
+        **ledger,
         "ORDER_WORKER_METRICS_ADDRESS": f"{HOST}:{ports[f'{name}-metrics']}",
         "ORDER_WORKER_PROBES_ADDRESS": f"{HOST}:{ports[f'{name}-probes']}",
         "ORDER_WORKER_SIMULATION": "true",
@@ -172,13 +176,8 @@ def _worker(
     def prepare_ledger() -> None:
         # Two more starts of Python: seconds that a worker which was only killed need not wait for.
         record = root / "run" / "worker.ledger"
-        digest = _digest(_LEDGER_SOURCE, "*.py", {"url": variables["ORDER_LEDGER_URL"], "stock": STOCK})
-        if (
-            "ORDER_LEDGER_URL" not in extra
-            and _ledger(root).exists()
-            and record.exists()
-            and record.read_text() == digest
-        ):
+        digest = _digest(_LEDGER_SOURCE, "*.py", {"url": variables.get("ORDER_LEDGER_URL", ""), "stock": STOCK})
+        if not outside and _ledger(root).exists() and record.exists() and record.read_text() == digest:
             return
         data.mkdir(parents=True, exist_ok=True)
         _run_once([*_python("order_worker"), "migrate"], variables)

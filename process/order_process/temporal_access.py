@@ -10,9 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from temporalio.envconfig import ClientConfigProfile, ClientConfigTLS, ClientConnectConfig
 from temporalio.service import TLSConfig
@@ -152,17 +154,29 @@ def _judge_pair(certificate: bytes | None, key: bytes | None, environment: Mappi
     if certificate is None or key is None:
         raise SettingsError(f"{_CERTIFICATE} and {_KEY} belong together: set both")
     flaw = _judge(_CERTIFICATE, certificate, environment)
+    wrong = _misfit(certificate, key)
+    if wrong is not None:
+        raise SettingsError(
+            wrong.format(certificate=_said_by(_CERTIFICATE, environment), key=_said_by(_KEY, environment))
+        )
+    return flaw
+
+
+@lru_cache(maxsize=2)  # of a pair that stays; checking the key of a long RSA certificate takes a tenth of a second
+def _misfit(certificate: bytes, key: bytes) -> str | None:
+    """Why the key is not the certificate's, with places for their names. The certificate is known to be one."""
     try:
         private = load_pem_private_key(key, password=None)
     except TypeError:
-        raise SettingsError(f"{_said_by(_KEY, environment)}: the key has a passphrase; store it without one") from None
-    except ValueError:
-        raise SettingsError(f"{_said_by(_KEY, environment)}: that is no private key in PEM") from None
+        return "{key}: the key has a passphrase; store it without one"
+    except (ValueError, UnsupportedAlgorithm):
+        return "{key}: that is no private key in PEM"
     first, *_ = x509.load_pem_x509_certificates(certificate)
-    if first.public_key() != private.public_key():
-        names = f"{_said_by(_CERTIFICATE, environment)} and {_said_by(_KEY, environment)}"
-        raise SettingsError(f"{names}: the key is not that of the certificate; replace both")
-    return flaw
+    try:
+        fits = first.public_key() == private.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        return "{certificate}: its kind of key is not known"
+    return None if fits else "{certificate} and {key}: the key is not that of the certificate; replace both"
 
 
 def _judge(name: str, pem: bytes, environment: Mapping[str, str]) -> str | None:

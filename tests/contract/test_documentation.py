@@ -10,6 +10,7 @@ from settings_variables import codec_server_variables, console_variables, operat
 from temporalio.envconfig import ClientConfigProfile
 
 from order_cli import console_route
+from order_process.temporal_access import API_KEY_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted(
@@ -160,7 +161,7 @@ def test_every_variable_of_temporal_that_is_named_is_read_by_its_sdk_or_by_us() 
 
     named = {name: file for name, file in named_variables("TEMPORAL").items() if name not in worker_variables()}
     # They say where to read; the test reads no file.
-    of_a_file = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE"}
+    of_a_file = {"TEMPORAL_PROFILE", "TEMPORAL_CONFIG_FILE", API_KEY_FILE}
 
     assert named
     assert {name: file for name, file in named.items() if name not in of_a_file and not is_read(name)} == {}

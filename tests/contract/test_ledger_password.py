@@ -1,15 +1,13 @@
 """F79: the password of the ledger's database is changed while a worker runs."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from urllib.parse import quote
 
 import pytest
+from password_server import PasswordServer, password_server
 from sqlalchemy import text
 
-from order_devstack import postgresql
 from order_domain.errors import LedgerUnavailable, ProviderUnavailable
 from order_process.settings import SettingsError
 from order_worker.ledger import schema
@@ -19,54 +17,21 @@ from order_worker.providers.postgresql_store import PostgreSQLProviderStore
 from order_worker.settings import Settings
 
 
-class Server:
-    """A PostgreSQL that lets the role `orders` in by its password alone."""
-
-    def __init__(self, socket_folder: Path, mounted: Path) -> None:
-        self._socket_folder = socket_folder
-        self.mounted = mounted
-        """The file with the URL, as a worker has it."""
-        with postgresql.connected(socket_folder) as administrator:
-            administrator.execute(b"CREATE ROLE orders LOGIN PASSWORD 'first'")
-            administrator.execute(b"CREATE DATABASE orders OWNER orders TEMPLATE template0")
-        self.mount("first")
-
-    def mount(self, password: str) -> None:
-        host = quote(str(self._socket_folder), safe="")
-        self.mounted.write_text(f"postgresql://orders:{password}@/orders?host={host}\n")
-
-    def change(self, password: str) -> None:
-        with postgresql.connected(self._socket_folder) as administrator:
-            administrator.execute(f"ALTER ROLE orders PASSWORD '{password}'".encode())
-
-    def disconnect_all(self) -> None:
-        with postgresql.connected(self._socket_folder) as administrator:
-            administrator.execute(b"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'orders'")
-
-
 @pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with postgresql.installation() as installed:
-        data = installed.folder / "data"
-        installed.initialise(data)
-        rules = data / "pg_hba.conf"
-        rules.write_text("local all orders scram-sha-256\nlocal all all trust\n")
-        process: subprocess.Popen[bytes] = installed.start(data, installed.folder)
-        try:
-            yield Server(installed.folder, tmp_path_factory.mktemp("ledger") / "url")
-        finally:
-            postgresql.stop(process)
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasswordServer]:
+    with password_server(tmp_path_factory.mktemp("ledger") / "url") as started:
+        yield started
 
 
 @pytest.fixture
-def server(postgres: Server) -> Server:
+def server(postgres: PasswordServer) -> PasswordServer:
     postgres.change("first")
     postgres.mount("first")
     return postgres
 
 
 @pytest.fixture
-def settings(server: Server) -> Settings:
+def settings(server: PasswordServer) -> Settings:
     return Settings.from_environment({"ORDER_LEDGER_URL_FILE": str(server.mounted)})
 
 
@@ -92,7 +57,7 @@ async def answers(ledger: Ledger) -> None:
                 return
 
 
-async def test_open_connections_outlive_the_password(server: Server, ledger: Ledger) -> None:
+async def test_open_connections_outlive_the_password(server: PasswordServer, ledger: Ledger) -> None:
     await ledger.ping()
 
     server.change("second")
@@ -101,7 +66,7 @@ async def test_open_connections_outlive_the_password(server: Server, ledger: Led
 
 
 async def test_a_password_that_is_refused_first_counts_once_its_file_has_the_next_one(
-    server: Server, ledger: Ledger
+    server: PasswordServer, ledger: Ledger
 ) -> None:
     await answers(ledger)
     server.change("second")
@@ -115,7 +80,7 @@ async def test_a_password_that_is_refused_first_counts_once_its_file_has_the_nex
     await ledger.ping()
 
 
-async def test_a_file_that_is_being_written_badly_leaves_the_former_url(server: Server, ledger: Ledger) -> None:
+async def test_a_file_that_is_being_written_badly_leaves_the_former_url(server: PasswordServer, ledger: Ledger) -> None:
     await answers(ledger)
     server.mounted.write_text("")
     server.disconnect_all()
@@ -124,7 +89,7 @@ async def test_a_file_that_is_being_written_badly_leaves_the_former_url(server: 
 
 
 async def test_the_books_of_the_simulated_providers_take_the_password_over_as_well(
-    server: Server, settings: Settings
+    server: PasswordServer, settings: Settings
 ) -> None:
     store = await PostgreSQLProviderStore.open_url(settings.ledger_url, settings.ledger_url_now)
     server.change("second")

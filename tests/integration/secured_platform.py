@@ -1,9 +1,10 @@
-"""A platform whose Temporal asks for a certificate and an API key, and whose ledger asks for a password."""
+"""A platform whose Temporal asks for a certificate and an API key."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from cluster import Cluster
 
@@ -33,10 +34,11 @@ class Secured:
 
 
 @contextmanager
-def secured_platform(folder: Path, **variables: Mapping[str, str]) -> Iterator[Secured]:
-    """All of it in `folder`. `variables`: further settings by process, such as a codec of both programs."""
+def secured_platform(folder: Path, everywhere: Mapping[str, str] = MappingProxyType({})) -> Iterator[Secured]:
+    """All of it in `folder`. `everywhere`: further settings of operator and workers, such as the keys of payloads."""
     credentials = Credentials(folder / "credentials")
-    stack = Stack(folder / "stack", ui=False, credentials=credentials, environment=variables)
+    environment = dict.fromkeys(PLATFORM, everywhere)
+    stack = Stack(folder / "stack", ui=False, credentials=credentials, environment=environment)
     try:
         stack.up()
         yield Secured(stack, credentials, Cluster(stack, "secured"))

@@ -1,5 +1,5 @@
-"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key, both replaced while orders are under
-way."""
+"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key, and a ledger that asks for a password,
+all replaced while orders are under way."""
 
 import urllib.error
 import urllib.request
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from password_server import PasswordServer, password_server
 from secured_platform import Secured, secured_platform
 
 from order_devstack import scenario_player
@@ -15,12 +16,20 @@ from order_devstack.stack import PLATFORM
 
 APPROVED = {"decision": "Approved", "by": "maria"}
 OVER_THRESHOLD = 150_000
+WORKERS = [name for name in PLATFORM if name != "operator"]
 PIPELINE = ["Receive", "ReserveStock", "ChargePayment", "Ship", "Notify"]
 
 
 @pytest.fixture(scope="module")
-def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secured]:
-    with secured_platform(tmp_path_factory.mktemp("secured")) as it:
+def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasswordServer]:
+    with password_server(tmp_path_factory.mktemp("ledger") / "url") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory, ledger: PasswordServer) -> Iterator[Secured]:
+    settings = {"ORDER_LEDGER_URL_FILE": str(ledger.mounted)}
+    with secured_platform(tmp_path_factory.mktemp("secured"), settings) as it:
         yield it
 
 
@@ -96,6 +105,23 @@ def test_a_key_that_is_refused_first_holds_orders_up_and_the_next_one_lets_them_
     polls(secured)
 
 
+@pytest.mark.long
+def test_workers_whose_polls_are_refused_until_the_sdk_gives_them_up_poll_again(secured: Secured) -> None:
+    """It does so after a minute."""
+    shop = secured.shop
+    shop.apply("for-minutes", total=OVER_THRESHOLD)
+    shop.reaches("Waiting", "for-minutes")
+
+    secured.credentials.revoke_keys()
+    shop.until(lambda: secured.says("Beginning worker shutdown", *WORKERS), seconds=180)
+    shop.until(lambda: "not polling Temporal" in readiness(secured, "worker"))
+    secured.credentials.replace_key()
+    shop.until(lambda: secured.says("polling task queue", *WORKERS))
+    shop.patch("for-minutes", approval=APPROVED)
+
+    shop.reaches("Completed", "for-minutes")
+
+
 def test_a_key_that_is_taken_away_is_missed_by_name(secured: Secured) -> None:
     shop = secured.shop
     shop.apply("key-taken", total=OVER_THRESHOLD)
@@ -148,6 +174,23 @@ def test_a_certificate_that_is_refused_first_holds_orders_up_and_the_next_one_le
 
     shop.reaches("Completed", "certificate-refused")
     shop.reaches("Completed", "before-the-certificate")
+    polls(secured)
+
+
+def test_a_password_of_the_ledger_that_is_refused_first_fails_no_order(
+    secured: Secured, ledger: PasswordServer
+) -> None:
+    shop = secured.shop
+    shop.apply("password-changed", total=OVER_THRESHOLD)
+    shop.reaches("Waiting", "password-changed")
+
+    ledger.change("second")
+    ledger.disconnect_all()
+    shop.patch("password-changed", approval=APPROVED)
+    shop.until(lambda: "the ledger does not answer" in readiness(secured, "worker"))
+    ledger.mount("second")
+
+    assert shop.reaches("Completed", "password-changed")["payment"]["capturedMinor"] == OVER_THRESHOLD
     polls(secured)
 
 

@@ -177,24 +177,26 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
                 return
             watching = asyncio.create_task(connection.watch())
             try:
-                while not stopping.done():
+                while not stopping.done() and not watching.done():
                     worker = bootstrap.build_worker(connection.client, settings, ledger, providers)
                     connection.serve(worker)
                     LOG.info("polling task queue %s as %s", settings.task_queue, ", ".join(sorted(settings.roles)))
-                    refused = await _poll(worker, stopping, settings.graceful_shutdown)
+                    refused = await _poll(worker, {stopping, watching}, settings.graceful_shutdown)
                     if refused is not None:
                         await _unless(stopping, connection.until_let_in(refused))
+                if watching.done():
+                    await watching  # it never ends but by an error
             finally:
                 watching.cancel()
     finally:
         stopping.cancel()
 
 
-async def _poll(worker: Worker, stopping: asyncio.Task[Any], grace: timedelta) -> str | None:
-    """Run the worker until it is stopped, or until Temporal lets it in no more: then the reason. The SDK gives a worker
+async def _poll(worker: Worker, ends: set[asyncio.Task[Any]], grace: timedelta) -> str | None:
+    """Run the worker until one of `ends`, or until Temporal lets it in no more: then the reason. The SDK gives a worker
     up whose polls were refused for a minute. Raises what else ends it."""
     running = asyncio.create_task(worker.run())
-    await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.wait({running, *ends}, return_when=asyncio.FIRST_COMPLETED)
     if not running.done():
         LOG.info("stopping, activities may go on for %s", grace)
         await shutdown.stop(worker, running, grace)

@@ -98,8 +98,8 @@ class Reason(Explained):
     )
     TEMPORAL_PERMISSION_DENIED = (
         "TemporalPermissionDenied",
-        "Temporal knows the operator and does not let it do this.",
-        "Give the operator the rights that the message names.",
+        "Temporal does not let the operator do this: its key or certificate counts no more, or lacks rights.",
+        "Renew the key or certificate, or give it the rights that the message names.",
     )
     TEMPORAL_UNAUTHENTICATED = (
         "TemporalUnauthenticated",

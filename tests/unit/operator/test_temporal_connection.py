@@ -179,6 +179,34 @@ async def test_a_client_that_is_replaced_is_asked_from_then_on() -> None:
     assert new.calls
 
 
+async def test_a_key_that_is_missing_is_named_instead_of_the_servers_words(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TEMPORAL_CONFIG_FILE", "/dev/null")
+    monkeypatch.setenv("TEMPORAL_API_KEY_FILE", str(tmp_path / "api-key"))
+    connection = await TemporalConnection.connect(create_search_attributes=False)
+    connection.client = cast("Client", Server(describe_namespace=rpc(RPCStatusCode.PERMISSION_DENIED)))
+
+    problem = await connection.check()
+
+    assert problem is not None
+    assert problem.reason == Reason.TEMPORAL_UNAUTHENTICATED
+    assert "TEMPORAL_API_KEY_FILE" in problem.message
+    assert connection.problem_of(rpc(RPCStatusCode.UNAUTHENTICATED)) == problem
+
+
+async def test_a_connection_that_is_closed_names_what_the_server_may_ask_for() -> None:
+    class Closing(Server):
+        def _answer(self, call: str) -> None:  # noqa: ARG002
+            raise RuntimeError("Failed client connect: hyper::Error(Canceled, connection closed)")
+
+    problem = await a_connection(Closing()).check()
+
+    assert problem is not None
+    assert problem.reason == Reason.TEMPORAL_UNAVAILABLE
+    assert "TEMPORAL_TLS_CLIENT_CERT_PATH" in problem.message
+
+
 async def test_a_memo_is_read_with_the_keys_that_the_operator_was_given(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
