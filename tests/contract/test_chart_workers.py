@@ -105,3 +105,13 @@ def test_new_operators_stand_by_before_the_first_old_one_goes(render: Render) ->
     operator = only(render("order-platform"), "Deployment", "order-platform-operator")
 
     assert operator["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": "100%", "maxUnavailable": 0}
+
+
+def test_how_much_a_pod_does_at_a_time_is_said_by_values(render: Render) -> None:
+    tuned = {"workers": {"orders": {"maxConcurrentActivities": 7, "maxConcurrentWorkflowTasks": 3}}}
+
+    [container] = pod(only(render("order-platform", tuned), "Deployment", "order-platform-worker-orders"))["containers"]
+    variables = {name: value for name, value in environment(container).items() if name.startswith("ORDER_WORKER_MAX")}
+    settings = WorkerSettings.from_environment({name: value for name, value in variables.items() if value is not None})
+
+    assert (settings.max_concurrent_activities, settings.max_concurrent_workflow_tasks) == (7, 3)

@@ -22,7 +22,15 @@ def checkout(tmp_path: Path) -> Path:
         shutil.copytree(ROOT / folder, tmp_path / folder)
     (tmp_path / "devstack/order_devstack").mkdir(parents=True)
     shutil.copy(ROOT / "devstack/order_devstack/docs_site.py", tmp_path / "devstack/order_devstack")
-    for file in ("mkdocs.yml", "README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE"):
+    for file in (
+        "mkdocs.yml",
+        "README.md",
+        "ARCHITECTURE.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "SECURITY.md",
+        "LICENSE",
+    ):
         shutil.copy(ROOT / file, tmp_path)
     return tmp_path
 

@@ -276,7 +276,7 @@ class StockReconciler:
         early = await self._show(tracked, run, problem)
         if early is not None:
             return early
-        passing = problem is not None and (not problem.stalled or problem.reason is Reason.SKU_TAKEN)
+        passing = problem is not None and (not problem.stalled or problem.reason in _ASKED_AGAIN)
         if passing or self._awaits_worker(uid, tracked) or self._former_run(uid) is not None:
             return backoff.at_most(MAX_BACKOFF_SECONDS)
         return None
@@ -312,6 +312,9 @@ class StockReconciler:
         if run is None or not run.running:
             return Problem(Reason.SUBMITTING, "")  # it ended in between: the next look starts another
         self._learn(run)
+        if run.lacks_key:
+            why = f"whose workflow keeps this article cannot be read: {run.unreadable_because}"
+            return Problem(Reason.ENCRYPTION_KEY_MISSING, why, stalled=True)
         if run.owner == item.uid:
             return None
         return taken(spec.sku, f"the StockItem {run.item}" if run.item else "a workflow that names no StockItem")
@@ -411,6 +414,10 @@ class StockReconciler:
         metrics.ORPHANS_CANCELLED.inc()
         await request_cancel(self._connection.client, run)
         self._let_go.add(run.run_id)
+
+
+_ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING})
+"""What somebody has to act for, and no news tells that it was done."""
 
 
 def _ended_just_now(run: StockRun | None) -> Problem | None:

@@ -40,11 +40,11 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
     key = parse_stock_workflow_id(row.execution.workflow_id)
     if key is None:
         return None
-    memo, because = {}, ""
+    memo, because, lacks_key = {}, "", False
     try:
         memo = await memo_values(client, row, (MEMO_STOCK_SNAPSHOT, MEMO_UID, MEMO_ITEM))
     except Unreadable as unreadable:
-        because = str(unreadable)
+        because, lacks_key = str(unreadable), unreadable.lacks_key
     published = MEMO_STOCK_SNAPSHOT in memo
     snapshot = readable(memo[MEMO_STOCK_SNAPSHOT], StockSnapshot, STOCK_SNAPSHOT_VERSION) if published else None
     return StockRun(
@@ -56,5 +56,6 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
         snapshot=snapshot,
         unreadable=bool(because) or (published and snapshot is None),
         unreadable_because=because,
+        lacks_key=lacks_key,
         **run_fields(row),
     )

@@ -4,14 +4,18 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from encryption_keys import ring_file
 from kubernetes.aio import client
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import WorkflowSerializationContext
 
+from order_codec.settings import data_converter
 from order_domain.stock_item import StockSnapshot
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
@@ -329,3 +333,31 @@ async def test_an_article_that_another_installation_keeps_is_taken(shelf: Shelf)
 
     assert shelf.said()[0] == Reason.SKU_TAKEN
     assert "stock/there/a" in shelf.said()[1]
+
+
+async def test_an_article_whose_workflow_lacks_its_key_is_not_taken_for_anothers(
+    shelf: Shelf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    identifier = stock_workflow_id("here", "a")
+    keys = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "lost")), "ORDER_ENCRYPTION_WRITE": "true"}
+    writer = data_converter(keys).with_context(WorkflowSerializationContext("default", identifier))
+    row = WorkflowExecutionInfo(status=int(RUNNING), task_queue="orders")  # type: ignore[arg-type]
+    row.execution.workflow_id = identifier
+    (payload,) = await writer.encode(["a"])
+    row.memo.fields[MEMO_UID].CopyFrom(payload)
+    shelf.connection.client = await Client.connect("127.0.0.1:1", lazy=True, data_converter=data_converter({}))
+
+    async def started(*_: object) -> None:
+        """It runs already."""
+
+    async def found(*_: object) -> WorkflowExecutionInfo:
+        return row
+
+    monkeypatch.setattr(reconcile, "start", started)
+    monkeypatch.setattr(reconcile, "find", found)
+    shelf.put("a")
+    await shelf.stock._reconcile("a")
+
+    reason, message = shelf.said()
+    assert reason == Reason.ENCRYPTION_KEY_MISSING
+    assert "'lost'" in message

@@ -123,6 +123,14 @@
   value: {{ .root.Values.worker.gracefulShutdownSeconds | quote }}
 - name: ORDER_WORKER_SIMULATION
   value: {{ .root.Values.worker.simulation.allowed | quote }}
+{{- with .worker.maxConcurrentActivities }}
+- name: ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES
+  value: {{ . | quote }}
+{{- end }}
+{{- with .worker.maxConcurrentWorkflowTasks }}
+- name: ORDER_WORKER_MAX_CONCURRENT_WORKFLOW_TASKS
+  value: {{ . | quote }}
+{{- end }}
 {{- if has "orders" .worker.roles }}
 {{ include "order-platform.providersEnv" .root }}
 {{- end }}
