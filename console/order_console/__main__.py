@@ -61,7 +61,7 @@ async def serve(settings: Settings) -> None:
     nobody = _without_credentials(client)
     try:
         hosts = {*LOOPBACK, *(host.lower() for host in _names(settings.hosts))}
-        sessions = Sessions(settings.session_key, secure=not local)
+        sessions = Sessions(settings.session_key, secure=not local, name=f"-{settings.listen.port}" if local else "")
         identity = _identity(settings, client, nobody, sessions)
         console = Console(
             identity=identity,

@@ -1,6 +1,7 @@
 """What a person may do about an order: the patch, the verb it needs, and the same as a kubectl line."""
 
 import json
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,7 +24,11 @@ ADDRESS_FIELDS = {
     "phone": "Phone",
 }
 """Field of an address -> its label on the pages."""
+WHOLE_NUMBER = re.compile(r"[0-9]{1,9}")
 OPTIONAL_ADDRESS_FIELDS = frozenset({"company", "line2", "state", "postalCode", "phone"})
+
+
+_MINOR_UNITS = re.compile(r"[0-9]{1,15}")
 
 
 class WrongForm(Exception):
@@ -54,7 +59,10 @@ def _decision(decision: str) -> Callable[[OrderView, Form, str], Patch]:
     def patch(order: OrderView, form: Form, caller: str) -> Patch:
         reason = form.get("reason", "").strip()
         # The amount is the one that the page showed: the decision is about that, and is refused if another is in force.
-        approval: Patch = {"decision": decision, "by": caller, "totalMinor": int(form.get("total", order.total_minor))}
+        total = form.get("total", str(order.total_minor))
+        if not _MINOR_UNITS.fullmatch(total):
+            raise WrongForm("the amount is not one that this page showed: load it again")
+        approval: Patch = {"decision": decision, "by": caller, "totalMinor": int(total)}
         return {"approval": {**approval, "reason": reason} if reason else approval}
 
     return patch
@@ -82,7 +90,7 @@ def _lines(order: OrderView, form: Form, caller: str) -> Patch:
     lines = []
     for line in order.spec["lines"]:
         given = form.get(f"lines.{line['lineID']}", str(line["quantity"])).strip()
-        if not given.isdecimal():
+        if not WHOLE_NUMBER.fullmatch(given):
             raise WrongForm(
                 f"the quantity of line {line['lineID']} must be a whole number, 0 to take it off: not {given!r}"
             )

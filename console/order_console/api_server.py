@@ -1,6 +1,7 @@
 """Calls to the Kubernetes API server, each with the rights of one caller."""
 
 import json
+import re
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,7 @@ TIMEOUT_SECONDS = 10.0
 WATCH_SECONDS = 300
 """After so long the API server ends a watch, and it is begun again."""
 MERGE_PATCH = "application/merge-patch+json"
+_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 GROUP_PATH = "/apis/order-platform.dev/v1alpha1"
 
 
@@ -127,5 +129,12 @@ def _refusal(status: int, answer: Mapping[str, Any]) -> ApiError:
 
 def orders_path(namespace: str | None, name: str | None = None) -> str:
     """Of all orders, of those of a namespace, or of one."""
-    where = "" if namespace is None else f"/namespaces/{namespace}"
-    return f"{GROUP_PATH}{where}/orders" + ("" if name is None else f"/{name}")
+    where = "" if namespace is None else f"/namespaces/{segment(namespace)}"
+    return f"{GROUP_PATH}{where}/orders" + ("" if name is None else f"/{segment(name)}")
+
+
+def segment(name: str) -> str:
+    """One part of a path, whatever somebody wrote: no other path, and no query. Raises ApiError."""
+    if not _NAME.fullmatch(name):
+        raise ApiError(404, f"nothing is called {name!r} in Kubernetes")
+    return name

@@ -3,9 +3,11 @@
 from collections.abc import Collection
 
 from starlette.datastructures import Headers, MutableHeaders
-from starlette.responses import PlainTextResponse
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+MAX_BODY_BYTES = 256 * 1024
+"""Several times the largest order that the API server takes from the form."""
 SECURITY = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
     "img-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
@@ -37,9 +39,20 @@ class Guarded:
                     headers["Cache-Control"] = "no-store"
             await send(message)
 
-        host = Headers(scope=scope).get("host", "").rsplit(":", 1)[0].strip("[]")
+        refusal = self._refusal(scope)
+        await (refusal or self._app)(scope, receive, guarded)
+
+    def _refusal(self, scope: Scope) -> Response | None:
+        headers = Headers(scope=scope)
+        host = headers.get("host", "").rsplit(":", 1)[0].strip("[]").lower()
         if scope["path"] not in {"/livez", "/readyz"} and host not in self._hosts:
-            refused = PlainTextResponse(f"this console is not {host!r}\n", status_code=421)
-            await refused(scope, receive, guarded)
-            return
-        await self._app(scope, receive, guarded)
+            return PlainTextResponse(f"this console is not {host!r}\n", status_code=421)
+        if scope["method"] in {"GET", "HEAD"}:
+            return None
+        # Also of forms without a proof: nobody else's page logs somebody in or out.
+        if headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+            return PlainTextResponse("a form of another page\n", status_code=403)
+        length = headers.get("content-length", "")
+        if not length.isdecimal() or int(length[:10]) > MAX_BODY_BYTES:
+            return PlainTextResponse(f"a form has at most {MAX_BODY_BYTES} bytes, and says how many\n", status_code=413)
+        return None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from order_cli import console_route
 from order_cli.commands.tracking import Name
 from order_cli.order import visible
 from order_cli.problems import CommandError
@@ -17,18 +18,22 @@ def open_command(
     name: Name,
     only_print: Annotated[bool, typer.Option("--print", help="Print the address and open nothing.")] = False,
 ) -> None:
-    """Prints the address, and opens it where there is a browser with a window."""
+    """Prints the addresses, and opens the first where there is a browser with a window."""
     session: Session = context.obj
     order = session.order(name)
-    url = visible(order.workflow.get("url") or "")
-    if not url:
+    console = os.environ.get(console_route.VARIABLE, "").rstrip("/")
+    pages = [f"{console}/orders/{order.namespace}/{order.name}"] if console else []
+    pages += [url] if (url := visible(order.workflow.get("url") or "")) else []
+    if not pages:
         what = f"its workflow is {order.workflow['id']}" if order.workflow.get("id") else "no workflow carries it yet"
         raise CommandError(f"{order.name} names no page ({what}): the Helm value temporal.uiURL says where it is")
-    session.terminal.line(url)
-    if not only_print and session.terminal.interactive and _has_windows() and url.startswith(("http://", "https://")):
+    for page in pages:
+        session.terminal.line(page)
+    first = pages[0]
+    if not only_print and session.terminal.interactive and _has_windows() and first.startswith(("http://", "https://")):
         import webbrowser  # noqa: PLC0415 - slow to import
 
-        webbrowser.open(url)
+        webbrowser.open(first)
 
 
 def _has_windows() -> bool:

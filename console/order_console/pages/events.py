@@ -128,6 +128,6 @@ async def _of_order(console: Console, caller: Caller, request: Request) -> Async
 async def _read(console: Console, caller: Caller, namespace: str, name: str) -> OrderView | None:
     """From what the watch has, if the caller may read it."""
     found = console.reflector.find(namespace, name)
-    if found is None or (console.own_rights and not await console.access.may(caller, "get", namespace)):
+    if found is None or (console.own_rights and not await console.access.may(caller, "get", namespace, name=name)):
         return None
     return found

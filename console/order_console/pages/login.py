@@ -6,7 +6,7 @@ from starlette.responses import RedirectResponse, Response
 from order_console.api_server import ApiError
 from order_console.console import Console, page
 from order_console.identity import ByToken, NotLoggedIn, OfKubeconfig, who_am_i
-from order_console.sessions import Session, Sessions
+from order_console.sessions import Session, Sessions, TooLarge
 
 SEE_OTHER = 303
 
@@ -42,7 +42,11 @@ async def login(request: Request) -> Response:
         why = "the API server does not accept this token" if error.status == 401 else error.message
         return page("login.html", None, status=error.status or 503, why=why, logs_in=True)
     answer = RedirectResponse("/", SEE_OTHER)
-    sessions.give(answer, Session.new(token))
+    try:
+        sessions.give(answer, Session.new(token))
+    except TooLarge:
+        why = "this token is too long for a browser's cookie: have a proxy send it along, see docs/console.md"
+        return page("login.html", None, status=413, why=why, logs_in=True)
     return answer
 
 

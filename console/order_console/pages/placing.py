@@ -4,18 +4,19 @@ import json
 import re
 import secrets
 from collections.abc import Mapping, Set
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from order_console import demonstrations
-from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS
-from order_console.api_server import GROUP_PATH, ApiError, orders_path
+from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER
+from order_console.api_server import GROUP_PATH, ApiError, orders_path, segment
 from order_console.console import Console, checked_form, page
 from order_console.demonstrations import Scenario
 from order_console.identity import Caller
+from order_console.pages.tracking import PLACED
 from order_domain.money import MINOR_DIGITS, format_amount
 
 LINES = 5
@@ -29,6 +30,7 @@ DEFAULTS = {
     "shippingAddress.country": "US",
     "lines.0.quantity": "1",
 }
+_AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -96,18 +98,16 @@ class Filled:
 
     def _whole(self, field: str) -> int:
         given = self.fields.get(field, "")
-        if not given.isdecimal() or int(given) == 0:
+        if not WHOLE_NUMBER.fullmatch(given) or int(given) == 0:
             self.wrong[field] = "a whole number, at least 1"
             return 1
         return int(given)
 
     def _minor(self, field: str) -> int:
         digits = MINOR_DIGITS.get(self.fields.get("currency", ""), 2)
-        try:
-            minor = Decimal(self.fields.get(field, "")) * 10**digits
-        except InvalidOperation:
-            minor = Decimal(-1)
-        if minor < 0 or minor != minor.to_integral_value():
+        given = self.fields.get(field, "")
+        minor = Decimal(given).scaleb(digits) if _AMOUNT.fullmatch(given) else None
+        if minor is None or minor != minor.to_integral_value():
             self.wrong[field] = f"an amount with at most {digits} digits after the point, such as 12.50"
             return 0
         return int(minor)
@@ -142,7 +142,7 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
             filled.refuse(error)
         else:
             if not check:
-                return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done=placed", SEE_OTHER)
+                return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done={PLACED}", SEE_OTHER)
     return await _form(console, caller, filled, checked=check and not filled.wrong)
 
 
@@ -150,7 +150,7 @@ async def _make_what_it_needs(caller: Caller, namespace: str, scenario: Scenario
     """Classes and articles that come with a scenario, as the caller; those that exist stay. Raises ApiError."""
     for each in scenario.needs if scenario else ():
         plural = {"OrderClass": "orderclasses", "StockItem": "stockitems"}[each["kind"]]
-        where = "" if each["kind"] == "OrderClass" else f"/namespaces/{namespace}"
+        where = "" if each["kind"] == "OrderClass" else f"/namespaces/{segment(namespace)}"
         try:
             await caller.api.call("POST", f"{GROUP_PATH}{where}/{plural}", each)
         except ApiError as error:
@@ -180,8 +180,8 @@ async def _form(console: Console, caller: Caller, filled: Filled, *, checked: bo
 
 async def _articles(caller: Caller, namespace: str) -> list[tuple[str, str]]:
     """Article and what there is of it, as far as the caller may read that."""
-    where = f"/namespaces/{namespace}" if namespace else ""
     try:
+        where = f"/namespaces/{segment(namespace)}" if namespace else ""
         answer = await caller.api.call("GET", f"{GROUP_PATH}{where}/stockitems")
     except ApiError:
         return []  # a suggestion only

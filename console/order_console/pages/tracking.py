@@ -15,6 +15,8 @@ from order_console.pages.listing import obstacle
 from order_console.view import OrderView
 
 SEE_OTHER = 303
+PLACED = "placed"
+"""What is said of an order that was just made, where an action has its name."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ async def buttons(console: Console, caller: Caller, order: OrderView) -> list[Bu
 
 async def show_order(console: Console, caller: Caller, request: Request) -> Response:
     order = await console.order(caller, request)
-    return await _order_page(console, caller, order, done=request.query_params.get("done", ""))
+    done = request.query_params.get("done", "")
+    # A link that somebody sends must not make this page say what they like.
+    return await _order_page(console, caller, order, done=done if done in {*ACTIONS, PLACED} else "")
 
 
 async def act(console: Console, caller: Caller, request: Request) -> Response:

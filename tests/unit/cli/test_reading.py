@@ -231,3 +231,18 @@ def test_what_is_no_number_is_refused(kubectl_order: Ask, command: str, told: st
     said = kubectl_order(command)
 
     assert (said.code, told in said.error) == (2, True), said
+
+
+def test_the_pages_of_an_order_are_that_of_the_console_and_that_of_its_workflow(
+    kubectl_order: Ask, fake: FakeCluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.orders["order-1500"]["status"]["workflow"]["url"] = "https://temporal.example.com/order-1500"
+    fake.write()
+    assert kubectl_order("open order-1500 -n shop").out == "https://temporal.example.com/order-1500\n"
+
+    monkeypatch.setenv("ORDER_CONSOLE_URL", "https://orders.example.com/")
+
+    assert kubectl_order("open order-1500 -n shop --print").out.splitlines() == [
+        "https://orders.example.com/orders/shop/order-1500",
+        "https://temporal.example.com/order-1500",
+    ]
