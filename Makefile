@@ -102,7 +102,7 @@ test-browser: setup ## The console's page in a real browser, on a real stack. Mi
 
 test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
 	@$(DEVSTACK) obtain --cluster
-	@$(BIN)/pytest -m cluster tests/cluster
+	@$(BIN)/pytest -m "cluster and not keda" tests/cluster
 
 test-matrix: setup ## Other versions of Kubernetes, Temporal and Helm that are supported. By hand, before a release. NAME=name for one.
 	@$(BIN)/python -m order_devstack.matrix $(NAME)

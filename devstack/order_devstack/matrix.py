@@ -21,6 +21,7 @@ ON_KUBERNETES = tuple(
 ON_TEMPORAL = tuple(
     f"{_INTEGRATION}/test_{name}.py" for name in ("orders", "shipping", "prepare_temporal", "worker_versions")
 )
+ON_A_NODE = ("tests/cluster/test_scaling.py", "-m", "keda")
 WITH_HELM = ("tests/contract", "-k", "chart")
 
 
@@ -39,6 +40,7 @@ ROWS: Mapping[str, Row] = {
     "kubernetes-1.32": Row(modules="kubernetes-1.32", tests=ON_KUBERNETES),
     "kubernetes-1.37": Row(modules="kubernetes-1.37", tests=ON_KUBERNETES),
     "temporal-1.29": Row(modules="temporal-1.29", tests=ON_TEMPORAL),
+    "keda-2.21": Row(modules="", tests=ON_A_NODE),
     "helm-3.22": Row(modules="", tests=WITH_HELM, environment={"TEST_HELM": "helm3"}),
 }
 

@@ -11,8 +11,9 @@ from order_devstack.cluster.backing_servers import LEDGER
 TOTAL = 4_200
 """What each order costs, in minor units."""
 SKU = "PROD-001"
-SLOW, FAST = "slow", "standard"
-"""Classes: an order of the first takes six seconds, three of them while it is charged and three while it is shipped."""
+SLOW, FAST, SHIPPED_ELSEWHERE = "slow", "standard", "shipped-elsewhere"
+"""Classes: an order of the first takes six seconds, three of them while it is charged and three while it is shipped;
+one of the last is shipped by workers of their own."""
 END_SECONDS = 180.0
 _PIPELINE = ["Receive", "Validate", "CheckFraud", "ReserveStock", "ChargePayment", "Ship", "Notify"]
 _SLOW_STEPS = {"ChargePayment": {"latencySeconds": 3}, "Ship": {"latencySeconds": 3}}
@@ -38,6 +39,10 @@ class Shop:
         """In this namespace."""
         return self._platform.node.kubectl("--namespace", self.namespace, *arguments, input=input)
 
+    def patch(self, name: str, **spec: Any) -> None:
+        """Change an order."""
+        self.kubectl("patch", ORDERS, name, "--type=merge", "--patch", json.dumps({"spec": spec}))
+
     def orders(self) -> dict[str, dict[str, Any]]:
         """All orders by name."""
         listed = json.loads(self.kubectl("get", ORDERS, "--output=json"))["items"]
@@ -46,6 +51,15 @@ class Shop:
     def phases(self) -> dict[str, str]:
         """Order -> phase; empty before the operator has seen it."""
         return {name: (order.get("status") or {}).get("phase", "") for name, order in self.orders().items()}
+
+    def held_up_by(self) -> dict[str, str]:
+        """Order -> reason of its condition Reconciling; empty without one."""
+        return {
+            name: condition["reason"] if condition["status"] == "True" else ""
+            for name, order in self.orders().items()
+            for condition in (order.get("status") or {}).get("conditions", [])
+            if condition["type"] == "Reconciling"
+        }
 
     def are_under_way(self, count: int = 1) -> None:
         """Wait until so many orders are on their way and have not ended."""
@@ -96,6 +110,10 @@ class Shop:
         paid = self._paid()
         return {uid: sum(paid.get(uid, [])) for uid in uids}
 
+    def attempts(self) -> dict[str, int]:
+        """What the histories of this namespace's orders tell of tasks that were repeated or timed out."""
+        return self._platform.attempts(f"WorkflowId STARTS_WITH 'order/{self.namespace}/'")
+
     def running_workflows(self) -> int:
         """How many workflows of this namespace have not ended."""
         query = f"WorkflowId STARTS_WITH 'order/{self.namespace}/' AND ExecutionStatus = 'Running'"
@@ -143,23 +161,31 @@ class Shop:
         }
 
 
+def article() -> dict[str, Any]:
+    """Stock enough for every test."""
+    return {
+        "apiVersion": "order-platform.dev/v1alpha1",
+        "kind": "StockItem",
+        "metadata": {"name": SKU.lower(), "namespace": "default"},
+        "spec": {"sku": SKU, "initialOnHand": 100_000, "minimum": 10, "target": 100_000},
+    }
+
+
 def open_for_business(platform: Installation) -> None:
-    """The slow class, and stock enough for every test."""
+    """Classes that are slow or shipped elsewhere, and stock enough for every test."""
     slow = {
         "apiVersion": "order-platform.dev/v1alpha1",
         "kind": "OrderClass",
         "metadata": {"name": SLOW},
         "spec": {"pipeline": _PIPELINE, "simulation": {"steps": _SLOW_STEPS}},
     }
-    article = {
+    elsewhere = {
         "apiVersion": "order-platform.dev/v1alpha1",
-        "kind": "StockItem",
-        "metadata": {"name": SKU.lower(), "namespace": "default"},
-        "spec": {"sku": SKU, "initialOnHand": 100_000, "minimum": 10, "target": 100_000},
+        "kind": "OrderClass",
+        "metadata": {"name": SHIPPED_ELSEWHERE},
+        "spec": {"pipeline": _PIPELINE, "shipping": {"mode": "ChildWorkflows"}},
     }
-    platform.node.kubectl(
-        "apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": [slow, article]})
-    )
+    platform.apply(slow, elsewhere, article())
     platform.node.kubectl(
         "wait",
         "--for=jsonpath={.status.onHand}",

@@ -23,9 +23,11 @@ def built_images() -> list[Image]:
 
 
 @pytest.fixture(scope="session")
-def node(built_images: list[Image]) -> Iterator[Cluster]:
-    """A cluster that has the images. Its folder is always the same, so that its logs are found after a failure."""
-    cluster = Cluster(images.CHECKOUT / ".devstack" / "test-cluster")
+def node(built_images: list[Image], request: pytest.FixtureRequest) -> Iterator[Cluster]:
+    """A cluster that has the images, and KEDA where a chosen test needs it. Its folder is always the same, so that its
+    logs are found after a failure."""
+    with_keda = any(item.get_closest_marker("keda") for item in request.session.items)
+    cluster = Cluster(images.CHECKOUT / ".devstack" / "test-cluster", with_keda=with_keda)
     cluster.down()
     try:
         cluster.up()

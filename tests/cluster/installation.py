@@ -1,6 +1,7 @@
 """The platform as Helm installs it on a whole node, and what a test does to it there."""
 
 import json
+import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +14,7 @@ from order_devstack.platform import CHARTS
 
 NAMESPACE = RELEASE = "order-platform"
 KINDS = "order-platform-crds"
+TASK_QUEUE = "orders"
 TEMPORAL_NAMESPACE = "orders"
 """None that the server has: the chart's Job makes it."""
 OPERATOR, WORKER = "order-platform-operator", "order-platform-worker-orders"
@@ -27,10 +29,11 @@ _LEDGER_SECRET = "ledger"
 class Installation:
     """Both charts in one namespace, in which Pod Security enforces `restricted`."""
 
-    def __init__(self, node: Cluster, folder: Path) -> None:
+    def __init__(self, node: Cluster, folder: Path, charts: Path = CHARTS) -> None:
         """`folder` is for the files of values."""
         self.node = node
         self._folder = folder
+        self._charts = charts
 
     def install(self, changes: Mapping[str, Any] | None = None) -> None:
         """As the README says it, with --wait."""
@@ -44,6 +47,12 @@ class Installation:
     def upgrade_without_waiting(self, changes: Mapping[str, Any]) -> None:
         """The same, for pods that will not become ready."""
         self._helm("upgrade", RELEASE, self._values(changes), wait=False)
+
+    def upgrade_to_this_release(self) -> None:
+        """From another one's charts, the kinds first."""
+        self._charts = CHARTS
+        self._helm("upgrade", KINDS, {})
+        self.upgrade()
 
     def take_over(self) -> None:
         """The usual values, also where something else than Helm has set a field, as an autoscaler sets replicas."""
@@ -71,6 +80,12 @@ class Installation:
     def kubectl(self, *arguments: str, input: str = "") -> str:  # noqa: A002 - as subprocess spells it
         """In the namespace of the release."""
         return self.node.kubectl("--namespace", NAMESPACE, *arguments, input=input)
+
+    def apply(self, *objects: Mapping[str, Any]) -> None:
+        """In the namespaces that they name."""
+        self.node.kubectl(
+            "apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects})
+        )
 
     def pods(self, component: str) -> list[dict[str, Any]]:
         """Those of `operator` or `worker` that are not about to go."""
@@ -121,6 +136,23 @@ class Installation:
         found: list[dict[str, Any]] = json.loads(self.node.temporal("workflow", "list", "--query", query, *target))
         return found
 
+    def attempts(self, query: str) -> dict[str, int]:
+        """What the histories of these workflows tell of tasks that were repeated or timed out."""
+        script = (sys.executable, str(Path(__file__).with_name("histories.py")))
+        address = self.node.variables()["TEMPORAL_ADDRESS"]
+        found: dict[str, int] = json.loads(self.node.run([*script, address, TEMPORAL_NAMESPACE, query]))
+        return found
+
+    def waiting_tasks(self, task_queue: str) -> int:
+        """How many tasks wait for a worker, as Temporal knows it."""
+        asked = ("task-queue", "describe", f"--task-queue={task_queue}", f"--namespace={TEMPORAL_NAMESPACE}")
+        stats = json.loads(self.node.temporal(*asked, "--output=json"))["stats"]
+        return sum(int(each["approximateBacklogCount"]) for each in stats)
+
+    def scale(self, deployment: str, replicas: int) -> None:
+        """By hand."""
+        self.kubectl("scale", f"deployment/{deployment}", f"--replicas={replicas}")
+
     def worker_says(self, *command: str) -> str:
         """What a command says inside a worker's pod."""
         return self.kubectl("exec", f"deployment/{WORKER}", "--container=worker", "--", *command)
@@ -153,7 +185,7 @@ class Installation:
         file = self._folder / f"{release}.json"
         file.write_text(json.dumps(values))
         waiting = ("--wait", f"--timeout={HELM_SECONDS}s") if wait else ()
-        chart = (release, str(CHARTS / release), "--values", str(file), "--namespace", NAMESPACE)
+        chart = (release, str(self._charts / release), "--values", str(file), "--namespace", NAMESPACE)
         self.node.helm(action, *chart, *waiting, *options)
 
 

@@ -247,3 +247,24 @@ def test_every_step_with_an_activity_can_have_faults() -> None:
     waits = {StepName.APPROVAL, StepName.ADDRESS_WINDOW}
 
     assert set(STEP_OF_ACTIVITY.values()) == set(StepName) - waits
+
+
+async def slow_when_the_worker_stops(seconds: int) -> bool:
+    """Whether the activity is reached all the same."""
+    environment = ActivityEnvironment()
+    waiting = asyncio.Event()
+    environment.info = replace(environment.info, is_local=False)
+    environment.on_heartbeat = lambda *_: waiting.set()
+    running = asyncio.create_task(attempt(StepFaults(latency_seconds=seconds), environment=environment))
+    await waiting.wait()
+    environment.worker_shutdown()
+    try:
+        return await running
+    except ProviderUnavailable:
+        return False
+
+
+async def test_an_attempt_that_is_nearly_done_is_let_end_when_the_worker_stops() -> None:
+    """As a call to a company would be: a scale-down repeats nothing."""
+    assert await slow_when_the_worker_stops(1)
+    assert not await slow_when_the_worker_stops(3600)

@@ -34,6 +34,10 @@ HEARTBEAT_SECONDS = 5.0
 GIVEN_UP_SECONDS = 1.0
 """How long after an attempt's time its slowness ends: late enough that Temporal has seen the time run out."""
 
+PATIENT_SECONDS = 5.0
+"""What would end so soon after the worker is asked to stop is let end, as a call to a company would be. Workers give
+what is under way longer than that; slowness of minutes would only hold up their end."""
+
 ERRORS: dict[FaultType, type[OrderError]] = {kind: getattr(errors, kind) for kind in FaultType}
 
 
@@ -109,9 +113,9 @@ async def _strike(asked: SimulatedFaults, arguments: Sequence[Any]) -> None:
 
 async def _wait(seconds: float) -> None:
     """Heartbeats, with which a cancellation of a remote activity comes back. Repeats what an earlier attempt recorded,
-    since a later one goes on from there. Raises ProviderUnavailable when the worker stops, which otherwise waits for
-    a local activity however long it takes, and when Temporal has given the attempt up, which otherwise keeps one of the
-    worker's slots for a result that nobody takes."""
+    since a later one goes on from there. Raises ProviderUnavailable when the worker stops long before the end, which
+    otherwise waits for a local activity however long it takes, and when Temporal has given the attempt up, which
+    otherwise keeps one of the worker's slots for a result that nobody takes."""
     info = activity.info()
     clock = asyncio.get_running_loop().time
     timeout = info.start_to_close_timeout
@@ -123,6 +127,8 @@ async def _wait(seconds: float) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(min(left, HEARTBEAT_SECONDS)):
                 await activity.wait_for_worker_shutdown()
-            raise ProviderUnavailable("simulated slowness cut short: the worker stops")
+            if (left := end - clock()) > PATIENT_SECONDS:
+                raise ProviderUnavailable("simulated slowness cut short: the worker stops")
+            await asyncio.sleep(left)
     if patience < seconds:
         raise ProviderUnavailable("simulated slowness cut short: the attempt's time is over")
