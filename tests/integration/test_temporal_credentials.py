@@ -1,12 +1,14 @@
-"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key, and a ledger that asks for a password,
-all replaced while orders are under way."""
+"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key and gets payloads that it cannot read, and
+a ledger that asks for a password, all replaced while orders are under way."""
 
+import base64
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
+from encryption_keys import ring_file
 from password_server import PasswordServer, password_server
 from secured_platform import Secured, secured_platform
 
@@ -28,8 +30,9 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PasswordServer]
 
 @pytest.fixture(scope="module")
 def secured(tmp_path_factory: pytest.TempPathFactory, ledger: PasswordServer) -> Iterator[Secured]:
-    settings = {"ORDER_LEDGER_URL_FILE": str(ledger.mounted)}
-    with secured_platform(tmp_path_factory.mktemp("secured"), settings) as it:
+    folder = tmp_path_factory.mktemp("secured")
+    keys = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(folder, "first")), "ORDER_ENCRYPTION_WRITE": "true"}
+    with secured_platform(folder, {"ORDER_LEDGER_URL_FILE": str(ledger.mounted), **keys}) as it:
         yield it
 
 
@@ -57,7 +60,7 @@ def polls(secured: Secured) -> None:
 
 
 @pytest.mark.parametrize("mode", ["Activities", "ChildWorkflows", "Nexus"])
-def test_orders_are_carried_with_a_certificate_and_a_key_at_once(secured: Secured, mode: str) -> None:
+def test_orders_are_carried_with_encryption_a_certificate_and_an_api_key_at_once(secured: Secured, mode: str) -> None:
     shop = secured.shop
     name = mode.lower()
     shop.create(
@@ -72,6 +75,9 @@ def test_orders_are_carried_with_a_certificate_and_a_key_at_once(secured: Secure
     shop.apply(name, className=f"by-{name}")
 
     assert shop.reaches("Completed", name)["payment"]["capturedMinor"] == 50_000
+    (identifier,) = (each for each in shop.workflows() if f"/{name}/" in each)
+    memo = shop.workflow(identifier)["workflowExecutionInfo"]["memo"]["fields"]["order"]
+    assert base64.b64decode(memo["metadata"]["encoding"]) == b"binary/encrypted"
 
 
 def test_a_replaced_key_counts_before_the_former_is_refused(secured: Secured) -> None:
