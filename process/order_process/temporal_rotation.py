@@ -82,8 +82,9 @@ class Rotation:
             async with asyncio.timeout(CONNECT_SECONDS):
                 return await self._connect(access)
         except (RuntimeError, TimeoutError) as failed:
-            why = access.flaw or refusal(failed) or "Temporal does not answer"
-            self._tell(f"the newest certificate or address for Temporal is not used: {why}")
+            why = access.flaw or refusal(failed)
+            if why is not None:  # else Temporal may only be away, which is no fault of the files
+                self._tell(f"the newest certificate or address for Temporal is not used: {why}")
             return None
 
     async def connect_again(self) -> None:

@@ -75,12 +75,12 @@ class Program:
         access = temporal_access.read(mounted.variables)
         self.client = FakeClient(access)
         self.made = 0
-        self.away = False
+        self.away: str | None = None
         self.rotation = Rotation(mounted.variables, access, self._connect, self._replace)
 
     async def _connect(self, access: Access) -> Client:
-        if self.away:
-            raise RuntimeError("Failed client connect: connection closed")
+        if self.away is not None:
+            raise RuntimeError(f"Failed client connect: {self.away}")
         self.made += 1
         return cast("Client", FakeClient(access))
 
@@ -149,7 +149,7 @@ async def test_a_certificate_with_which_temporal_is_not_reached_replaces_nothing
     mounted: Mounted, program: Program
 ) -> None:
     before = program.client
-    program.away = True
+    program.away = "connection closed"
     mounted.certify()
 
     await program.look()
@@ -158,11 +158,20 @@ async def test_a_certificate_with_which_temporal_is_not_reached_replaces_nothing
     assert program.rotation.problem is not None
     assert program.rotation.problem.startswith("the newest certificate or address for Temporal is not used")
 
-    program.away = False
+    program.away = None
     await program.look()
 
     assert program.client is not before
     assert program.rotation.problem is None
+
+
+async def test_a_temporal_that_is_away_is_no_fault_of_the_certificate(mounted: Mounted, program: Program) -> None:
+    program.away = "tcp connect error"
+    mounted.certify()
+
+    await program.look()
+
+    assert (program.made, program.rotation.problem) == (0, None)
 
 
 async def test_files_that_cannot_be_used_leave_the_client_alone_and_are_told_once(
