@@ -16,10 +16,11 @@ from pathlib import Path
 from end_to_end import OrderWatch, Samples, kubernetes_round
 from kubernetes.aio import client as kubernetes
 from kubernetes.aio import config
+from measurements import Difference, cpu_seconds
 from rich.console import Console
 
 from order_devstack import encryption
-from order_devstack.stack import Stack
+from order_devstack.stack import PROCESSES, Stack
 
 PROGRAMS = ("operator", "worker")
 WARM_UP = 40
@@ -27,8 +28,9 @@ PLAIN = {name: {"ORDER_ENCRYPTION_KEYS_FILE": "", "ORDER_ENCRYPTION_WRITE": ""} 
 console = Console()
 
 
-async def one_round(stack: Stack, encrypted: bool, options: argparse.Namespace) -> float:
-    """Orders per second of programs that have just been started."""
+async def one_round(stack: Stack, encrypted: bool, options: argparse.Namespace) -> tuple[float, float]:
+    """Orders per second of programs that have just been started, and milliseconds of CPU per order of all of them:
+    throughput here is bound by the CPU, and its use moves less with what else the machine does."""
     stack.stop(*PROGRAMS)
     (stack if encrypted else stack.with_environment(PLAIN)).start(*PROGRAMS)
     await config.load_kube_config(config_file=str(stack.kubeconfig))
@@ -38,12 +40,15 @@ async def one_round(stack: Stack, encrypted: bool, options: argparse.Namespace) 
         watching = asyncio.create_task(seen.run(objects))
         try:
             await kubernetes_round(objects, seen, WARM_UP, options.in_flight, Samples())
+            pids = {name: pid for name in PROCESSES if (pid := stack.pid(name)) is not None}
+            before = cpu_seconds(pids)
             rate = await kubernetes_round(objects, seen, options.orders, options.in_flight, Samples())
+            cpu = sum(Difference(before, cpu_seconds(pids)).per(options.orders, 1000).values())
         finally:
             watching.cancel()
         if seen.failures:
             raise SystemExit(f"{len(seen.failures)} orders did not complete: {seen.failures[:3]}")
-    return rate
+    return rate, cpu
 
 
 def main() -> None:
@@ -54,6 +59,7 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=32, help="orders at a time (default: %(default)s)")
     options = parser.parse_args()
     rates: dict[bool, list[float]] = defaultdict(list)
+    costs: dict[bool, list[float]] = defaultdict(list)
     with tempfile.TemporaryDirectory(prefix="order-bench-") as folder:
         stack = Stack(Path(folder) / "stack", ui=False)
         encryption.switch_on(stack.root)
@@ -61,13 +67,20 @@ def main() -> None:
             stack.up()
             for number in range(options.rounds):
                 for encrypted in (False, True) if number % 2 == 0 else (True, False):
-                    rates[encrypted].append(asyncio.run(one_round(stack, encrypted, options)))
-                shown = f"plain {rates[False][-1]:.1f}/s, encrypted {rates[True][-1]:.1f}/s"
+                    rate, cost = asyncio.run(one_round(stack, encrypted, options))
+                    rates[encrypted].append(rate)
+                    costs[encrypted].append(cost)
+                shown = ", ".join(
+                    f"{name} {rates[kind][-1]:.1f}/s, {costs[kind][-1]:.0f} ms of CPU an order"
+                    for name, kind in (("plain", False), ("encrypted", True))
+                )
                 console.print(f"round {number + 1} of {options.rounds}: {shown}")
         finally:
             stack.down()
-    ratios = [mine / other for mine, other in zip(rates[True], rates[False], strict=True)]
-    console.print(f"encrypted / plain: {statistics.median(ratios):.2f} ({', '.join(f'{each:.2f}' for each in ratios)})")
+    for what, figures in (("orders/s", rates), ("CPU per order", costs)):
+        ratios = [mine / other for mine, other in zip(figures[True], figures[False], strict=True)]
+        each = ", ".join(f"{ratio:.2f}" for ratio in ratios)
+        console.print(f"{what}, encrypted / plain: {statistics.median(ratios):.2f} ({each})")
 
 
 if __name__ == "__main__":

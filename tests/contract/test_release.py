@@ -107,6 +107,7 @@ def test_the_wheel_has_the_programs_and_no_tests(dist: Path) -> None:
         folders = {name.split("/")[0] for name in wheel.namelist()}
 
     assert folders == {
+        "order_codec",
         "order_console",
         "order_domain",
         "order_operator",
