@@ -126,6 +126,7 @@ bench-fairness: setup ## How long an order waits while 1,000 are applied at once
 	@$(BIN)/python benchmarks/fairness.py $(if $(ORDERS),--orders $(ORDERS))
 
 bench-console: setup ## What the console costs while 50 people watch 1,000 orders, and how soon they see things. Five minutes.
+	@$(BIN)/python benchmarks/console_alone.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(VIEWERS),--viewers $(VIEWERS))
 	@$(BIN)/python benchmarks/console.py $(if $(ORDERS),--orders $(ORDERS)) $(if $(VIEWERS),--viewers $(VIEWERS))
 
 contrast: setup ## The same steps and failures without durable execution: how many orders break, and how. Seconds.

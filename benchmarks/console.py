@@ -84,13 +84,13 @@ async def follow(session: aiohttp.ClientSession, address: str, token: str, page:
 
 
 @contextmanager
-def serving(stack: Stack, folder: Path) -> Iterator[tuple[str, int]]:
-    """The console in front of the stack, for people with tokens: its address and process."""
+def serving(kubeconfig: Path, folder: Path) -> Iterator[tuple[str, int]]:
+    """The console in front of an API server, for people with tokens: its address and process."""
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{found.getsockname()[1]}"
     variables = {
-        "KUBECONFIG": str(stack.kubeconfig),
+        "KUBECONFIG": str(kubeconfig),
         "ORDER_CONSOLE_LISTEN": listen,
         "ORDER_CONSOLE_IDENTITY": "token",
     }
@@ -258,7 +258,7 @@ async def measure(stack: Stack, folder: Path, options: argparse.Namespace) -> di
         known = people(stack, namespaces, options.viewers)
         connector = aiohttp.TCPConnector(limit=0)
         timeout = aiohttp.ClientTimeout(total=None)
-        with serving(stack, folder) as (address, pid):
+        with serving(stack.kubeconfig, folder) as (address, pid):
             async with aiohttp.ClientSession(connector=connector, timeout=timeout, read_bufsize=2**20) as session:
                 await ready(session, address)
                 async with watching(session, address, known) as pages:
