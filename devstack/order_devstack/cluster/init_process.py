@@ -111,7 +111,8 @@ class _Init:
 
     def _start_keda(self) -> None:
         # "apply" would write each kind into an annotation of its own, too, and they are too long for one.
-        created = self._kubectl("create", f"--filename={self._layout.programs / keda.KINDS}")
+        kinds = (self._layout.programs / keda.KINDS).resolve()  # kubectl follows no link to a folder
+        created = self._kubectl("create", f"--filename={kinds}")
         if created.returncode != 0:
             raise StartFailed(f"kubectl create failed: {created.stderr}")
         self._apply(keda.objects())

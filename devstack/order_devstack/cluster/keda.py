@@ -46,7 +46,12 @@ def parts(programs: Path) -> list[Part]:
     for name, file in (("ca.crt", "ca.crt"), ("tls.crt", "keda.crt"), ("tls.key", "keda.key")):
         shutil.copy(PKI / file, certificates / name)
     kubeconfig = CONFIGURATION / "keda.kubeconfig"
-    environment = {"WATCH_NAMESPACE": "", "POD_NAMESPACE": _NAMESPACE, "KUBECONFIG": str(kubeconfig)}
+    environment = {
+        "WATCH_NAMESPACE": "",
+        "POD_NAMESPACE": _NAMESPACE,
+        "KEDA_CLUSTER_OBJECT_NAMESPACE": _NAMESPACE,
+        "KUBECONFIG": str(kubeconfig),
+    }
     operator = [
         str(programs / "keda-operator"),
         f"--cert-dir={certificates}",
@@ -59,7 +64,6 @@ def parts(programs: Path) -> list[Part]:
         *(f"--{use}-kubeconfig={kubeconfig}" for use in ("lister", "authentication", "authorization")),
         f"--metrics-service-address={NODE_IP}:{_METRICS_PORT}",
         f"--cert-dir={certificates}",
-        f"--client-ca-file={certificates / 'ca.crt'}",
         f"--tls-cert-file={certificates / 'tls.crt'}",
         f"--tls-private-key-file={certificates / 'tls.key'}",
         f"--bind-address={NODE_IP}",
