@@ -1,5 +1,5 @@
-"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key and cannot read payloads, and a ledger that
-asks for a password, all replaced while orders are under way."""
+"""G1 to G3, D9, B24, F79: a Temporal that asks for a certificate and an API key and cannot read payloads, and a ledger
+that asks for a password, all replaced while orders are under way."""
 
 import base64
 import urllib.error
