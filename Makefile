@@ -63,7 +63,7 @@ images: setup ## Build the images of operator, worker and console into dist/imag
 ##@ Test
 test: setup ## Every level, on real servers, in two processes. Some twenty minutes; PROCESSES=1 for one process.
 	@$(DEVSTACK) obtain
-	@$(BIN)/pytest $(BY_FILE) $(SHORT)
+	@$(BIN)/pytest $(BY_FILE) --durations=40 --durations-min=10 $(SHORT)
 
 test-long: setup ## What takes long: many random steps on both databases, a pooler, a failover, faults around the operator. Half an hour.
 	@$(DEVSTACK) obtain

@@ -160,7 +160,7 @@ TOOLS: Mapping[str, Tool] = {
             module="go.temporal.io/server",
             package="go.temporal.io/server/cmd/server",
             version_arguments=("--version",),
-            use=Use.CLUSTER,
+            use=Use.TESTS,
         ),
         Tool(
             name="temporal-sql-tool",

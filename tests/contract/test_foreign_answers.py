@@ -84,15 +84,17 @@ async def a_server(talk: Callable[[asyncio.StreamWriter], Awaitable[None]]) -> A
     )
 )
 async def test_no_words_of_a_mail_server_end_in_anything_but_a_mail_that_was_not_taken(lines: list[bytes]) -> None:
-    left = iter(lines)
+    left = list(lines)
 
     async def talk(writer: asyncio.StreamWriter) -> None:
-        line = next(left, None)
-        if line is None:
-            writer.close()
-            return
-        writer.write(line + b"\r\n")
+        goes_on = True
+        while left and goes_on:  # a line that says that another follows is not the client's turn
+            line = left.pop(0)
+            goes_on = line[3:4] == b"-"
+            writer.write(line + b"\r\n")
         await writer.drain()
+        if not left:
+            writer.close()
 
     async with a_server(talk) as port:
         mailer = SMTPMailer.from_environment(
