@@ -67,3 +67,21 @@ def test_an_order_under_way_keeps_what_it_needs_and_is_named(cluster: Cluster) -
     assert forgotten.returncode == 1
     assert f"{cluster.namespace}/waiting: under way" in forgotten.stdout
     assert cluster.status("waiting")["phase"] == "Waiting"
+
+
+def test_a_forged_end_does_not_take_the_history_of_an_order_that_is_under_way(cluster: Cluster) -> None:
+    """The operator puts the status right; until then it lies."""
+    cluster.apply("forged", total=150_000, customer={"id": "CUST-FORGED", "email": "forged@example.com"})
+    cluster.reaches("Waiting", "forged")
+    cluster.stack.stop("operator")
+    try:
+        forged = {"phase": "Completed", "orderStatus": "Order Completed"}
+        cluster.create_status("forged", {**cluster.status("forged"), **forged})
+
+        forgotten = run(cluster, "order_operator", "forget-customer", "CUST-FORGED")
+    finally:
+        cluster.stack.start("operator")
+
+    assert forgotten.returncode == 1
+    assert f"{cluster.namespace}/forged: under way" in forgotten.stdout
+    assert cluster.reaches("Waiting", "forged")["workflow"]["id"] in cluster.workflows()

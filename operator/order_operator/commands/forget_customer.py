@@ -1,7 +1,8 @@
 """`order-operator forget-customer`: takes a customer's ended orders out of Temporal and out of the cluster.
 
 The ledger keeps money and has a command of its own, which comes first: `order-worker erase-customer`. The resource goes
-last, since by it the rest is found when the command is run again.
+last, since by it the rest is found when the command is run again. A status can be forged, and deleting the history of a
+workflow ends it: whether an order has ended Temporal itself is asked.
 """
 
 import re
@@ -16,8 +17,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator.cluster.api_names import GROUP, ORDERS, VERSION
 from order_operator.commands.order_list import all_orders
 from order_operator.commands.patience import Patience
+from order_operator.orders.adoption import describe_order
 from order_operator.orders.resource import OrderResource
-from order_workflows.contract import workflow_id
+from order_workflows.contract import RunKey, workflow_id
 
 _PLAIN = re.compile(r"[A-Za-z0-9./-]+")
 
@@ -33,7 +35,8 @@ class Forgetting:
         patience: Patience,
         say: Callable[[str], None],
     ) -> None:
-        """`temporals`: a client for each Temporal namespace in which workflows of orders or shipments are."""
+        """`temporals`: a client for each Temporal namespace in which workflows of orders or shipments are; orders are
+        in the first."""
         self._objects = client.CustomObjectsApi(api)
         self._temporals = temporals
         self._namespaces = namespaces
@@ -48,11 +51,15 @@ class Forgetting:
             customer = order.spec.get("customer")
             if not isinstance(customer, dict) or customer.get("id") != customer_id:
                 continue
-            if not order.ended:
+            found = await describe_order(self._temporals[0], order)
+            if not order.ended or (found is not None and found.running):
                 self._say(f"{order.namespace}/{order.name}: under way, and needs its data")
                 under_way += 1
                 continue
-            histories = [await self._forget_histories(temporal, order) for temporal in self._temporals]
+            keys = {RunKey(order.namespace, order.name, order.uid)}
+            if found is not None and order.named_workflow is not None:  # the order was restored, and has adopted it
+                keys.add(order.named_workflow)
+            histories = [await self._forget_histories(temporal, key) for temporal in self._temporals for key in keys]
             await self._delete(order)
             self._say(f"{order.namespace}/{order.name}: deleted, with {sum(histories)} histories")
             gone += 1
@@ -61,10 +68,10 @@ class Forgetting:
         )
         return under_way == 0
 
-    async def _forget_histories(self, temporal: Client, order: OrderResource) -> int:
-        """Of the order's workflow and of its shipments; how many."""
-        identifier = workflow_id(order.namespace, order.name, order.uid)
-        shipments = f"shipment/{order.namespace}/{order.name}/{order.uid}/"
+    async def _forget_histories(self, temporal: Client, key: RunKey) -> int:
+        """Of an order's workflow and of its shipments; how many."""
+        identifier = workflow_id(*key)
+        shipments = f"shipment/{key.namespace}/{key.name}/{key.uid}/"
         if not _PLAIN.fullmatch(identifier):  # as the API server has them; nothing else goes into a query
             raise ValueError(f"{identifier!r} is no id of an order")
         query = f"WorkflowId = '{identifier}' OR WorkflowId STARTS_WITH '{shipments}'"
