@@ -172,7 +172,10 @@ class Stage:
         """From operator and workers, and wait until they have noticed."""
         self._key_away = True
         self.say("$ rm api-key   where operator and workers have it mounted")
+        log = self.stack.root / "log" / "operator.log"
+        said = len(log.read_text())
         self.credentials.withdraw_key()
+        self.until(lambda: "API key was taken away" in log.read_text()[said:], "the operator misses its key")
         self.until(lambda: "no API key" in self._readiness(WORKER), "the worker misses its key")
         self.say(f"  the worker at /readyz: {self._readiness(WORKER)}")
 

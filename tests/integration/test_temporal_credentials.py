@@ -135,6 +135,7 @@ def test_a_key_that_is_taken_away_is_missed_by_name(secured: Secured) -> None:
 
     secured.credentials.withdraw_key()
     shop.until(lambda: "there is no API key for Temporal" in readiness(secured, "worker"))
+    shop.until(lambda: secured.says("API key was taken away", "operator"))  # or it would start the order
     shop.apply("without-key")
     shop.eventually(lambda status: "TEMPORAL_API_KEY_FILE" in status.get("message", ""), "without-key")
     assert shop.condition("Reconciling", "without-key")["reason"] == "TemporalUnauthenticated"

@@ -185,7 +185,7 @@ def test_without_go_one_sentence_says_what_to_install(capsys: pytest.CaptureFixt
 
     error = capsys.readouterr().err
     assert len(error.splitlines()) == 1
-    assert "Go is needed to build the servers and was not found: install Go 1.26.4 or newer" in error
+    assert "Go is needed to build the servers and was not found: install Go 1.26.8 or newer" in error
 
 
 def test_an_old_go_is_told_apart_from_a_missing_one(
@@ -194,7 +194,7 @@ def test_an_old_go_is_told_apart_from_a_missing_one(
     on_path("go", "go1.25.7")
 
     assert main(["obtain"]) == 1
-    assert "Go 1.25.7 is too old to build the servers: install Go 1.26.4 or newer" in capsys.readouterr().err
+    assert "Go 1.25.7 is too old to build the servers: install Go 1.26.8 or newer" in capsys.readouterr().err
 
 
 def test_an_unfitting_program_on_path_is_not_used(on_path: Callable[[str, str], Path]) -> None:
