@@ -28,7 +28,8 @@ _TEXTS = {
     "NotValidForName": "Temporal's certificate is for another name: set TEMPORAL_TLS_SERVER_NAME",
     r"InvalidCertificate\(Expired": "Temporal's certificate has ended: have it renewed",
     "InvalidContentType|corrupt message": "Temporal speaks no TLS there: set TEMPORAL_TLS=false, or another address",
-    "CertificateRequired|UnknownCA|BadCertificate|CertificateExpired|connection closed": CLOSED,
+    "CertificateRequired|UnknownCA|BadCertificate|CertificateExpired": CLOSED,
+    "connection closed|BrokenPipe|ConnectionReset": CLOSED,
 }
 """What the SDK's own errors hold, which have no status."""
 

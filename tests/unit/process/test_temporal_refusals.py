@@ -31,6 +31,9 @@ TRANSPORT = f"{CONNECT}Server connection error: tonic::transport::Error(Transpor
             ),
             "TEMPORAL_TLS_CLIENT_CERT_PATH",
         ),
+        # How the same looks depends on who is quicker, the server's refusal or the client's first words.
+        (f"{TRANSPORT}hyper::Error(Io, Custom {{ kind: BrokenPipe, error: 'stream closed' }}))) }}", "it asks for TLS"),
+        (f"{TRANSPORT}hyper::Error(Io, Kind(ConnectionReset)))) }}", "it asks for TLS"),
     ],
 )
 def test_a_connection_that_is_refused_names_what_to_set(text: str, sentence: str) -> None:
