@@ -297,14 +297,19 @@ async def cpu_during(process: psutil.Process, what: Any) -> float:
     return 100 * (sum(process.cpu_times()[:2]) - before) / (time.monotonic() - started)
 
 
-def main() -> None:
-    """Start a stack of its own, measure, stop it."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def options_of(description: str | None) -> argparse.Namespace:
+    """How large, and for how long."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--orders", type=int, default=1_000, help="that wait (default: %(default)s)")
     parser.add_argument("--namespaces", type=int, default=20, help="(default: %(default)s)")
     parser.add_argument("--viewers", type=int, default=50, help="people with a page open (default: %(default)s)")
     parser.add_argument("--seconds", type=int, default=60, help="of each part (default: %(default)s)")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Start a stack of its own, measure, stop it."""
+    options = options_of(__doc__)
     with tempfile.TemporaryDirectory(prefix="order-bench-") as folder:
         stack = Stack(Path(folder) / "stack", ui=False)
         try:

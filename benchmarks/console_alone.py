@@ -19,7 +19,7 @@ from typing import Any
 import aiohttp
 import psutil
 from aiohttp import web
-from console import SETTLE_SECONDS, cpu_during, ready, serving, watching
+from console import SETTLE_SECONDS, cpu_during, options_of, ready, serving, watching
 from end_to_end import CHECKOUT
 from measurements import peak_rss_mib
 from rich.console import Console
@@ -157,12 +157,7 @@ def _kubeconfig(port: int) -> dict[str, Any]:
 
 def main() -> None:
     """Play, and measure."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--orders", type=int, default=1_000, help="that wait (default: %(default)s)")
-    parser.add_argument("--namespaces", type=int, default=20, help="(default: %(default)s)")
-    parser.add_argument("--viewers", type=int, default=50, help="people with a page open (default: %(default)s)")
-    parser.add_argument("--seconds", type=int, default=60, help="of each part (default: %(default)s)")
-    options = parser.parse_args()
+    options = options_of(__doc__)
     with tempfile.TemporaryDirectory(prefix="order-bench-") as folder:
         result = asyncio.run(measure(Path(folder), options))
     figures = {"orders": options.orders, "namespaces": options.namespaces, "viewers": options.viewers, **result}

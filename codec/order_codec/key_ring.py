@@ -37,7 +37,7 @@ class KeyRing:
         self.is_empty = file is None
         """For ever: no file will bring keys."""
         self._namespaces = dict(namespaces or {})
-        self._seen = self._stamp()
+        self._seen = key_lines.stamp(self._file)
         self._secrets = self._read()
         self._keys = _keys(self._secrets)
         self.version = 1
@@ -62,7 +62,7 @@ class KeyRing:
 
     def refresh(self) -> int:
         """`version`, after the file was read again if it has changed."""
-        stamp = self._stamp()
+        stamp = key_lines.stamp(self._file)
         if stamp == self._seen:
             return self.version
         # A file that is being replaced badly stops no order: they go on with the keys read before.
@@ -95,16 +95,6 @@ class KeyRing:
             reason = error.strerror if isinstance(error, OSError) else "it is no text"
             raise SettingsError(f"{name} cannot be read: {reason}") from None
         return key_lines.parse(name, text, least_bytes=KEY_BYTES, most_bytes=KEY_BYTES)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Changes with the file; None while it is away."""
-        if self._file is None:
-            return None
-        try:
-            status = self._file.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _keys(secrets: Mapping[str, bytes]) -> dict[str, Key]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from temporalio.common import SearchAttributeIndexedValueType
 
-from order_devstack import certificates
+from order_devstack import certificates, temporal_cluster
 from order_devstack.certificates import VALID, Authority, TokenKey
 from order_devstack.ports import HOST
 from order_devstack.processes import Service
@@ -252,22 +252,9 @@ def _configuration(
         },
         # The server's own workers come in by a frontend of their own, which asks nobody who they are.
         "services": {name: service(name) for name in _SERVICES},
-        "clusterMetadata": {
-            "enableGlobalNamespace": False,
-            "failoverVersionIncrement": 10,
-            "masterClusterName": "active",
-            "currentClusterName": "active",
-            "clusterInformation": {
-                "active": {
-                    "enabled": True,
-                    "initialFailoverVersion": 1,
-                    "rpcName": "frontend",
-                    "rpcAddress": f"{HOST}:{ports['temporal-internal-frontend']}",
-                    "httpAddress": f"{HOST}:{ports['temporal-internal-http']}",
-                }
-            },
-        },
-        "dcRedirectionPolicy": {"policy": "noop"},
+        **temporal_cluster.alone(
+            f"{HOST}:{ports['temporal-internal-frontend']}", f"{HOST}:{ports['temporal-internal-http']}"
+        ),
         "dynamicConfigClient": {"filepath": str(dynamic), "pollInterval": "60s"},
     }
 

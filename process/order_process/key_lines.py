@@ -3,6 +3,7 @@
 import base64
 import binascii
 import re
+from pathlib import Path
 
 from order_process.settings import SettingsError
 
@@ -32,3 +33,14 @@ def parse(name: str, text: str, *, least_bytes: int, most_bytes: int | None = No
     if not keys:
         raise SettingsError(f"{name} holds no key")
     return keys
+
+
+def stamp(file: Path | None) -> tuple[int, int, int] | None:
+    """Changes with the file; None where there is none, or it is away."""
+    if file is None:
+        return None
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_mtime_ns, status.st_ino, status.st_size

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from order_devstack import postgresql
+from order_devstack import postgresql, temporal_cluster
 from order_devstack.cluster.host_services import host_service
 from order_devstack.cluster.layout import CONFIGURATION, NODE_IP, VOLATILE
 from order_devstack.cluster.parts import Part, Parts
@@ -143,21 +143,7 @@ def _temporal_configuration(dynamic: Path) -> Mapping[str, Any]:
             name: {"rpc": {"grpcPort": port, "membershipPort": port + _MEMBERSHIP, "bindOnIP": NODE_IP}}
             for name, port in _PORTS.items()
         },
-        "clusterMetadata": {
-            "enableGlobalNamespace": False,
-            "failoverVersionIncrement": 10,
-            "masterClusterName": "active",
-            "currentClusterName": "active",
-            "clusterInformation": {
-                "active": {
-                    "enabled": True,
-                    "initialFailoverVersion": 1,
-                    "rpcName": "frontend",
-                    "rpcAddress": frontend,
-                }
-            },
-        },
-        "dcRedirectionPolicy": {"policy": "noop"},
+        **temporal_cluster.alone(frontend),
         "publicClient": {"hostPort": frontend},
         "dynamicConfigClient": {"filepath": str(dynamic), "pollInterval": "60s"},
     }

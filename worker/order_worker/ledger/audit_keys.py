@@ -65,7 +65,7 @@ class KeyRing:
         except ProviderUnavailable as error:
             raise SettingsError(str(error)) from error
         self._keys = _parse(secret.name, self._text)
-        self._seen = self._stamp()
+        self._seen = key_lines.stamp(self._secret.file)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self | None:
@@ -85,7 +85,7 @@ class KeyRing:
         return self._keys.get(key_id)
 
     def _refresh(self) -> None:
-        stamp = self._stamp()
+        stamp = key_lines.stamp(self._secret.file)
         if stamp == self._seen:
             return
         # Events go on with the keys read before: an order must not stop because a file is being replaced badly.
@@ -98,16 +98,6 @@ class KeyRing:
                 LOG.info("audit keys read again: %s is the current one", next(iter(self._keys)))
         except (ProviderUnavailable, SettingsError) as error:
             LOG.warning("audit keys are not read again: %s", error)
-
-    def _stamp(self) -> tuple[int, int, int] | None:
-        """Changes with the file; None for a ring that is no file, or is away."""
-        if self._secret.file is None:
-            return None
-        try:
-            status = self._secret.file.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_ino, status.st_size
 
 
 def _parse(name: str, text: str) -> dict[str, AuditKey]:
