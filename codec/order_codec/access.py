@@ -1,4 +1,4 @@
-"""Who may decode the payloads of an order: whoever may read that order in Kubernetes, which says the same and more.
+"""Who may decode the payloads of an order: people who may read that order in Kubernetes, which says the same and more.
 
 The codec server has no rights of its own. It asks the API server with the caller's bearer token who that is and what
 they may do, and keeps the answers for some seconds.
@@ -123,7 +123,7 @@ class ByApiServer:
 
 
 class Everybody:
-    """For a machine of one person: whoever reaches the server may decode everything."""
+    """For a machine of one person: everybody who reaches the server may decode everything."""
 
     async def caller(self, token: str) -> Caller:
         return Caller("anybody on this machine", token)

@@ -2,7 +2,7 @@
 
 
 class Undecodable(Exception):
-    """The message is for whoever runs the platform: it holds nothing of the payload's content."""
+    """The message is for the platform's operators: it holds nothing of the payload's content."""
 
 
 class KeyMissing(Undecodable):
