@@ -109,12 +109,20 @@ def reflect(
         shipment_count=snapshot.shipment_count or None,
         shipping_address=snapshot.shipping_address,
         workflow=workflow_ref(observation, temporal_namespace, temporal_ui),
-        start_time=observation.start_time if observation else None,
+        start_time=_start_time(observation, problem),
         completion_time=observation.close_time if observation else None,
         last_error=error,
         last_refusal=snapshot.last_refusal,
     )
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+
+
+def _start_time(observation: Observation | None, problem: Problem | None) -> datetime | None:
+    """The answer to a start does not tell it. Of a run that has published nothing yet it comes with other news: a write
+    for it alone would be every fifth write of a busy operator."""
+    if observation is None or (observation.running and observation.snapshot is None and problem is None):
+        return None
+    return observation.start_time
 
 
 def shows_other_run(order: OrderResource, run: Run) -> bool:

@@ -174,6 +174,19 @@ def test_start_and_end_are_those_of_the_run() -> None:
     assert datetime.fromisoformat(status["completionTime"]) == NOW
 
 
+def test_of_a_run_that_has_published_nothing_the_time_of_its_start_is_no_news() -> None:
+    started = an_observation(snapshot=None, start_time=None)
+    shown = an_order_resource(status=reflected(started))
+
+    assert reflected(an_observation(snapshot=None), shown) == shown.status
+
+
+def test_a_run_that_no_worker_takes_tells_when_it_started() -> None:
+    nobody = Problem(Reason.NO_WORKER, "no worker polls the task queue orders")
+
+    assert reflected(an_observation(snapshot=None), problem=nobody)["startTime"] == "2026-01-02T03:04:00Z"
+
+
 def test_everything_money_and_parcels_left_behind_is_shown() -> None:
     status = reflected(
         at(
