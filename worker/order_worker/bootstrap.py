@@ -64,12 +64,13 @@ ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier
 USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
 
-WORKFLOW_TASK_POLLS = 5
-"""How many requests for a workflow task wait at Temporal at a time, as the SDK has it where nothing is said. Where a
-request waits already, the server gives itself one second to write down that the task has begun. It seems that a server
-too busy for that writes it all the same and hands the task to no worker: in 200 orders at once up to five tasks were
-begun that never arrived (counted on both sides), and ran again when they timed out after ten seconds. That was with
-polls that scaled up to the number of slots. The fewer wait, the fewer starts a server has to write at a time."""
+WORKFLOW_TASK_POLLS = 20
+"""How many requests for a workflow task wait at Temporal at a time: one for orders that begin, the rest for orders
+under way. Temporal hands out the first by turns of the namespaces, the others as they came. With four of these, the
+burst of one namespace began orders faster than it ended them, and an order beside it waited three seconds for each of
+its steps; now a fifth of a second (`make bench-fairness`). More than one for orders that begin were tried before: a
+server too busy to write down within a second that a task has begun hands it to nobody, and it runs again after ten
+seconds (`make bench-burst` counts them: none with one)."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +229,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
         workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(WORKFLOW_TASK_POLLS),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
+        nonsticky_to_sticky_poll_ratio=1 / WORKFLOW_TASK_POLLS,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
