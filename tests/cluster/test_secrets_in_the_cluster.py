@@ -14,7 +14,7 @@ from cluster_shop import FAST, Shop, open_for_business
 from encryption_keys import key_lines
 from installation import LEDGER_SECRET, RELEASE, TEMPORAL_NAMESPACE, Installation
 
-from order_devstack.cluster.backing_servers import LEDGER, GUARDED_ROLE, TEMPORAL, ledger_url
+from order_devstack.cluster.backing_servers import GUARDED_ROLE, LEDGER, TEMPORAL, ledger_url
 from order_devstack.cluster.cluster import Cluster
 from order_devstack.images import Image
 
@@ -38,7 +38,7 @@ def in_the_clear(built_images: list[Image], tmp_path_factory: pytest.TempPathFac
     try:
         node.up()
         for image in built_images:
-            if not image.name.startswith("localhost/order-platform/console"):
+            if image.archive.stem != "console":
                 node.load(image.archive)
         node.execute(LEDGER, f"CREATE ROLE {GUARDED_ROLE} LOGIN SUPERUSER PASSWORD 'first'")
         platform = Installation(node, folder)
