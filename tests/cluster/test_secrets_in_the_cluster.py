@@ -100,12 +100,12 @@ def history(platform: Installation, shop: Shop, name: str, *arguments: str) -> s
 
 def readable(shown: str) -> str:
     """With every payload in it."""
-    return shown + "".join(decoded(data) for data in re.findall(r'"data": "([^"]+)"', shown))
+    return shown + "".join(decoded(data) for data in re.findall(r'"data":\s*"([^"]+)"', shown))
 
 
 def keys_used(platform: Installation, shop: Shop, name: str) -> set[str]:
     """Ids of the keys that an order's history is encrypted with."""
-    return set(map(decoded, re.findall(r'"encryption-key-id": "([^"]+)"', history(platform, shop, name))))
+    return set(map(decoded, re.findall(r'"encryption-key-id":\s*"([^"]+)"', history(platform, shop, name))))
 
 
 def decoded(data: str) -> str:
