@@ -1,12 +1,16 @@
 """The cluster where none runs; tests/cluster has one that does."""
 
+import hashlib
+import io
 import json
+import tarfile
 from pathlib import Path
 
 import pytest
 
 from order_devstack.cluster import container_runtime, debian, machine
 from order_devstack.cluster.host_services import host_service
+from order_devstack.cluster.program_image import docker_archive
 from order_devstack.command_line import main
 
 
@@ -40,6 +44,21 @@ def test_a_service_leads_to_the_node() -> None:
     assert endpoints["metadata"]["labels"] == {"kubernetes.io/service-name": "temporal"}
     assert endpoints["ports"] == service["spec"]["ports"] == [{"name": "frontend", "protocol": "TCP", "port": 7233}]
     assert json.dumps([service, endpoints])
+
+
+def test_an_image_of_one_program_runs_it_by_its_name() -> None:
+    with tarfile.open(fileobj=io.BytesIO(docker_archive("localhost/one:1", "one", b"program"))) as archive:
+        files = {member.name: archive.extractfile(member).read() for member in archive}  # type: ignore[union-attr]
+    [manifest] = json.loads(files["manifest.json"])
+    configuration = json.loads(files[manifest["Config"]])
+
+    assert manifest["RepoTags"] == ["localhost/one:1"]
+    assert configuration["config"] == {"Entrypoint": ["/one"], "Env": ["PATH=/"]}
+    [layer] = manifest["Layers"]
+    assert configuration["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(files[layer]).hexdigest()}"]
+    with tarfile.open(fileobj=io.BytesIO(files[layer])) as content:
+        [program] = content.getmembers()
+    assert (program.name, program.mode) == ("one", 0o755)
 
 
 def test_a_container_is_killed_by_the_id_that_its_pods_status_shows() -> None:
