@@ -64,7 +64,7 @@ class Tool:
     """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
     any_patch: bool = False
     """Accept another patch release of the same minor version."""
-    use: Use = Use.STACK
+    uses: tuple[Use, ...] = (Use.STACK,)
 
 
 # Kubernetes patch releases carry fixes only and envtest publishes one of them per minor version, so asking for the
@@ -120,7 +120,7 @@ TOOLS: Mapping[str, Tool] = {
             package="github.com/Shopify/toxiproxy/v2/cmd/server",
             version_arguments=("-version",),
             stamps=("github.com/Shopify/toxiproxy/v2.Version={version}",),
-            use=Use.TESTS,
+            uses=(Use.TESTS,),
         ),
         *(
             Tool(
@@ -129,7 +129,7 @@ TOOLS: Mapping[str, Tool] = {
                 module="github.com/google/go-containerregistry",
                 package=f"github.com/google/go-containerregistry/cmd/{name}",
                 version_arguments=arguments,
-                use=Use.TESTS,
+                uses=(Use.TESTS,),
             )
             for name, arguments in (("crane", ("version",)), ("registry", ()))
         ),
@@ -142,7 +142,7 @@ TOOLS: Mapping[str, Tool] = {
                 version_arguments=("--version",),
                 stamps=_KUBERNETES_STAMPS,
                 any_patch=True,
-                use=Use.CLUSTER,
+                uses=(Use.CLUSTER,),
             )
             for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
         ),
@@ -152,7 +152,7 @@ TOOLS: Mapping[str, Tool] = {
             module="github.com/coredns/coredns",
             package="order-platform.dev/devstack/servers/coredns",  # a main of our own: fewer plugins
             version_arguments=("-version",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         Tool(
             name="temporal-server",
@@ -160,7 +160,7 @@ TOOLS: Mapping[str, Tool] = {
             module="go.temporal.io/server",
             package="go.temporal.io/server/cmd/server",
             version_arguments=("--version",),
-            use=Use.TESTS,
+            uses=(Use.TESTS, Use.CLUSTER),
         ),
         Tool(
             name="temporal-sql-tool",
@@ -168,7 +168,7 @@ TOOLS: Mapping[str, Tool] = {
             module="go.temporal.io/server",
             package="go.temporal.io/server/cmd/tools/sql",
             version_arguments=("--version",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         Tool(
             name="helm3",
@@ -177,7 +177,7 @@ TOOLS: Mapping[str, Tool] = {
             package="helm.sh/helm/v3/cmd/helm",
             version_arguments=(),  # on PATH its name is helm
             stamps=("helm.sh/helm/v3/internal/version.version=v{version}",),
-            use=Use.MATRIX,
+            uses=(Use.MATRIX,),
         ),
         Tool(
             name="metrics-server",
@@ -186,7 +186,7 @@ TOOLS: Mapping[str, Tool] = {
             package="sigs.k8s.io/metrics-server/cmd/metrics-server",
             version_arguments=("--version",),
             stamps=("k8s.io/client-go/pkg/version.gitVersion=v{version}",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         *(
             Tool(
@@ -195,7 +195,7 @@ TOOLS: Mapping[str, Tool] = {
                 module="github.com/kedacore/keda/v2",
                 package=f"github.com/kedacore/keda/v2/cmd/{program}",
                 version_arguments=(),
-                use=Use.KEDA,
+                uses=(Use.KEDA,),
             )
             for program in ("operator", "adapter")
         ),
@@ -253,7 +253,11 @@ def cache_key(tool: Tool, module: Path, go_version: str) -> str:
 
 def names_for(*uses: Use) -> tuple[str, ...]:
     """Names of the programs with one of these uses."""
-    return tuple(tool.name for tool in TOOLS.values() if tool.use in uses)
+    return tuple(tool.name for tool in TOOLS.values() if _is_for(tool, uses))
+
+
+def _is_for(tool: Tool, uses: Iterable[Use]) -> bool:
+    return any(use in tool.uses for use in uses)
 
 
 def obtain(names: Iterable[str], *, out: TextIO = sys.stderr) -> dict[str, Path]:
@@ -295,7 +299,7 @@ def _answer(tool: Tool, program: Path) -> str:
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
     module = module_of(tool)
     # One answer for all: who installs Go for the first program should not have to do it again for the next.
-    together = [each for each in TOOLS.values() if each.use in _TOGETHER or tool.use not in _TOGETHER]
+    together = [each for each in TOOLS.values() if _is_for(each, _TOGETHER) or not _is_for(tool, _TOGETHER)]
     at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
     key = cache_key(tool, module, go.toolchain(at_least))
     program = cache / key / tool.name

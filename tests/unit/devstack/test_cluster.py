@@ -3,12 +3,14 @@
 import hashlib
 import io
 import json
+import re
 import tarfile
 from pathlib import Path
 
 import pytest
 
-from order_devstack.cluster import container_runtime, debian, machine
+from order_devstack import servers
+from order_devstack.cluster import cluster, container_runtime, debian, machine
 from order_devstack.cluster.host_services import host_service
 from order_devstack.cluster.program_image import docker_archive
 from order_devstack.command_line import main
@@ -35,6 +37,15 @@ def test_missing_programs_are_told_by_package(monkeypatch: pytest.MonkeyPatch) -
     assert {"containerd", "runc", "containernetworking-plugins", "iptables"} <= set(missing)
     assert "buildah" not in missing
     assert "buildah" in debian.missing(images=True)
+
+
+def test_a_node_has_every_program_that_it_starts() -> None:
+    """Temporal's server was obtained for the tests alone, and no node started."""
+    source = "".join(file.read_text() for file in Path(cluster.__file__).parent.glob("*.py") if file.stem != "keda")
+    started = set(re.findall(r'programs / "([a-z-]+)"', source)) & set(servers.TOOLS)
+
+    assert {"kubelet", "temporal-server"} <= started
+    assert started - set(servers.names_for(servers.Use.STACK, servers.Use.CLUSTER)) == set()
 
 
 def test_a_service_leads_to_the_node() -> None:
