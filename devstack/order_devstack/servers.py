@@ -61,7 +61,8 @@ class Tool:
     version_arguments: tuple[str, ...]
     """Empty: it tells none, so that only a build of the cache is used."""
     stamps: tuple[str, ...] = ()
-    """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
+    """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread.
+    `{version}`, `{major}` and `{minor}` are the program's, `{client_minor}` is that of its client of Kubernetes."""
     any_patch: bool = False
     """Accept another patch release of the same minor version."""
     uses: tuple[Use, ...] = (Use.STACK,)
@@ -176,7 +177,12 @@ TOOLS: Mapping[str, Tool] = {
             module="helm.sh/helm/v3",
             package="helm.sh/helm/v3/cmd/helm",
             version_arguments=(),  # on PATH its name is helm
-            stamps=("helm.sh/helm/v3/internal/version.version=v{version}",),
+            stamps=(
+                "helm.sh/helm/v3/internal/version.version=v{version}",
+                # What `helm template` takes for the cluster's version; 1.20 without.
+                "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={client_minor}",
+                "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor={client_minor}",
+            ),
             uses=(Use.MATRIX,),
         ),
         Tool(
@@ -334,7 +340,10 @@ def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
 def _ldflags(tool: Tool, module: Path) -> list[str]:
     version = _pinned(tool, module)
     major, minor, _ = go.parse_version(version)
-    return ["-s", "-w"] + [f"-X {stamp.format(version=version, major=major, minor=minor)}" for stamp in tool.stamps]
+    known: dict[str, object] = {"version": version, "major": major, "minor": minor}
+    if any("{client_minor}" in stamp for stamp in tool.stamps):
+        _, known["client_minor"], _ = go.parse_version(pinned_version(_go_mod(module), "k8s.io/client-go"))
+    return ["-s", "-w", *(f"-X {stamp.format(**known)}" for stamp in tool.stamps)]
 
 
 def _pinned(tool: Tool, module: Path | None = None) -> str:
