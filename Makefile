@@ -100,7 +100,7 @@ test-browser: setup ## The console's page in a real browser, on a real stack. Mi
 	@command -v chromium >/dev/null || apt-get -q -y install --no-install-recommends chromium
 	@$(BIN)/pytest -m browser tests/browser
 
-test-cluster: setup ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
+test-cluster: setup images ## The charts on a whole node: pods that are scaled, killed and drained while orders run. Needs root.
 	@$(DEVSTACK) obtain --cluster
 	@$(BIN)/pytest -m "cluster and not keda" tests/cluster
 

@@ -61,10 +61,11 @@ class Tool:
     version_arguments: tuple[str, ...]
     """Empty: it tells none, so that only a build of the cache is used."""
     stamps: tuple[str, ...] = ()
-    """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread."""
+    """Variables that the linker fills in; unstamped, Kubernetes and Helm report versions that charts misread.
+    `{version}`, `{major}` and `{minor}` are the program's, `{client_minor}` is that of its client of Kubernetes."""
     any_patch: bool = False
     """Accept another patch release of the same minor version."""
-    use: Use = Use.STACK
+    uses: tuple[Use, ...] = (Use.STACK,)
 
 
 # Kubernetes patch releases carry fixes only and envtest publishes one of them per minor version, so asking for the
@@ -120,7 +121,7 @@ TOOLS: Mapping[str, Tool] = {
             package="github.com/Shopify/toxiproxy/v2/cmd/server",
             version_arguments=("-version",),
             stamps=("github.com/Shopify/toxiproxy/v2.Version={version}",),
-            use=Use.TESTS,
+            uses=(Use.TESTS,),
         ),
         *(
             Tool(
@@ -129,7 +130,7 @@ TOOLS: Mapping[str, Tool] = {
                 module="github.com/google/go-containerregistry",
                 package=f"github.com/google/go-containerregistry/cmd/{name}",
                 version_arguments=arguments,
-                use=Use.TESTS,
+                uses=(Use.TESTS,),
             )
             for name, arguments in (("crane", ("version",)), ("registry", ()))
         ),
@@ -142,7 +143,7 @@ TOOLS: Mapping[str, Tool] = {
                 version_arguments=("--version",),
                 stamps=_KUBERNETES_STAMPS,
                 any_patch=True,
-                use=Use.CLUSTER,
+                uses=(Use.CLUSTER,),
             )
             for name in ("kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy")
         ),
@@ -152,7 +153,7 @@ TOOLS: Mapping[str, Tool] = {
             module="github.com/coredns/coredns",
             package="order-platform.dev/devstack/servers/coredns",  # a main of our own: fewer plugins
             version_arguments=("-version",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         Tool(
             name="temporal-server",
@@ -160,7 +161,7 @@ TOOLS: Mapping[str, Tool] = {
             module="go.temporal.io/server",
             package="go.temporal.io/server/cmd/server",
             version_arguments=("--version",),
-            use=Use.TESTS,
+            uses=(Use.TESTS, Use.CLUSTER),
         ),
         Tool(
             name="temporal-sql-tool",
@@ -168,7 +169,7 @@ TOOLS: Mapping[str, Tool] = {
             module="go.temporal.io/server",
             package="go.temporal.io/server/cmd/tools/sql",
             version_arguments=("--version",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         Tool(
             name="helm3",
@@ -176,8 +177,13 @@ TOOLS: Mapping[str, Tool] = {
             module="helm.sh/helm/v3",
             package="helm.sh/helm/v3/cmd/helm",
             version_arguments=(),  # on PATH its name is helm
-            stamps=("helm.sh/helm/v3/internal/version.version=v{version}",),
-            use=Use.MATRIX,
+            stamps=(
+                "helm.sh/helm/v3/internal/version.version=v{version}",
+                # What `helm template` takes for the cluster's version; 1.20 without.
+                "helm.sh/helm/v3/pkg/chartutil.k8sVersionMinor={client_minor}",
+                "helm.sh/helm/v3/pkg/lint/rules.k8sVersionMinor={client_minor}",
+            ),
+            uses=(Use.MATRIX,),
         ),
         Tool(
             name="metrics-server",
@@ -186,7 +192,7 @@ TOOLS: Mapping[str, Tool] = {
             package="sigs.k8s.io/metrics-server/cmd/metrics-server",
             version_arguments=("--version",),
             stamps=("k8s.io/client-go/pkg/version.gitVersion=v{version}",),
-            use=Use.CLUSTER,
+            uses=(Use.CLUSTER,),
         ),
         *(
             Tool(
@@ -195,7 +201,7 @@ TOOLS: Mapping[str, Tool] = {
                 module="github.com/kedacore/keda/v2",
                 package=f"github.com/kedacore/keda/v2/cmd/{program}",
                 version_arguments=(),
-                use=Use.KEDA,
+                uses=(Use.KEDA,),
             )
             for program in ("operator", "adapter")
         ),
@@ -253,7 +259,11 @@ def cache_key(tool: Tool, module: Path, go_version: str) -> str:
 
 def names_for(*uses: Use) -> tuple[str, ...]:
     """Names of the programs with one of these uses."""
-    return tuple(tool.name for tool in TOOLS.values() if tool.use in uses)
+    return tuple(tool.name for tool in TOOLS.values() if _is_for(tool, uses))
+
+
+def _is_for(tool: Tool, uses: Iterable[Use]) -> bool:
+    return any(use in tool.uses for use in uses)
 
 
 def obtain(names: Iterable[str], *, out: TextIO = sys.stderr) -> dict[str, Path]:
@@ -295,7 +305,7 @@ def _answer(tool: Tool, program: Path) -> str:
 def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
     module = module_of(tool)
     # One answer for all: who installs Go for the first program should not have to do it again for the next.
-    together = [each for each in TOOLS.values() if each.use in _TOGETHER or tool.use not in _TOGETHER]
+    together = [each for each in TOOLS.values() if _is_for(each, _TOGETHER) or not _is_for(tool, _TOGETHER)]
     at_least = max((go.required_by(_go_mod(MODULES / each.folder)) for each in together), key=go.parse_version)
     key = cache_key(tool, module, go.toolchain(at_least))
     program = cache / key / tool.name
@@ -330,7 +340,10 @@ def _built(tool: Tool, cache: Path, out: TextIO) -> Path:
 def _ldflags(tool: Tool, module: Path) -> list[str]:
     version = _pinned(tool, module)
     major, minor, _ = go.parse_version(version)
-    return ["-s", "-w"] + [f"-X {stamp.format(version=version, major=major, minor=minor)}" for stamp in tool.stamps]
+    known: dict[str, object] = {"version": version, "major": major, "minor": minor}
+    if any("{client_minor}" in stamp for stamp in tool.stamps):
+        _, known["client_minor"], _ = go.parse_version(pinned_version(_go_mod(module), "k8s.io/client-go"))
+    return ["-s", "-w", *(f"-X {stamp.format(**known)}" for stamp in tool.stamps)]
 
 
 def _pinned(tool: Tool, module: Path | None = None) -> str:

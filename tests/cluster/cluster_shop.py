@@ -1,10 +1,10 @@
 """Orders of one namespace, and what must be true of them whatever happened to the pods meanwhile."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from installation import Installation
+from installation import RELEASE, Installation
 
 from order_devstack.cluster.backing_servers import LEDGER
 
@@ -28,16 +28,34 @@ class Shop:
         self.namespace = namespace
         platform.node.kubectl("create", "namespace", namespace)
 
-    def place(self, count: int, *, of: str = SLOW, prefix: str = "order", sku: str = SKU) -> list[str]:
-        """Apply orders all at once; returns their names."""
+    def place(
+        self,
+        count: int,
+        *,
+        of: str = SLOW,
+        prefix: str = "order",
+        sku: str = SKU,
+        total: int = TOTAL,
+        **spec: Any,
+    ) -> list[str]:
+        """Apply orders all at once, with further fields of `spec`; returns their names."""
         names = [f"{prefix}-{number}" for number in range(count)]
-        items = [self._order(name, of, sku) for name in names]
+        items = [self._order(name, of, sku, total, spec) for name in names]
         self.kubectl("apply", "--filename=-", input=json.dumps({"apiVersion": "v1", "kind": "List", "items": items}))
         return names
 
     def kubectl(self, *arguments: str, input: str = "") -> str:  # noqa: A002 - as subprocess spells it
         """In this namespace."""
         return self._platform.node.kubectl("--namespace", self.namespace, *arguments, input=input)
+
+    def token(self, *roles: str) -> str:
+        """Of a new service account that has these of the chart's roles here."""
+        account = "-".join(roles) or "stranger"
+        self.kubectl("create", "serviceaccount", account)
+        for role in roles:
+            who = (f"--clusterrole={RELEASE}-{role}", f"--serviceaccount={self.namespace}:{account}")
+            self.kubectl("create", "rolebinding", f"{account}-{role}", *who)
+        return self.kubectl("create", "token", account).strip()
 
     def patch(self, name: str, **spec: Any) -> None:
         """Change an order."""
@@ -137,7 +155,7 @@ class Shop:
     def _query(self, query: str) -> list[dict[str, Any]]:
         return self._platform.node.query(LEDGER, query)
 
-    def _order(self, name: str, class_name: str, sku: str) -> dict[str, Any]:
+    def _order(self, name: str, class_name: str, sku: str, total: int, spec: Mapping[str, Any]) -> dict[str, Any]:
         return {
             "apiVersion": "order-platform.dev/v1alpha1",
             "kind": "Order",
@@ -147,8 +165,8 @@ class Shop:
                 "className": class_name,
                 "customer": {"id": "CUST-12345", "email": "ana@example.com"},
                 "currency": "USD",
-                "lines": [{"lineID": "1", "sku": sku, "quantity": 1, "unitPriceMinor": TOTAL}],
-                "totalMinor": TOTAL,
+                "lines": [{"lineID": "1", "sku": sku, "quantity": 1, "unitPriceMinor": total}],
+                "totalMinor": total,
                 "shippingAddress": {
                     "name": "Ana Torres",
                     "line1": "1 Main Street",
@@ -157,6 +175,7 @@ class Shop:
                     "country": "US",
                 },
                 "payment": {"method": "tok_visa"},
+                **spec,
             },
         }
 

@@ -22,8 +22,9 @@ OPERATOR, WORKER = "order-platform-operator", "order-platform-worker-orders"
 HELM_SECONDS = 180
 """An installation takes ten; the rest is for a busy machine."""
 PATIENCE_SECONDS = 90.0
+LEDGER_SECRET = "ledger"
+"""Its key `url` is the ledger's."""
 _POLL_SECONDS = 0.3
-_LEDGER_SECRET = "ledger"
 
 
 class Installation:
@@ -75,7 +76,12 @@ class Installation:
         enforced = "pod-security.kubernetes.io/enforce: restricted"
         manifest = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}\n  labels:\n    {enforced}\n"
         self.node.kubectl("apply", "--filename=-", input=manifest)
-        self.kubectl("create", "secret", "generic", _LEDGER_SECRET, f"--from-literal=url={ledger_url()}")
+        self.put_secret(LEDGER_SECRET, url=ledger_url())
+
+    def put_secret(self, name: str, **content: str) -> None:
+        """Make it, or replace what is in it."""
+        secret = {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name}, "stringData": content}
+        self.kubectl("apply", "--filename=-", input=json.dumps(secret))
 
     def kubectl(self, *arguments: str, input: str = "") -> str:  # noqa: A002 - as subprocess spells it
         """In the namespace of the release."""
@@ -175,7 +181,7 @@ class Installation:
         image = {"registry": images.REGISTRY, "tag": images.version(), "pullPolicy": "Never"}
         usual = {
             "temporal": {"address": "temporal.infra:7233", "namespace": TEMPORAL_NAMESPACE},
-            "ledger": {"existingSecret": {"name": _LEDGER_SECRET}},
+            "ledger": {"existingSecret": {"name": LEDGER_SECRET}},
             "operator": {"image": image},
             "worker": {"image": image, "simulation": {"allowed": True}},
         }

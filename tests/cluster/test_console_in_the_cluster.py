@@ -1,45 +1,24 @@
 """The console as the chart installs it: reached through its Service, by people with tokens and the chart's roles."""
 
-import json
 import re
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+from asking import Answer, ask
 from cluster_shop import Shop
 from installation import NAMESPACE, RELEASE, Installation
+from looking_around import POWERLESS, look_around
 
 from order_devstack import images
-from order_devstack.cluster.backing_servers import ledger_url
+from order_devstack.cluster.backing_servers import LEDGER, ledger_url
 
 pytestmark = pytest.mark.cluster
 
 CONSOLE = f"{RELEASE}-console"
 READER = "console_reader"
-ASK = """
-import http.client, json, sys
-asked = json.load(sys.stdin)
-connection = http.client.HTTPConnection(asked["address"], timeout=30)
-connection.request(asked["method"], asked["path"], asked["body"], asked["headers"])
-answer = connection.getresponse()
-print(json.dumps({"status": answer.status, "text": answer.read().decode()}))
-"""
-MAKE_A_READER = f"""
-import os, psycopg
-with psycopg.connect(os.environ["ORDER_LEDGER_URL"], autocommit=True) as ledger:
-    ledger.execute("CREATE ROLE {READER} LOGIN")
-    ledger.execute("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}")
-"""
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    text: str
+MAKE_A_READER = f"CREATE ROLE {READER} LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public TO {READER}"
 
 
 @dataclass(frozen=True)
@@ -59,20 +38,15 @@ class Visitor:
         return self._ask("POST", path, form, {"Content-Type": "application/x-www-form-urlencoded"})
 
     def _ask(self, method: str, path: str, body: str | None, headers: Mapping[str, str]) -> Answer:
-        service = json.loads(self.platform.kubectl("get", "service", CONSOLE, "--output=json"))["spec"]
         sent = {"Host": f"{CONSOLE}.{NAMESPACE}", "Authorization": f"Bearer {self.token}", **headers}
-        asked = {"address": service["clusterIP"], "method": method, "path": path, "body": body, "headers": sent}
-        command = self.platform.node.command([sys.executable, "-c", ASK])
-        done = subprocess.run(command, input=json.dumps(asked), capture_output=True, text=True, check=True)
-        return Answer(**json.loads(done.stdout))
+        return ask(self.platform, CONSOLE, method, path, body, sent)
 
 
 @pytest.fixture(scope="module")
 def with_console(installed: Installation) -> Iterator[Installation]:
     """The platform with its console, which reads the ledger as a user of its own."""
-    installed.worker_says("python3", "-c", MAKE_A_READER)
-    url = re.sub("//[^@]+@", f"//{READER}@", ledger_url())
-    installed.kubectl("create", "secret", "generic", "ledger-reader", f"--from-literal=url={url}")
+    installed.node.execute(LEDGER, MAKE_A_READER)
+    installed.put_secret("ledger-reader", url=ledger_url(READER))
     image = {"registry": images.REGISTRY, "tag": images.version(), "pullPolicy": "Never"}
     ledger = {"existingSecret": {"name": "ledger-reader"}}
     installed.upgrade({"console": {"enabled": True, "image": image, "ledger": ledger}})
@@ -82,23 +56,15 @@ def with_console(installed: Installation) -> Iterator[Installation]:
 
 def visitor(shop: Shop, platform: Installation, *roles: str) -> Visitor:
     """A service account with these roles in the namespace of the shop."""
-    name = "-".join(roles) or "stranger"
-    shop.kubectl("create", "serviceaccount", name)
-    for role in roles:
-        who = (f"--clusterrole={RELEASE}-{role}", f"--serviceaccount={shop.namespace}:{name}")
-        shop.kubectl("create", "rolebinding", f"{name}-{role}", *who)
-    return Visitor(platform, shop.kubectl("create", "token", name).strip())
+    return Visitor(platform, shop.token(*roles))
 
 
 @pytest.fixture
 def waiting(with_console: Installation, shop: Shop) -> str:
     """The page of an order that waits for a decision."""
-    order: dict[str, Any] = shop._order("waits", "threshold", "PROD-001")
-    line = {"lineID": "1", "sku": "PROD-001", "quantity": 1, "unitPriceMinor": 150_000}
-    order["spec"] |= {"lines": [line], "totalMinor": 150_000}
-    shop.kubectl("apply", "--filename=-", input=json.dumps(order))
-    with_console.until(lambda: shop.phases().get("waits") == "Waiting", "the order Waiting")
-    return f"/orders/{shop.namespace}/waits"
+    [name] = shop.place(1, of="threshold", total=150_000)
+    with_console.until(lambda: shop.phases().get(name) == "Waiting", "the order Waiting")
+    return f"/orders/{shop.namespace}/{name}"
 
 
 def test_a_page_is_read_through_the_service_with_a_token(with_console: Installation, shop: Shop, waiting: str) -> None:
@@ -124,10 +90,10 @@ def test_a_viewers_button_is_refused_and_an_approvers_is_not(
 
     assert refused.status == 403
     assert "cannot patch resource" in refused.text
-    assert shop.phases()["waits"] == "Waiting"
+    assert shop.phases()["order-0"] == "Waiting"
     assert approver.send(f"{waiting}/approve", waiting, **form).status == 303
-    with_console.until(lambda: shop.phases()["waits"] == "Completed", "the approved order Completed")
-    decided = shop.orders()["waits"]["status"]["approval"]
+    with_console.until(lambda: shop.phases()["order-0"] == "Completed", "the approved order Completed")
+    decided = shop.orders()["order-0"]["status"]["approval"]
     assert decided["by"] == f"system:serviceaccount:{shop.namespace}:approver"
 
 
@@ -154,22 +120,5 @@ def test_the_console_itself_lists_and_watches_orders_and_asks_nothing_else(
     assert {(each["verb"], each["objectRef"]["resource"]) for each in own} == {("list", "orders"), ("watch", "orders")}
 
 
-def test_its_pod_has_no_shell_nowhere_to_write_and_little_memory(with_console: Installation) -> None:
-    [pod] = with_console.pods("console")
-    script = """
-import json, os, shutil
-def writable(path):
-    try:
-        open(os.path.join(path, "probe"), "w").close()
-    except OSError:
-        return False
-    return True
-print(json.dumps({
-    "user": os.getuid(),
-    "writable": [path for path in ("/", "/app", "/opt/venv", "/tmp", "/usr", "/etc") if writable(path)],
-    "programs": [name for name in "sh bash dash pip apt perl".split() if shutil.which(name)],
-}))
-"""
-    found = json.loads(with_console.kubectl("exec", pod["metadata"]["name"], "--", "python3", "-c", script))
-
-    assert found == {"user": 65532, "writable": [], "programs": []}
+def test_its_pod_has_no_rights_no_shell_and_nowhere_to_write(with_console: Installation) -> None:
+    assert look_around(with_console, "console") == POWERLESS

@@ -7,6 +7,7 @@ from cluster_shop import Shop
 from installation import Installation
 
 from order_devstack.cluster.layout import NODE
+from order_operator.cluster.leadership import LEASE_DURATION_SECONDS
 
 pytestmark = pytest.mark.cluster
 
@@ -53,6 +54,17 @@ def test_the_leading_operator_is_killed_and_another_takes_over(platform: Install
 
     shop.complete(orders)
     shop.nothing_is_lost_or_twice(orders)
+
+
+def test_a_leader_that_is_asked_to_go_gives_the_lease_away(platform: Installation) -> None:
+    """Nobody has to wait until it runs out."""
+    leader = platform.leader()
+
+    platform.kubectl("delete", "pod", leader, "--wait=false")
+
+    platform.until(
+        lambda: platform.leader() not in {"", leader}, "another leader within half a lease", LEASE_DURATION_SECONDS / 2
+    )
 
 
 def test_a_namespace_deleted_with_open_orders_gives_the_money_back(platform: Installation, shop: Shop) -> None:

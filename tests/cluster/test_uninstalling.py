@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from cluster_shop import FAST, Shop
+from cluster_shop import FAST, TOTAL, Shop
 from installation import NAMESPACE, RELEASE, Installation
 
 from order_devstack.errors import CommandFailed
@@ -49,6 +49,34 @@ def test_an_uninstall_with_open_orders_is_refused_and_changes_nothing(platform: 
 
     shop.complete(orders)
     shop.nothing_is_lost_or_twice(orders)
+
+
+@pytest.fixture
+def cancelling(platform: Installation) -> Iterator[None]:
+    """An uninstall cancels open orders; the platform comes back after the test."""
+    platform.upgrade({"uninstall": {"openOrders": "cancel"}})
+    yield
+    platform.reinstall()
+
+
+@pytest.mark.usefixtures("cancelling")
+def test_an_uninstall_can_cancel_open_orders_and_waits_until_all_is_given_back(
+    platform: Installation, shop: Shop
+) -> None:
+    waiting = shop.place(5, of="threshold", total=150_000, prefix="waiting")
+    shop.place(5)
+    shop.are_under_way(5)
+    platform.until(lambda: all(shop.phases()[name] == "Waiting" for name in waiting), "orders that wait")
+
+    platform.uninstall()
+
+    ends = shop.phases()
+    assert {ends[name] for name in waiting} == {"Cancelled"}
+    assert set(ends.values()) <= {"Cancelled", "Completed"}  # one whose parcel has left is not called back
+    uids = {name: order["metadata"]["uid"] for name, order in shop.orders().items()}
+    assert shop.kept(list(uids.values())) == {
+        uid: TOTAL if ends[name] == "Completed" else 0 for name, uid in uids.items()
+    }
 
 
 def test_orders_and_kinds_stay_and_nothing_else(platform: Installation, shop: Shop, uninstalled: list[str]) -> None:

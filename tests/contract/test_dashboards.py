@@ -1,5 +1,6 @@
 """The dashboards as Grafana reads them: nobody here can look at them, so what makes one readable is checked."""
 
+import copy
 import json
 import re
 import subprocess
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from grafana_foundation_sdk.cog import plugins
+from grafana_foundation_sdk.cog.encoder import JSONEncoder
+from grafana_foundation_sdk.models.dashboard import Dashboard as GrafanasDashboard
 from prometheus_client.metrics import MetricWrapperBase
 
 from order_devstack.dashboards.__main__ import DASHBOARDS, FOLDER, main
@@ -70,6 +74,25 @@ def test_a_screen_has_at_most_twelve_panels(board: Board) -> None:
     for top in range(bottom):
         whole = [each for each in asking if each.start >= top and each.stop <= top + SCREEN_ROWS]
         assert len(whole) <= PANELS_A_SCREEN, f"from row {top}"
+
+
+def test_grafanas_published_model_knows_every_key_and_value(board: Board) -> None:
+    """The model is made from Grafana's schema: what it does not know it leaves out, and so does Grafana."""
+    plugins.register_default_plugins()
+
+    read = json.loads(JSONEncoder().encode(GrafanasDashboard.from_json(copy.deepcopy(board))))
+
+    assert lost(board, read) == []
+
+
+def lost(written: Any, read: Any, where: str = "") -> list[str]:
+    """What of `written` is not the same in `read`; defaults may be added."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        return [each for key in written for each in lost(written[key], read.get(key), f"{where}.{key}")]
+    if isinstance(written, list) and isinstance(read, list) and len(written) == len(read):
+        both = enumerate(zip(written, read, strict=True))
+        return [each for index, (one, other) in both for each in lost(one, other, f"{where}[{index}]")]
+    return [] if written == read else [where]
 
 
 def test_every_panel_has_a_title_of_its_own_a_meaning_and_a_unit(board: Board) -> None:

@@ -21,7 +21,10 @@ from order_devstack.temporal_server import NAMESPACE, SHIPPING_NAMESPACE
 KUBERNETES_NAMESPACE = "infra"
 LEDGER = "ledger"
 """The database of the ledger."""
-_STORE, _VISIBILITY = "temporal", "temporal_visibility"
+TEMPORAL = _STORE, _VISIBILITY = "temporal", "temporal_visibility"
+"""The databases of Temporal."""
+GUARDED_ROLE = "guarded"
+"""A role of this name, which a test may make, has to give its password; every other one is let in."""
 _POSTGRESQL_PORT = 5432
 TEMPORAL_PORT = 7233
 _METRICS_PORT = 9233
@@ -64,10 +67,9 @@ def objects() -> list[dict[str, Any]]:
     ]
 
 
-def ledger_url() -> str:
-    """As pods reach the ledger's database."""
-    host = f"postgresql.{KUBERNETES_NAMESPACE}"
-    return f"postgresql://{postgresql.SUPERUSER}@{host}:{_POSTGRESQL_PORT}/{LEDGER}"
+def ledger_url(user: str = postgresql.SUPERUSER) -> str:
+    """As pods reach the ledger's database. `user`: a role, followed by `:` and its password where it has one."""
+    return f"postgresql://{user}@postgresql.{KUBERNETES_NAMESPACE}:{_POSTGRESQL_PORT}/{LEDGER}"
 
 
 def _start_postgresql(parts: Parts) -> None:
@@ -83,6 +85,7 @@ def _start_postgresql(parts: Parts) -> None:
     ]
     parts.run(Part(name="initdb", command=initdb))
     with (data / "data" / "pg_hba.conf").open("a") as rules:
+        rules.write(f"host all {GUARDED_ROLE} 0.0.0.0/0 scram-sha-256\n")
         rules.write("host all all 0.0.0.0/0 trust\n")  # nothing but this node's pods and processes can get here
     values = (
         f"listen_addresses={NODE_IP}",

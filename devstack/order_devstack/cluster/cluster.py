@@ -138,11 +138,18 @@ class Cluster:
 
     def query(self, database: str, query: str) -> list[dict[str, Any]]:
         """The rows that PostgreSQL answers with."""
-        psql = [str(postgresql.find_programs() / "psql"), "--no-psqlrc", "--tuples-only", "--no-align", "--quiet"]
-        target = [f"--host={NODE_IP}", f"--username={postgresql.SUPERUSER}", f"--dbname={database}"]
-        asked = f"--command=SELECT coalesce(json_agg(found), '[]') FROM ({query}) AS found"  # noqa: S608 - a test's own
-        rows: list[dict[str, Any]] = json.loads(self._run(self.command([*psql, *target, asked])))
+        asked = f"SELECT coalesce(json_agg(found), '[]') FROM ({query}) AS found"  # noqa: S608 - a test's own
+        rows: list[dict[str, Any]] = json.loads(self.execute(database, asked))
         return rows
+
+    def execute(self, database: str, statement: str) -> str:
+        """What PostgreSQL answers, as text."""
+        plain = ("--no-psqlrc", "--tuples-only", "--no-align", "--quiet")
+        return self._postgresql("psql", database, *plain, f"--command={statement}")
+
+    def dump(self, database: str) -> str:
+        """Everything in a database, as text; bytes as hexadecimal digits."""
+        return self._postgresql("pg_dump", database)
 
     def run_inside(self, command: Sequence[str]) -> str:
         """Run a command in all of the node's namespaces, as root."""
@@ -150,6 +157,10 @@ class Cluster:
         return self._run(["nsenter", target, "--net", "--mount", "--pid", "--", *command])
 
     # Inside
+
+    def _postgresql(self, client: str, database: str, *arguments: str) -> str:
+        target = (f"--host={NODE_IP}", f"--username={postgresql.SUPERUSER}", f"--dbname={database}")
+        return self._run(self.command([str(postgresql.find_programs() / client), *target, *arguments]))
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -24,7 +24,12 @@ def containerd() -> Part:
 
 def import_image(archive: Path) -> list[str]:
     """The command that gives the node an image of a docker-archive; it runs inside the node."""
-    return ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", "images", "import", str(archive)]
+    return _ctr("images", "import", str(archive))
+
+
+def name_image(image: str, another: str) -> list[str]:
+    """The command that gives an image of the node another name beside its own; it runs inside the node."""
+    return _ctr("images", "tag", image, another)
 
 
 def kill_container(identifier: str) -> list[str]:
@@ -32,8 +37,11 @@ def kill_container(identifier: str) -> list[str]:
 
     `identifier` as in the status of its pod.
     """
-    ctr = ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io"]
-    return [*ctr, "tasks", "kill", "--signal", "SIGKILL", "--all", identifier.rpartition("/")[2]]
+    return _ctr("tasks", "kill", "--signal", "SIGKILL", "--all", identifier.rpartition("/")[2])
+
+
+def _ctr(*arguments: str) -> list[str]:
+    return ["ctr", "--address", str(CONTAINERD_SOCKET), "--namespace", "k8s.io", *arguments]
 
 
 def _toml(plugins: Path) -> str:

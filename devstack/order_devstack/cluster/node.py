@@ -46,6 +46,7 @@ def kubelet(programs: Path, cgroup: str) -> Part:
         "podLogsDir": str(VOLATILE / "pod-logs"),
         "volumePluginDir": str(VOLATILE / "volume-plugins"),
         "maxPods": 110,
+        "syncFrequency": "10s",  # a Secret that was changed reaches its pods after as long, not after a minute
     }
     file = CONFIGURATION / "kubelet.json"
     file.write_text(json.dumps(configuration))
