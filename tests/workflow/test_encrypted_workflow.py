@@ -1,21 +1,24 @@
 """One order's workflow with encrypted payloads, on a real Temporal server: what others may put into its history."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from builders import a_line, an_order_spec
+from builders import a_line, a_policy, an_order_spec
 from encryption_keys import ring_file
 from fake_activities import World
-from storefront import PlacedOrder, Storefront, a_worker
+from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType
 from temporalio.client import Client
 from temporalio.common import RawValue
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, Worker
 
 from order_codec.settings import data_converter
 from order_domain.status import OrderStatus
+from order_worker.interceptors.error_translation import Translation
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.contract import Decision
@@ -37,6 +40,21 @@ async def private(temporal: Client, temporal_address: str, tmp_path: Path) -> As
     world = World()
     shop = Storefront(client, f"orders-{uuid4()}", world, None)
     async with a_worker(client, shop.task_queue, world):
+        yield shop
+        await shop.close()
+
+
+@asynccontextmanager
+async def workers_of_two_rings(address: str, carries: Path, acts: Path) -> AsyncIterator[Storefront]:
+    """A shop whose workflows have the keys in one folder, and whose remote activities those in the other."""
+    deciding, acting = [
+        await Client.connect(address, data_converter=data_converter(variables(each), leave_refused=True))
+        for each in (carries, acts)
+    ]
+    world = World()
+    shop = Storefront(deciding, f"orders-{uuid4()}", world, None)
+    activities = Worker(acting, task_queue=shop.task_queue, activities=world.activities, interceptors=[Translation()])
+    async with a_worker(deciding, shop.task_queue, world, no_remote_activities=True), activities:
         yield shop
         await shop.close()
 
@@ -116,6 +134,31 @@ async def test_a_forged_message_stops_no_order(private: Storefront, temporal: Cl
     await order.update(contract.UPDATE_APPROVE, Decision(by="maria"))
 
     assert (await order.result()).status == "Order Completed"
+
+
+async def test_a_worker_whose_key_comes_late_uses_up_no_attempt_of_a_class(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    """Here every remote activity of the order comes to it."""
+    carries, acts = tmp_path / "carries", tmp_path / "acts"
+    for folder, keys in ((carries, ("second", "first")), (acts, ("first",))):
+        folder.mkdir()
+        ring_file(folder, *keys)
+    once = a_policy(retry={"default": {"max_attempts": 1}})
+    async with workers_of_two_rings(temporal_address, carries, acts) as shop:
+        order = await shop.place(policy=once)
+
+        async def waits() -> bool:
+            return await order.count(EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED) >= 2
+
+        await eventually(waits, "an activity that failed, and again")
+        told = [step.last_error or "" for step in (await order.snapshot()).steps]
+        assert any("'second'" in error for error in told)
+        failed = [event for event in await order.events() if event.HasField("activity_task_failed_event_attributes")]
+        assert all("'second'" in str(event) for event in failed), "who has no key can read what is missing"
+        ring_file(acts, "second", "first")
+
+        assert (await order.result()).status == "Order Completed"
 
 
 async def test_a_client_that_does_not_encrypt_is_heard_all_the_same(private: Storefront, temporal: Client) -> None:

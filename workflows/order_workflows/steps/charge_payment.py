@@ -2,8 +2,6 @@
 
 from collections.abc import Collection
 
-from temporalio import workflow
-
 from order_domain.allocation import owed_minor
 from order_domain.pipeline import StepName
 from order_domain.snapshot import PaymentRecord
@@ -14,6 +12,7 @@ from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.payment import Charge, PaymentActivities, Refund
 from order_workflows.kept_lines import kept_suffix
 from order_workflows.order_run import OrderRun
+from order_workflows.remote_activities import carried_out
 from order_workflows.step import Step
 
 
@@ -33,8 +32,11 @@ async def run(order: OrderRun) -> None:
     )
     order.begins(BegunEffect(kind=EffectKind.CHARGE, operation_id=request.operation_id))
     order.publish()
-    receipt = await workflow.execute_activity_method(
-        PaymentActivities.charge, request, **timing.remote(order.retry(StepName.CHARGE_PAYMENT))
+    receipt = await carried_out(
+        PaymentActivities.charge,
+        request,
+        timing.remote(order.retry(StepName.CHARGE_PAYMENT)),
+        waits=order.show_retry,
     )
     order.notes.recorded(request.notes)
     order.attempted(receipt)
@@ -49,7 +51,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
     amount = None
     if known.captured_minor:
         amount = known.captured_minor - known.refunded_minor - owed_minor(order.lines, order.charges, lines)
-    refunded = await workflow.execute_activity_method(
+    refunded = await carried_out(
         PaymentActivities.refund,
         Refund(
             order=order.input.identity,
@@ -61,7 +63,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
             amount_minor=amount,
             kept_lines=lines,
         ),
-        **timing.UNDO,
+        timing.UNDO,
     )
     order.payment = known.model_copy(
         update={

@@ -19,6 +19,7 @@ from order_workflows.activities.shipping import CancelShipment, Shipped, Shippin
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
+from order_workflows.remote_activities import carried_out
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
 
@@ -103,7 +104,7 @@ async def _ship(order: OrderRun, shipment: ShipmentInput, limit: asyncio.Semapho
     async with limit:
         match order.input.policy.shipping.mode:
             case ShippingMode.ACTIVITIES:
-                shipped = await dispatch(shipment)
+                shipped = await dispatch(shipment, order.show_retry)
             case ShippingMode.CHILD_WORKFLOWS:
                 shipped = await _by_child_workflow(order, shipment)
             case ShippingMode.NEXUS:
@@ -150,7 +151,7 @@ async def call_back(order: OrderRun, parcel: BegunEffect) -> bool:
     """Take one line's parcel back from the carrier, or make sure that the carrier never takes it. True if it is too
     late: the line is sold."""
     record = order.shipments.get(parcel.line_id or "")
-    answer = await workflow.execute_activity_method(
+    answer = await carried_out(
         ShippingActivities.cancel,
         CancelShipment(
             order=order.input.identity,
@@ -158,7 +159,7 @@ async def call_back(order: OrderRun, parcel: BegunEffect) -> bool:
             ship_operation_id=parcel.operation_id,
             tracking_number=record.tracking_number if record else None,
         ),
-        **timing.UNDO,
+        timing.UNDO,
     )
     if record is not None and not answer.too_late:
         order.shipments[record.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
