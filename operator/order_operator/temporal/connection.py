@@ -98,6 +98,7 @@ class TemporalConnection:
         made = cls(await client(access, lazy=True), create_search_attributes=create_search_attributes)
         made._rotation = Rotation(os.environ, access, client, made._put)
         made._rotation.changed = made.lost
+        made._rotation.tell_end = lambda credential, ends: metrics.TEMPORAL_CREDENTIAL_ENDS.labels(credential).set(ends)
         return made
 
     def _put(self, client: Client) -> None:
