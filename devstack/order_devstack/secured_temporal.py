@@ -3,7 +3,7 @@ the platform in files that can be replaced while it runs."""
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -149,6 +149,10 @@ class Credentials:
         certificates.write(self.folder / name, content)
 
 
+Databases = Callable[[str], Mapping[str, Any]]
+"""What the server's file says of the database of this name, `temporal-server` or `temporal-visibility`."""
+
+
 def temporal(
     server: Path,
     client: Path,
@@ -157,8 +161,9 @@ def temporal(
     environment: Mapping[str, str],
     credentials: Credentials,
     demands: Demands = Demands(),
+    databases: Databases | None = None,
 ) -> Service:
-    """All services of Temporal in one process, on a SQLite file."""
+    """All services of Temporal in one process; without `databases` on SQLite files below `root`."""
     configuration = root / "data" / "temporal-server.json"
 
     def prepare() -> None:
@@ -168,7 +173,9 @@ def temporal(
         dynamic = configuration.with_name("temporal-dynamic.json")
         dynamic.write_text(json.dumps({name: [{"value": value}] for name, value in _dynamic(ports).items()}))
         configuration.write_text(
-            json.dumps(_configuration(root, ports, dynamic, credentials.folder / "server", demands))
+            json.dumps(
+                _configuration(ports, dynamic, credentials.folder / "server", demands, databases or _on_sqlite(root))
+            )
         )
 
     return Service(
@@ -187,10 +194,8 @@ def temporal(
     )
 
 
-def _configuration(
-    root: Path, ports: Mapping[str, int], dynamic: Path, server: Path, demands: Demands
-) -> Mapping[str, Any]:
-    def database(name: str) -> dict[str, Any]:
+def _on_sqlite(root: Path) -> Databases:
+    def database(name: str) -> Mapping[str, Any]:
         attributes = {"cache": "private", "setup": "true", "journal_mode": "wal", "synchronous": "1"}
         return {
             "sql": {
@@ -207,6 +212,12 @@ def _configuration(
             }
         }
 
+    return database
+
+
+def _configuration(
+    ports: Mapping[str, int], dynamic: Path, server: Path, demands: Demands, databases: Databases
+) -> Mapping[str, Any]:
     def service(name: str) -> dict[str, Any]:
         port = ports["temporal" if name == "frontend" else f"temporal-{name}"]
         rpc = {"grpcPort": port, "membershipPort": ports[f"temporal-{name}-membership"], "bindOnIP": HOST}
@@ -243,7 +254,7 @@ def _configuration(
             "defaultStore": "default",
             "visibilityStore": "visibility",
             "numHistoryShards": 1,
-            "datastores": {"default": database("temporal-server"), "visibility": database("temporal-visibility")},
+            "datastores": {"default": databases("temporal-server"), "visibility": databases("temporal-visibility")},
         },
         "global": {
             "membership": {"maxJoinDuration": "30s", "broadcastAddress": HOST},
