@@ -59,6 +59,10 @@ class Credentials:
         self._administrators = Authority.create("administrators")
         self._administrator = TokenKey("administrator")
         self._keys: list[TokenKey] = []
+        self._shown: TokenKey | None = None
+        """What the platform's API key was signed with."""
+        self._certified_by: Authority | None = None
+        """Of the platform's certificate; None if that has ended."""
 
     @property
     def mounted(self) -> Path:
@@ -84,6 +88,7 @@ class Credentials:
     def replace_key(self, *, valid: timedelta = VALID) -> str:
         """Give the platform another API key; the earlier ones count as well. Returns it."""
         self._keys.append(TokenKey(f"key-{next(self._numbers)}"))
+        self._shown = self._keys[-1]
         token = self.token(valid=valid)
         self._publish_keys()
         self._write("mounted/api-key", token.encode())
@@ -103,10 +108,12 @@ class Credentials:
 
     def withdraw_key(self) -> None:
         """Take the platform's API key away from it."""
+        self._shown = None
         (self.mounted / "api-key").unlink()
 
     def replace_certificate(self, *, valid: timedelta = VALID) -> None:
         """Give the platform another certificate of the present authority."""
+        self._certified_by = self._authority if valid > timedelta() else None
         signed = self._authority.sign("order-platform", valid=valid)
         self._write("mounted/tls.key", signed.key)
         self._write("mounted/tls.crt", signed.certificate)
@@ -115,6 +122,13 @@ class Credentials:
         """The server takes certificates of another authority, and no longer those that the platform has."""
         self._authority = Authority.create("order-platform's clients")
         self._trust()
+
+    def restore(self) -> None:
+        """Give the platform a key and a certificate that count, where it has them not."""
+        if self._shown is None or self._shown not in self._keys:
+            self.replace_key()
+        if self._certified_by is not self._authority:
+            self.replace_certificate()
 
     def variables(self, of: str = "mounted", demands: Demands = Demands()) -> dict[str, str]:
         """For a program that shows them: the platform's files, or those of the `administrator`."""
