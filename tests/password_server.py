@@ -17,7 +17,7 @@ class PasswordServer:
         """The file with the URL, as a worker has it."""
         self._administer("CREATE ROLE orders LOGIN PASSWORD 'first'")
         self._administer("CREATE DATABASE orders OWNER orders TEMPLATE template0")
-        self._password = "first"  # noqa: S105 - of a server of a test
+        self._password = "first"
         self.mount("first")
 
     def restore(self) -> None:

@@ -49,7 +49,7 @@ async def _serve(settings: ServerSettings, encryption: EncryptionSettings) -> No
         raise SettingsError("ORDER_ENCRYPTION_KEYS_FILE must be set")
     if settings.listen is None:
         raise SettingsError("ORDER_CODEC_LISTEN must be an address such as 0.0.0.0:8086")
-    server = CodecServer(encryption.ring(), _access(settings), settings.origins)
+    server = CodecServer(encryption.ring(), _access(settings), settings.origins, write=encryption.write)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)

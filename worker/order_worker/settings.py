@@ -68,8 +68,8 @@ def _ledger_url(value: str) -> str:
 
 
 IN_THE_FILE = "see ORDER_LEDGER_URL_FILE"
-"""What the chart sets ORDER_LEDGER_URL to beside the file. A worker of an earlier release, which does not know the file,
-refuses it as no URL, instead of keeping its books in a file of its own."""
+"""What the chart sets ORDER_LEDGER_URL to beside the file. A worker of an earlier release does not know the file, and
+refuses this as no URL, instead of keeping its books in a file of its own."""
 
 
 def url_of(file: Path) -> str:
