@@ -11,7 +11,8 @@ from encryption_keys import ring_file
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.api.common.v1 import Payload
-from temporalio.api.enums.v1 import EventType
+from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import RawValue
 from temporalio.worker import Replayer, Worker
@@ -42,6 +43,19 @@ async def private(temporal: Client, temporal_address: str, tmp_path: Path) -> As
     async with a_worker(client, shop.task_queue, world):
         yield shop
         await shop.close()
+
+
+def sealed_for(order: PlacedOrder, key_id: bytes) -> Payload:
+    """What anybody who may write to the Temporal namespace can put together."""
+    return Payload(
+        metadata={
+            "encoding": b"binary/encrypted",
+            "encryption-key-id": key_id,
+            "encryption-scope": f"workflow:default/{order.handle.id}".encode(),
+            "encryption-version": b"1",
+        },
+        data=b"nobody has the key for these bytes",
+    )
 
 
 @asynccontextmanager
@@ -120,20 +134,47 @@ async def test_a_decision_copied_from_another_orders_history_decides_nothing(
 
 async def test_a_forged_message_stops_no_order(private: Storefront, temporal: Client) -> None:
     order = await a_waiting_order(private)
-    forged = Payload(
-        metadata={
-            "encoding": b"binary/encrypted",
-            "encryption-key-id": b"first",
-            "encryption-scope": f"workflow:default/{order.handle.id}".encode(),
-            "encryption-version": b"1",
-        },
-        data=b"nobody has the key for these bytes",
-    )
+    forged = sealed_for(order, b"first")
 
     await temporal.get_workflow_handle(order.handle.id).signal(contract.SIGNAL_CANCEL_ORDER, RawValue(forged))
     await order.update(contract.UPDATE_APPROVE, Decision(by="maria"))
 
     assert (await order.result()).status == "Order Completed"
+
+
+async def test_a_message_with_a_key_that_nobody_ever_had_is_taken_back_by_a_reset(
+    private: Storefront, temporal: Client
+) -> None:
+    """Until then the order waits: that a key is missing proves nothing, and nobody knows that it never comes."""
+    order = await a_waiting_order(private)
+    await temporal.get_workflow_handle(order.handle.id).signal(
+        contract.SIGNAL_CANCEL_ORDER, RawValue(sealed_for(order, b"never"))
+    )
+
+    async def stopped() -> bool:
+        failed = [event.workflow_task_failed_event_attributes for event in await order.events()]
+        return any("'never'" in each.failure.message for each in failed)
+
+    await eventually(stopped, "a task that failed for the key")
+    last_done = max(
+        event.event_id
+        for event in await order.events()
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    )
+    await temporal.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=temporal.namespace,
+            workflow_execution={"workflow_id": order.handle.id},
+            reason="a forged message",
+            workflow_task_finish_event_id=last_done,
+            request_id=str(uuid4()),
+            reset_reapply_exclude_types=[ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
+        )
+    )
+    again = private.client.get_workflow_handle(order.handle.id)
+    await again.execute_update(contract.UPDATE_APPROVE, Decision(by="maria"))
+
+    assert (await again.result())["status"] == "Order Completed"
 
 
 async def test_a_worker_whose_key_comes_late_uses_up_no_attempt_of_a_class(
