@@ -42,13 +42,15 @@ def test_what_a_program_is_to_show_to_temporal(
         "TEMPORAL_API_KEY_FILE": str(tmp_path / "api-key"),
     }
 
+    found: set[str] = set()
+    refusal = ""
     try:
-        access = temporal_access.read(variables)
+        found.update(lives(temporal_access.read(variables)))
     except SettingsError as refused:
-        assert "TEMPORAL_" in str(refused)
-        assert "PRIVATE KEY" not in str(refused)
-    else:
-        assert {"certificate", "authority"} <= lives(access).keys()
+        refusal = str(refused)
+
+    assert {"certificate", "authority"} <= found or "TEMPORAL_" in refusal
+    assert "PRIVATE KEY" not in refusal
 
 
 @WITHIN
@@ -66,10 +68,11 @@ def test_an_api_key_that_looks_like_a_token(tmp_path: Path, content: bytes) -> N
 @WITHIN
 @given(text=st.text(max_size=200) | st.from_regex(r"[a-z0-9]{1,4}: ?[A-Za-z0-9+/]{0,50}={0,2}\n?", fullmatch=True))
 def test_a_ring_of_keys(text: str) -> None:
+    keys: dict[str, bytes] = {}
+    refusal = ""
     try:
         keys = key_lines.parse("ORDER_KEYS", text, least_bytes=32, most_bytes=32)
     except SettingsError as refused:
-        assert "ORDER_KEYS" in str(refused)
-    else:
-        assert keys
-        assert {len(key) for key in keys.values()} == {32}
+        refusal = str(refused)
+
+    assert "ORDER_KEYS" in refusal or {len(key) for key in keys.values()} == {32}
