@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Self
 
 from temporalio.converter import DataConverter, SerializationContext
+from temporalio.service import GrpcCompression
 
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.scope import scope_of
@@ -41,3 +42,11 @@ class ScopedConverter(DataConverter):
         if isinstance(self.payload_codec, EncryptingCodec):
             object.__setattr__(made, "payload_codec", self.payload_codec.at(scope))
         return made
+
+
+def compression_of(converter: DataConverter) -> GrpcCompression:
+    """What a connection is to do with messages that carry its payloads. What is encrypted does not shrink; trying takes
+    CPU of the program and of the server for each call."""
+    codec = converter.payload_codec
+    encrypts = isinstance(codec, EncryptingCodec) and codec.write
+    return GrpcCompression.NONE if encrypts else GrpcCompression.GZIP

@@ -7,7 +7,9 @@ from encryption_keys import key_lines, ring_file
 from temporalio.api.failure.v1 import Failure
 from temporalio.converter import ActivitySerializationContext, DataConverter, WorkflowSerializationContext
 from temporalio.exceptions import ApplicationError
+from temporalio.service import GrpcCompression
 
+from order_codec.converter import compression_of
 from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.settings import EncryptionSettings, data_converter
@@ -146,6 +148,14 @@ def test_a_converter_is_made_once_for_each_workflow(tmp_path: Path) -> None:
     assert converter.with_context(other).with_context(order) is of_order
     assert converter.with_context(other) is not of_order
     assert of_order.payload_converter is converter.payload_converter
+
+
+def test_a_connection_does_not_try_to_shrink_what_is_encrypted(tmp_path: Path) -> None:
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all"))}
+
+    assert compression_of(data_converter({})) is GrpcCompression.GZIP
+    assert compression_of(data_converter(variables)) is GrpcCompression.GZIP
+    assert compression_of(data_converter({**variables, "ORDER_ENCRYPTION_WRITE": "true"})) is GrpcCompression.NONE
 
 
 async def test_converters_of_two_workflows_read_nothing_of_each_other(tmp_path: Path) -> None:
