@@ -9,6 +9,7 @@ from temporalio.converter import ActivitySerializationContext, DataConverter, Wo
 from temporalio.exceptions import ApplicationError
 from temporalio.service import GrpcCompression
 
+from order_codec import key_ring
 from order_codec.converter import compression_of
 from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
@@ -31,9 +32,25 @@ def test_a_rotated_file_counts_without_a_restart(tmp_path: Path) -> None:
 
     ring_file(tmp_path, "new", "old")
 
+    assert ring.refresh() > before
     assert ring.writing(None).key_id == "new"
     assert ring.reading("old").key_id == "old"
-    assert ring.refresh() > before
+
+
+def test_a_file_is_looked_at_once_a_second_and_at_once_for_a_key_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(key_ring.time, "monotonic", lambda: now)
+    ring = KeyRing(ring_file(tmp_path, "old"))
+
+    ring_file(tmp_path, "new", "old")
+    assert ring.writing(None).key_id == "old"
+    assert ring.reading("new").key_id == "new"
+    ring_file(tmp_path, "newest", "new", "old")
+    now += key_ring.LOOK_SECONDS
+
+    assert ring.writing(None).key_id == "newest"
 
 
 @pytest.mark.parametrize("text", ["", "no key", "new: c2hvcnQ=\n"])
@@ -44,6 +61,7 @@ def test_a_file_that_is_replaced_badly_changes_nothing(
     ring = KeyRing(file)
 
     file.write_text(text)
+    ring.refresh()
 
     assert ring.writing(None).key_id == "old"
     assert "not read again" in caplog.text
@@ -55,6 +73,7 @@ def test_an_id_never_becomes_another_key(tmp_path: Path, caplog: pytest.LogCaptu
     ring = KeyRing(file)
 
     file.write_text(key_lines("other").replace("other", "old") + key_lines("new"))
+    ring.refresh()
 
     assert ring.writing(None).key_id == "old"
     with pytest.raises(KeyMissing):
