@@ -3,6 +3,8 @@
 from collections.abc import Collection
 from datetime import timedelta
 
+from temporalio import workflow
+
 from order_domain.order import OrderLine
 from order_domain.retry import StepRetry
 from order_workflows import timing
@@ -41,7 +43,7 @@ async def unpack(order: ResourceIdentity, scope: str, kept: Collection[str] = ()
         pack_operation_id=operation_of(scope),
         kept_lines=lines,
     )
-    await carried_out(WarehouseActivities.unpack, request, timing.UNDO)
+    await workflow.execute_activity_method(WarehouseActivities.unpack, request, **timing.UNDO)
 
 
 def operation_of(scope: str) -> str:

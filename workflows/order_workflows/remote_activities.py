@@ -3,6 +3,7 @@
 A worker that lacks the key of a payload fails the activity before any of its code runs. Each such attempt counts for
 Temporal, and a class may bound the attempts of a step. But a missing key proves nothing: somebody puts it back, or a
 newer worker is rolled out. So the workflow waits by a durable timer and starts the activity again, without an end.
+Undoing needs none of this: what cannot be undone is tried again in Manual Review anyway.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,6 +1,7 @@
 """The key ring of payloads, and how programs are told of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from encryption_keys import key_lines, ring_file
@@ -41,7 +42,7 @@ def test_a_file_is_looked_at_once_a_second_and_at_once_for_a_key_that_is_missing
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 100.0
-    monkeypatch.setattr(key_ring.time, "monotonic", lambda: now)
+    monkeypatch.setattr(key_ring, "time", SimpleNamespace(monotonic=lambda: now))
     ring = KeyRing(ring_file(tmp_path, "old"))
 
     ring_file(tmp_path, "new", "old")

@@ -2,6 +2,8 @@
 
 from collections.abc import Collection
 
+from temporalio import workflow
+
 from order_domain.allocation import owed_minor
 from order_domain.pipeline import StepName
 from order_domain.snapshot import PaymentRecord
@@ -51,7 +53,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
     amount = None
     if known.captured_minor:
         amount = known.captured_minor - known.refunded_minor - owed_minor(order.lines, order.charges, lines)
-    refunded = await carried_out(
+    refunded = await workflow.execute_activity_method(
         PaymentActivities.refund,
         Refund(
             order=order.input.identity,
@@ -63,7 +65,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
             amount_minor=amount,
             kept_lines=lines,
         ),
-        timing.UNDO,
+        **timing.UNDO,
     )
     order.payment = known.model_copy(
         update={

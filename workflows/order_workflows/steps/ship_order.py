@@ -19,7 +19,6 @@ from order_workflows.activities.shipping import CancelShipment, Shipped, Shippin
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
-from order_workflows.remote_activities import carried_out
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
 
@@ -151,7 +150,7 @@ async def call_back(order: OrderRun, parcel: BegunEffect) -> bool:
     """Take one line's parcel back from the carrier, or make sure that the carrier never takes it. True if it is too
     late: the line is sold."""
     record = order.shipments.get(parcel.line_id or "")
-    answer = await carried_out(
+    answer = await workflow.execute_activity_method(
         ShippingActivities.cancel,
         CancelShipment(
             order=order.input.identity,
@@ -159,7 +158,7 @@ async def call_back(order: OrderRun, parcel: BegunEffect) -> bool:
             ship_operation_id=parcel.operation_id,
             tracking_number=record.tracking_number if record else None,
         ),
-        timing.UNDO,
+        **timing.UNDO,
     )
     if record is not None and not answer.too_late:
         order.shipments[record.line_id] = record.model_copy(update={"state": ShipmentState.CANCELLED})
