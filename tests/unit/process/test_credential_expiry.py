@@ -42,7 +42,7 @@ def watched(caplog: pytest.LogCaptureFixture) -> Watched:
 
 
 def an_access(
-    folder: Path, *, valid: timedelta = 60 * DAY, api_key: str = "no-token", authority: bytes = b""
+    folder: Path, *, valid: timedelta = 60 * DAY, api_key: str = "no-token", authority: bytes = AUTHORITY.certificate
 ) -> Access:
     signed = AUTHORITY.sign("client", valid=valid)
     files = {"ca.crt": authority, "tls.crt": signed.certificate, "tls.key": signed.key}
