@@ -17,15 +17,23 @@ class PasswordServer:
         """The file with the URL, as a worker has it."""
         self._administer("CREATE ROLE orders LOGIN PASSWORD 'first'")
         self._administer("CREATE DATABASE orders OWNER orders TEMPLATE template0")
+        self._password = "first"
         self.mount("first")
+
+    def restore(self) -> None:
+        """Mount the password that counts, where another one is."""
+        if self._mounted_password != self._password:
+            self.mount(self._password)
 
     def mount(self, password: str) -> None:
         """Write the URL with this password into the file."""
+        self._mounted_password = password
         host = quote(str(self._socket_folder), safe="")
         self.mounted.write_text(f"postgresql://orders:{password}@/orders?host={host}\n")
 
     def change(self, password: str) -> None:
         """From now on new connections need this one."""
+        self._password = password
         self._administer(f"ALTER ROLE orders PASSWORD '{password}'")
 
     def disconnect_all(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from aiohttp import web
 
 from order_codec.access import Access, ByApiServer, Everybody
+from order_codec.own_certificate import OwnCertificate
 from order_codec.server import AUDIT, CodecServer
 from order_codec.server_settings import IdentityMode, ServerSettings
 from order_codec.settings import EncryptionSettings
@@ -49,23 +50,26 @@ async def _serve(settings: ServerSettings, encryption: EncryptionSettings) -> No
         raise SettingsError("ORDER_ENCRYPTION_KEYS_FILE must be set")
     if settings.listen is None:
         raise SettingsError("ORDER_CODEC_LISTEN must be an address such as 0.0.0.0:8086")
-    server = CodecServer(encryption.ring(), _access(settings), settings.origins)
+    server = CodecServer(encryption.ring(), _access(settings), settings.origins, write=encryption.write)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    own = _own_certificate(settings)
+    renewing = asyncio.create_task(own.watch()) if own is not None else None
     runner = web.AppRunner(server.application(), access_log=None)
     await runner.setup()
     try:
         try:
-            site = web.TCPSite(
-                runner, settings.listen.host, settings.listen.port, ssl_context=_own_certificate(settings)
-            )
+            context = own.context if own is not None else None
+            site = web.TCPSite(runner, settings.listen.host, settings.listen.port, ssl_context=context)
             await site.start()
         except OSError as error:
             raise SettingsError(f"ORDER_CODEC_LISTEN is {str(settings.listen)!r}: {error.strerror or error}") from error
         async with serving(settings.probes, probes(alive=_fine, ready=_fine), variable="ORDER_CODEC_PROBES"):
             await stop.wait()
     finally:
+        if renewing is not None:
+            renewing.cancel()
         await runner.cleanup()
 
 
@@ -84,15 +88,10 @@ def _access(settings: ServerSettings) -> Access:
     return ByApiServer(settings.api_server, certificates)
 
 
-def _own_certificate(settings: ServerSettings) -> ssl.SSLContext | None:
-    if settings.tls_certificate_file is None:
+def _own_certificate(settings: ServerSettings) -> OwnCertificate | None:
+    if settings.tls_certificate_file is None or settings.tls_key_file is None:
         return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    try:
-        context.load_cert_chain(settings.tls_certificate_file, settings.tls_key_file)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(f"ORDER_CODEC_TLS_CERTIFICATE_FILE cannot be used: {error}") from None
-    return context
+    return OwnCertificate(settings.tls_certificate_file, settings.tls_key_file)
 
 
 if __name__ == "__main__":

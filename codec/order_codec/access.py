@@ -65,7 +65,9 @@ class ByApiServer:
         if name is None:
             body = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview"}
             answer = await self._post(WHO_AM_I, body, token)
-            name = str(answer["status"]["userInfo"]["username"])
+            name = _found(answer, "status", "userInfo", "username")
+            if not isinstance(name, str) or not name:
+                raise NotAnswered("the API server does not say who that is")
             self._keep(key, name)
         return Caller(str(name), token)
 
@@ -85,11 +87,11 @@ class ByApiServer:
                 "spec": {"resourceAttributes": attributes},
             }
             answer = await self._post(MAY_I, body, caller.token)
-            allowed = answer["status"].get("allowed") is True
+            allowed = _found(answer, "status", "allowed") is True
             self._keep(key, allowed)
         return bool(allowed)
 
-    async def _post(self, path: str, body: Mapping[str, Any], token: str) -> dict[str, Any]:
+    async def _post(self, path: str, body: Mapping[str, Any], token: str) -> object:
         headers = {"Authorization": f"Bearer {token}", "Accept": "application/json"}
         timeout = aiohttp.ClientTimeout(total=TIMEOUT_SECONDS)
         try:
@@ -107,9 +109,9 @@ class ByApiServer:
                     raise NotKnown
                 if response.status >= 400:
                     raise NotAnswered(f"the API server answered {response.status}")
-                answer: dict[str, Any] = json.loads(await response.read())
+                answer: object = json.loads(await response.read())
                 return answer
-        except (aiohttp.ClientError, TimeoutError, ValueError) as error:
+        except (aiohttp.ClientError, TimeoutError, ValueError, RecursionError) as error:
             raise NotAnswered(f"the API server does not answer: {type(error).__name__}") from error
 
     def _recent(self, key: tuple[str, str]) -> Any:
@@ -120,6 +122,13 @@ class ByApiServer:
         if len(self._kept) >= MOST_KEPT:
             self._kept.clear()
         self._kept[key] = (time.monotonic() + KEPT_SECONDS, answer)
+
+
+def _found(answer: object, *path: str) -> object:
+    """What stands there; None if nothing does."""
+    for name in path:
+        answer = answer.get(name) if isinstance(answer, dict) else None
+    return answer
 
 
 class Everybody:

@@ -7,13 +7,14 @@ encoded, the key's id and the scope. These are sealed as associated data, so tha
 import json
 import os
 import zlib
+from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from google.protobuf.message import DecodeError
 from temporalio.api.common.v1 import Payload
 
 from order_codec.key_ring import Key
-from order_codec.undecodable import Refused, Undecodable
+from order_codec.undecodable import NewerVersion, Refused
 
 ENCODING = b"binary/encrypted"
 KEY_ID, SCOPE, VERSION = "encryption-key-id", "encryption-scope", "encryption-version"
@@ -21,6 +22,8 @@ NEWEST = b"1"
 NONCE_BYTES = 12
 COMPRESS_FROM_BYTES = 2048
 """Compression takes longer than all the rest, and most payloads of an order are smaller."""
+MOST_SCOPE = 4096
+"""Characters. Temporal takes ids of a thousand."""
 MOST_BYTES = 64 * 1024 * 1024
 """Of a payload that is unpacked. Temporal takes two MB of a sealed one."""
 
@@ -55,9 +58,11 @@ def open_sealed(payload: Payload, key: Key) -> Payload:
     scope, version = text_of(payload, SCOPE), payload.metadata.get(VERSION, b"")
     if version != NEWEST:
         shown = text_of(payload, VERSION)[:16]
-        raise Undecodable(
+        raise NewerVersion(
             f"it is encrypted in version {shown!r}, which this release does not know: roll out a newer one"
         )
+    if len(scope) > MOST_SCOPE:
+        raise Refused("its scope is longer than any workflow's")
     nonce, sealed = payload.data[:NONCE_BYTES], payload.data[NONCE_BYTES:]
     try:
         body = key.cipher.decrypt(nonce, sealed, _associated(key.key_id, version, scope))
@@ -79,5 +84,6 @@ def _inflated(deflated: bytes) -> bytes:
     return content
 
 
+@lru_cache(maxsize=1024)  # the same for all payloads of a workflow
 def _associated(key_id: str, version: bytes, scope: str) -> bytes:
     return json.dumps(["order-platform", version.decode(errors="replace"), key_id, scope]).encode()

@@ -1,6 +1,7 @@
 """The keys that payloads are encrypted with. Temporal does not have them."""
 
 import logging
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from order_process.settings import SettingsError
 
 LOG = logging.getLogger(__name__)
 
+LOOK_SECONDS = 1.0
 KEY_BYTES = 32
 """AES-256."""
 
@@ -38,6 +40,7 @@ class KeyRing:
         """For ever: no file will bring keys."""
         self._namespaces = dict(namespaces or {})
         self._seen = key_lines.stamp(self._file)
+        self._looked = time.monotonic()
         self._secrets = self._read()
         self._keys = _keys(self._secrets)
         self.version = 1
@@ -45,23 +48,31 @@ class KeyRing:
 
     def writing(self, namespace: str | None) -> Key:
         """What payloads of a Kubernetes namespace are encrypted with; None: of no namespace. Raises KeyMissing."""
-        self.refresh()
+        self._look()
         key_id = self._namespaces.get(namespace or "") or next(iter(self._keys))
         return self._find(key_id)
 
     def reading(self, key_id: str) -> Key:
         """Raises KeyMissing."""
-        self.refresh()
+        self._look()
         return self._find(key_id)
 
     def _find(self, key_id: str) -> Key:
+        if key_id not in self._keys:
+            self.refresh()  # it may have come this moment
         key = self._keys.get(key_id)
         if key is None:
             raise KeyMissing(key_id)
         return key
 
+    def _look(self) -> None:
+        """An order has some hundred payloads: the file is looked at once for all of a moment."""
+        if time.monotonic() - self._looked >= LOOK_SECONDS:
+            self.refresh()
+
     def refresh(self) -> int:
         """`version`, after the file was read again if it has changed."""
+        self._looked = time.monotonic()
         stamp = key_lines.stamp(self._file)
         if stamp == self._seen:
             return self.version

@@ -29,23 +29,26 @@ class EncryptingCodec(PayloadCodec, WithSerializationContext):
 
     def __init__(self, ring: KeyRing, *, write: bool, leave_refused: bool = False, scope: str | None = None) -> None:
         self.ring = ring
-        self._write = write
+        self.write = write
         self._leave_refused = leave_refused
         self._scope = scope
+        self._namespace = kubernetes_namespace_of(scope) if scope is not None else None
 
     def with_context(self, context: SerializationContext) -> Self:
         """The same for the payloads of one workflow or Nexus operation."""
-        if self.ring.is_empty:  # it makes no difference, and the SDK then copies nothing
-            return self
-        return type(self)(self.ring, write=self._write, leave_refused=self._leave_refused, scope=scope_of(context))
+        return self.at(scope_of(context))
+
+    def at(self, scope: str | None) -> Self:
+        """The same for the payloads of a scope; None where it is not known."""
+        return type(self)(self.ring, write=self.write, leave_refused=self._leave_refused, scope=scope)
 
     async def encode(self, payloads: Sequence[Payload]) -> list[Payload]:
         """Raises KeyMissing, RuntimeError where it is not known what the payloads belong to."""
-        if not self._write:
+        if not self.write:
             return list(payloads)
         if self._scope is None:
             raise RuntimeError("a payload is not encrypted: the SDK does not tell which workflow it belongs to")
-        key = self.ring.writing(kubernetes_namespace_of(self._scope))
+        key = self.ring.writing(self._namespace)
         return [envelope.seal(each, key, self._scope) for each in payloads]
 
     async def decode(self, payloads: Sequence[Payload]) -> list[Payload]:

@@ -17,7 +17,7 @@ from temporalio.api.common.v1 import Payload, Payloads
 from order_codec import envelope
 from order_codec.access import Access, Caller, NotAnswered, NotKnown
 from order_codec.key_ring import KeyRing
-from order_codec.scope import kubernetes_namespace_of, temporal_namespace_of, workflow_id_of
+from order_codec.scope import kubernetes_namespace_of, of_all_workflows, temporal_namespace_of, workflow_id_of
 from order_codec.undecodable import Undecodable
 
 AUDIT = logging.getLogger("order_codec.audit")
@@ -30,10 +30,12 @@ ALLOWED_HEADERS = "Authorization, Content-Type, X-Namespace"
 
 
 class CodecServer:
-    """`origins`: of the pages that may ask, such as https://temporal.example.com; exactly these."""
+    """`origins`: of the pages that may ask, such as https://temporal.example.com; exactly these. `write`: whether what
+    is sent by page or command is encrypted."""
 
-    def __init__(self, ring: KeyRing, access: Access, origins: Collection[str]) -> None:
+    def __init__(self, ring: KeyRing, access: Access, origins: Collection[str], *, write: bool) -> None:
         self._ring = ring
+        self._write = write
         self._access = access
         self._origins = frozenset(origins)
 
@@ -101,11 +103,17 @@ class CodecServer:
         return opened, workflow_id_of(scope) or scope
 
     async def _encode(self, request: web.Request) -> web.Response:
-        """Refuses every payload that is not encrypted: neither page nor command says for which workflow it is, and one
-        that is sealed for none would be refused by its reader. Workers read what is not encrypted."""
+        """For the whole Temporal namespace: neither page nor command says to which workflow they send it. Before
+        payloads are encrypted at all, as it is."""
         caller = await self._caller(request)
         payloads = await _payloads(request)
-        _tell("passed on unencrypted", caller, _temporal_namespace(request), Counter({"-": len(payloads)}))
+        namespace = _temporal_namespace(request)
+        if self._write:
+            if not namespace:
+                raise web.HTTPBadRequest(reason="say for which Temporal namespace, by the header X-Namespace")
+            key, scope = self._ring.writing(None), of_all_workflows(namespace)
+            payloads = [each if envelope.is_sealed(each) else envelope.seal(each, key, scope) for each in payloads]
+        _tell("encoded" if self._write else "passed on", caller, namespace, Counter({"-": len(payloads)}))
         return _answer(payloads)
 
     async def _caller(self, request: web.Request) -> Caller:

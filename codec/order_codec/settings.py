@@ -1,15 +1,16 @@
 """How payloads are encrypted, as every program that talks to Temporal is told."""
 
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 from pydantic_settings import SettingsConfigDict
 from temporalio.contrib.pydantic import pydantic_data_converter
-from temporalio.converter import DataConverter, DefaultFailureConverterWithEncodedAttributes
+from temporalio.converter import DataConverter, DefaultFailureConverter
 
+from order_codec.converter import ScopedConverter
+from order_codec.failures import EncryptedFailures
 from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
 from order_process.settings import Flag, ProgramSettings
@@ -61,8 +62,9 @@ def data_converter(environment: Mapping[str, str], *, leave_refused: bool = Fals
     """How a program converts its values for Temporal; `leave_refused` as in EncryptingCodec. Raises SettingsError."""
     settings = EncryptionSettings.from_environment(environment)
     codec = EncryptingCodec(settings.ring(), write=settings.write, leave_refused=leave_refused)
-    converter = replace(pydantic_data_converter, payload_codec=codec)
-    if not settings.write:
-        return converter
-    # Messages and stack traces of failures too: they may quote what was ordered.
-    return replace(converter, failure_converter_class=DefaultFailureConverterWithEncodedAttributes)
+    return ScopedConverter(
+        payload_converter_class=pydantic_data_converter.payload_converter_class,
+        payload_codec=codec,
+        # Messages and stack traces of failures are encrypted too: they may quote what was ordered.
+        failure_converter_class=EncryptedFailures if settings.write else DefaultFailureConverter,
+    )

@@ -16,5 +16,9 @@ class KeyMissing(Undecodable):
         self.key_id = key_id
 
 
+class NewerVersion(Undecodable):
+    """It was encrypted by a later release, which can read it."""
+
+
 class Refused(Undecodable):
     """The payload was changed, or was encrypted for another workflow: it stays unreadable with the same keys."""

@@ -53,7 +53,7 @@ def codec_server(root: Path, ports: Mapping[str, int], environment: Mapping[str,
         command=[sys.executable, "-P", "-m", "order_codec"],
         environment={
             **environment,
-            "ORDER_ENCRYPTION_KEYS_FILE": str(_keys(root)),
+            **variables(root),
             "ORDER_CODEC_IDENTITY": "none",
             "ORDER_CODEC_LISTEN": f"{HOST}:{ports[CODEC_SERVER]}",
             "ORDER_CODEC_PROBES": f"{HOST}:{ports['codec-server-probes']}",

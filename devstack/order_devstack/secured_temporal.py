@@ -3,7 +3,7 @@ the platform in files that can be replaced while it runs."""
 
 import json
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import count
@@ -59,6 +59,10 @@ class Credentials:
         self._administrators = Authority.create("administrators")
         self._administrator = TokenKey("administrator")
         self._keys: list[TokenKey] = []
+        self._shown: TokenKey | None = None
+        """What the platform's API key was signed with."""
+        self._certified_by: Authority | None = None
+        """Of the platform's certificate; None if that has ended."""
 
     @property
     def mounted(self) -> Path:
@@ -84,6 +88,7 @@ class Credentials:
     def replace_key(self, *, valid: timedelta = VALID) -> str:
         """Give the platform another API key; the earlier ones count as well. Returns it."""
         self._keys.append(TokenKey(f"key-{next(self._numbers)}"))
+        self._shown = self._keys[-1]
         token = self.token(valid=valid)
         self._publish_keys()
         self._write("mounted/api-key", token.encode())
@@ -103,10 +108,12 @@ class Credentials:
 
     def withdraw_key(self) -> None:
         """Take the platform's API key away from it."""
+        self._shown = None
         (self.mounted / "api-key").unlink()
 
     def replace_certificate(self, *, valid: timedelta = VALID) -> None:
         """Give the platform another certificate of the present authority."""
+        self._certified_by = self._authority if valid > timedelta() else None
         signed = self._authority.sign("order-platform", valid=valid)
         self._write("mounted/tls.key", signed.key)
         self._write("mounted/tls.crt", signed.certificate)
@@ -115,6 +122,13 @@ class Credentials:
         """The server takes certificates of another authority, and no longer those that the platform has."""
         self._authority = Authority.create("order-platform's clients")
         self._trust()
+
+    def restore(self) -> None:
+        """Give the platform a key and a certificate that count, where it has them not."""
+        if self._shown is None or self._shown not in self._keys:
+            self.replace_key()
+        if self._certified_by is not self._authority:
+            self.replace_certificate()
 
     def variables(self, of: str = "mounted", demands: Demands = Demands()) -> dict[str, str]:
         """For a program that shows them: the platform's files, or those of the `administrator`."""
@@ -149,6 +163,10 @@ class Credentials:
         certificates.write(self.folder / name, content)
 
 
+Databases = Callable[[str], Mapping[str, Any]]
+"""What the server's file says of the database of this name, `temporal-server` or `temporal-visibility`."""
+
+
 def temporal(
     server: Path,
     client: Path,
@@ -157,8 +175,9 @@ def temporal(
     environment: Mapping[str, str],
     credentials: Credentials,
     demands: Demands = Demands(),
+    databases: Databases | None = None,
 ) -> Service:
-    """All services of Temporal in one process, on a SQLite file."""
+    """All services of Temporal in one process; without `databases` on SQLite files below `root`."""
     configuration = root / "data" / "temporal-server.json"
 
     def prepare() -> None:
@@ -168,7 +187,9 @@ def temporal(
         dynamic = configuration.with_name("temporal-dynamic.json")
         dynamic.write_text(json.dumps({name: [{"value": value}] for name, value in _dynamic(ports).items()}))
         configuration.write_text(
-            json.dumps(_configuration(root, ports, dynamic, credentials.folder / "server", demands))
+            json.dumps(
+                _configuration(ports, dynamic, credentials.folder / "server", demands, databases or _on_sqlite(root))
+            )
         )
 
     return Service(
@@ -187,10 +208,8 @@ def temporal(
     )
 
 
-def _configuration(
-    root: Path, ports: Mapping[str, int], dynamic: Path, server: Path, demands: Demands
-) -> Mapping[str, Any]:
-    def database(name: str) -> dict[str, Any]:
+def _on_sqlite(root: Path) -> Databases:
+    def database(name: str) -> Mapping[str, Any]:
         attributes = {"cache": "private", "setup": "true", "journal_mode": "wal", "synchronous": "1"}
         return {
             "sql": {
@@ -207,6 +226,12 @@ def _configuration(
             }
         }
 
+    return database
+
+
+def _configuration(
+    ports: Mapping[str, int], dynamic: Path, server: Path, demands: Demands, databases: Databases
+) -> Mapping[str, Any]:
     def service(name: str) -> dict[str, Any]:
         port = ports["temporal" if name == "frontend" else f"temporal-{name}"]
         rpc = {"grpcPort": port, "membershipPort": ports[f"temporal-{name}-membership"], "bindOnIP": HOST}
@@ -243,7 +268,7 @@ def _configuration(
             "defaultStore": "default",
             "visibilityStore": "visibility",
             "numHistoryShards": 1,
-            "datastores": {"default": database("temporal-server"), "visibility": database("temporal-visibility")},
+            "datastores": {"default": databases("temporal-server"), "visibility": databases("temporal-visibility")},
         },
         "global": {
             "membership": {"maxJoinDuration": "30s", "broadcastAddress": HOST},

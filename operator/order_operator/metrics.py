@@ -38,6 +38,12 @@ KUBERNETES_REQUESTS = Counter(
     "orders_operator_k8s_requests", "Requests to the API server beside the watches.", ["verb", "resource", "code"]
 )
 TEMPORAL_REACHABLE = Gauge("orders_operator_temporal_reachable", "1 while Temporal answers and is set up for orders.")
+TEMPORAL_CREDENTIAL_ENDS = Gauge(
+    "orders_temporal_credential_end_timestamp_seconds",
+    "When what is shown to Temporal ends, since the epoch, by credential: certificate, authority or api_key; 0 where "
+    "there is none, or it does not say.",
+    ["credential"],
+)
 SCANS = Counter("orders_operator_scans", "Visibility scans by kind and outcome.", ["kind", "result"])
 for _scan in product(("fast", "sweep", "full"), ("ok", "error")):
     SCANS.labels(*_scan)

@@ -105,17 +105,26 @@ def _key_of_file(file: Path) -> tuple[str | None, str | None]:
     return key, None
 
 
-def _expired_key(key: str | None, environment: Mapping[str, str]) -> str | None:
-    """Of keys that are tokens and tell when they end. Their signature is Temporal's affair."""
+def begins_and_ends(key: str | None) -> tuple[datetime | None, datetime | None]:
+    """Of an API key that is a token and tells these. Its signature is Temporal's affair."""
     try:
         _, body, _ = (key or "").split(".")
-        ends = datetime.fromtimestamp(json.loads(base64.urlsafe_b64decode(body + "=="))["exp"], UTC)
+        claims = json.loads(base64.urlsafe_b64decode(body + "=="))
+        ends = datetime.fromtimestamp(claims["exp"], UTC)
     except (ValueError, TypeError, KeyError, OverflowError, OSError):  # not such a token
+        return None, None
+    try:
+        return datetime.fromtimestamp(claims["iat"], UTC), ends
+    except (ValueError, TypeError, KeyError, OverflowError, OSError):
+        return None, ends
+
+
+def _expired_key(key: str | None, environment: Mapping[str, str]) -> str | None:
+    _, ends = begins_and_ends(key)
+    if ends is None or ends >= datetime.now(UTC):
         return None
     name = API_KEY_FILE if environment.get(API_KEY_FILE) else "TEMPORAL_API_KEY"
-    return (
-        f"the API key for Temporal ended on {_moment(ends)}: replace it, {name}" if ends < datetime.now(UTC) else None
-    )
+    return f"the API key for Temporal ended on {_moment(ends)}: replace it, {name}"
 
 
 def _tls(given: ClientConfigTLS | None, environment: Mapping[str, str]) -> tuple[bool | TLSConfig | None, str | None]:

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from temporalio.client import Client
 
 from order_process import temporal_access
+from order_process.credential_expiry import ExpiryWatch, Tell
 from order_process.settings import SettingsError
 from order_process.temporal_access import Access
 from order_process.temporal_refusals import refusal
@@ -43,10 +44,14 @@ class Rotation:
         """Called when other credentials are in place."""
         self.problem: str | None = access.flaw
         """What is wrong with the files, or with the newest of them; None while nothing is known to be."""
+        self.tell_end: Tell = lambda _credential, _ends: None
+        """Told when what is in place ends."""
+        self._expiry = ExpiryWatch()
 
     async def watch(self, client: Callable[[], Client]) -> None:
         """Look at the files until cancelled. `client`: the one in place."""
         while True:
+            self._expiry.look(self._access, self.tell_end)
             await asyncio.sleep(LOOK_SECONDS)
             await self.look(client())
 

@@ -17,6 +17,7 @@ from charts import (
 from settings_variables import worker_variables
 
 from order_worker.command_line import parser
+from order_worker.settings import IN_THE_FILE
 
 
 def test_the_embedded_ledger_lies_on_a_writable_volume(render: Render) -> None:
@@ -36,7 +37,7 @@ def test_the_ledgers_secret_wins_over_its_url(render: Render) -> None:
 
     for container in (*spec["initContainers"], *spec["containers"]):
         variables = environment(container)
-        assert "ORDER_LEDGER_URL" not in variables
+        assert variables["ORDER_LEDGER_URL"] == IN_THE_FILE
         file = str(variables["ORDER_LEDGER_URL_FILE"])
         assert mounted(spec, container)[file] == {"name": "ledger", "key": "url"}
 

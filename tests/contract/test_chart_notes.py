@@ -97,3 +97,11 @@ def test_the_notes_of_a_provider_that_moves_money_name_what_is_simulated_still(h
 
     assert "NO MONEY IS TAKEN" not in said
     assert "simulated and touch nothing outside: mail, fraud check, shop system, warehouse, carrier" in said
+
+
+def test_the_notes_say_that_keys_alone_encrypt_nothing(helm: Path) -> None:
+    keys = ("--set", "encryption.existingSecret.name=keys")
+
+    assert "not encrypted yet" in notes(helm, *keys)
+    assert "not encrypted yet" not in notes(helm, *keys, "--set", "encryption.write=true")
+    assert "not encrypted yet" not in notes(helm)

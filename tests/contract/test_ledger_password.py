@@ -14,7 +14,7 @@ from order_worker.ledger import schema
 from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.providers.postgresql_store import PostgreSQLProviderStore
-from order_worker.settings import Settings
+from order_worker.settings import IN_THE_FILE, Settings
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,21 @@ def test_a_file_without_a_url_is_refused_by_its_variable(tmp_path: Path, content
     with pytest.raises(SettingsError, match=sentence) as refused:
         Settings.from_environment({"ORDER_LEDGER_URL_FILE": str(file)})
     assert "ORDER_LEDGER_URL" in str(refused.value)
+
+
+def test_the_file_counts_beside_the_word_that_the_chart_sets_for_earlier_releases(tmp_path: Path) -> None:
+    file = tmp_path / "url"
+    file.write_text("postgresql://orders@db/orders")
+
+    settings = Settings.from_environment({"ORDER_LEDGER_URL": IN_THE_FILE, "ORDER_LEDGER_URL_FILE": str(file)})
+
+    assert settings.ledger_url == "postgresql://orders@db/orders"
+
+
+def test_a_worker_that_does_not_know_the_file_refuses_to_start_without_its_ledger() -> None:
+    """As one of an earlier release does, which began another ledger in a file of its own."""
+    with pytest.raises(SettingsError, match="ORDER_LEDGER_URL: write sqlite"):
+        Settings.from_environment({"ORDER_LEDGER_URL": IN_THE_FILE})
 
 
 def test_a_url_and_a_file_of_it_are_refused_together(tmp_path: Path) -> None:

@@ -37,12 +37,18 @@ def secured(tmp_path_factory: pytest.TempPathFactory, ledger: PasswordServer) ->
 
 
 @pytest.fixture(autouse=True)
-def _without_a_restart(secured: Secured) -> Iterator[None]:
-    """Whatever is replaced, no process ends. Each test leaves credentials that count."""
+def _without_a_restart(secured: Secured, ledger: PasswordServer) -> Iterator[None]:
+    """Whatever is replaced, no process ends. A test that fails half-way leaves the next one what counts."""
     before = {name: secured.stack.pid(name) for name in PLATFORM}
     secured.listen()
     yield
-    assert {name: secured.stack.pid(name) for name in PLATFORM} == before
+    secured.credentials.restore()
+    ledger.restore()
+    after = {name: secured.stack.pid(name) for name in PLATFORM}
+    if after != before:
+        secured.stack.up()
+    polls(secured)
+    assert after == before
 
 
 def readiness(secured: Secured, program: str) -> str:

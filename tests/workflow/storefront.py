@@ -144,7 +144,14 @@ class PlacedOrder:
         return snapshots
 
 
-def a_worker(client: Client, task_queue: str, world: World, *, max_cached_workflows: int = 1000) -> Worker:
+def a_worker(
+    client: Client,
+    task_queue: str,
+    world: World,
+    *,
+    max_cached_workflows: int = 1000,
+    no_remote_activities: bool = False,
+) -> Worker:
     """As the product builds it, with `world` for the ledger and the providers. 1000 is the SDK's default cache."""
     return Worker(
         client,
@@ -154,6 +161,7 @@ def a_worker(client: Client, task_queue: str, world: World, *, max_cached_workfl
         interceptors=[Translation()],
         workflow_runner=checking_runner(),
         max_cached_workflows=max_cached_workflows,
+        no_remote_activities=no_remote_activities,
     )
 
 

@@ -1,21 +1,25 @@
 """One order's workflow with encrypted payloads, on a real Temporal server: what others may put into its history."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from builders import a_line, an_order_spec
+from builders import a_line, a_policy, an_order_spec
 from encryption_keys import ring_file
 from fake_activities import World
-from storefront import PlacedOrder, Storefront, a_worker
+from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.api.common.v1 import Payload
+from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
+from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
 from temporalio.client import Client
 from temporalio.common import RawValue
-from temporalio.worker import Replayer
+from temporalio.worker import Replayer, Worker
 
 from order_codec.settings import data_converter
 from order_domain.status import OrderStatus
+from order_worker.interceptors.error_translation import Translation
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.contract import Decision
@@ -37,6 +41,34 @@ async def private(temporal: Client, temporal_address: str, tmp_path: Path) -> As
     world = World()
     shop = Storefront(client, f"orders-{uuid4()}", world, None)
     async with a_worker(client, shop.task_queue, world):
+        yield shop
+        await shop.close()
+
+
+def sealed_for(order: PlacedOrder, key_id: bytes) -> Payload:
+    """What anybody who may write to the Temporal namespace can put together."""
+    return Payload(
+        metadata={
+            "encoding": b"binary/encrypted",
+            "encryption-key-id": key_id,
+            "encryption-scope": f"workflow:default/{order.handle.id}".encode(),
+            "encryption-version": b"1",
+        },
+        data=b"nobody has the key for these bytes",
+    )
+
+
+@asynccontextmanager
+async def workers_of_two_rings(address: str, carries: Path, acts: Path) -> AsyncIterator[Storefront]:
+    """A shop whose workflows have the keys in one folder, and whose remote activities those in the other."""
+    deciding, acting = [
+        await Client.connect(address, data_converter=data_converter(variables(each), leave_refused=True))
+        for each in (carries, acts)
+    ]
+    world = World()
+    shop = Storefront(deciding, f"orders-{uuid4()}", world, None)
+    activities = Worker(acting, task_queue=shop.task_queue, activities=world.activities, interceptors=[Translation()])
+    async with a_worker(deciding, shop.task_queue, world, no_remote_activities=True), activities:
         yield shop
         await shop.close()
 
@@ -102,20 +134,77 @@ async def test_a_decision_copied_from_another_orders_history_decides_nothing(
 
 async def test_a_forged_message_stops_no_order(private: Storefront, temporal: Client) -> None:
     order = await a_waiting_order(private)
-    forged = Payload(
-        metadata={
-            "encoding": b"binary/encrypted",
-            "encryption-key-id": b"first",
-            "encryption-scope": f"workflow:default/{order.handle.id}".encode(),
-            "encryption-version": b"1",
-        },
-        data=b"nobody has the key for these bytes",
-    )
+    forged = sealed_for(order, b"first")
 
     await temporal.get_workflow_handle(order.handle.id).signal(contract.SIGNAL_CANCEL_ORDER, RawValue(forged))
     await order.update(contract.UPDATE_APPROVE, Decision(by="maria"))
 
     assert (await order.result()).status == "Order Completed"
+
+
+async def test_a_message_with_a_key_that_nobody_ever_had_is_taken_back_by_a_reset(
+    private: Storefront, temporal: Client
+) -> None:
+    """Until then the order waits: that a key is missing proves nothing, and nobody knows that it never comes."""
+    order = await a_waiting_order(private)
+    await temporal.get_workflow_handle(order.handle.id).signal(
+        contract.SIGNAL_CANCEL_ORDER, RawValue(sealed_for(order, b"never"))
+    )
+
+    async def stopped() -> bool:
+        failed = [event.workflow_task_failed_event_attributes for event in await order.events()]
+        return any("'never'" in each.failure.message for each in failed)
+
+    await eventually(stopped, "a task that failed for the key")
+    last_done = max(
+        event.event_id
+        for event in await order.events()
+        if event.event_type == EventType.EVENT_TYPE_WORKFLOW_TASK_COMPLETED
+    )
+    await temporal.workflow_service.reset_workflow_execution(
+        ResetWorkflowExecutionRequest(
+            namespace=temporal.namespace,
+            workflow_execution={"workflow_id": order.handle.id},
+            reason="a forged message",
+            workflow_task_finish_event_id=last_done,
+            request_id=str(uuid4()),
+            reset_reapply_exclude_types=[ResetReapplyExcludeType.RESET_REAPPLY_EXCLUDE_TYPE_SIGNAL],
+        )
+    )
+    again = private.client.get_workflow_handle(order.handle.id)
+    await again.execute_update(contract.UPDATE_APPROVE, Decision(by="maria"))
+
+    assert (await again.result())["status"] == "Order Completed"
+
+
+@pytest.mark.usefixtures("temporal")  # which has the search attributes
+async def test_a_worker_whose_key_comes_late_uses_up_no_attempt_of_a_class(
+    temporal_address: str, tmp_path: Path
+) -> None:
+    """Here every remote activity of the order comes to it."""
+    carries, acts = tmp_path / "carries", tmp_path / "acts"
+    for folder, keys in ((carries, ("second", "first")), (acts, ("first",))):
+        folder.mkdir()
+        ring_file(folder, *keys)
+    once = a_policy(retry={"default": {"max_attempts": 1}})
+    async with workers_of_two_rings(temporal_address, carries, acts) as shop:
+        order = await shop.place(policy=once)
+
+        async def waits() -> bool:
+            return await order.count(EventType.EVENT_TYPE_ACTIVITY_TASK_FAILED) >= 2
+
+        await eventually(waits, "an activity that failed, and again")
+        told = [step.last_error or "" for step in (await order.snapshot()).steps]
+        assert any("'second'" in error for error in told)
+        failed = [
+            event.activity_task_failed_event_attributes.failure
+            for event in await order.events()
+            if event.HasField("activity_task_failed_event_attributes")
+        ]
+        assert {"'second'" in failure.cause.message for failure in failed} == {True}, "read without a key"
+        ring_file(acts, "second", "first")
+
+        assert (await order.result()).status == "Order Completed"
 
 
 async def test_a_client_that_does_not_encrypt_is_heard_all_the_same(private: Storefront, temporal: Client) -> None:

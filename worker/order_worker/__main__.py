@@ -155,7 +155,11 @@ async def _work(settings: Settings, ledger: Ledger, providers: bootstrap.Provide
     address = str(settings.metrics_address) if settings.metrics_address else None
     runtime = metrics.runtime(address, _told_of_every_series(settings))
     converter = data_converter(os.environ, leave_refused=True)
-    connection = TemporalConnection(os.environ, partial(bootstrap.connect, runtime=runtime, converter=converter))
+    connection = TemporalConnection(
+        os.environ,
+        partial(bootstrap.connect, runtime=runtime, converter=converter),
+        metrics.Metrics(runtime.metric_meter).credential_ends,
+    )
 
     async def alive() -> None:
         """The event loop turns, or this would not be answered."""

@@ -19,6 +19,7 @@ from temporalio.worker import (
     WorkerDeploymentVersion,
 )
 
+from order_codec.converter import compression_of
 from order_process.temporal_access import Access
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.activities.notification import LedgerNotifications
@@ -134,7 +135,12 @@ async def payment_provider(settings: Settings, environment: Mapping[str, str]) -
 
 async def connect(access: Access, runtime: Runtime, converter: DataConverter) -> Client:
     """A client that has reached Temporal. Raises RuntimeError."""
-    return await Client.connect(**access.connect_arguments(), data_converter=converter, runtime=runtime)
+    return await Client.connect(
+        **access.connect_arguments(),
+        data_converter=converter,
+        grpc_compression=compression_of(converter),
+        runtime=runtime,
+    )
 
 
 class Duties(NamedTuple):

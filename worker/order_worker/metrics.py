@@ -139,6 +139,11 @@ class Metrics:
             "orders_ledger_pool_connections",
             "Connections to the ledger by state: used, idle or unopened; together as many as there can be.",
         )
+        self._credential_ends = meter.create_gauge(
+            "orders_temporal_credential_end_timestamp_seconds",
+            "When what is shown to Temporal ends, since the epoch, by credential: certificate, authority or api_key; 0 "
+            "where there is none, or it does not say.",
+        )
         self._simulated = meter.create_gauge(
             "orders_simulated_providers", "1 for each port behind which a simulated provider touches nothing outside."
         )
@@ -216,6 +221,10 @@ class Metrics:
     def audit_keyed(self, keyed: bool) -> None:
         """Whether this worker has a key for the audit trail."""
         self._audit_keyed.set(int(keyed))
+
+    def credential_ends(self, credential: str, at: int) -> None:
+        """What is shown to Temporal ends then, in seconds since the epoch."""
+        self._credential_ends.set(at, {"credential": credential})
 
     def notification(self, result: str) -> None:
         """One mail to a customer ended so."""

@@ -67,6 +67,11 @@ def _ledger_url(value: str) -> str:
     return value
 
 
+IN_THE_FILE = "see ORDER_LEDGER_URL_FILE"
+"""What the chart sets ORDER_LEDGER_URL to beside the file. A worker of an earlier release does not know the file, and
+refuses this as no URL, instead of keeping its books in a file of its own."""
+
+
 def url_of(file: Path) -> str:
     """The ledger's URL as the file has it now. Raises ValueError."""
     try:
@@ -205,9 +210,10 @@ class Settings(ProgramSettings):
         file = data.get("ORDER_LEDGER_URL_FILE", data.get("ledger_url_file"))
         if file is None:
             return data
-        if "ORDER_LEDGER_URL" in data or "ledger_url" in data:
+        others = {name: value for name, value in data.items() if name != "ORDER_LEDGER_URL" or value != IN_THE_FILE}
+        if "ORDER_LEDGER_URL" in others or "ledger_url" in others:
             raise ValueError("ORDER_LEDGER_URL and ORDER_LEDGER_URL_FILE are both set: keep one of them")
-        return {**data, "ledger_url": url_of(Path(file))}
+        return {**others, "ledger_url": url_of(Path(file))}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

@@ -11,6 +11,7 @@ from temporalio.service import RPCError
 from temporalio.worker import Worker
 
 from order_process import temporal_access
+from order_process.credential_expiry import Tell
 from order_process.temporal_access import Access
 from order_process.temporal_refusals import refusal
 from order_process.temporal_rotation import Rotation
@@ -30,10 +31,13 @@ Connect = Callable[[Access], Awaitable[Client]]
 class TemporalConnection:
     """Holds the client, and why Temporal does not let it in, if it does not."""
 
-    def __init__(self, environment: Mapping[str, str], connect: Connect) -> None:
-        """Raises SettingsError."""
+    def __init__(
+        self, environment: Mapping[str, str], connect: Connect, tell_end: Tell = lambda _credential, _ends: None
+    ) -> None:
+        """`tell_end`: told when the credentials in place end. Raises SettingsError."""
         self._environment = environment
         self._connect = connect
+        self._tell_end = tell_end
         self._access = temporal_access.read(environment)
         self._client: Client | None = None
         self._rotation: Rotation | None = None
@@ -65,6 +69,7 @@ class TemporalConnection:
             pause = min(pause * 2, RECONNECT_CAP_SECONDS)
         self._rotation = Rotation(self._environment, self._access, self._connect, self._replace)
         self._rotation.changed = self._check_now.set
+        self._rotation.tell_end = self._tell_end
         self.problem = None
 
     @property

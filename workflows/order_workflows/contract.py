@@ -104,6 +104,9 @@ QUERY_PROGRESS = "get_progress"
 QUERY_ITEMS = "get_items"
 QUERY_REQUIRES_APPROVAL = "requires_approval"
 
+UNREADABLE_YET = frozenset({"KeyMissing", "NewerVersion"})
+"""Types of the errors of a program that cannot read or write a payload yet: it lacks a key, or is too old."""
+
 REVISION = 5
 """Of the workflow code, given to new orders with their input: an order keeps the behaviour that it began with.
 

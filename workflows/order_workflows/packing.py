@@ -12,19 +12,26 @@ from order_workflows.activities.effect import Outcome
 from order_workflows.activities.warehouse import PackLines, UnpackLines, WarehouseActivities
 from order_workflows.contract import ResourceIdentity
 from order_workflows.kept_lines import kept_suffix
+from order_workflows.remote_activities import Waits, carried_out, nobody_is_told
 
 HEARTBEAT_TIMEOUT = timedelta(seconds=15)
 """How soon a lost worker is noticed; packing one line must take less."""
 
 
 async def pack(
-    order: ResourceIdentity, scope: str, lines: list[OrderLine], retry: StepRetry, *, lines_digest: str | None = None
+    order: ResourceIdentity,
+    scope: str,
+    lines: list[OrderLine],
+    retry: StepRetry,
+    *,
+    lines_digest: str | None = None,
+    waits: Waits = nobody_is_told,
 ) -> Outcome:
     """`scope` starts the ids of the operations: the order's uid, or the operation id of a shipment."""
     config = timing.remote(retry)
     config["heartbeat_timeout"] = HEARTBEAT_TIMEOUT
     request = PackLines(order=order, operation_id=operation_of(scope), lines=lines, lines_digest=lines_digest)
-    return await workflow.execute_activity_method(WarehouseActivities.pack, request, **config)
+    return await carried_out(WarehouseActivities.pack, request, config, waits=waits)
 
 
 async def unpack(order: ResourceIdentity, scope: str, kept: Collection[str] = ()) -> None:

@@ -8,5 +8,9 @@ TELLS_REQUESTS = "tells-requests"
 """The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
 since. Before, the operator took each such change back."""
 
+WAITS_FOR_KEYS = "waits-for-keys"
+"""What a worker cannot read for want of a key is tried again without an end. Before, the class's bound of attempts
+counted for it, and the order failed."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

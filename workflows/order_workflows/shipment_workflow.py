@@ -9,6 +9,7 @@ from order_workflows import contract, packing, timing
 from order_workflows.activities.shipping import Ship, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import ShipmentInput
+from order_workflows.remote_activities import Waits, carried_out, nobody_is_told
 
 
 @workflow.defn(name=contract.SHIPMENT_WORKFLOW_TYPE)
@@ -36,9 +37,9 @@ async def _pack_and_dispatch(shipment: ShipmentInput) -> Shipped:
     return await dispatch(shipment)
 
 
-async def dispatch(shipment: ShipmentInput) -> Shipped:
+async def dispatch(shipment: ShipmentInput, waits: Waits = nobody_is_told) -> Shipped:
     """Hand the line to the carrier. Raises Undeliverable through the activity."""
-    return await workflow.execute_activity_method(
+    return await carried_out(
         ShippingActivities.ship,
         Ship(
             order=shipment.order,
@@ -48,7 +49,8 @@ async def dispatch(shipment: ShipmentInput) -> Shipped:
             requested_at=shipment.requested_at,
             lines_digest=shipment.lines_digest,
         ),
-        **timing.remote(shipment.retry),
+        timing.remote(shipment.retry),
+        waits=waits,
     )
 
 

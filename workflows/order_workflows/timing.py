@@ -41,6 +41,15 @@ def ask_ledger_again(rounds: int) -> timedelta:
     return _doubled(timedelta(seconds=1), rounds, LONGEST_LEDGER_PAUSE)
 
 
+LONGEST_KEY_PAUSE = timedelta(minutes=15)
+"""A month without a key is then 3,000 rounds of some 10 events each: three fifths of the 51,200 allowed."""
+
+
+def wait_for_key(rounds: int) -> timedelta:
+    """How long to wait after so many rounds on workers without the key: two seconds, doubled each time."""
+    return _doubled(timedelta(seconds=2), rounds, LONGEST_KEY_PAUSE)
+
+
 FIRST_REVIEW = timedelta(minutes=15)
 LONGEST_REVIEW = timedelta(minutes=60)
 

@@ -201,8 +201,8 @@ class Reason(Explained):
     )
     ENCRYPTION_KEY_MISSING = (
         "EncryptionKeyMissing",
-        "What Temporal keeps of the order is encrypted with a key that the operator has not got; the message names it.",
-        "Put the key back into the Secret of the key ring. The order goes on by itself.",
+        "What Temporal keeps of the order is encrypted with a key that operator or worker lacks; the message names it.",
+        "Put the key back into the Secret, and the order goes on. If nobody ever had it, see docs/encryption.md.",
     )
     SNAPSHOT_UNREADABLE = (
         "SnapshotUnreadable",

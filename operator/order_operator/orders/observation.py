@@ -7,7 +7,16 @@ from temporalio.client import Client
 
 from order_domain.pipeline import StepName
 from order_domain.snapshot import SNAPSHOT_VERSION, OrderSnapshot
-from order_operator.temporal.runs import Run, Unreadable, cluster_of, find, memo_values, readable, run_fields
+from order_operator.temporal.runs import (
+    Run,
+    Unreadable,
+    cluster_of,
+    find,
+    memo_values,
+    missing_key,
+    readable,
+    run_fields,
+)
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -69,6 +78,7 @@ async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Obs
         unreadable=bool(because),
         unreadable_because=because,
         lacks_key=lacks_key,
+        workers_lack=await missing_key(client, row),
         **run_fields(row),
     )
 

@@ -6,7 +6,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
 
 from order_domain.stock_item import STOCK_SNAPSHOT_VERSION, StockSnapshot
-from order_operator.temporal.runs import Run, Unreadable, cluster_of, memo_values, readable, run_fields
+from order_operator.temporal.runs import Run, Unreadable, cluster_of, memo_values, missing_key, readable, run_fields
 from order_workflows.contract import MEMO_STOCK_SNAPSHOT, MEMO_UID, parse_stock_workflow_id
 
 MEMO_ITEM = "item"
@@ -57,5 +57,6 @@ async def decode_stock(client: Client, row: WorkflowExecutionInfo) -> StockRun |
         unreadable=bool(because) or (published and snapshot is None),
         unreadable_because=because,
         lacks_key=lacks_key,
+        workers_lack=await missing_key(client, row),
         **run_fields(row),
     )

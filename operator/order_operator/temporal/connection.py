@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.common import SearchAttributeKey
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.converter import compression_of
 from order_codec.settings import data_converter
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
@@ -93,11 +94,17 @@ class TemporalConnection:
         converter = data_converter(os.environ)
 
         async def client(access: Access, *, lazy: bool = False) -> Client:
-            return await Client.connect(**access.connect_arguments(), data_converter=converter, lazy=lazy)
+            return await Client.connect(
+                **access.connect_arguments(),
+                data_converter=converter,
+                grpc_compression=compression_of(converter),
+                lazy=lazy,
+            )
 
         made = cls(await client(access, lazy=True), create_search_attributes=create_search_attributes)
         made._rotation = Rotation(os.environ, access, client, made._put)
         made._rotation.changed = made.lost
+        made._rotation.tell_end = lambda credential, ends: metrics.TEMPORAL_CREDENTIAL_ENDS.labels(credential).set(ends)
         return made
 
     def _put(self, client: Client) -> None:

@@ -9,8 +9,12 @@ from urllib.parse import quote
 
 from pydantic import ValidationError
 from temporalio.api.enums.v1 import WorkflowExecutionStatus as AnyStatus
+from temporalio.api.failure.v1 import Failure
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.api.workflowservice.v1 import DescribeWorkflowExecutionResponse
+from temporalio.api.workflowservice.v1 import (
+    DescribeWorkflowExecutionResponse,
+    GetWorkflowExecutionHistoryReverseRequest,
+)
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.converter import DataConverter, WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
@@ -23,7 +27,7 @@ from order_domain.value import Value
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TASK_PROBLEMS
-from order_workflows.contract import ORDER_CLUSTER
+from order_workflows.contract import ORDER_CLUSTER, UNREADABLE_YET
 
 
 class WorkflowRef(Value):
@@ -42,6 +46,9 @@ class WorkflowRef(Value):
 
 
 RPC_TIMEOUT = timedelta(seconds=10)
+LAST_EVENTS = 50
+"""Of a history, among which the last failed task is: only the first attempt is written down, and messages that came
+since stand behind it."""
 
 
 S = TypeVar("S", OrderSnapshot, StockSnapshot)
@@ -66,6 +73,8 @@ class Run:
     """Unreadable for want of a key alone."""
     task_problems: tuple[str, ...] = ()
     """What the server says of workflow tasks that fail again and again, such as `cause=…UnhandledFailure`."""
+    workers_lack: str = ""
+    """The key that they fail for, as the worker says it; empty where they fail for something else."""
 
     @property
     def running(self) -> bool:
@@ -105,6 +114,29 @@ async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence
     except Exception as failed:  # whatever a converter raises at foreign bytes
         raise Unreadable(f"{type(failed).__name__}: {failed}"[:200]) from failed
     return dict(zip(names, values, strict=True))
+
+
+async def missing_key(client: Client, row: WorkflowExecutionInfo) -> str:
+    """What workers lack who cannot go on with a run, as its last failed task says; empty if that says something else,
+    or none has failed often. Costs a request for a run that begins to fail, and none for others."""
+    if not task_problems(row):
+        return ""
+    request = GetWorkflowExecutionHistoryReverseRequest(
+        namespace=client.namespace, execution=row.execution, maximum_page_size=LAST_EVENTS
+    )
+    try:
+        answer = await client.workflow_service.get_workflow_execution_history_reverse(request, timeout=RPC_TIMEOUT)
+    except (RPCError, RuntimeError):  # then the server's own words are told, as of every other task that fails
+        return ""
+    failures = (
+        event.workflow_task_failed_event_attributes.failure
+        for event in answer.history.events
+        if event.HasField("workflow_task_failed_event_attributes")
+    )
+    failure = next(failures, Failure())
+    while failure.application_failure_info.type not in UNREADABLE_YET and failure.HasField("cause"):
+        failure = failure.cause
+    return failure.message if failure.application_failure_info.type in UNREADABLE_YET else ""
 
 
 def converter_of(client: Client, workflow_id: str) -> DataConverter:
@@ -189,6 +221,9 @@ def failing(run: Run | None, carried: str) -> Problem | None:
     carries."""
     if run is None or not run.running or not run.task_problems:
         return None
+    if run.workers_lack:
+        why = f"a worker cannot read something of this {carried}'s history: {run.workers_lack}"
+        return Problem(Reason.ENCRYPTION_KEY_MISSING, why, stalled=True)
     what = ", ".join(run.task_problems)
     remedy = "deploy a worker without the fault, and it goes on"
     message = f"the workers' code cannot go on with this {carried} ({what}): {remedy}"

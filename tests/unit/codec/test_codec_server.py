@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.server import CodecServer
 from order_codec.server_settings import ServerSettings
+from order_codec.undecodable import Refused
 from order_process.settings import SettingsError
 
 UI = "https://temporal.example.com"
@@ -47,7 +49,13 @@ def ring(tmp_path: Path) -> KeyRing:
 
 @pytest.fixture
 async def server(ring: KeyRing) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
-    made = CodecServer(ring, Staff(clerk={"shop"}, admin={"*"}), [UI])
+    async with serving(ring) as client:
+        yield client
+
+
+@asynccontextmanager
+async def serving(ring: KeyRing, *, write: bool = True) -> AsyncIterator[TestClient]:  # type: ignore[type-arg]
+    made = CodecServer(ring, Staff(clerk={"shop"}, admin={"*"}), [UI], write=write)
     async with TestClient(TestServer(made.application())) as client:
         yield client
 
@@ -156,10 +164,48 @@ async def test_a_lost_key_spoils_no_other_payload(server: TestClient, ring: KeyR
     assert await decoded(server, lost, await sealed(ring)) == [lost, NAME]
 
 
-async def test_what_page_or_command_sends_goes_unencrypted_to_workers_that_read_it(server: TestClient) -> None:  # type: ignore[type-arg]
+SENT = {"Authorization": "Bearer clerk", "X-Namespace": "default"}
+
+
+async def encoded(server: TestClient, payload: Payload) -> Payload:  # type: ignore[type-arg]
+    answer = await server.post("/encode", data=body(payload), headers=SENT)
+    (found,) = ParseDict(await answer.json(), Payloads()).payloads
+    return found
+
+
+async def test_what_page_or_command_sends_is_read_by_every_workflow_of_the_namespace_and_by_no_other(
+    server: TestClient,  # type: ignore[type-arg]
+    ring: KeyRing,
+) -> None:
+    sent = await encoded(server, NAME)
+
+    assert b"Ana" not in sent.SerializeToString()
+    reader = EncryptingCodec(ring, write=True)
+    here, elsewhere = (WorkflowSerializationContext(each, "order/shop/first/uid-1") for each in ("default", "other"))
+    assert await reader.with_context(here).decode([sent]) == [NAME]
+    with pytest.raises(Refused):
+        await reader.with_context(elsewhere).decode([sent])
+    assert await decoded(server, sent, who="admin", X_Namespace="default") == [NAME]
+    assert await decoded(server, sent, who="clerk", X_Namespace="default") == [sent], "it may be of any namespace"
+
+
+async def test_what_is_encrypted_is_not_encrypted_again(server: TestClient, ring: KeyRing) -> None:  # type: ignore[type-arg]
+    payload = await sealed(ring)
+
+    assert await encoded(server, payload) == payload
+
+
+async def test_nothing_is_encoded_for_nobody_knows_which_namespace(server: TestClient) -> None:  # type: ignore[type-arg]
     answer = await server.post("/encode", data=body(NAME), headers={"Authorization": "Bearer clerk"})
 
-    assert list(ParseDict(await answer.json(), Payloads()).payloads) == [NAME]
+    assert answer.status == 400
+    assert "X-Namespace" in await answer.text()
+
+
+async def test_before_payloads_are_encrypted_what_is_sent_stays_as_it_is(ring: KeyRing) -> None:
+    """A worker without the keys would not be able to read it."""
+    async with serving(ring, write=False) as server:
+        assert await encoded(server, NAME) == NAME
 
 
 @given(text=st.one_of(st.text(max_size=200), st.from_regex(r'\{"payloads": ?\[.{0,60}\]\}', fullmatch=True)))

@@ -1,16 +1,23 @@
 """The key ring of payloads, and how programs are told of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from encryption_keys import key_lines, ring_file
-from temporalio.converter import DefaultFailureConverterWithEncodedAttributes
+from temporalio.api.failure.v1 import Failure
+from temporalio.converter import ActivitySerializationContext, DataConverter, WorkflowSerializationContext
+from temporalio.exceptions import ApplicationError
+from temporalio.service import GrpcCompression
 
+from order_codec import key_ring
+from order_codec.converter import compression_of
 from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.settings import EncryptionSettings, data_converter
-from order_codec.undecodable import KeyMissing
+from order_codec.undecodable import KeyMissing, NewerVersion, Refused, Undecodable
 from order_process.settings import SettingsError
+from order_workflows.contract import UNREADABLE_YET
 
 
 def test_the_first_key_is_written_with_and_all_are_read(tmp_path: Path) -> None:
@@ -26,9 +33,25 @@ def test_a_rotated_file_counts_without_a_restart(tmp_path: Path) -> None:
 
     ring_file(tmp_path, "new", "old")
 
+    assert ring.refresh() > before
     assert ring.writing(None).key_id == "new"
     assert ring.reading("old").key_id == "old"
-    assert ring.refresh() > before
+
+
+def test_a_file_is_looked_at_once_a_second_and_at_once_for_a_key_that_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(key_ring, "time", SimpleNamespace(monotonic=lambda: now))
+    ring = KeyRing(ring_file(tmp_path, "old"))
+
+    ring_file(tmp_path, "new", "old")
+    assert ring.writing(None).key_id == "old"
+    assert ring.reading("new").key_id == "new"
+    ring_file(tmp_path, "newest", "new", "old")
+    now += key_ring.LOOK_SECONDS
+
+    assert ring.writing(None).key_id == "newest"
 
 
 @pytest.mark.parametrize("text", ["", "no key", "new: c2hvcnQ=\n"])
@@ -39,6 +62,7 @@ def test_a_file_that_is_replaced_badly_changes_nothing(
     ring = KeyRing(file)
 
     file.write_text(text)
+    ring.refresh()
 
     assert ring.writing(None).key_id == "old"
     assert "not read again" in caplog.text
@@ -50,6 +74,7 @@ def test_an_id_never_becomes_another_key(tmp_path: Path, caplog: pytest.LogCaptu
     ring = KeyRing(file)
 
     file.write_text(key_lines("other").replace("other", "old") + key_lines("new"))
+    ring.refresh()
 
     assert ring.writing(None).key_id == "old"
     with pytest.raises(KeyMissing):
@@ -102,6 +127,67 @@ def test_failures_are_encrypted_as_soon_as_payloads_are_written_so(tmp_path: Pat
 
     reading, writing = data_converter(variables), data_converter({**variables, "ORDER_ENCRYPTION_WRITE": "true"})
 
-    assert reading.failure_converter_class is not DefaultFailureConverterWithEncodedAttributes
-    assert writing.failure_converter_class is DefaultFailureConverterWithEncodedAttributes
+    assert failure_of(reading, ValueError("Ana")).message == "Ana"
+    assert "Ana" not in failure_of(writing, ValueError("Ana")).message
     assert isinstance(reading.payload_codec, EncryptingCodec)
+
+
+@pytest.mark.parametrize("missing", [KeyMissing("lost"), NewerVersion("roll out a newer release")])
+def test_a_failure_for_want_of_a_key_is_read_without_one(tmp_path: Path, missing: Undecodable) -> None:
+    """The program may lack the key to write with, too. As the SDK tells of an activity that cannot be read."""
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all")), "ORDER_ENCRYPTION_WRITE": "true"}
+    told = ApplicationError("Failed decoding arguments")
+    told.__cause__ = missing
+
+    failure = failure_of(data_converter(variables), told)
+
+    assert not failure.HasField("encoded_attributes")
+    assert failure.cause.message == str(missing)
+    assert failure.cause.application_failure_info.type in UNREADABLE_YET
+
+
+def failure_of(converter: DataConverter, error: Exception) -> Failure:
+    """As Temporal gets it, before the codec."""
+    failure = Failure()
+    converter.failure_converter.to_failure(error, converter.payload_converter, failure)
+    return failure
+
+
+def test_a_converter_is_made_once_for_each_workflow(tmp_path: Path) -> None:
+    """The SDK asks for it some hundred times for each order."""
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all")), "ORDER_ENCRYPTION_WRITE": "true"}
+    converter = data_converter(variables)
+    order, other = (WorkflowSerializationContext("default", f"order/shop/{name}/uid") for name in ("one", "two"))
+    activity = ActivitySerializationContext(
+        "default", "1", "charge_payment", "orders", order.workflow_id, "OrderWorkflow", is_local=False
+    )
+
+    of_order = converter.with_context(order)
+
+    assert of_order.with_context(activity) is of_order
+    assert converter.with_context(other).with_context(order) is of_order
+    assert converter.with_context(other) is not of_order
+    assert of_order.payload_converter is converter.payload_converter
+
+
+def test_a_connection_does_not_try_to_shrink_what_is_encrypted(tmp_path: Path) -> None:
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all"))}
+
+    assert compression_of(data_converter({})) is GrpcCompression.GZIP
+    assert compression_of(data_converter(variables)) is GrpcCompression.GZIP
+    assert compression_of(data_converter({**variables, "ORDER_ENCRYPTION_WRITE": "true"})) is GrpcCompression.NONE
+
+
+async def test_converters_of_two_workflows_read_nothing_of_each_other(tmp_path: Path) -> None:
+    variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all")), "ORDER_ENCRYPTION_WRITE": "true"}
+    converter = data_converter(variables)
+    order, other = (
+        converter.with_context(WorkflowSerializationContext("default", f"order/shop/{name}/uid"))
+        for name in ("one", "two")
+    )
+
+    sealed = await order.encode(["Ana"])
+
+    assert await order.decode(sealed) == ["Ana"]
+    with pytest.raises(Refused):
+        await other.decode(sealed)

@@ -127,6 +127,15 @@ async def test_a_version_of_a_later_release_is_no_forgery(codec: EncryptingCodec
     assert not isinstance(raised.value, Refused)
 
 
+async def test_a_scope_of_any_length_is_refused_before_it_is_kept(codec: EncryptingCodec, ring: KeyRing) -> None:
+    """The codec server opens what anybody sends."""
+    payload = await sealed(codec)
+    payload.metadata[envelope.SCOPE] += b"x" * envelope.MOST_SCOPE
+
+    with pytest.raises(Refused, match="longer than any"):
+        envelope.open_sealed(payload, ring.reading("2026-11"))
+
+
 async def test_nothing_is_written_where_nobody_knows_what_it_belongs_to(codec: EncryptingCodec) -> None:
     with pytest.raises(RuntimeError, match="not encrypted"):
         await codec.encode([NAME])

@@ -1,17 +1,24 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot
 from google.protobuf.timestamp_pb2 import Timestamp
 from temporalio.api.common.v1 import Payload, SearchAttributes
+from temporalio.api.failure.v1 import Failure
+from temporalio.api.history.v1 import HistoryEvent
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.api.workflowservice.v1 import GetWorkflowExecutionHistoryReverseResponse
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.undecodable import KeyMissing
+from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation, decode
 from order_operator.temporal.connection import TASK_PROBLEMS
+from order_operator.temporal.runs import failing
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
     MEMO_ORPHANED,
@@ -160,3 +167,61 @@ async def test_what_is_older_does_not_replace_what_is_newer() -> None:
     assert not second.precedes(first)
     assert second.precedes(ended)
     assert ended.precedes(next_run)
+
+
+class FailingWorkflow:
+    """A client of a Temporal whose newest events are these failures of tasks."""
+
+    namespace, data_converter = "default", pydantic_data_converter
+
+    def __init__(self, *failures: Failure, refuses: Exception | None = None) -> None:
+        self.workflow_service = self
+        self._events = [
+            HistoryEvent(workflow_task_failed_event_attributes={"failure": failure}) for failure in failures
+        ]
+        self._refuses = refuses
+
+    async def get_workflow_execution_history_reverse(self, *_: object, **__: object) -> Any:
+        if self._refuses is not None:
+            raise self._refuses
+        answer = GetWorkflowExecutionHistoryReverseResponse()
+        answer.history.events.extend([HistoryEvent(), *self._events])
+        return answer
+
+
+def a_failure(error: Exception) -> Failure:
+    """As a worker tells of it."""
+    failure = Failure()
+    pydantic_data_converter.failure_converter.to_failure(error, pydantic_data_converter.payload_converter, failure)
+    return failure
+
+
+async def seen_at(temporal: FailingWorkflow) -> Observation:
+    row = WorkflowExecutionInfo(**with_problems(b'["cause=UnhandledFailure"]'))
+    row.execution.workflow_id = workflow_id(*KEY)
+    return await decode(cast("Client", temporal), KEY, row)
+
+
+async def test_a_key_that_workers_lack_is_told_by_its_name() -> None:
+    run = await seen_at(FailingWorkflow(a_failure(KeyMissing("lost")), a_failure(ValueError("earlier"))))
+
+    problem = failing(run, "order")
+    assert problem is not None
+    assert problem.reason is Reason.ENCRYPTION_KEY_MISSING
+    assert "'lost'" in problem.message
+
+
+@pytest.mark.parametrize(
+    "temporal",
+    [
+        FailingWorkflow(a_failure(ValueError("a bug")), a_failure(KeyMissing("lost, earlier"))),
+        FailingWorkflow(),
+        FailingWorkflow(refuses=RPCError("away", RPCStatusCode.UNAVAILABLE, b"")),
+    ],
+    ids=["a bug", "nothing", "no answer"],
+)
+async def test_what_fails_for_something_else_is_told_as_the_server_has_it(temporal: FailingWorkflow) -> None:
+    problem = failing(await seen_at(temporal), "order")
+
+    assert problem is not None
+    assert problem.reason is Reason.WORKFLOW_TASK_FAILED

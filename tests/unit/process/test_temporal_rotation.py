@@ -1,7 +1,9 @@
 """Credentials that are replaced in their files, as a kubelet replaces them, are taken over by what runs."""
 
+import asyncio
 import logging
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
@@ -11,6 +13,7 @@ from temporalio.client import Client
 
 from order_devstack.certificates import Authority
 from order_process import temporal_access
+from order_process.credential_expiry import CREDENTIALS
 from order_process.temporal_access import Access
 from order_process.temporal_rotation import Rotation
 
@@ -99,6 +102,25 @@ def mounted(tmp_path: Path) -> Mounted:
 @pytest.fixture
 def program(mounted: Mounted) -> Program:
     return Program(mounted)
+
+
+async def test_while_it_watches_it_tells_when_what_is_in_place_ends(mounted: Mounted, program: Program) -> None:
+    told: dict[str, int] = {}
+    told_of_all = asyncio.Event()
+
+    def tell(credential: str, ends: int) -> None:
+        told[credential] = ends
+        if len(told) == len(CREDENTIALS):
+            told_of_all.set()
+
+    program.rotation.tell_end = tell
+    watching = asyncio.create_task(program.rotation.watch(lambda: cast("Client", program.client)))
+    async with asyncio.timeout(10):
+        await told_of_all.wait()
+    watching.cancel()
+
+    assert told["certificate"] > time.time()
+    assert told["api_key"] == 0, "it is no token"
 
 
 async def test_what_stays_as_it_is_changes_nothing(program: Program) -> None:

@@ -14,6 +14,7 @@ from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.payment import Charge, PaymentActivities, Refund
 from order_workflows.kept_lines import kept_suffix
 from order_workflows.order_run import OrderRun
+from order_workflows.remote_activities import carried_out
 from order_workflows.step import Step
 
 
@@ -33,8 +34,11 @@ async def run(order: OrderRun) -> None:
     )
     order.begins(BegunEffect(kind=EffectKind.CHARGE, operation_id=request.operation_id))
     order.publish()
-    receipt = await workflow.execute_activity_method(
-        PaymentActivities.charge, request, **timing.remote(order.retry(StepName.CHARGE_PAYMENT))
+    receipt = await carried_out(
+        PaymentActivities.charge,
+        request,
+        timing.remote(order.retry(StepName.CHARGE_PAYMENT)),
+        waits=order.show_retry,
     )
     order.notes.recorded(request.notes)
     order.attempted(receipt)

@@ -17,7 +17,9 @@ async def run(order: OrderRun) -> None:
     order.begins(BegunEffect(kind=EffectKind.PACK, operation_id=packing.operation_of(identity.uid)))
     order.publish()
     retry = order.retry(StepName.PREPARE_SHIPMENT)
-    outcome = await packing.pack(identity, identity.uid, order.lines, retry, lines_digest=order.lines_digest)
+    outcome = await packing.pack(
+        identity, identity.uid, order.lines, retry, lines_digest=order.lines_digest, waits=order.show_retry
+    )
     order.attempted(outcome)
     order.packed = True
 

@@ -103,7 +103,7 @@ async def _ship(order: OrderRun, shipment: ShipmentInput, limit: asyncio.Semapho
     async with limit:
         match order.input.policy.shipping.mode:
             case ShippingMode.ACTIVITIES:
-                shipped = await dispatch(shipment)
+                shipped = await dispatch(shipment, order.show_retry)
             case ShippingMode.CHILD_WORKFLOWS:
                 shipped = await _by_child_workflow(order, shipment)
             case ShippingMode.NEXUS:

@@ -3,6 +3,8 @@
 {{- if .Values.ledger.existingSecret.name }}
 - name: ORDER_LEDGER_URL_FILE
   value: /etc/order-platform/ledger/url
+- name: ORDER_LEDGER_URL # an image that does not know the file refuses this; see settings.py of the worker
+  value: see ORDER_LEDGER_URL_FILE
 {{- else }}
 - name: ORDER_LEDGER_URL
   value: {{ .Values.ledger.url | quote }}
