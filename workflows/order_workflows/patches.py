@@ -8,5 +8,9 @@ TELLS_REQUESTS = "tells-requests"
 """The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
 since. Before, the operator took each such change back."""
 
+ASKS_FOR_EACH_COUNTRY = "asks-for-each-country"
+"""No parcel goes to a country that the fraud check was not asked about: it is asked again where the address changed
+while it was being asked, and past the pivot. Before, both went unchecked."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

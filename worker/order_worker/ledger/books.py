@@ -10,6 +10,7 @@ from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import State
 from order_worker.ledger.tables import operations, orders, payments, reservations
+from order_workflows.activities.order import KnownEffects
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,21 @@ def shipments(tx: Connection, order_uid: str) -> list[Shipment]:
 def sold_in_part(tx: Connection, order_uid: str) -> bool:
     """Whether the order was cut down to the lines that cannot be called back."""
     return tx.execute(_SOLD_IN_PART, {"order": order_uid}).first() is not None
+
+
+def money_unknown_here(known: KnownEffects, kept: Books) -> list[str]:
+    """What is known of the money of an order and not by the ledger, as sentences."""
+    flaws = []
+    money = (known.captured_minor, known.transaction_id)
+    knows_money = known.captured_minor > 0 or known.transaction_id is not None
+    if knows_money and not kept.charge_open and money != (kept.captured_minor, kept.transaction_id):
+        flaws.append(
+            f"the workflow knows of {known.captured_minor} captured as {known.transaction_id}, the ledger of "
+            f"{kept.captured_minor} as {kept.transaction_id}"
+        )
+    if known.refunded_minor > kept.refunded_minor:
+        flaws.append(f"the workflow knows of {known.refunded_minor} refunded, the ledger of {kept.refunded_minor}")
+    return flaws
 
 
 def refuse_end(tx: Connection, order: LockedOrder, status: OrderStatus) -> None:

@@ -174,16 +174,7 @@ def _known(request: HaltOrder) -> str:
 
 def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
     """What the run knows and the ledger does not."""
-    known, flaws = request.known, []
-    money = (known.captured_minor, known.transaction_id)
-    knows_money = known.captured_minor > 0 or known.transaction_id is not None
-    if knows_money and not kept.charge_open and money != (kept.captured_minor, kept.transaction_id):
-        flaws.append(
-            f"the workflow knows of {known.captured_minor} captured as {known.transaction_id}, the ledger of "
-            f"{kept.captured_minor} as {kept.transaction_id}"
-        )
-    if known.refunded_minor > kept.refunded_minor:
-        flaws.append(f"the workflow knows of {known.refunded_minor} refunded, the ledger of {kept.refunded_minor}")
+    known, flaws = request.known, books.money_unknown_here(request.known, kept)
     reserved = {
         stock.reservation_id(row.operation_id)
         for row in begun
@@ -191,6 +182,8 @@ def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) ->
     }
     if known.reservation_id is not None and known.reservation_id not in reserved:
         flaws.append(f"the workflow knows of reservation {known.reservation_id}, the ledger does not")
+    if known.packed and not any(row.kind == OperationKind.PACK for row in begun):
+        flaws.append("the workflow knows that lines are packed, the ledger does not")
     shipped = {row.params.get("lineID") for row in begun if row.kind == OperationKind.SHIP}
     lost = [line_id for line_id in known.shipped_lines if line_id not in shipped]
     if lost:
