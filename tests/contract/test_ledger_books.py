@@ -244,6 +244,19 @@ async def test_a_charge_that_status_and_ledger_show_alike_lets_the_order_go_on(s
     assert (await shop.orders.receive(buyer.receive().model_copy(update={"known": known}))).ended is None
 
 
+async def test_a_charge_of_an_ended_order_of_the_same_name_is_not_missed(shop: Shop) -> None:
+    """The resource was restored from a backup under another uid, with the status of the first."""
+    first, restored = await shop.buyer(), Buyer(uid="uid-2", order_id="ORDER-2")
+    receipt = await shop.payments.charge(first.charge())
+    known = KnownEffects(captured_minor=receipt.captured_minor, transaction_id=receipt.transaction_id)
+    with pytest.raises(BooksDisagree, match="never received"):
+        await shop.orders.halt(restored.halt(known=known))  # the first is under way
+
+    await shop.orders.close(first.close())
+
+    assert (await shop.orders.halt(restored.halt(known=known))).begun == []
+
+
 async def test_what_run_and_ledger_know_alike_is_no_flaw(shop: Shop) -> None:
     buyer = await shop.buyer()
     reserved = await shop.stock.reserve(buyer.reserve())

@@ -115,10 +115,10 @@ def test_one_of_policy_orphan_goes_on_alone_also_where_its_history_is_lost() -> 
 
 
 def test_a_finalizer_tells_of_a_workflow_where_the_status_was_wiped() -> None:
-    facts = deleting(asked=True)
-    wiped = replace(facts, order=replace(facts.order, status={}))
+    facts, orphan = deleting(asked=True), deleting("Orphan", asked=True)
 
-    assert isinstance(next_action(wiped), Start)
+    assert isinstance(next_action(replace(facts, order=replace(facts.order, status={}))), Start)
+    assert next_action(replace(orphan, order=replace(orphan.order, status={}))) == SetFinalizer(False)
 
 
 def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> None:

@@ -15,7 +15,7 @@ from order_worker.ledger.operations import Operation, State, settle
 from order_worker.ledger.orders import change_status, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, LinesInForce, OrderBooks
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, KnownEffects, LinesInForce, OrderBooks
 
 _BEGUN = (
     select(
@@ -63,10 +63,11 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
     be repeated, and then knows better what is begun. Gives BooksDisagree where the run knows of more than the ledger;
     the order is halted all the same."""
     uid = request.order.uid
+    known = books.without_money_of_a_namesake(tx, request.order, request.known)
     order = lock_if_received(tx, request.order)
     if order is None:
-        if request.known != type(request.known)():
-            raise BooksDisagree(f"the workflow knows {_known(request)}, but the ledger never received order {uid}")
+        if known != KnownEffects():
+            raise BooksDisagree(f"the workflow knows {_told(known)}, but the ledger never received order {uid}")
         # Without a number: a receipt that is still under way finds an order that is halted, and takes none either.
         insert(tx, request.received, with_number=False)
         order = lock(tx, request.order)
@@ -81,7 +82,7 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         end = WantedEnd(status=OrderStatus.ORDER_COMPLETED) if forward else _halt(tx, order, request)
     begun, kept = _begun(tx, uid), books.read(tx, uid)
     shipments = books.shipments(tx, uid)
-    flaws = _unknown_here(request, kept, begun)
+    flaws = _unknown_here(known, kept, begun)
     if flaws:
         return BooksDisagree(f"order {uid}: {'; '.join(flaws)}")
     return Halted(
@@ -168,13 +169,13 @@ def _order_books(order: LockedOrder, kept: Books, shipments: Sequence[Shipment])
     )
 
 
-def _known(request: HaltOrder) -> str:
-    return ", ".join(f"{name} {value}" for name, value in request.known.model_dump(exclude_defaults=True).items())
+def _told(known: KnownEffects) -> str:
+    return ", ".join(f"{name} {value}" for name, value in known.model_dump(exclude_defaults=True).items())
 
 
-def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
+def _unknown_here(known: KnownEffects, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
     """What the run knows and the ledger does not."""
-    known, flaws = request.known, books.money_unknown_here(request.known, kept)
+    flaws = books.money_unknown_here(known, kept)
     reserved = {
         stock.reservation_id(row.operation_id)
         for row in begun
