@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 from builders import a_line, a_policy, an_address, an_order_spec
 from real_shop import NOTHING_REAPPLIED, SHIPPING, RealShop, shipping_class
-from storefront import PlacedOrder
+from storefront import PlacedOrder, eventually
 from temporalio.service import RPCError
 
 from order_domain.pipeline import StepName
@@ -186,3 +186,23 @@ async def test_a_paid_order_that_is_reset_after_its_address_was_refused_is_shipp
 
     assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
     await real.carried_out(order, total=50_000)
+
+
+async def test_an_order_that_is_reset_while_its_shipment_is_under_way_waits_for_it(real: RealShop) -> None:
+    """A second workflow for the line could not be started: the order was undone, and its parcel called back."""
+    gate = real.carrier.holds("dispatch")
+    shipping = {"mode": "ChildWorkflows", "task_queue": real.task_queue, "parent_close_policy": "Abandon"}
+    order = await real.place(policy=shipping_class(shipping=shipping))
+    await real.shows_step(order, StepName.SHIP)
+    await eventually(lambda: asked(real, "dispatch"), "the carrier was asked")
+
+    order = await real.reset(order)
+    await real.shows_step(order, StepName.SHIP)
+    gate.set()
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=50_000)
+
+
+async def asked(real: RealShop, name: str) -> bool:
+    return real.carrier.asked.get(name, 0) > 0
