@@ -70,8 +70,8 @@ def _deletion_without_run(known: Known) -> Action:
 
 
 def _had_run(order: OrderResource) -> bool:
-    """Whether a workflow was started for the order, which has not shown an end. Its status names one, or it carries
-    the finalizer, which no other order gets: enough to undo it, and not enough to carry it on."""
+    """Whether a workflow may have been started for the order, which has not shown an end: its status names one, or it
+    carries the finalizer. The latter alone is enough to undo it, and not enough to carry it on."""
     to_undo = order.deletion_policy is DeletionPolicy.CANCEL
     return (order.names_workflow or (order.held and to_undo)) and not order.ended
 

@@ -49,7 +49,9 @@ async def test_an_object_that_the_api_server_says_is_not_there_is_gone() -> None
         await not_found(body).get(ORDERS, "shop", "order-1")
 
 
-@pytest.mark.parametrize("body", ["404 page not found", "", '{"kind": "Status", "details": {}}', "[]", '{"details": 1}'])
+@pytest.mark.parametrize(
+    "body", ["404 page not found", "", '{"kind": "Status", "details": {}}', "[]", '{"details": 1}']
+)
 async def test_a_path_that_the_api_server_does_not_know_tells_of_no_object(body: str) -> None:
     """An API server that has just started does not know the kinds yet; a proxy knows none. Nothing is gone by that."""
     with pytest.raises(ApiUnreachable, match="does not serve this kind"):
