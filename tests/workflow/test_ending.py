@@ -7,14 +7,14 @@ from builders import a_line, a_policy, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, eventually
 from temporalio.api.enums.v1 import EventType
-from temporalio.client import WorkflowExecutionStatus, WorkflowFailureError
+from temporalio.client import WorkflowFailureError
 
 from order_domain.errors import BooksDisagree, LedgerRefused, LedgerUnavailable, LinesDiffer, OperationConflict
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
 from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
-from order_workflows import contract, timing
+from order_workflows import contract
 from order_workflows.activities.effect import EffectKind
 from order_workflows.activities.order import HaltOrder, NoteKind, ReceiveOrder
 from order_workflows.contract import CancelRequest, ResourceIdentity
@@ -256,39 +256,6 @@ async def test_a_conflict_before_money_moves_waits_for_a_person(shop: Storefront
     world.repair("charge_payment")
     await order.update(contract.UPDATE_RETRY)
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
-
-
-async def test_a_long_history_does_not_undo_an_order_that_waits_for_a_person(
-    shop: Storefront, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It went on in a new run, which undoes: the order was cancelled by the very request to try again."""
-    monkeypatch.setattr(timing, "REVIEW_EVENTS", 5)
-    world.fail("charge_payment", OperationConflict("charge x was asked for before with another amount"))
-    order = await shop.place()
-    await order.reaches(OrderStatus.MANUAL_REVIEW)
-
-    world.repair("charge_payment")
-    await order.update(contract.UPDATE_RETRY)
-
-    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
-    assert world.count("halt_order") == 0
-
-
-async def test_a_long_history_of_an_order_that_is_undone_goes_on_in_a_new_run(
-    shop: Storefront, world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(timing, "REVIEW_EVENTS", 5)
-    world.fail("close_order", BooksDisagree("no"), times=1)
-    order = await waiting(shop)
-    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
-    await order.reaches(OrderStatus.MANUAL_REVIEW)
-
-    await order.update(contract.UPDATE_RETRY)
-
-    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
-    assert await order.count(EventType.EVENT_TYPE_WORKFLOW_EXECUTION_CONTINUED_AS_NEW) == 0  # the newest run's
-    first = shop.client.get_workflow_handle(order.handle.id, run_id=order.handle.first_execution_run_id)
-    assert (await first.describe()).status is WorkflowExecutionStatus.CONTINUED_AS_NEW
 
 
 async def test_an_order_that_waits_for_a_person_can_still_be_cancelled(shop: Storefront, world: World) -> None:
