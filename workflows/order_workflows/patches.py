@@ -8,6 +8,10 @@ TELLS_REQUESTS = "tells-requests"
 """The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
 since. Before, the operator took each such change back."""
 
+WAITS_FOR_SHIPMENTS = "waits-for-shipments"
+"""The shipment of a line that a run before a reset has under way is waited for. Before, it counted as a failure, and
+the order was undone."""
+
 ASKS_FOR_EACH_COUNTRY = "asks-for-each-country"
 """No parcel goes to a country that the fraud check was not asked about: it is asked again where the address changed
 while it was being asked, and past the pivot. Before, both went unchecked."""

@@ -3,7 +3,7 @@
 import asyncio
 
 from temporalio import workflow
-from temporalio.exceptions import ApplicationError, FailureError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
 from order_domain.errors import OperationConflict, Undeliverable
@@ -19,7 +19,7 @@ from order_workflows.activities.shipping import CancelShipment, Shipped, Shippin
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
-from order_workflows.patches import ASKS_FOR_EACH_COUNTRY
+from order_workflows.patches import ASKS_FOR_EACH_COUNTRY, WAITS_FOR_SHIPMENTS
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
 
@@ -141,6 +141,20 @@ def _refuse_another(shipment: ShipmentInput, shipped: Shipped) -> None:
 
 
 async def _by_child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
+    """A shipment that a run before a reset has begun is no failure: its end is waited for, and then the ledger answers
+    for the line."""
+    tries = 0
+    while True:
+        try:
+            return await _child_workflow(order, shipment)
+        except WorkflowAlreadyStartedError:
+            if not workflow.patched(WAITS_FOR_SHIPMENTS):
+                raise
+        tries += 1
+        await workflow.sleep(timing.ask_for_shipment_again(tries), summary="an earlier run's shipment is under way")
+
+
+async def _child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
     policy = order.input.policy.shipping
     return await workflow.execute_child_workflow(
         ShipmentWorkflow.run,
