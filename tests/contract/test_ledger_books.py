@@ -206,6 +206,7 @@ async def test_an_empty_ledger_does_not_halt_an_order_that_its_run_knows_better(
         KnownEffects(received=True, captured_minor=750, transaction_id="TXN-1"),
         KnownEffects(received=True, refunded_minor=1),
         KnownEffects(received=True, reservation_id="RES-1"),
+        KnownEffects(received=True, packed=True),
         KnownEffects(received=True, shipped_lines=["1"]),
     ],
 )
@@ -213,9 +214,47 @@ async def test_a_restored_ledger_that_misses_an_effect_halts_the_order_and_says_
     shop: Shop, known: KnownEffects
 ) -> None:
     buyer = await shop.buyer()
-    with pytest.raises(BooksDisagree, match="the workflow knows of"):
+    with pytest.raises(BooksDisagree, match="the workflow knows"):
         await shop.orders.halt(buyer.halt(known=known))
     assert (await order_row(shop))["status"] == "Compensate Order"
+
+
+SHOWN = KnownEffects(captured_minor=750, transaction_id="TXN-1")
+
+
+async def test_a_ledger_that_never_heard_of_a_charged_order_does_not_receive_it_as_a_new_one(shop: Shop) -> None:
+    """Temporal's database and the ledger were set back together: without this the order is charged again."""
+    with pytest.raises(BooksDisagree, match="750 captured as TXN-1, the ledger of 0 as None"):
+        await shop.orders.receive(Buyer().receive().model_copy(update={"known": SHOWN}))
+
+    assert await shop.rows(tables.orders) == []
+
+
+async def test_a_ledger_that_lost_the_charge_alone_does_not_let_the_order_go_on_either(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    with pytest.raises(BooksDisagree, match="750 captured as TXN-1, the ledger of 0 as None"):
+        await shop.orders.receive(buyer.receive().model_copy(update={"known": SHOWN}))
+
+
+async def test_a_charge_that_status_and_ledger_show_alike_lets_the_order_go_on(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    receipt = await shop.payments.charge(buyer.charge())
+    known = KnownEffects(captured_minor=receipt.captured_minor, transaction_id=receipt.transaction_id)
+
+    assert (await shop.orders.receive(buyer.receive().model_copy(update={"known": known}))).ended is None
+
+
+async def test_a_charge_of_an_ended_order_of_the_same_name_is_not_missed(shop: Shop) -> None:
+    """The resource was restored from a backup under another uid, with the status of the first."""
+    first, restored = await shop.buyer(), Buyer(uid="uid-2", order_id="ORDER-2")
+    receipt = await shop.payments.charge(first.charge())
+    known = KnownEffects(captured_minor=receipt.captured_minor, transaction_id=receipt.transaction_id)
+    with pytest.raises(BooksDisagree, match="never received"):
+        await shop.orders.halt(restored.halt(known=known))  # the first is under way
+
+    await shop.orders.close(first.close())
+
+    assert (await shop.orders.halt(restored.halt(known=known))).begun == []
 
 
 async def test_what_run_and_ledger_know_alike_is_no_flaw(shop: Shop) -> None:

@@ -93,6 +93,17 @@ async def test_an_undeliverable_address_is_refused(shop: Shop) -> None:
         await shop.shipping.ship(buyer.ship(postal_code="00000"))
 
 
+async def test_a_refusal_of_the_carrier_stands_for_its_operation_whatever_the_address_is_now(shop: Shop) -> None:
+    """A run that was reset comes by the first operation with the corrected address: a conflict would hold it for ever,
+    and after a refusal the next try is another operation."""
+    buyer = await shop.buyer()
+    with pytest.raises(Undeliverable):
+        await shop.shipping.ship(buyer.ship(postal_code="00000"))
+    with pytest.raises(Undeliverable):
+        await shop.shipping.ship(buyer.ship())
+    assert await shop.provider_log("shipments") == []
+
+
 async def test_a_parcel_is_called_back_once(shop: Shop) -> None:
     buyer = await shop.buyer()
     await shop.shipping.ship(buyer.ship())

@@ -118,6 +118,8 @@ class World(
         """Final status by uid."""
         self.checked: list[int] = []
         """Totals that the fraud check was asked about."""
+        self.countries: list[str] = []
+        """Countries that it was asked about."""
         self.on_hand: Counter[str] = Counter({"PROD-001": INITIAL_STOCK, "PROD-002": INITIAL_STOCK})
         self.sold: Counter[str] = Counter()
         self.reserved: dict[str, list[OrderLine]] = {}
@@ -334,6 +336,7 @@ class World(
     async def check(self, request: CheckFraud) -> Outcome:
         await self._called("check_fraud")
         self.checked.append(request.total_minor)
+        self.countries.append(request.country)
         return Outcome()
 
     @activity.defn(name="validate_lines")

@@ -3,15 +3,15 @@
 from contextlib import suppress
 
 import pytest
-from builders import a_line, a_policy, an_order_spec
+from builders import a_line, a_policy, an_address, an_order_spec
 from real_shop import NOTHING_REAPPLIED, SHIPPING, RealShop, shipping_class
-from storefront import PlacedOrder
+from storefront import PlacedOrder, eventually
 from temporalio.service import RPCError
 
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_workflows import contract
-from order_workflows.contract import CancelRequest, Decision
+from order_workflows.contract import AddressChange, CancelRequest, Decision
 
 APPROVED_SHIPPING = ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"]
 REAPPLIED: tuple[int, ...] = ()
@@ -166,3 +166,43 @@ async def test_a_run_of_an_order_that_the_ledger_holds_as_completed_asks_nobody_
     assert shown.payment is not None
     assert (shown.payment.captured_minor, shown.payment.refunded_minor, shown.progress) == (100, 0, 100)
     await real.carried_out(again, total=100)
+
+
+@MESSAGES
+async def test_a_paid_order_that_is_reset_after_its_address_was_refused_is_shipped_to_the_next_one(
+    real: RealShop, exclude: tuple[int, ...]
+) -> None:
+    """The run has forgotten that its first try was refused: asked for again it was a conflict for ever."""
+    policy = shipping_class(compensation={"pivot": StepName.CHARGE_PAYMENT})
+    order = await real.place(an_order_spec(shipping_address=an_address(postal_code="00000")), policy=policy)
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address()))
+
+    order = await real.reset(order, exclude=exclude)
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    if exclude:
+        await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address()))
+    await order.update(contract.UPDATE_RETRY)
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=50_000)
+
+
+async def test_an_order_that_is_reset_while_its_shipment_is_under_way_waits_for_it(real: RealShop) -> None:
+    """A second workflow for the line could not be started: the order was undone, and its parcel called back."""
+    gate = real.carrier.holds("dispatch")
+    shipping = {"mode": "ChildWorkflows", "task_queue": real.task_queue, "parent_close_policy": "Abandon"}
+    order = await real.place(policy=shipping_class(shipping=shipping))
+    await real.shows_step(order, StepName.SHIP)
+    await eventually(lambda: asked(real, "dispatch"), "the carrier was asked")
+
+    order = await real.reset(order)
+    await real.shows_step(order, StepName.SHIP)
+    gate.set()
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=50_000)
+
+
+async def asked(real: RealShop, name: str) -> bool:
+    return real.carrier.asked.get(name, 0) > 0

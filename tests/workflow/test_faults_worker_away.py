@@ -8,8 +8,11 @@ from real_shop import RealShop, shipping_class
 from storefront import eventually
 
 from order_domain.pipeline import StepName
-from order_domain.snapshot import CompensationState
+from order_domain.snapshot import CompensationState, PaymentRecord
 from order_domain.status import OrderStatus
+from order_worker.ledger import tables
+from order_workflows import contract
+from order_workflows.contract import CancelRequest
 
 
 async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
@@ -33,6 +36,24 @@ async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_
     charges = await real.provider_rows("charges")
     assert [charge["state"] for charge in charges] == ["captured"]
     assert await real.provider_rows("refunds") == []
+
+
+async def test_an_order_whose_history_and_ledger_are_both_lost_is_not_charged_again(real: RealShop) -> None:
+    """The status of its resource alone shows that it was charged, by a provider that may have forgotten the key."""
+    order = await real.place(
+        policy=shipping_class(), shown_payment=PaymentRecord(transaction_id="TXN-1", captured_minor=50_000)
+    )
+
+    shown = await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    assert shown.last_error is not None
+    assert shown.last_error.type == "BooksDisagree"
+    assert "50000 captured as TXN-1" in shown.last_error.message
+    assert shown.payment == PaymentRecord(transaction_id="TXN-1", captured_minor=50_000)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)  # nor is it cancelled with the money kept
+    assert await real.provider_rows("charges") == []
+    assert await real.rows(tables.orders) == []
 
 
 @pytest.mark.long

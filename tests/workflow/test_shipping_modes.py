@@ -33,7 +33,7 @@ from order_worker.nexus_shipping import ShippingService
 from order_worker.sandbox import checking_runner
 from order_workflows import contract
 from order_workflows.activities.shipping import Shipped
-from order_workflows.contract import CancelRequest, ResourceIdentity, ShipmentInput
+from order_workflows.contract import CancelRequest, Decision, ResourceIdentity, ShipmentInput
 from order_workflows.shipment_workflow import ShipmentWorkflow
 
 MODES = list(ShippingMode)
@@ -411,6 +411,48 @@ async def test_asking_twice_for_the_same_line_joins_the_shipment_that_is_under_w
 
     assert [answer.tracking_number] == (await order.result()).tracking_numbers
     assert world.count("ship_line") == 1
+
+
+async def test_a_shipment_under_way_for_another_address_is_not_believed(
+    shop: Storefront, depot: Depot, world: World
+) -> None:
+    """An order that was reset to before a change of its address joins the shipment of the run before."""
+    await depot.opens(ShippingMode.NEXUS)
+    held = world.hold("ship_line")
+    asking = {"mode": "Always", "window_seconds": 300}
+    order = await shop.place(policy=depot.policy(ShippingMode.NEXUS, approval=asking))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    elsewhere = an_address(line1="742 Evergreen Terrace")
+    operation = f"{order.uid}/ship/1"
+    earlier = ShipmentInput(
+        order=identity(order),
+        line=a_line(),
+        address=elsewhere,
+        requested_at=datetime.now(UTC),
+        ship_operation_id=operation,
+        packed=False,
+        retry=StepRetry(),
+        asked_for=contract.asked_for(operation, a_line(), elsewhere),
+    )
+    queue = f"earlier-{uuid4()}"
+    async with Worker(shop.client, task_queue=queue, workflows=[AskAgain]):
+        arguments = [depot.endpoint, earlier]
+        asked = await shop.client.start_workflow(AskAgain.run, args=arguments, id=queue, task_queue=queue)
+        await held.reached.wait()
+
+        await order.update(contract.UPDATE_APPROVE, Decision(by="bob"))
+
+        async def joined() -> bool:
+            return await order.count(EventType.EVENT_TYPE_NEXUS_OPERATION_STARTED) > 0
+
+        await eventually(joined, "an accepted operation")
+        held.release()
+        await asked.result()
+
+    shown = await order.reaches(OrderStatus.MANUAL_REVIEW)
+    assert shown.last_error is not None
+    assert shown.last_error.type == "OperationConflict"
+    assert shown.shipments == []
 
 
 async def test_lines_that_have_shipped_are_left_alone_by_another_attempt(

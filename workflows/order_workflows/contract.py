@@ -30,11 +30,12 @@ from order_domain.order import (
     Proof,
     Reason,
     UserName,
+    digest,
 )
 from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
-from order_domain.snapshot import OrderSnapshot, shortened
+from order_domain.snapshot import OrderSnapshot, PaymentRecord, shortened
 from order_domain.stock_item import StockItemSpec, StockSettings
 from order_domain.value import Value
 
@@ -150,6 +151,9 @@ class OrderInput(Value):
     postal_code: str | None = None
     """Of `spec.shipping_address`, where that has a company, state or telephone number. A worker older than these would
     ship without them. It cannot read an address without a postal code, and the order waits for a newer worker."""
+    shown_payment: PaymentRecord | None = None
+    """What the resource's status shows of the money, where Temporal has lost the run that had moved it. The ledger has
+    to know of it too: if it does not, a person has to look before anything is charged."""
     abandoned: OrderSnapshot | None = None
     """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
     did, or goes on if the order is past its pivot."""
@@ -317,6 +321,8 @@ class ShipmentInput(Value):
     """Of the order's class."""
     lines_digest: str | None = None
     """Of the order's lines and charges, as its workflow knows them."""
+    asked_for: str | None = None
+    """`asked_for` of the order's workflow, which the answer repeats. None from an older one."""
 
 
 class StockItemInput(Value):
@@ -373,6 +379,12 @@ def workflow_id(namespace: str, name: str, uid: str) -> str:
 def shipment_workflow_id(order: ResourceIdentity, line_id: str) -> str:
     """`shipment/<namespace>/<name>/<uid>/<lineID>`."""
     return f"shipment/{order.namespace}/{order.name}/{order.uid}/{line_id}"
+
+
+def asked_for(ship_operation_id: str, line: OrderLine, address: Address) -> str:
+    """Fingerprint of a shipment. Whoever asks for one that is under way gets its result, whatever it was asked for."""
+    text = "\n".join([ship_operation_id, line.model_dump_json(exclude_none=True), digest(address)])
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def parse_workflow_id(identifier: str) -> RunKey | None:

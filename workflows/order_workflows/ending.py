@@ -35,6 +35,7 @@ TERMINATED = ErrorRecord(
 async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
     """Undo the order, and tell how it ends: as the first run of this order wanted that came so far, or as the ledger
     has on record. None for an order that is past its pivot, which goes on with the steps that are left."""
+    order.undone = True
     halted = await _halt(order, end)
     if halted.pivot_passed:
         _go_forward(order, halted)
@@ -73,6 +74,7 @@ async def settle_as_remembered(order: OrderRun, end: OrderEnded) -> OrderEnded:
     """The same for a run of an earlier release that came to its end before it could ask the ledger."""
     if order.pivot_passed:
         return end
+    order.undone = True
 
     async def look_again(left: Sequence[BegunEffect]) -> Sequence[BegunEffect]:
         return left
@@ -103,6 +105,7 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
             captured_minor=order.payment.captured_minor,
             refunded_minor=order.payment.refunded_minor,
             reservation_id=order.reservation_id,
+            packed=order.packed,
             shipped_lines=[] if order.pivot_passed else sorted(order.shipments),
         ),
         notes=order.notes.pending,

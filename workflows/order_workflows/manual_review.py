@@ -20,7 +20,8 @@ REMEDY = {
 
 async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     """Show `error`, and return when somebody asks for another attempt (Update `retry` or `resume`), or when it is time
-    to try again. An order whose history has grown long goes on in a new run from here."""
+    to try again. An order that is to end, or is past its pivot, goes on in a new run from here once its history has
+    grown long. A new run would undo any other order: that one goes on in its own."""
     before, order.last_error = order.last_error, error
     order.under_review = True
     order.reviews += 1
@@ -36,7 +37,7 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
         order.under_review = False
     order.pending_action = None
     order.last_error = before
-    if workflow.info().get_current_history_length() > timing.REVIEW_EVENTS:
+    if order.may_be_taken_over and workflow.info().get_current_history_length() > timing.REVIEW_EVENTS:
         await _continue_in_a_new_run(order)
 
 

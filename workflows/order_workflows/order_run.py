@@ -140,7 +140,7 @@ class OrderRun:
         self.reservation_id: str | None = None
         self.restocked = False
         self.packed = False
-        self.payment = PaymentRecord()
+        self.payment = order.shown_payment or PaymentRecord()
         self.shipments: dict[str, ShipmentRecord] = {}
         self.shipping_started = False
         self.refused_shipments: Counter[str] = Counter()
@@ -148,6 +148,8 @@ class OrderRun:
         self.pivot_passed = False
         self.ending = False
         """Whether the end is decided, and only to be recorded."""
+        self.undone = False
+        """Whether it is to end other than completed, and to be undone for that."""
         self.notified: bool | None = None
         self.pending_action: PendingAction | None = None
         self.compensation: CompensationState | None = None
@@ -201,6 +203,12 @@ class OrderRun:
     def lines_digest(self) -> str:
         """Of the lines and charges in force."""
         return self._digest_of_the_ledger or lines_digest(self.lines, self.charges)
+
+    @property
+    def may_be_taken_over(self) -> bool:
+        """Whether a run that takes over comes to the same end as this one: it undoes an order whose snapshot does not
+        show its pivot as done."""
+        return (self.undone and not self.pivot_passed) or self.steps.is_over(self.input.policy.pivot)
 
     @property
     def approval_required(self) -> bool:
@@ -283,7 +291,7 @@ class OrderRun:
     def pass_pivot(self) -> None:
         """The order only goes forward from here: no wish to end it counts any more."""
         self.pivot_passed = True
-        self.ending = False
+        self.ending = self.undone = False
         self.cancellation = None
         self.last_error = None
 

@@ -12,5 +12,13 @@ WAITS_FOR_KEYS = "waits-for-keys"
 """What a worker cannot read for want of a key is tried again without an end. Before, the class's bound of attempts
 counted for it, and the order failed."""
 
+WAITS_FOR_SHIPMENTS = "waits-for-shipments"
+"""The shipment of a line that a run before a reset has under way is waited for. Before, it counted as a failure, and
+the order was undone."""
+
+ASKS_FOR_EACH_COUNTRY = "asks-for-each-country"
+"""No parcel goes to a country that the fraud check was not asked about: it is asked again where the address changed
+while it was being asked, and past the pivot. Before, both went unchecked."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

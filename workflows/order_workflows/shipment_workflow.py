@@ -21,12 +21,14 @@ class ShipmentWorkflow:
         """Raises what the activities raise, with its own packing undone. A dispatch without an answer is the order's
         to call back."""
         if shipment.packed:
-            return await dispatch(shipment)
-        try:
-            return await _pack_and_dispatch(shipment)
-        except (FailureError, asyncio.CancelledError):
-            await _undo_packing(shipment)
-            raise
+            shipped = await dispatch(shipment)
+        else:
+            try:
+                shipped = await _pack_and_dispatch(shipment)
+            except (FailureError, asyncio.CancelledError):
+                await _undo_packing(shipment)
+                raise
+        return shipped.model_copy(update={"asked_for": shipment.asked_for})
 
 
 async def _pack_and_dispatch(shipment: ShipmentInput) -> Shipped:

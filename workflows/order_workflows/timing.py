@@ -129,6 +129,16 @@ def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:
     return min(first * (1 << min(times - 1, 16)), longest)
 
 
+FIRST_SHIPMENT_PAUSE = timedelta(seconds=1)
+LONGEST_SHIPMENT_PAUSE = timedelta(minutes=5)
+"""A shipment without a worker may take days: a day is then 290 questions."""
+
+
+def ask_for_shipment_again(tries: int) -> timedelta:
+    """How long to wait after so many answers that a line's shipment is still under way: doubled each time."""
+    return _doubled(FIRST_SHIPMENT_PAUSE, tries, LONGEST_SHIPMENT_PAUSE)
+
+
 def remote(retry: StepRetry) -> ActivityConfig:
     """For a step whose activity goes through a task queue. The class's total time becomes a number of attempts: a
     schedule-to-close time-out would count the time in which no worker took the task, and fail a charge for it."""

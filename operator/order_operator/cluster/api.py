@@ -60,6 +60,11 @@ class NotLeading(Exception):
 class NotFound(Exception):
     """There is no such object."""
 
+    def __init__(self, *words: str, name: str | None = None) -> None:
+        """`name`: of the object, as the API server calls it; None where its answer names none."""
+        super().__init__(*words)
+        self.name = name
+
 
 class Listed(NamedTuple):
     """What a list of metadata tells of one object."""
@@ -110,11 +115,17 @@ class KubernetesApi:
         self._core = client.CoreV1Api(api)
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
-        """Raises NotFound."""
+        """Raises NotFound, if the API server says so of this very object: one that does not serve the kind, as for a
+        moment after its start, finds no path, and tells nothing of what is there."""
         call: Awaitable[Any] = self._objects.get_namespaced_custom_object(
             GROUP, VERSION, namespace, plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
-        return await _counted("get", plural, call)
+        try:
+            return await _counted("get", plural, call)
+        except NotFound as missing:
+            if missing.name == name:
+                raise
+            raise ApiUnreachable(f"get {plural}: the API server does not serve this kind now: {missing}") from missing
 
     async def list_metadata(self, plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
         """Metadata of every object, of one namespace or of all, by uid, and the resourceVersion of the list."""
@@ -301,7 +312,7 @@ async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:
     except client.ApiException as refused:
         code = str(refused.status)
         if refused.status == 404:
-            raise NotFound(message(refused)) from refused
+            raise NotFound(message(refused), name=_named(refused)) from refused
         if refused.status == 409:
             raise Conflict(message(refused)) from refused
         raise ApiRefused(f"{verb} {resource}: {code} {message(refused)}", refused) from refused
@@ -318,6 +329,14 @@ def _retry_after(refused: client.ApiException) -> float | None:
     be asked again at once, and again."""
     text = (refused.headers or {}).get("Retry-After", "")
     return min(float(text), MAX_RETRY_AFTER_SECONDS) or None if text.isdigit() else None
+
+
+def _named(refused: client.ApiException) -> str | None:
+    """The object that an answer is about."""
+    try:
+        return str(json.loads(refused.body or "")["details"]["name"])
+    except (TypeError, ValueError, KeyError):
+        return None
 
 
 def message(refused: client.ApiException) -> str:

@@ -33,6 +33,8 @@ class Start:
 
     order_class: OrderClass
     parsed: ParsedSpec
+    to_undo: bool = False
+    """The order is not to be carried out: the run asks the ledger what was done, and undoes that."""
 
 
 @dataclass(frozen=True)

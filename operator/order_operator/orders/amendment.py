@@ -24,6 +24,7 @@ from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
 from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.not_found import is_no_such_run
 from order_workflows.contract import (
     KUBERNETES,
     UPDATE_APPROVE,
@@ -355,7 +356,7 @@ class Amender:
     async def _not_sent(
         self, uid: str, change: Amendment, answers: _Answers, failed: RPCError, log: dict[str, Any]
     ) -> None:
-        if failed.status is RPCStatusCode.NOT_FOUND:
+        if is_no_such_run(failed):
             # It ended, or Temporal has lost it. Which of the two, only Temporal can tell.
             self._vanished(uid)
             return

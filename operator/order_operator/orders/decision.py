@@ -72,12 +72,13 @@ def next_action(known: Known) -> Action:
 
 def _without_run(known: Known) -> Action:
     order = known.order
-    if order.ended and (order.observed or known.asked):
+    if order.ended and (known.asked or (order.observed and not order.held)):
         # Not started again: what was charged is charged. Only an edit that came after the end is acknowledged.
         status = {**order.status, "observedGeneration": order.generation}
         return Finish() if order.observed else WriteStatus(status)
     if known.connection is not None:
-        return show(known, known.connection)
+        # An end that a status shows is left as it is, and so is the finalizer, until Temporal itself has answered.
+        return Wait(AGAIN_SECONDS) if order.ended and order.observed else show(known, known.connection)
     if not known.synced:
         return Wait()  # the full scan may be about to bring the run, and looks at this order again when it is through
     if order.ended:

@@ -14,6 +14,7 @@ from order_operator.orders.amendment import Refusal, plan
 from order_operator.orders.display import AGAIN_SECONDS, show
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
+from order_operator.orders.resource import OrderResource
 from order_operator.orders.stopped_run import next_run
 from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
@@ -56,17 +57,23 @@ def _release(known: Known, run: Observation) -> Action:
 
 def _deletion_without_run(known: Known) -> Action:
     """Temporal has no run of this order. If there was one, only the ledger knows what it had done: a new run asks it,
-    and is cancelled then."""
+    and undoes the order, or goes on alone."""
     order = known.order
-    had_one = order.names_workflow and not order.ended and order.deletion_policy is DeletionPolicy.CANCEL
-    if not had_one:
+    if not _had_run(order):
         return _let_go(known)
     parsed, order_class = order.decoded, known.order_class
     if isinstance(parsed, Problem):
         return show(known, parsed, again=AGAIN_SECONDS)
     if isinstance(order_class, Problem):
         return show(known, order_class, again=AGAIN_SECONDS)
-    return Start(order_class, parsed)
+    return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)
+
+
+def _had_run(order: OrderResource) -> bool:
+    """Whether a workflow may have been started for the order, which has not shown an end: its status names one, or it
+    carries the finalizer. The latter alone is enough to undo it, and not enough to carry it on."""
+    to_undo = order.deletion_policy is DeletionPolicy.CANCEL
+    return (order.names_workflow or (order.held and to_undo)) and not order.ended
 
 
 def _show_deletion(known: Known, run: Observation) -> Action:
@@ -107,8 +114,10 @@ def after_deletion(known: Known) -> Action:
         return Wait(AGAIN_SECONDS)
     if not known.asked or known.doubted:
         return Describe()
-    if run is None or known.adopted_elsewhere:
+    if known.adopted_elsewhere:
         return Forget()
+    if run is None:
+        return _start_after_deletion(known)
     if is_abandoned(run):
         left = seconds_until_takeover(run, known.now)
         if known.takeover_problem is not None:
@@ -117,3 +126,11 @@ def after_deletion(known: Known) -> Action:
     if not run.running or run.orphaned or _is_undoing(run):
         return Forget()
     return Release(run) if order.deletion_policy is DeletionPolicy.ORPHAN else Cancel(run)
+
+
+def _start_after_deletion(known: Known) -> Action:
+    """The same where the resource did not wait: nobody but a new run can tell what the lost one had done."""
+    order, parsed, order_class = known.order, known.order.decoded, known.order_class
+    if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
+        return Forget()
+    return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)

@@ -240,8 +240,9 @@ class Reconciler:
                 await self._describe_other(identifier, tracked, look, order)
             case Confirm():
                 await self._confirm(tracked, look, order)
-            case Start(order_class, parsed):
-                await self._start(tracked, look, order_input(order, parsed.spec, order_class, self._settings.cluster))
+            case Start(order_class, parsed, to_undo):
+                wanted = order_input(order, parsed.spec, order_class, self._settings.cluster, to_undo=to_undo)
+                await self._start(tracked, look, wanted)
             case TakeOver(run):
                 taken = await take_over(client, run)
                 tracked.learn(taken, asked=True)

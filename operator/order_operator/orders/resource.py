@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import ValidationError
 
 from order_domain.order import DeletionPolicy, OrderSpec, digest, lines_digest
+from order_domain.snapshot import PaymentRecord
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator.cluster.api_names import FINALIZER, ORDER_KIND, ORDERS
 from order_operator.cluster.conditions import Reason
@@ -84,6 +85,17 @@ class OrderResource(Resource):
         key = parse_workflow_id(str((self.status.get("workflow") or {}).get("id")))
         same_name = key is not None and (key.namespace, key.name) == (self.namespace, self.name)
         return key if key is not None and same_name and key.uid != self.uid else None
+
+    @property
+    def shown_payment(self) -> PaymentRecord | None:
+        """What the status shows of the money, if it tells of a workflow."""
+        shown = self.status.get("payment")
+        if not shown or not self.names_workflow:
+            return None
+        try:
+            return PaymentRecord.model_validate(shown)
+        except ValidationError:
+            return None  # the schema lets nobody write this
 
     def age(self, now: datetime) -> float:
         """Seconds since the API server created the resource; below zero if its clock is ahead of `now`."""

@@ -9,6 +9,7 @@ from temporalio.common import (
 from temporalio.exceptions import WorkflowAlreadyStartedError
 
 from order_domain.order import OrderSpec
+from order_domain.snapshot import OrderSnapshot
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.observation import Observation, describe
 from order_operator.orders.resource import OrderResource
@@ -29,8 +30,10 @@ from order_workflows.contract import (
 logger = logging.getLogger(__name__)
 
 
-def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, cluster: str) -> OrderInput:
-    """What the workflow of `order`, whose spec is `spec`, starts with."""
+def order_input(
+    order: OrderResource, spec: OrderSpec, order_class: OrderClass, cluster: str, *, to_undo: bool = False
+) -> OrderInput:
+    """What the workflow of `order`, whose spec is `spec`, starts with. `to_undo`: it is not to be carried out."""
     return OrderInput.of(
         revision=REVISION,
         identity=ResourceIdentity(cluster=cluster, namespace=order.namespace, name=order.name, uid=order.uid),
@@ -41,6 +44,8 @@ def order_input(order: OrderResource, spec: OrderSpec, order_class: OrderClass, 
         class_generation=order_class.generation,
         policy=order_class.spec,
         generation=order.generation,
+        shown_payment=order.shown_payment,
+        abandoned=OrderSnapshot() if to_undo else None,
     )
 
 

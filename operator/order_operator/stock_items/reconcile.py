@@ -19,7 +19,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.common import (
     WorkflowIDReusePolicy,
 )
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
 from order_domain.stock_item import StockItemSpec
@@ -39,6 +39,7 @@ from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_operator.temporal.cancellation import request_cancel
 from order_operator.temporal.connection import NOT_ANSWERED, TemporalConnection
+from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import RPC_TIMEOUT, find
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.temporal.starting import Start, key_missing, start
@@ -328,7 +329,7 @@ class StockReconciler:
         try:
             await handle.signal(SIGNAL_STOCK_CHANGED, rpc_timeout=RPC_TIMEOUT)
         except RPCError as failed:
-            if failed.status is not RPCStatusCode.NOT_FOUND:
+            if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
             del self._runs[former.workflow_id]
         return None
@@ -349,7 +350,7 @@ class StockReconciler:
         except Undecodable as lacking:
             return key_missing(lacking)
         except RPCError as failed:
-            if failed.status is not RPCStatusCode.NOT_FOUND:
+            if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
             # The run has ended; the scanner brings its end.
         tracked.configured, tracked.configured_at = item.generation, now

@@ -3,8 +3,9 @@
 from collections.abc import Awaitable
 
 from temporalio.client import Client
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
+from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import RPC_TIMEOUT, Run
 from order_workflows.contract import SIGNAL_ORPHAN
 
@@ -24,7 +25,7 @@ async def _unless_ended(call: Awaitable[None]) -> bool:
     try:
         await call
     except RPCError as failed:
-        if failed.status is not RPCStatusCode.NOT_FOUND:
+        if not is_no_such_run(failed):
             raise
         return False
     return True

@@ -20,6 +20,7 @@ from order_codec.settings import data_converter
 from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
+from order_operator.temporal.not_found import lacks_namespace
 from order_process import temporal_access
 from order_process.temporal_access import Access
 from order_process.temporal_refusals import NOT_ACCEPTED, NOT_ALLOWED, refusal
@@ -125,6 +126,9 @@ class TemporalConnection:
 
     def problem_of(self, failed: RPCError) -> Problem:
         """What a failed call means for the resource for which it was made."""
+        if lacks_namespace(failed):
+            self.lost()
+            return self._no_namespace
         if failed.status in _REFUSED:
             return Problem(
                 Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024], stalled=True
@@ -133,6 +137,11 @@ class TemporalConnection:
         if named is None or failed.status in _LOCKED_OUT:
             self.lost()
         return self._flawed(failed) or named or UNREACHABLE
+
+    @property
+    def _no_namespace(self) -> Problem:
+        why = f"Temporal has no namespace {self.client.namespace!r}: create it; orders go on by themselves then"
+        return Problem(Reason.TEMPORAL_NAMESPACE_NOT_FOUND, why)
 
     @property
     def flaw(self) -> str | None:
@@ -181,10 +190,7 @@ class TemporalConnection:
                 return await self._check_search_attributes(namespace, columns)
         except (RPCError, RuntimeError, TimeoutError) as failed:
             if isinstance(failed, RPCError) and failed.status is RPCStatusCode.NOT_FOUND:
-                return Problem(
-                    Reason.TEMPORAL_NAMESPACE_NOT_FOUND,
-                    f"Temporal has no namespace {namespace!r}: create it; orders go on by themselves then",
-                )
+                return self._no_namespace
             self._tell_cause(failed)
             if problem := self._flawed(failed):
                 return problem

@@ -17,7 +17,7 @@ from temporalio.api.workflowservice.v1 import (
 )
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.converter import DataConverter, WorkflowSerializationContext
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.undecodable import KeyMissing, Undecodable
@@ -27,6 +27,7 @@ from order_domain.value import Value
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TASK_PROBLEMS
+from order_operator.temporal.not_found import is_no_such_run
 from order_workflows.contract import ORDER_CLUSTER, UNREADABLE_YET
 
 
@@ -201,11 +202,12 @@ def readable(memo: object, model: type[S], newest: int) -> S | None:
 
 
 async def find(client: Client, workflow_id: str) -> WorkflowExecutionInfo | None:
-    """The newest run of any workflow as the server itself knows it, not visibility; None if there is none."""
+    """The newest run of any workflow as the server itself knows it, not visibility; None if there is none.
+    Raises RPCError where it gives no answer to that."""
     try:
         return (await description(client, workflow_id)).workflow_execution_info
     except RPCError as failed:
-        if failed.status is RPCStatusCode.NOT_FOUND:
+        if is_no_such_run(failed):
             return None
         raise
 

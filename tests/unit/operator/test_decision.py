@@ -225,6 +225,16 @@ def test_an_order_that_ended_is_not_started_again_after_temporal_forgot_it() -> 
     assert next_action(known(an_order_resource(status=COMPLETED_STATUS))) == Finish()
 
 
+def test_an_end_that_a_status_shows_takes_no_finalizer_off_before_temporal_has_answered() -> None:
+    """A status can be forged: no order shows an end and carries the finalizer by itself."""
+    forged = known(an_order_resource(status=COMPLETED_STATUS, finalizers=[FINALIZER]))
+
+    assert next_action(replace(forged, connection=AWAY)) == Wait(AGAIN_SECONDS)
+    assert next_action(replace(forged, synced=False)) == Wait()
+    assert next_action(forged) == Describe()
+    assert next_action(replace(forged, asked=True)) == Finish()
+
+
 def test_an_edit_of_an_order_that_ended_is_acknowledged_once_temporal_knows_no_run() -> None:
     edited = known(an_order_resource(status=COMPLETED_STATUS, generation=2))
 

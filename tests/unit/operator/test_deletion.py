@@ -7,6 +7,7 @@ import pytest
 from builders import an_order_resource, an_order_spec
 from test_decision import (
     AWAY,
+    COMPLETED_STATUS,
     ENDED,
     OTHER_ADDRESS,
     RUNS,
@@ -98,6 +99,28 @@ def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() ->
     assert isinstance(next_action(deleting(asked=True)), Start)
 
 
+def test_what_is_begun_for_such_an_order_undoes_it_and_carries_nothing_out() -> None:
+    """Started as a new order it could charge before its cancellation came."""
+    action = next_action(deleting(asked=True))
+
+    assert isinstance(action, Start)
+    assert action.to_undo
+
+
+def test_one_of_policy_orphan_goes_on_alone_also_where_its_history_is_lost() -> None:
+    action = next_action(deleting("Orphan", asked=True))
+
+    assert isinstance(action, Start)
+    assert not action.to_undo
+
+
+def test_a_finalizer_tells_of_a_workflow_where_the_status_was_wiped() -> None:
+    facts, orphan = deleting(asked=True), deleting("Orphan", asked=True)
+
+    assert isinstance(next_action(replace(facts, order=replace(facts.order, status={}))), Start)
+    assert next_action(replace(orphan, order=replace(orphan.order, status={}))) == SetFinalizer(False)
+
+
 def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> None:
     assert isinstance(next_action(deleting(observation=stopped(), asked=True)), TakeOver)
 
@@ -138,6 +161,24 @@ def test_one_of_policy_orphan_is_told_that_it_goes_on_alone() -> None:
 @pytest.mark.parametrize("run", [None, ENDED])
 def test_one_without_an_open_run_is_forgotten(run: Observation | None) -> None:
     assert next_action(gone(observation=run, asked=True)) == Forget()
+
+
+@pytest.mark.parametrize(("policy", "to_undo"), [("Cancel", True), ("Orphan", False)])
+def test_one_whose_history_is_lost_asks_the_ledger_though_nobody_waits_for_it(policy: str, to_undo: bool) -> None:
+    lost = gone(policy, asked=True)
+    lost = replace(lost, order=replace(lost.order, status=WAITING_STATUS))
+
+    action = next_action(lost)
+
+    assert isinstance(action, Start)
+    assert action.to_undo is to_undo
+
+
+def test_one_that_had_ended_asks_nobody() -> None:
+    ended = gone(asked=True)
+    ended = replace(ended, order=replace(ended.order, status=COMPLETED_STATUS))
+
+    assert next_action(ended) == Forget()
 
 
 def test_nothing_is_forgotten_while_temporal_cannot_be_asked() -> None:

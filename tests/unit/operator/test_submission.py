@@ -17,6 +17,7 @@ from pydantic import ValidationError, model_validator
 from temporalio.common import WorkflowIDConflictPolicy, WorkflowIDReusePolicy
 
 from order_domain.order import ChargeKind, OrderCharge, OrderLine, OrderSpec
+from order_domain.snapshot import OrderSnapshot, PaymentRecord
 from order_domain.value import Value
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.resource import OrderResource
@@ -118,3 +119,28 @@ def test_an_address_without_newer_fields_is_sent_as_ever() -> None:
     wanted = order_input(an_order_resource(), an_order_spec(), CLASS, "test")
 
     assert wanted.spec == wanted.ordered == an_order_spec()
+
+
+WORKFLOW = {"id": "order/shop/order-1/u1"}
+PAID = {"transactionID": "TXN-1", "capturedMinor": 750}
+
+
+def test_a_run_in_the_place_of_a_lost_one_is_told_what_the_status_shows_of_the_money() -> None:
+    resource = an_order_resource(status={"workflow": WORKFLOW, "payment": PAID})
+
+    shown = order_input(resource, an_order_spec(), CLASS, "test").shown_payment
+
+    assert shown == PaymentRecord(transaction_id="TXN-1", captured_minor=750)
+
+
+@pytest.mark.parametrize(
+    "status", [{}, {"workflow": WORKFLOW}, {"payment": PAID}, {"workflow": WORKFLOW, "payment": 1}]
+)
+def test_an_order_without_a_charge_in_its_status_is_told_of_none(status: dict[str, object]) -> None:
+    assert order_input(an_order_resource(status=status), an_order_spec(), CLASS, "test").shown_payment is None
+
+
+def test_a_run_that_is_begun_to_undo_its_order_takes_over_from_the_lost_one() -> None:
+    wanted = order_input(an_order_resource(), an_order_spec(), CLASS, "test", to_undo=True)
+
+    assert wanted.abandoned == OrderSnapshot()

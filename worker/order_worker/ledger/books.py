@@ -10,6 +10,8 @@ from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import State
 from order_worker.ledger.tables import operations, orders, payments, reservations
+from order_workflows.activities.order import KnownEffects
+from order_workflows.contract import ResourceIdentity
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,18 @@ _SHIPMENTS = (
     )
     .order_by(operations.c.created_at, operations.c.operation_id)
 )
+_OF_A_NAMESAKE = (
+    select(payments.c.transaction_id)
+    .join(orders, orders.c.uid == payments.c.order_uid)
+    .where(
+        orders.c.namespace == bindparam("order_namespace"),
+        orders.c.name == bindparam("order_name"),
+        orders.c.uid != bindparam("order"),
+        orders.c.status.in_([status.value for status in OrderStatus if status.terminal]),
+        payments.c.transaction_id == bindparam("transaction"),
+    )
+    .limit(1)
+)
 _SOLD_IN_PART = select(operations.c.operation_id).where(
     operations.c.order_uid == bindparam("order"), operations.c.kind == OperationKind.SELL_LINES.value
 )
@@ -105,6 +119,32 @@ def shipments(tx: Connection, order_uid: str) -> list[Shipment]:
 def sold_in_part(tx: Connection, order_uid: str) -> bool:
     """Whether the order was cut down to the lines that cannot be called back."""
     return tx.execute(_SOLD_IN_PART, {"order": order_uid}).first() is not None
+
+
+def without_money_of_a_namesake(tx: Connection, order: ResourceIdentity, known: KnownEffects) -> KnownEffects:
+    """What is known of the order, but for a charge that the ledger has under an order of its name which has ended: the
+    resource was restored from a backup, and its status tells of the one before."""
+    names = {"order_namespace": order.namespace, "order_name": order.name, "order": order.uid}
+    if known.transaction_id is None:
+        return known
+    if tx.execute(_OF_A_NAMESAKE, {**names, "transaction": known.transaction_id}).first() is None:
+        return known
+    return known.model_copy(update={"transaction_id": None, "captured_minor": 0, "refunded_minor": 0})
+
+
+def money_unknown_here(known: KnownEffects, kept: Books) -> list[str]:
+    """What is known of the money of an order and not by the ledger, as sentences."""
+    flaws = []
+    money = (known.captured_minor, known.transaction_id)
+    knows_money = known.captured_minor > 0 or known.transaction_id is not None
+    if knows_money and not kept.charge_open and money != (kept.captured_minor, kept.transaction_id):
+        flaws.append(
+            f"the workflow knows of {known.captured_minor} captured as {known.transaction_id}, the ledger of "
+            f"{kept.captured_minor} as {kept.transaction_id}"
+        )
+    if known.refunded_minor > kept.refunded_minor:
+        flaws.append(f"the workflow knows of {known.refunded_minor} refunded, the ledger of {kept.refunded_minor}")
+    return flaws
 
 
 def refuse_end(tx: Connection, order: LockedOrder, status: OrderStatus) -> None:

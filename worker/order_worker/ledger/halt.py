@@ -15,7 +15,7 @@ from order_worker.ledger.operations import Operation, State, settle
 from order_worker.ledger.orders import change_status, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, LinesInForce, OrderBooks
+from order_workflows.activities.order import BegunEffect, Halted, HaltOrder, KnownEffects, LinesInForce, OrderBooks
 
 _BEGUN = (
     select(
@@ -63,10 +63,11 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
     be repeated, and then knows better what is begun. Gives BooksDisagree where the run knows of more than the ledger;
     the order is halted all the same."""
     uid = request.order.uid
+    known = books.without_money_of_a_namesake(tx, request.order, request.known)
     order = lock_if_received(tx, request.order)
     if order is None:
-        if request.known != type(request.known)():
-            raise BooksDisagree(f"the workflow knows {_known(request)}, but the ledger never received order {uid}")
+        if known != KnownEffects():
+            raise BooksDisagree(f"the workflow knows {_told(known)}, but the ledger never received order {uid}")
         # Without a number: a receipt that is still under way finds an order that is halted, and takes none either.
         insert(tx, request.received, with_number=False)
         order = lock(tx, request.order)
@@ -81,7 +82,7 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
         end = WantedEnd(status=OrderStatus.ORDER_COMPLETED) if forward else _halt(tx, order, request)
     begun, kept = _begun(tx, uid), books.read(tx, uid)
     shipments = books.shipments(tx, uid)
-    flaws = _unknown_here(request, kept, begun)
+    flaws = _unknown_here(known, kept, begun)
     if flaws:
         return BooksDisagree(f"order {uid}: {'; '.join(flaws)}")
     return Halted(
@@ -168,22 +169,13 @@ def _order_books(order: LockedOrder, kept: Books, shipments: Sequence[Shipment])
     )
 
 
-def _known(request: HaltOrder) -> str:
-    return ", ".join(f"{name} {value}" for name, value in request.known.model_dump(exclude_defaults=True).items())
+def _told(known: KnownEffects) -> str:
+    return ", ".join(f"{name} {value}" for name, value in known.model_dump(exclude_defaults=True).items())
 
 
-def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
+def _unknown_here(known: KnownEffects, kept: Books, begun: Sequence[Row[Any]]) -> list[str]:
     """What the run knows and the ledger does not."""
-    known, flaws = request.known, []
-    money = (known.captured_minor, known.transaction_id)
-    knows_money = known.captured_minor > 0 or known.transaction_id is not None
-    if knows_money and not kept.charge_open and money != (kept.captured_minor, kept.transaction_id):
-        flaws.append(
-            f"the workflow knows of {known.captured_minor} captured as {known.transaction_id}, the ledger of "
-            f"{kept.captured_minor} as {kept.transaction_id}"
-        )
-    if known.refunded_minor > kept.refunded_minor:
-        flaws.append(f"the workflow knows of {known.refunded_minor} refunded, the ledger of {kept.refunded_minor}")
+    flaws = books.money_unknown_here(known, kept)
     reserved = {
         stock.reservation_id(row.operation_id)
         for row in begun
@@ -191,6 +183,8 @@ def _unknown_here(request: HaltOrder, kept: Books, begun: Sequence[Row[Any]]) ->
     }
     if known.reservation_id is not None and known.reservation_id not in reserved:
         flaws.append(f"the workflow knows of reservation {known.reservation_id}, the ledger does not")
+    if known.packed and not any(row.kind == OperationKind.PACK for row in begun):
+        flaws.append("the workflow knows that lines are packed, the ledger does not")
     shipped = {row.params.get("lineID") for row in begun if row.kind == OperationKind.SHIP}
     lost = [line_id for line_id in known.shipped_lines if line_id not in shipped]
     if lost:

@@ -28,6 +28,13 @@ class OperationKind(StrEnum):
     """The tombstone of an operation that was undone before it began. Its own kind is not known then."""
 
     @property
+    def refusals_stand(self) -> bool:
+        """Whether a refused operation of this kind is refused for other parameters too. A parcel that the carrier did
+        not take is tried again under another id; a run that was reset comes by the first one, with the address of
+        today."""
+        return self is OperationKind.SHIP
+
+    @property
     def may_begin_after_halt(self) -> bool:
         """Whether an operation of this kind may begin although its order is halted or has ended: a mail is never
         undone."""

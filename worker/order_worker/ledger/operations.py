@@ -115,14 +115,15 @@ _END_INTENT = _END.where(operations.c.state == State.INTENT.value)
 
 def recall(tx: Connection, operation: Operation) -> Known | None:
     """What is known of `operation`, whose order must be locked. Raises OperationReversed if it was undone since,
-    OperationConflict for other parameters under the same id."""
+    OperationConflict for other parameters under the same id, unless it was refused whatever they are."""
     row = tx.execute(_KNOWN, {"operation": operation.operation_id}).one_or_none()
     if row is None:
         return None
     if row.reversed_by is not None and row.order_uid == operation.order.uid:
         raise OperationReversed(f"operation {operation.operation_id} was reversed by {row.reversed_by}")
-    outrun = row.params_hash is None
-    if row.order_uid != operation.order.uid or not (outrun or row.params_hash == operation.params_hash):
+    alike = row.params_hash in (None, operation.params_hash)  # None: it was undone before it was asked for
+    refused = row.state == State.REFUSED and operation.kind.refusals_stand
+    if row.order_uid != operation.order.uid or not (alike or refused):
         raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
     return Known(State(row.state), row.outcome or {}, _error(row.error_type, row.outcome))
 

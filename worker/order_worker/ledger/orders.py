@@ -30,7 +30,15 @@ from order_worker.ledger.operations import (
 from order_worker.ledger.tables import operations, orders
 from order_worker.ledger.undoing import mark_reversed
 from order_workflows.activities.effect import Outcome
-from order_workflows.activities.order import ChangeLines, CloseOrder, LinesChanged, Received, ReceiveOrder, UpdateStatus
+from order_workflows.activities.order import (
+    ChangeLines,
+    CloseOrder,
+    KnownEffects,
+    LinesChanged,
+    Received,
+    ReceiveOrder,
+    UpdateStatus,
+)
 
 _ENDS = frozenset(status for status in OrderStatus if status.terminal)
 
@@ -68,8 +76,10 @@ def receive(tx: Connection, request: ReceiveOrder) -> Received | OrderError:
     """Make the order known. The same uid again is the same order: it gets the lines and charges of the request, unless
     they cannot be changed any more, and one that has completed says so. Another uid under a number that is held is a
     duplicate. Raises OperationConflict if the same uid comes with another number, customer or currency,
-    OperationCancelled if the order is halted or has ended other than completed."""
+    OperationCancelled if the order is halted or has ended other than completed, BooksDisagree if more is known of its
+    money than the ledger has: it was restored from a backup, and is no proof that the order is new."""
     if insert(tx, request):
+        _refuse_lost_money(tx, request)
         return Received()
     order = lock_if_received(tx, request.order)
     if order is None:
@@ -83,8 +93,17 @@ def receive(tx: Connection, request: ReceiveOrder) -> Received | OrderError:
         raise OperationConflict(f"order {request.order.uid} was received before with other data")
     if order.completed:
         return Received(ended=order.status)
+    _refuse_lost_money(tx, request)
     _restate(tx, order, request)
     return Received()
+
+
+def _refuse_lost_money(tx: Connection, request: ReceiveOrder) -> None:
+    if request.known == KnownEffects():
+        return
+    flaws = books.money_unknown_here(request.known, books.read(tx, request.order.uid))
+    if flaws:
+        raise BooksDisagree(f"order {request.order.uid}: {'; '.join(flaws)}")
 
 
 def insert(tx: Connection, request: ReceiveOrder, *, with_number: bool = True) -> bool:

@@ -14,6 +14,22 @@ from order_domain.value import Value
 from order_workflows.activities.effect import Effect, EffectKind, Outcome
 
 
+class KnownEffects(Value):
+    """What a run knows of its effects, for the ledger to compare."""
+
+    received: bool = False
+    """The ledger had received the order."""
+    transaction_id: str | None = None
+    """Of the charge."""
+    captured_minor: int = 0
+    refunded_minor: int = 0
+    reservation_id: str | None = None
+    packed: bool = False
+    """The lines are packed."""
+    shipped_lines: list[str] = Field(default_factory=list)
+    """Line ids whose parcels the carrier took."""
+
+
 class ReceiveOrder(Effect):
     """Make the order known to the ledger."""
 
@@ -28,6 +44,8 @@ class ReceiveOrder(Effect):
     charged: bool | None = None
     """Whether the pipeline takes money: the order owes its total then, and 0 otherwise. None from an older workflow:
     what the order owes is unknown."""
+    known: KnownEffects = KnownEffects()
+    """What is known of an earlier run of this order that Temporal has lost."""
 
 
 class Received(Outcome):
@@ -125,20 +143,6 @@ class CloseOrder(Effect):
     """The run knows that the ledger had received the order. A ledger without its row has lost it then."""
     notes: list[AuditNote] = Field(default_factory=list)
     """Recorded in the same transaction."""
-
-
-class KnownEffects(Value):
-    """What a run knows of its effects, for the ledger to compare."""
-
-    received: bool = False
-    """The ledger had received the order."""
-    transaction_id: str | None = None
-    """Of the charge."""
-    captured_minor: int = 0
-    refunded_minor: int = 0
-    reservation_id: str | None = None
-    shipped_lines: list[str] = Field(default_factory=list)
-    """Line ids whose parcels the carrier took."""
 
 
 class HaltOrder(Effect):
@@ -247,7 +251,7 @@ class OrderActivities(ABC):
         """Insert the order; for one that is there already, put the lines, charges and total in force that the request
         names. Raises DuplicateOrder if the number belongs to another order, OperationCancelled if this order is halted
         or has ended other than Completed. Lines that are charged or sold stay as they are. Tells of an order that has
-        completed."""
+        completed. Raises BooksDisagree where more is known of its money than the ledger has."""
 
     @activity.defn(name="change_lines")
     @abstractmethod

@@ -26,6 +26,9 @@ class Shipped(Outcome):
     tracking_number: str
     carrier: str
     estimated_delivery: datetime
+    asked_for: str | None = None
+    """What the shipment's workflow was asked for, as `ShipmentInput` had it. None of an activity, and from an older
+    worker."""
 
 
 class CancelShipment(Effect):

@@ -1,16 +1,17 @@
 """Make the order known to the ledger, which holds order numbers unique within a namespace."""
 
 from order_domain.pipeline import StepName
+from order_domain.snapshot import PaymentRecord
 from order_domain.status import OrderStatus
 from order_workflows import local_activities
-from order_workflows.activities.order import OrderActivities, ReceiveOrder
+from order_workflows.activities.order import KnownEffects, OrderActivities, ReceiveOrder
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.step import Step
 
 
 async def run(order: OrderRun) -> None:
     """Raises DuplicateOrder through the activity when the number is taken, OrderEnded if the ledger holds the order as
-    completed."""
+    completed, BooksDisagree if the order's status shows money that the ledger does not know."""
     outcome = await local_activities.as_class_says(
         OrderActivities.receive, request(order), order.retry(StepName.RECEIVE), failed=order.show_retry
     )
@@ -31,6 +32,17 @@ def request(order: OrderRun) -> ReceiveOrder:
         lines=order.lines,
         charges=order.charges,
         charged=StepName.CHARGE_PAYMENT in order.input.policy.pipeline,
+        known=_known(order.input.shown_payment),
+    )
+
+
+def _known(shown: PaymentRecord | None) -> KnownEffects:
+    if shown is None:
+        return KnownEffects()
+    return KnownEffects(
+        transaction_id=shown.transaction_id,
+        captured_minor=shown.captured_minor,
+        refunded_minor=shown.refunded_minor,
     )
 
 

@@ -3,10 +3,10 @@
 import asyncio
 
 from temporalio import workflow
-from temporalio.exceptions import FailureError
+from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
-from order_domain.errors import Undeliverable
+from order_domain.errors import OperationConflict, Undeliverable
 from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
 from order_domain.policy import ParentClosePolicy, ShippingMode
@@ -19,6 +19,7 @@ from order_workflows.activities.shipping import CancelShipment, Shipped, Shippin
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
+from order_workflows.patches import ASKS_FOR_EACH_COUNTRY, WAITS_FOR_SHIPMENTS
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
 
@@ -46,6 +47,7 @@ async def run(order: OrderRun) -> None:
             retry=order.retry(StepName.SHIP),
             simulation=order.input.policy.simulation,
             lines_digest=order.lines_digest,
+            asked_for=contract.asked_for(_operation(order, line), line, order.address),
         )
         for line in order.lines
         if line.line_id not in order.shipments
@@ -74,11 +76,14 @@ async def run(order: OrderRun) -> None:
 
 
 async def _ask_about_the_country(order: OrderRun) -> None:
-    """A verdict holds for the country that it was asked about. Past the pivot it is too late to ask."""
-    asked = order.checked_country
-    if asked is None or asked == order.address.country or order.pivot_passed or order.input.revision < 3:
-        return
-    order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
+    """A verdict holds for the country that it was asked about; the address may change while it is asked. A No past the
+    pivot leads to Manual Review: the address can still be put back."""
+    again = order.pivot_passed
+    while order.checked_country not in (None, order.address.country) and order.input.revision > 2:
+        if again and not workflow.patched(ASKS_FOR_EACH_COUNTRY):
+            return
+        order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
+        again = True
 
 
 def _operation(order: OrderRun, line: OrderLine) -> str:
@@ -108,6 +113,7 @@ async def _ship(order: OrderRun, shipment: ShipmentInput, limit: asyncio.Semapho
                 shipped = await _by_child_workflow(order, shipment)
             case ShippingMode.NEXUS:
                 shipped = await _by_nexus(order, shipment)
+    _refuse_another(shipment, shipped)
     order.attempted(shipped)
     order.shipments[shipment.line.line_id] = ShipmentRecord(
         line_id=shipment.line.line_id,
@@ -118,11 +124,37 @@ async def _ship(order: OrderRun, shipment: ShipmentInput, limit: asyncio.Semapho
     )
 
 
+def _refuse_another(shipment: ShipmentInput, shipped: Shipped) -> None:
+    """A run that was reset joins the shipment that an earlier one has under way. Raises OperationConflict if that was
+    for another address or other units: nobody may believe that this one was shipped."""
+    if shipped.asked_for not in (None, shipment.asked_for):
+        raise ApplicationError(
+            f"parcel {shipped.tracking_number} of line {shipment.line.line_id} was handed over for another address or "
+            "other units: an earlier run of this order had asked for it",
+            type=OperationConflict.__name__,
+            non_retryable=True,
+        )
+
+
 # A cancelled order does not wait until a shipment of the following two kinds has stopped: there may be no worker to
 # stop it. Once called back, the same operation is refused by the ledger and the carrier, however late it comes.
 
 
 async def _by_child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
+    """A shipment that a run before a reset has begun is no failure: its end is waited for, and then the ledger answers
+    for the line."""
+    tries = 0
+    while True:
+        try:
+            return await _child_workflow(order, shipment)
+        except WorkflowAlreadyStartedError:
+            if not workflow.patched(WAITS_FOR_SHIPMENTS):
+                raise
+        tries += 1
+        await workflow.sleep(timing.ask_for_shipment_again(tries), summary="an earlier run's shipment is under way")
+
+
+async def _child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
     policy = order.input.policy.shipping
     return await workflow.execute_child_workflow(
         ShipmentWorkflow.run,
