@@ -33,7 +33,7 @@ _FROM_OUTSIDE = ("Temporal", "SearchAttribute", "NoWorker")
 
 
 def all_findings(session: Session, *, installation_alone: bool = False) -> list[Finding]:
-    """Of all checks, in their order. `installation_alone`: not of orders, the caller and their namespace, but of what it
+    """Of all checks, in their order. `installation_alone`: not of orders, the caller and their namespace, but of what
     takes an administrator's rights to ask."""
     kubectl = session.kubectl
     namespace = None if installation_alone else own_namespace(session)

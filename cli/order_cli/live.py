@@ -1,4 +1,4 @@
-"""Views that change: a thread reads `kubectl get --watch`; the screen is drawn for each change and key, and each second.
+"""Views that change: a thread reads `kubectl get --watch`; the screen is drawn for each change, key and second.
 Where the output is no terminal, each changed line is written once."""
 
 import queue

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from order_console.access import Access
 from order_console.actions import ADDRESS_FIELDS
-from order_console.api_server import ApiError, orders_path
+from order_console.api_server import READ_ONLY, ApiError, orders_path
 from order_console.classes import Classes
 from order_console.identity import Caller, Identity, NotLoggedIn
 from order_console.lists import Allowed, Filter, Listing, Lists
 from order_console.reflector import Reflector
 from order_console.sessions import FORM_FIELD
+from order_console.streams import Streams
 from order_console.view import OrderView
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -66,9 +67,11 @@ class Console:
     classes: Classes
     reflector: Reflector
     own_rights: bool
-    ledger_url: str | None
+    ledger_url: Callable[[], str] | None
+    """Gives the URL that is to be used now; raises ValueError."""
     logs_in: bool
     """Whether /login takes a token."""
+    streams: Streams = field(default_factory=Streams)
 
     @cached_property
     def lists(self) -> Lists:
@@ -106,8 +109,9 @@ def page(template: str, caller: Caller | None, *, status: int = 200, **values: A
     return HTMLResponse(rendered(template, caller=caller, **values), status_code=status)
 
 
-def endpoint(serve: Page) -> Endpoint:
-    """Served to who is logged in. What is refused becomes a page that says why."""
+def endpoint(serve: Page, *, to_nobody_in_particular: bool = False) -> Endpoint:
+    """Served to who is logged in; where the console knows nobody, if it is meant `to_nobody_in_particular`. What is
+    refused becomes a page that says why."""
 
     async def answer(request: Request) -> Response:
         console: Console = request.app.state.console
@@ -122,6 +126,8 @@ def endpoint(serve: Page) -> Endpoint:
 
         try:
             caller = await console.identity.caller(request)
+            if caller.reads_only and not to_nobody_in_particular:
+                return refused(403, READ_ONLY)
             return await serve(console, caller, request)
         except NotLoggedIn as unknown:
             return refused(401, unknown.why)

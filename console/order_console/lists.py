@@ -28,6 +28,8 @@ Made = TypeVar("Made")
 
 MAX_KEPT = 1_000
 """Lists that are kept at a time; everybody may ask for one by any text."""
+MAX_TEXT = 300
+"""Characters of it that count: no name is longer."""
 
 Allowed = frozenset[str] | None
 """The namespaces that somebody may list; None: all."""
@@ -43,7 +45,8 @@ class Filter:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Self:
-        return cls(given.get("namespace", ""), given.get("group", ""), given.get("text", ""))
+        text, longest = given.get("text", ""), MAX_TEXT
+        return cls(given.get("namespace", "")[:longest], given.get("group", "")[:longest], text[:longest])
 
     def takes(self, order: OrderView) -> bool:
         if self.namespace and order.namespace != self.namespace:

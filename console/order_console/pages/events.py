@@ -18,6 +18,8 @@ from order_console.view import OrderView
 PAUSE_SECONDS = 0.2
 """Between two messages of a page: what happens in between comes together."""
 PING_SECONDS = 15
+ASK_AGAIN_SECONDS = 30
+"""Where too many pages are followed."""
 
 
 async def stream(console: Console, caller: Caller, request: Request) -> Response:
@@ -29,15 +31,19 @@ async def stream(console: Console, caller: Caller, request: Request) -> Response
         messages = _of_inbox(console, caller)
     else:
         messages = _of_list(console, caller, Filter.of(request.query_params))
-    return EventSourceResponse(_sent(messages), ping=PING_SECONDS)
+    return EventSourceResponse(_sent(console, caller, messages), ping=PING_SECONDS)
 
 
-async def _sent(messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
-    try:
-        async for html in messages:
-            yield ServerSentEvent(data=html)
-    except ApiError:
-        return  # the browser asks again, and then sees why
+async def _sent(console: Console, caller: Caller, messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
+    with console.streams.one_more(caller) as obstacle:
+        if obstacle:
+            yield ServerSentEvent(event="not-followed", data=obstacle, retry=ASK_AGAIN_SECONDS * 1000)
+            return
+        try:
+            async for html in messages:
+                yield ServerSentEvent(data=html)
+        except ApiError:
+            return  # the browser asks again, and then sees why
 
 
 async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
@@ -107,7 +113,9 @@ async def _of_order(console: Console, caller: Caller, request: Request) -> Async
         order = await _read(console, caller, **path)
         while True:
             now_offered = None if order is None else (order.phase, order.generation, order.waits_for_decision)
-            html = rendered("_tracker.html", order=order, problem=console.reflector.problem, partial=True)
+            html = rendered(
+                "_tracker.html", order=order, problem=console.reflector.problem, caller=caller, partial=True
+            )
             if now_offered != offered and order is not None:
                 html += rendered(
                     "_actions.html",

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from order_console import demonstrations
-from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER
+from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER, holds
 from order_console.api_server import GROUP_PATH, ApiError, orders_path, segment
 from order_console.console import Console, checked_form, page
 from order_console.demonstrations import Scenario
@@ -130,7 +130,6 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
     if not namespace:
         filled.wrong["namespace"] = "where the order belongs"
     if not filled.wrong:
-        # The same name twice, as when a button is pressed twice, is one order.
         query = {"dryRun": "All"} if check else {"fieldManager": "order-console"}
         try:
             if not check:
@@ -139,11 +138,26 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
         except ApiError as error:
             if error.status in {0, 401}:
                 raise
+            if error.status == ALREADY_THERE and not check and await _is_this_one(caller, namespace, order):
+                return _placed(namespace, order)
             filled.refuse(error)
         else:
             if not check:
-                return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done={PLACED}", SEE_OTHER)
+                return _placed(namespace, created)
     return await _form(console, caller, filled, checked=check and not filled.wrong)
+
+
+def _placed(namespace: str, order: Mapping[str, Any]) -> Response:
+    return RedirectResponse(f"/orders/{namespace}/{order['metadata']['name']}?done={PLACED}", SEE_OTHER)
+
+
+async def _is_this_one(caller: Caller, namespace: str, order: Mapping[str, Any]) -> bool:
+    """Whether the order that has the name is the very one that the form asks for: its button was pressed twice."""
+    try:
+        found = await caller.api.call("GET", orders_path(namespace, order["metadata"]["name"]))
+    except ApiError:
+        return False
+    return holds(order["spec"], found["spec"])
 
 
 async def _make_what_it_needs(caller: Caller, namespace: str, scenario: Scenario | None) -> None:
