@@ -30,7 +30,11 @@ class Changes:
     """The changes of a watch, which is begun again when the API server ends it. While that does not answer, `orders`
     stay as they were seen last, and `problem` says why they may be old."""
 
-    def __init__(self, session: Session, arguments: Sequence[str], namespace: str | None) -> None:
+    def __init__(
+        self, session: Session, arguments: Sequence[str], namespace: str | None, *, patient: bool = False
+    ) -> None:
+        """`patient`: the cluster was reached a moment ago, so that it is worth to wait for it."""
+        self._patient = patient
         self._session, self._arguments, self._namespace = session, arguments, namespace
         self._queue: queue.Queue[tuple[str, Order] | Orders | str | CommandError | None] = queue.Queue()
         self._stopped = threading.Event()
@@ -100,7 +104,7 @@ class Changes:
                         reached = True
             except CommandError as error:
                 refused += 1
-                if error.code != ExitCode.ERROR or (not reached and refused >= _PATIENCE):
+                if error.code != ExitCode.ERROR or not (reached or self._patient or refused < _PATIENCE):
                     self._queue.put(error)
                     return
                 self._queue.put(str(error))

@@ -19,7 +19,7 @@ def until(session: Session, order: Order, holds: Callable[[Order], bool], second
     if holds(order):
         return order
     deadline = None if seconds is None else clock.monotonic() + seconds
-    with Changes(session, [ORDERS, order.name], order.namespace) as changes:
+    with Changes(session, [ORDERS, order.name], order.namespace, patient=True) as changes:
         while True:
             changes.take(
                 _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, max(0.01, deadline - clock.monotonic()))

@@ -24,8 +24,8 @@ def open_command(
     name: Name,
     only_print: Annotated[bool, typer.Option("--print", help="Print the address and open nothing.")] = False,
 ) -> None:
-    """Its page of the console, its workflow in Temporal's Web UI, and Grafana's board of its namespace, as far as they are
-    known. Prints the addresses, and opens the first where there is a browser with a window."""
+    """Its page of the console, its workflow in Temporal's Web UI, and Grafana's board of its namespace, as far as they
+    are known. Prints the addresses, and opens the first where there is a browser with a window."""
     session: Session = context.obj
     order, known = both(lambda: session.order(name), lambda: _addresses(session))
     console = os.environ.get(console_route.VARIABLE, "").rstrip("/") or known.get("console", "")

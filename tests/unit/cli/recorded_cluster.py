@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from order_cli.kind_checks import FIELDS, KINDS
+
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 26, 14, 4, 30, tzinfo=UTC)
 ORDERS = "orders.order-platform.dev"
@@ -52,6 +54,7 @@ def _installation() -> list[Json]:
     logs = "\n".join(f"[pod/worker/worker] {json.dumps(each)}" for each in (line, other))
     return [
         {"call": "^version", "out": json.dumps(versions)},
+        {"call": "^get customresourcedefinitions.*--output=json", "out": json.dumps(_kinds())},
         {"call": "^get customresourcedefinitions", "out": "\n".join(f"crd/{kind}" for kind in kinds)},
         {"call": "^get validatingadmissionpolicybindings", "out": "\n".join(f"binding/{name}" for name in policies)},
         {"call": "^get deployments", "out": json.dumps({"items": deployments})},
@@ -62,6 +65,19 @@ def _installation() -> list[Json]:
         {"call": "^logs .*worker", "out": logs},
         {"call": "^logs "},
     ]
+
+
+def _kinds() -> Json:
+    """Definitions of the kinds, with the fields that a doctor looks for."""
+    schema: Json = {}
+    for field_ in FIELDS:
+        part = schema
+        for name in field_.split("."):
+            part = part.setdefault("properties", {}).setdefault(name, {"type": "object"})
+    version = {"name": "v1alpha1", "served": True, "schema": {"openAPIV3Schema": schema}}
+    status = {"conditions": [{"type": "Established", "status": "True"}]}
+    kinds = [{"metadata": {"name": name}, "spec": {"versions": [version]}, "status": status} for name in KINDS]
+    return {"items": kinds, **kinds[0]}
 
 
 class Said(NamedTuple):

@@ -403,3 +403,11 @@ def test_what_makes_no_sense_is_said_and_nothing_written(
 
     assert (said.code in (2, 3), told in said.error) == (True, True), said.text
     assert fake.patches() == {}
+
+
+def test_an_order_that_is_named_twice_is_written_once(kubectl_order: Ask, fake: FakeCluster) -> None:
+    fake.takes("o-held", phase="Running", message="received, and about to be checked")
+
+    said = kubectl_order("resume o-held shop/o-held o-held -n shop")
+
+    assert (said.code, len(fake.calls("patch")), said.out.count("goes on")) == (0, 1, 1)
