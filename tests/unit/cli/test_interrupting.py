@@ -53,7 +53,7 @@ def interrupted(fake: FakeCluster, process: subprocess.Popen[str]) -> str:
 
 
 def test_no_order_is_written_after_ctrl_c(fake: FakeCluster) -> None:
-    """Up to nine more were: they had their thread, and waited for their turn. The command then stayed for half a minute."""
+    """Up to nine more were: they had a thread, and waited for their turn. The command then stayed for half a minute."""
     names = held(fake, 12)
 
     said = interrupted(fake, begun(fake, "resume", *names, "-n", "shop"))

@@ -114,9 +114,8 @@ def kinds(fake: FakeCluster) -> dict[str, Any]:
 
 def test_a_doctor_finds_kinds_that_are_older_than_the_program(kubectl_order: Ask, fake: FakeCluster) -> None:
     found = kinds(fake)
-    del found["items"][0]["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"][
-        "retry"
-    ]
+    [version] = found["items"][0]["spec"]["versions"]
+    del version["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["retry"]
     fake.answer("^get customresourcedefinitions .*--output=json", out=found)
 
     said = kubectl_order("doctor")
@@ -186,9 +185,8 @@ def test_a_doctor_of_the_installation_asks_nothing_about_the_caller_and_orders(
     said = kubectl_order("doctor --install")
 
     assert "you (" not in said.out
-    assert not [
-        call for call in fake.calls() if call["call"].startswith(("get orders", "create", "get namespace", "config"))
-    ]
+    of_the_caller = ("get orders.", "create", "get namespace", "config")
+    assert not [call for call in fake.calls() if call["call"].startswith(of_the_caller)]
 
 
 def test_a_version_names_that_of_the_kinds(kubectl_order: Ask) -> None:
