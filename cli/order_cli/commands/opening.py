@@ -16,7 +16,7 @@ from order_cli.together import both
 CONFIG_MAP = "order-platform-addresses"
 NAMESPACE = "ORDER_PLATFORM_NAMESPACE"
 """Variable: where the chart is installed, if that is not order-platform."""
-_BOARD = "order-platform-orders"
+BOARD = "order-platform-orders"
 
 
 def open_command(
@@ -33,7 +33,7 @@ def open_command(
     found = [
         f"{console}/orders/{order.namespace}/{order.name}" if console else "",
         visible(order.workflow.get("url") or ""),
-        f"{grafana}/d/{_BOARD}?var-order_namespace={order.namespace}" if grafana else "",
+        f"{grafana}/d/{BOARD}?var-order_namespace={order.namespace}" if grafana else "",
     ]
     pages = [page for page in found if page]
     if not pages:

@@ -21,7 +21,12 @@ def test_another_url_in_the_file_counts_for_the_next_trail(
 ) -> None:
     """A password that was replaced took a restart."""
     asked: list[str] = []
-    monkeypatch.setattr(trail, "read", lambda url, *_, **__: asked.append(url) or trail.Trail([]))
+
+    def read(url: str, *_: str, verify: bool) -> trail.Trail:
+        asked.append(url)
+        return trail.Trail([])
+
+    monkeypatch.setattr(trail, "read", read)
     file = tmp_path / "url"
     file.write_text("postgresql://reader:first@ledger/orders\n")
     console.ledger_url = Settings.from_environment({"ORDER_CONSOLE_LEDGER_URL_FILE": str(file)}).ledger_url_now
