@@ -24,14 +24,14 @@ PATIENCE_SECONDS = 30.0
 
 
 class OnATerminal:
-    """`kubectl order` whose input and output is a terminal of 100 columns."""
+    """`kubectl order` whose input and output is a terminal."""
 
-    def __init__(self, cluster: FakeCluster, *arguments: str) -> None:
+    def __init__(self, cluster: FakeCluster, *arguments: str, columns: int = 100) -> None:
         cluster.write()
         own, other = pty.openpty()
         self.own = own
         self.seen = ""
-        environment = {**os.environ, **cluster.environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+        environment = {**os.environ, **cluster.environment(), "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
         environment.pop("NO_COLOR")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "order_cli", *arguments],
@@ -200,3 +200,17 @@ def test_while_the_api_server_is_away_a_view_keeps_what_it_showed_and_says_so(fa
 
     view.process.send_signal(signal.SIGINT)
     assert view.end() == 130
+
+
+@pytest.mark.parametrize(("columns", "heads"), [(100, 7), (80, 6), (72, 5), (60, 4)])
+def test_on_a_narrow_terminal_no_order_takes_two_lines(fake: FakeCluster, columns: int, heads: int) -> None:
+    """With the columns that there is room for, and always with what the order waits for."""
+    view = OnATerminal(fake, "list", "-A", "--no-color", columns=columns)
+    view.until(lambda seen: "12 orders" in seen)
+
+    head, *rows = [line for line in view.seen.splitlines() if line][:13]
+
+    assert head.split()[-1] == "NEXT"
+    assert len(head.split()) == heads
+    assert [line for line in rows if len(line) > columns] == []
+    assert view.end() == 0
