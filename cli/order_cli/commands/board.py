@@ -130,7 +130,7 @@ def board(
             for row in sorted(rows, key=_SORTS[view.sort])
         ]
         lines += session.terminal.aligned(["STATUS", "N", "OLDEST"], cells, right=["N", "OLDEST"])
-    if session.terminal.interactive:
+    if session.terminal.takes_keys:
         lines.append(session.terminal.paint(session.terminal.plain(view.told()), "dim"))
     return lines
 
