@@ -104,7 +104,7 @@ def test_an_order_is_placed_with_the_errors_of_the_api_server_at_their_fields(vi
 
     country = page.get_by_label("Country")
     expect(country).to_have_attribute("aria-invalid", "true")
-    expect(page.locator(".error")).to_contain_text("GB")
+    expect(page.locator("#wrong-shippingAddress-country")).to_contain_text("GB")
 
     country.fill("US")
     page.get_by_role("button", name="Check").click()
@@ -112,6 +112,23 @@ def test_an_order_is_placed_with_the_errors_of_the_api_server_at_their_fields(vi
     page.get_by_role("button", name="Order", exact=True).click()
     expect(tracker(page)).to_contain_text("Order Completed")
     shop.stack.kubectl("get", "ord", page.url.split("/")[-1].split("?")[0], "-n", NAMESPACE)
+
+
+def test_a_form_is_checked_while_it_is_filled_in(visit: Visit, shop: Shop) -> None:
+    page = visit("maria", f"/new?namespace={NAMESPACE}")
+    page.get_by_label("Article").first.fill("PROD-001")
+    page.get_by_label("Quantity").first.fill("3")
+    page.get_by_label("Price of one").first.fill("12.50")
+    page.get_by_label("Country").fill("UK")
+    page.get_by_label("Town").fill("Springfield")
+
+    expect(page.locator("#total")).to_have_text("37.50 USD")
+    expect(page.locator("#wrong-shippingAddress-country")).to_contain_text("GB")
+    page.get_by_label("Country").fill("GB")
+    page.get_by_label("Town").fill("London")
+
+    expect(page.locator("#wrong-shippingAddress-country")).to_be_hidden()
+    expect(page.get_by_label("Town")).to_have_value("London")
 
 
 def test_what_is_written_into_an_order_stays_text(visit: Visit, shop: Shop) -> None:

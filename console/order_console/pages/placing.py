@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from order_console import demonstrations
 from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER, holds
 from order_console.api_server import GROUP_PATH, ApiError, orders_path, segment
-from order_console.console import Console, checked_form, page
+from order_console.console import Console, checked_form, page, rendered
 from order_console.demonstrations import Scenario
 from order_console.identity import Caller
 from order_console.pages.tracking import PLACED
@@ -31,6 +31,7 @@ DEFAULTS = {
     "lines.0.quantity": "1",
 }
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_FIELD = re.compile(r"[A-Za-z0-9]+(\.[A-Za-z0-9]+)*")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -63,6 +64,12 @@ class Filled:
             spec["className"] = get("className")
         metadata = {"name": get("name")} if get("name") else {"generateName": "order-"}
         return {"apiVersion": "order-platform.dev/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec}
+
+    @property
+    def shown(self) -> list[str]:
+        """The fields that the page has, and has a place for what is wrong with them."""
+        hidden = {"csrf", "do", "scenario"}
+        return [name for name in self.fields if _FIELD.fullmatch(name) and name not in hidden]
 
     @property
     def total(self) -> str:
@@ -122,9 +129,11 @@ async def show_form(console: Console, caller: Caller, request: Request) -> Respo
 
 
 async def place(console: Console, caller: Caller, request: Request) -> Response:
-    """`check` asks the API server without creating anything."""
+    """`check` asks the API server without creating anything; `watch`, sent at each change, does so and answers with
+    what is wrong alone."""
     filled = Filled(await checked_form(caller, request))
-    check = filled.fields.get("do") == "check"
+    watch = filled.fields.get("do") == "watch"
+    check = watch or filled.fields.get("do") == "check"
     order = filled.order(caller.name)
     namespace = filled.fields.get("namespace", "")
     if not namespace:
@@ -144,6 +153,8 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
         else:
             if not check:
                 return _placed(namespace, created)
+    if watch:
+        return HTMLResponse(rendered("_checked.html", filled=filled))
     return await _form(console, caller, filled, checked=check and not filled.wrong)
 
 
