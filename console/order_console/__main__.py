@@ -103,7 +103,7 @@ def _door(listen: Address) -> socket.socket:
         family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
         return socket.create_server((listen.host, listen.port), family=family)
     except OSError as error:
-        why = error.strerror or str(error)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)  # a name's are negative
         raise SettingsError(f"ORDER_CONSOLE_LISTEN is {listen}: {why}; another console may run there") from error
 
 

@@ -51,6 +51,8 @@ def _installation() -> list[Json]:
         "attempt": 1,
     }
     other = {**line, "name": "another", "uid": "another"}
+    pod = {"metadata": {"name": "leads", "namespace": "order-platform"}, "status": {"phase": "Running"}}
+    metrics = "orders_operator_active 1.0\norders_operator_temporal_reachable 1.0"
     logs = "\n".join(f"[pod/worker/worker] {json.dumps(each)}" for each in (line, other))
     return [
         {"call": "^version", "out": json.dumps(versions)},
@@ -58,6 +60,8 @@ def _installation() -> list[Json]:
         {"call": "^get customresourcedefinitions", "out": "\n".join(f"crd/{kind}" for kind in kinds)},
         {"call": "^get validatingadmissionpolicybindings", "out": "\n".join(f"binding/{name}" for name in policies)},
         {"call": "^get deployments", "out": json.dumps({"items": deployments})},
+        {"call": "^get pods ", "out": json.dumps({"items": [pod]})},
+        {"call": "^get --raw .*/pods/leads:[0-9]+/proxy/metrics", "out": metrics},
         {"call": "^get leases", "out": json.dumps(lease)},
         {"call": "^get namespace ", "out": json.dumps({"metadata": {"labels": {}}})},
         {"call": "^get orderclasses.* threshold ", "out": json.dumps(recorded("classes")["items"][-1])},

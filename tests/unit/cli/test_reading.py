@@ -252,12 +252,12 @@ def test_the_pages_of_an_order_are_that_of_the_console_and_that_of_its_workflow(
 
 def test_the_chart_tells_where_console_and_grafana_are(kubectl_order: Ask, fake: FakeCluster) -> None:
     addresses = {"console": "https://orders.example.com/", "grafana": "https://grafana.example.com"}
-    fake.answer("^get configmaps order-platform-addresses .*--namespace=order-platform ", out={"data": addresses})
+    fake.answer("^get configmaps order-platform-addresses .*--namespace=order-platform$", out={"data": addresses})
 
-    assert kubectl_order("open order-1500 -n shop").out.splitlines() == [
-        "https://orders.example.com/orders/shop/order-1500",
-        "https://grafana.example.com/d/order-platform-orders?var-order_namespace=shop",
-    ]
+    console, _, grafana = kubectl_order("open order-1500 -n shop").out.splitlines()
+
+    assert console == "https://orders.example.com/orders/shop/order-1500"
+    assert grafana == "https://grafana.example.com/d/order-platform-orders?var-order_namespace=shop"
 
 
 def test_an_address_is_one_line_without_control_characters(kubectl_order: Ask, fake: FakeCluster) -> None:

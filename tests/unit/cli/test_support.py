@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from recorded_cluster import Ask, FakeCluster
+from recorded_cluster import NOW, Ask, FakeCluster
 
 from order_cli.completing import proposals
 from order_cli.kind_checks import KINDS
@@ -109,7 +109,8 @@ def test_words_are_completed(fake: FakeCluster, words: list[str], proposed: list
 
 def kinds(fake: FakeCluster) -> dict[str, Any]:
     """The answer about the kinds, to be changed."""
-    return json.loads(next(each for each in fake._usual() if "customresourcedefinitions.*json" in each["call"])["out"])  # type: ignore[no-any-return]
+    answer = next(each for each in fake._usual() if "customresourcedefinitions.*--output=json" in each["call"])
+    return json.loads(answer["out"])  # type: ignore[no-any-return]
 
 
 def test_a_doctor_finds_kinds_that_are_older_than_the_program(kubectl_order: Ask, fake: FakeCluster) -> None:
@@ -156,6 +157,7 @@ LEADS, STANDS_BY = (
 def test_a_doctor_asks_the_operator_that_leads_about_temporal(
     kubectl_order: Ask, fake: FakeCluster, reachable: str, code: int, told: str
 ) -> None:
+    fake.answer("^get leases", out={"spec": {"holderIdentity": "two", "renewTime": NOW.isoformat()}})
     pods(fake, one=STANDS_BY, two=f"{LEADS}orders_operator_temporal_reachable {reachable}\n")
 
     said = kubectl_order("doctor --install")

@@ -74,14 +74,14 @@ def test_the_list_has_only_orders_of_namespaces_that_the_caller_may_list(
     cluster: FakeCluster, browser: Browser
 ) -> None:
     cluster.put(an_order("seen", namespace="shop"))
-    cluster.put(an_order("hidden", namespace="outlet"))
+    cluster.put(an_order("concealed", namespace="outlet"))
     cluster.allow("clerk", "list", namespace="shop")
-    _known(browser, "hidden")
+    _known(browser, "concealed")
 
     shown = browser("clerk").get("/").text
 
     assert "seen" in shown
-    assert "hidden" not in shown
+    assert "concealed" not in shown
 
 
 def _known(browser: Browser, name: str) -> None:
