@@ -1,6 +1,5 @@
 """What all pages share: who calls, what they may see, how a page is rendered."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -80,18 +79,17 @@ class Console:
 
     async def visible(self, caller: Caller) -> list[OrderView]:
         """The orders that the caller may list, the newest first."""
-        return self.lists.orders(await self._allowed(caller))
+        return self.lists.orders(await self.allowed(caller))
 
     async def listing(self, caller: Caller, narrowed: Filter) -> Listing:
         """Of these, what the caller wants to see."""
-        return self.lists.listing(await self._allowed(caller), narrowed)
+        return self.lists.listing(await self.allowed(caller), narrowed)
 
-    async def _allowed(self, caller: Caller) -> Allowed:
+    async def allowed(self, caller: Caller) -> Allowed:
+        """Where the caller may list orders."""
         if not self.own_rights or await self.access.may(caller, "list", None):
             return None
-        asked = sorted(self.lists.namespaces())
-        answers = await asyncio.gather(*(self.access.may(caller, "list", name) for name in asked))
-        return frozenset(name for name, allowed in zip(asked, answers, strict=True) if allowed)
+        return await self.access.where(caller, "list", self.lists.namespaces())
 
     async def order(self, caller: Caller, request: Request) -> OrderView:
         """The one that the path names, as the caller may read it. Raises ApiError."""

@@ -1,6 +1,6 @@
 """What a list of orders shows. Viewers who may see the same and narrow alike share what was worked out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -93,6 +93,17 @@ class Lists:
         if allowed is None:
             return self._reflector.newest
         return self._once(allowed, lambda: [each for each in self._reflector.newest if each.namespace in allowed])
+
+    def waiting(self, allowed: Allowed) -> list[OrderView]:
+        """Those that wait for a decision, the oldest first."""
+        return self._once(
+            ("waiting", allowed), lambda: [each for each in reversed(self.orders(allowed)) if each.waits_for_decision]
+        )
+
+    def concern(self, allowed: Allowed, changed: Iterable[str]) -> bool:
+        """Whether one of the orders that changed, by uid, may be among those of these namespaces."""
+        found = map(self._reflector.orders.get, changed)
+        return any(order is None or allowed is None or order.namespace in allowed for order in found)
 
     def listing(self, allowed: Allowed, narrowed: Filter) -> Listing:
         return self._once((allowed, narrowed), lambda: Listing.of(self.orders(allowed), narrowed))

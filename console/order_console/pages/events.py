@@ -48,15 +48,18 @@ async def _sent(console: Console, caller: Caller, messages: AsyncIterator[str]) 
 
 async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
     with console.reflector.subscription() as changes:
-        listing = await console.listing(caller, narrowed)
+        allowed = await console.allowed(caller)
+        listing = console.lists.listing(allowed, narrowed)
         told = ""
         yield _list_head(console, listing) + _all_rows(listing.rows)
-        async for _ in changes.taken():
-            before, listing = listing, await console.listing(caller, narrowed)
-            html = _list_head(console, listing) + _difference(before.rows, listing.rows)
-            if html != told:
-                told = html
-                yield html
+        async for changed in changes.taken():
+            allowed_before, allowed = allowed, await console.allowed(caller)
+            if allowed != allowed_before or console.lists.concern(allowed, changed):
+                before, listing = listing, console.lists.listing(allowed, narrowed)
+                html = _list_head(console, listing) + _difference(before.rows, listing.rows)
+                if html != told:
+                    told = html
+                    yield html
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -96,7 +99,8 @@ async def _of_inbox(console: Console, caller: Caller) -> AsyncIterator[str]:
                 yield rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
             concerned = {order.uid for order in found}
             async for changed in changes.taken():
-                if any(_waits(console, uid) or uid in concerned for uid in changed):
+                waiting = [uid for uid in changed if _waits(console, uid)]
+                if concerned.intersection(changed) or console.lists.concern(await console.allowed(caller), waiting):
                     break
             await asyncio.sleep(PAUSE_SECONDS)
 

@@ -69,6 +69,18 @@ async def test_an_order_that_no_longer_fits_the_filter_leaves_the_page(cluster: 
     running.cancel()
 
 
+async def test_only_changes_where_somebody_may_look_concern_their_list(cluster: FakeCluster, console: Console) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    concern = console.lists.concern
+
+    assert concern(frozenset({"shop"}), ["uid-first"])
+    assert concern(None, ["uid-first"])
+    assert not concern(frozenset({"outlet"}), ["uid-first"])
+    assert concern(frozenset({"outlet"}), ["uid-gone"]), "where an order was that is gone nobody knows"
+    running.cancel()
+
+
 async def test_the_inbox_is_not_drawn_anew_while_somebody_types_about_the_same_orders(
     cluster: FakeCluster, console: Console
 ) -> None:
