@@ -3,10 +3,10 @@
 import json
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any
 
-from order_cli import clock, installation, rights
+from order_cli import clock, installation, kind_checks, operator_checks, rights
+from order_cli.finding import GOOD, PROBLEM, UNKNOWN, WARNING, Finding
 from order_cli.kubectl import Json, Kubectl
 from order_cli.order import Order
 from order_cli.problems import CommandError
@@ -20,10 +20,8 @@ from order_cli.vocabulary import (
     ORDERS,
     REJECT,
     RETRY,
-    STOCK_ITEMS,
 )
 
-GOOD, WARNING, PROBLEM, UNKNOWN = "✓", "!", "✗", "?"
 OLDEST_KUBERNETES = (1, 32)
 _LEASE_SECONDS = 15.0
 _POLICIES = {"order-platform-orders", "order-platform-classes", "order-platform-status"}
@@ -34,26 +32,28 @@ _FROM_OUTSIDE = ("Temporal", "SearchAttribute", "NoWorker")
 """Beginnings of reasons that tell of Temporal and of workers."""
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One line."""
-
-    mark: str
-    text: str
-
-
-def all_findings(session: Session) -> list[Finding]:
-    """Of all checks, in their order."""
-    kubectl, namespace = session.kubectl, own_namespace(session)
+def all_findings(session: Session, *, installation_alone: bool = False) -> list[Finding]:
+    """Of all checks, in their order. `installation_alone`: not of orders, the caller and their namespace, but of what
+    takes an administrator's rights to ask."""
+    kubectl = session.kubectl
+    namespace = None if installation_alone else own_namespace(session)
     checks: list[tuple[str, Callable[[], Iterable[Finding]]]] = [
         ("versions", lambda: _versions(kubectl)),
-        ("kinds", lambda: _kinds(kubectl)),
+        ("kinds", lambda: kind_checks.kinds(kubectl)),
         ("operator and workers", lambda: _deployments(kubectl)),
         ("classes", lambda: _classes(kubectl)),
         ("admission policies", lambda: _policies(kubectl, namespace)),
-        ("Temporal and workers, as orders tell", lambda: _conditions(kubectl)),
-        ("your rights", lambda: _rights(kubectl, namespace)),
     ]
+    if namespace is None:
+        checks += [
+            ("Temporal, as the operator tells", lambda: operator_checks.temporal(kubectl)),
+            ("monitoring", lambda: operator_checks.monitors(kubectl)),
+        ]
+    else:
+        checks += [
+            ("Temporal and workers, as orders tell", lambda: _conditions(kubectl)),
+            ("your rights", lambda: _rights(kubectl, namespace)),
+        ]
     with ThreadPoolExecutor(4) as pool:
         return [finding for found in pool.map(lambda check: _safely(*check), checks) for finding in found]
 
@@ -80,19 +80,6 @@ def _versions(kubectl: Kubectl) -> Iterable[Finding]:
         return
     new_enough = installation.minor(server) >= OLDEST_KUBERNETES
     yield Finding(GOOD if new_enough else PROBLEM, f"kubectl {client}, server {server} (≥ 1.32)")
-
-
-def _kinds(kubectl: Kubectl) -> Iterable[Finding]:
-    listed = kubectl.run("get", "customresourcedefinitions", "--output=name")
-    names = {line.partition("/")[2] for line in listed.split()}
-    missing = [kind for kind in (ORDERS, CLASSES, STOCK_ITEMS) if kind not in names]
-    if missing:
-        yield Finding(PROBLEM, f"kinds {', '.join(missing)} are missing: install the chart order-platform-crds")
-    else:
-        yield Finding(GOOD, "kinds orders, orderclasses, stockitems are there")
-    others = sorted(name for name in names if name.startswith("orders.") and name != ORDERS)
-    if others:
-        yield Finding(WARNING, f"{others[0]} has the same plural: write ord with plain kubectl")
 
 
 def _deployments(kubectl: Kubectl) -> Iterable[Finding]:
@@ -163,12 +150,17 @@ def _name(item: Json) -> str:
     return str(item["metadata"]["name"])
 
 
-def _policies(kubectl: Kubectl, namespace: str) -> Iterable[Finding]:
+def _policies(kubectl: Kubectl, namespace: str | None) -> Iterable[Finding]:
     listed = kubectl.run("get", "validatingadmissionpolicybindings", "--output=name")
     bound = {line.partition("/")[2] for line in listed.split()}
     if missing := sorted(_POLICIES - bound):
         yield Finding(
             PROBLEM, f"admission policies {', '.join(missing)} are not bound: names of approvers are not checked"
+        )
+        return
+    if namespace is None:
+        yield Finding(
+            GOOD, f"admission policies are bound; they hold in namespaces with the label {_ENFORCED}=enforced"
         )
         return
     labels = kubectl.json("get", "namespace", namespace)["metadata"].get("labels", {})

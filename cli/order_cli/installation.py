@@ -6,7 +6,7 @@ from importlib.metadata import PackageNotFoundError, version
 from order_cli.kubectl import Json, Kubectl
 from order_cli.problems import CommandError
 
-_OURS = "--selector=app.kubernetes.io/part-of=order-platform"
+OURS = "--selector=app.kubernetes.io/part-of=order-platform"
 
 
 def own_version() -> str:
@@ -19,7 +19,7 @@ def own_version() -> str:
 
 def deployments(kubectl: Kubectl) -> list[Json]:
     """Of operators and workers, in all namespaces. Raises CommandError where the caller may not look."""
-    return list(kubectl.json("get", "deployments.apps", "--all-namespaces", _OURS).get("items", []))
+    return list(kubectl.json("get", "deployments.apps", "--all-namespaces", OURS).get("items", []))
 
 
 def component(deployment: Json) -> str:

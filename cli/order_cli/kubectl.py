@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import subprocess
+import threading
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,6 +32,8 @@ class Kubectl:
         self.flags = flags
         self._program = shutil.which("kubectl")
         self._begun: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self.given_up = threading.Event()
+        """Set once the command has ended: what other threads have not begun by then, they do not begin."""
 
     def begin(self, *arguments: str, namespace: str | None = None) -> None:
         """Start a call whose answer will be asked for: Python imports meanwhile, which takes as long."""
@@ -42,6 +45,7 @@ class Kubectl:
 
     def end(self) -> None:
         """Give up what was begun and never asked for."""
+        self.given_up.set()
         while self._begun:
             _, process = self._begun.popitem()
             process.kill()

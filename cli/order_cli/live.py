@@ -1,14 +1,15 @@
-"""Views that change: a thread reads `kubectl get --watch`; the screen is drawn for each change and each second. Where
-the output is no terminal, each changed line is written once."""
+"""Views that change: a thread reads `kubectl get --watch`; the screen is drawn for each change, key and second.
+Where the output is no terminal, each changed line is written once."""
 
 import queue
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from order_cli.keys import Keys
 from order_cli.kubectl import Watch
 from order_cli.order import Order
-from order_cli.problems import CommandError
+from order_cli.problems import CommandError, ExitCode
 from order_cli.session import Session
 
 if TYPE_CHECKING:
@@ -22,19 +23,25 @@ _BATCH = 500
 """Changes that are taken at once before the screen is drawn."""
 _RECONNECT_SECONDS = 1.0
 _PATIENCE = 5
-"""So many times in a row the API server may refuse before the view ends."""
+"""So many times in a row a cluster that was never reached may refuse before the view ends."""
 
 
 class Changes:
-    """The changes of a watch, which is begun again when the API server ends it."""
+    """The changes of a watch, which is begun again when the API server ends it. While that does not answer, `orders`
+    stay as they were seen last, and `problem` says why they may be old."""
 
-    def __init__(self, session: Session, arguments: Sequence[str], namespace: str | None) -> None:
+    def __init__(
+        self, session: Session, arguments: Sequence[str], namespace: str | None, *, patient: bool = False
+    ) -> None:
+        """`patient`: the cluster was reached a moment ago, so that it is worth to wait for it."""
+        self._patient = patient
         self._session, self._arguments, self._namespace = session, arguments, namespace
-        self._queue: queue.Queue[tuple[str, Order] | CommandError | None] = queue.Queue()
+        self._queue: queue.Queue[tuple[str, Order] | Orders | str | CommandError | None] = queue.Queue()
         self._stopped = threading.Event()
         self._watch: Watch | None = None
         self._thread = threading.Thread(target=self._read, daemon=True)
         self.orders: Orders = {}
+        self.problem = ""
 
     def __enter__(self) -> "Changes":
         self._thread.start()
@@ -46,9 +53,13 @@ class Changes:
             self._watch.stop()
         self._thread.join()
 
+    def wake(self) -> None:
+        """Let `take` return; from any thread."""
+        self._queue.put(None)
+
     def take(self, seconds: float) -> bool:
         """Take over what has changed, waiting so long for the first change; whether there was any. Raises CommandError
-        once the cluster cannot be watched any more."""
+        where the cluster cannot be watched."""
         try:
             change = self._queue.get(timeout=seconds)
         except queue.Empty:
@@ -62,9 +73,15 @@ class Changes:
                 return True
             change, taken = self._queue.get_nowait(), taken + 1
 
-    def _apply(self, change: tuple[str, Order] | None) -> None:
-        if change is None:  # a new watch begins, with all that there is
-            self.orders.clear()
+    def _apply(self, change: tuple[str, Order] | Orders | str | None) -> None:
+        if change is None:
+            return
+        if isinstance(change, str):
+            self.problem = change
+            return
+        self.problem = ""
+        if isinstance(change, dict):
+            self.orders = change
             return
         kind, order = change
         if kind == "DELETED":
@@ -73,23 +90,30 @@ class Changes:
             self.orders[order.key] = order
 
     def _read(self) -> None:
-        refused = 0
+        reached, refused = False, 0
         while not self._stopped.is_set():
-            self._queue.put(None)
             try:
+                if reached:  # what is gone since, no watch tells
+                    self._queue.put(self._listed())
                 with self._session.kubectl.watch(*self._arguments, namespace=self._namespace) as watch:
                     self._watch = watch
                     if self._stopped.is_set():
                         return
                     for kind, raw in watch:
                         self._queue.put((kind, Order(raw)))
-                        refused = 0
+                        reached = True
             except CommandError as error:
                 refused += 1
-                if refused >= _PATIENCE or error.code != 1:
+                if error.code != ExitCode.ERROR or not (reached or self._patient or refused < _PATIENCE):
                     self._queue.put(error)
                     return
+                self._queue.put(str(error))
             self._stopped.wait(_RECONNECT_SECONDS)
+
+    def _listed(self) -> Orders:
+        found = self._session.kubectl.json("get", *self._arguments, namespace=self._namespace)
+        orders = map(Order, found.get("items", []) if found.get("kind", "").endswith("List") else [found])
+        return {order.key: order for order in orders}
 
 
 def follow(
@@ -99,12 +123,13 @@ def follow(
     ended: Callable[[Orders], bool] = lambda _: False,
     *,
     namespace: str | None = None,
+    pressed: Callable[[str], bool] | None = None,
 ) -> None:
     """Show `lines` of the orders that `kubectl get` with these arguments shows, until they have `ended` or the caller
-    has seen enough (Ctrl-C)."""
+    has seen enough (Ctrl-C). `pressed` is told each key on a terminal, and says whether to leave."""
     with Changes(session, arguments, namespace) as changes:
         if session.terminal.interactive:
-            _drawn(changes, lines, ended)
+            _drawn(session, changes, lines, ended, pressed)
         else:
             _written(session, changes, lines, ended)
 
@@ -116,16 +141,31 @@ def picture(lines: Sequence[str]) -> "Text":
     return Text("\n").join(Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in lines)
 
 
-def _drawn(changes: Changes, lines: Callable[[Orders], list[str]], ended: Callable[[Orders], bool]) -> None:
+def _drawn(
+    session: Session,
+    changes: Changes,
+    lines: Callable[[Orders], list[str]],
+    ended: Callable[[Orders], bool],
+    pressed: Callable[[str], bool] | None,
+) -> None:
     from rich.console import Console  # noqa: PLC0415 - as above
     from rich.live import Live  # noqa: PLC0415
 
-    with Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="ellipsis") as live:
+    view = Live(console=Console(highlight=False), auto_refresh=False, vertical_overflow="ellipsis")
+    with Keys(changes.wake if pressed else None) as keys, view as live:
         while True:
             changes.take(_REDRAW_SECONDS)
-            live.update(picture(lines(changes.orders)), refresh=True)
+            if pressed and any(pressed(key) for key in keys.taken()):
+                return
+            live.update(picture([*_problem(session, changes), *lines(changes.orders)]), refresh=True)
             if changes.orders and ended(changes.orders):
                 return
+
+
+def _problem(session: Session, changes: Changes) -> list[str]:
+    if not changes.problem:
+        return []
+    return [session.terminal.paint(f"! what is shown may be old: {changes.problem}", "bad")]
 
 
 def _written(
@@ -135,9 +175,13 @@ def _written(
     ended: Callable[[Orders], bool],
 ) -> None:
     before: list[str] = []
+    told = ""
     while True:
         if not changes.take(_REDRAW_SECONDS):
             continue
+        if changes.problem and changes.problem != told:
+            session.terminal.aside(f"! {changes.problem}; it is tried again")
+        told = changes.problem
         now = lines(changes.orders)
         for line in now:
             if line not in before:

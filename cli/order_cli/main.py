@@ -27,7 +27,7 @@ COMMANDS = {
     "events": ("events", "What was told about orders."),
     "wait": ("waiting", "Wait for an order's end; the exit code says which."),
     "audit": ("auditing", "Who did what to an order, and when."),
-    "open": ("opening", "The order's page in Temporal's Web UI."),
+    "open": ("opening", "The order's pages in the console, Temporal and Grafana."),
     "approve": ("deciding", "Approve orders."),
     "reject": ("deciding", "Reject orders."),
     "cancel": ("cancelling", "Cancel orders; what was done is undone."),

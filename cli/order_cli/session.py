@@ -24,9 +24,11 @@ class Session:
         return cls(flags, Kubectl(flags), Terminal(flags))
 
     def order(self, name: str, namespace: str | None = None) -> Order:
-        """One order by its name, or by `namespace/name`. Raises NotFound."""
+        """One order by its name, or by `namespace/name`. Raises NotFound, UsageError."""
         if "/" in name and namespace is None:
             namespace, _, name = name.partition("/")
+        if not name or name.startswith("-"):  # kubectl would take it for a flag
+            raise UsageError(f"{name!r} is no name of an order")
         return Order(self.kubectl.order(name, namespace))
 
     def orders(self, *fields: str) -> list[Order]:

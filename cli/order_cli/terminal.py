@@ -29,6 +29,13 @@ _PLAIN = str.maketrans(
         "×": "x",
         "≤": "<=",
         "≥": ">=",
+        "▁": "_",
+        "▂": ".",
+        "▃": ".",
+        "▄": "-",
+        "▅": "-",
+        "▆": "=",
+        "▇": "=",
     }
 )
 _COLOURS = {"good": "32", "bad": "31", "busy": "36", "waits": "33", "dim": "2", "bold": "1"}
@@ -50,6 +57,7 @@ class Terminal:
         self.utc = flags.utc
         self.ascii = flags.ascii or not _can_unicode()
         self.interactive = sys.stdout.isatty()
+        self.takes_keys = self.interactive and sys.stdin.isatty()
         wanted = not flags.no_color and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
         self.coloured = wanted and self.interactive
         self.width = shutil.get_terminal_size().columns if self.interactive else None

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from order_cli import clock
 from order_cli.live import Changes
 from order_cli.order import Order
-from order_cli.problems import EndedOtherwise, TimedOut
+from order_cli.problems import CommandError, EndedOtherwise, TimedOut
 from order_cli.sentences import next_thing
 from order_cli.session import Session
 from order_cli.vocabulary import COMPLETED, ORDERS, SPEC_APPLIED
@@ -14,21 +14,25 @@ _LOOK_SECONDS = 0.5
 
 
 def until(session: Session, order: Order, holds: Callable[[Order], bool], seconds: float | None) -> Order:
-    """The order once `holds` is true of it; as it is if that is so already. Raises TimedOut."""
+    """The order once `holds` is true of it; as it is if that is so already. Raises TimedOut, and CommandError where the
+    command has ended meanwhile."""
     if holds(order):
         return order
     deadline = None if seconds is None else clock.monotonic() + seconds
-    with Changes(session, [ORDERS, order.name], order.namespace) as changes:
+    with Changes(session, [ORDERS, order.name], order.namespace, patient=True) as changes:
         while True:
             changes.take(
                 _LOOK_SECONDS if deadline is None else min(_LOOK_SECONDS, max(0.01, deadline - clock.monotonic()))
             )
+            if session.kubectl.given_up.is_set():
+                raise CommandError(f"{order.name}: its answer was not waited for")
             seen = changes.orders.get(order.key)
             if seen is not None and seen.uid == order.uid and holds(seen):
                 return seen
             if deadline is not None and clock.monotonic() >= deadline:
                 last = seen or order
-                raise TimedOut(f"{order.name}: not within {clock.short(seconds or 0)}; it is at {standing(last)}")
+                away = f" ({changes.problem})" if changes.problem else ""
+                raise TimedOut(f"{order.name}: not within {clock.short(seconds or 0)}; it is at {standing(last)}{away}")
 
 
 def standing(order: Order) -> str:

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -52,7 +53,8 @@ def chosen(session: Session, names: Sequence[str] | None, meant: Callable[[Order
     if names and session.flags.selector:
         raise UsageError("give names or -l, not both")
     if names:
-        return [session.order(name) for name in names]
+        found = (session.order(name) for name in names)
+        return list({order.key: order for order in found}.values())  # each once, however often it is named
     if not session.flags.selector:
         raise UsageError("which orders? Give their names, or -l with a selector")
     found = [order for order in session.orders() if meant(order)]
@@ -86,35 +88,68 @@ def carry_out(
     """Write them, at a bounded rate and several at a time, and say what became of each as it answers; the exit code.
     One that fails stops no other."""
     code, written = ExitCode.OK, []
-    for step, outcome in _outcomes(session, steps, timeout):
-        try:
-            order, seconds = outcome.result()
-            if session.flags.dry_run:
-                _say(session, f"would {would} {order.key} (dry run: nothing was written)")
-            else:
-                _say(session, f"✓ {done(order, seconds)}", "good")
-            written.append(order.raw)
-        except CommandError as error:
-            session.terminal.error(f"{step.order.key}: {error}" if len(steps) > 1 else str(error))
-            code = code or error.code
+    progress = _Progress(len(steps))
+    try:
+        for step, outcome in _outcomes(session, steps, timeout, progress):
+            try:
+                order, seconds = outcome.result()
+                if session.flags.dry_run:
+                    _say(session, f"would {would} {order.key} (dry run: nothing was written)")
+                else:
+                    _say(session, f"✓ {done(order, seconds)}", "good")
+                written.append(order.raw)
+            except CommandError as error:
+                session.terminal.error(f"{step.order.key}: {error}" if len(steps) > 1 else str(error))
+                code = code or error.code
+            progress.answered += 1
+    except KeyboardInterrupt:
+        session.terminal.error(progress.told())
+        raise
     if not session.terminal.for_people:
         session.terminal.objects(written, one=len(steps) == 1)
     return code
 
 
-def _outcomes(session: Session, steps: Sequence[Step], timeout: float) -> Iterator[tuple[Step, Future[Outcome]]]:
+@dataclass
+class _Progress:
+    """How far the writes are, for who has enough of them."""
+
+    all: int
+    sent: int = 0
+    answered: int = 0
+
+    def told(self) -> str:
+        """For the person who has pressed Ctrl-C."""
+        if self.all == 1:
+            waited = "it was sent, and its answer was not waited for: kubectl order why tells what became of it"
+            return f"interrupted: {waited if self.sent else 'nothing was sent'}"
+        return (
+            f"interrupted: of {self.all} orders {self.answered} have answered, {self.sent - self.answered} were sent "
+            f"and not waited for, {self.all - self.sent} were not sent"
+        )
+
+
+def _outcomes(
+    session: Session, steps: Sequence[Step], timeout: float, progress: _Progress
+) -> Iterator[tuple[Step, Future[Outcome]]]:
     """As they come. What has not begun when the caller has enough (Ctrl-C) never begins."""
     pool, pace = ThreadPoolExecutor(AT_ONCE), Pace(1 / PER_SECOND if len(steps) > PER_SECOND else 0.0)
     try:
-        begun = {pool.submit(_carried_out, session, step, pace, timeout): step for step in steps}
+        begun = {pool.submit(_carried_out, session, step, pace, timeout, progress): step for step in steps}
         for outcome in as_completed(begun):
             yield begun[outcome], outcome
+    except KeyboardInterrupt:
+        session.kubectl.given_up.set()  # for those that wait for their turn, or for an answer
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _carried_out(session: Session, step: Step, pace: Pace, timeout: float) -> Outcome:
+def _carried_out(session: Session, step: Step, pace: Pace, timeout: float, progress: _Progress) -> Outcome:
     pace.turn()
+    if session.kubectl.given_up.is_set():
+        raise CommandError(f"{step.order.name}: not sent")
+    progress.sent += 1
     order = _written(session, step)
     began = clock.monotonic()
     if not session.flags.dry_run:

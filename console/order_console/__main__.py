@@ -6,6 +6,7 @@ import copy
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Sequence
 
@@ -19,12 +20,12 @@ from order_console.api_server import ApiServer
 from order_console.app import application
 from order_console.classes import Classes
 from order_console.console import Console
-from order_console.identity import ByProxy, ByToken, Identity, OfKubeconfig
+from order_console.identity import ByProxy, ByToken, Identity, OfKubeconfig, OfNobody
 from order_console.reflector import Reflector
 from order_console.sessions import Sessions
 from order_console.settings import IdentityMode, Settings
 from order_process.command_line import Exit, in_a_sentence, parser
-from order_process.settings import SettingsError
+from order_process.settings import Address, SettingsError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 GRACE_SECONDS = 3
@@ -57,6 +58,7 @@ async def serve(settings: Settings) -> None:
             "ORDER_CONSOLE_LISTEN must be a loopback address while ORDER_CONSOLE_IDENTITY is kubeconfig: everybody who "
             "reaches the page would act with your rights"
         )
+    door = _door(settings.listen)
     client, namespaces = await _client(settings)
     nobody = _without_credentials(client)
     try:
@@ -68,15 +70,13 @@ async def serve(settings: Settings) -> None:
             access=Access(),
             classes=Classes(),
             reflector=Reflector(ApiServer(client), _names(settings.namespaces) or namespaces),
-            own_rights=not local,
-            ledger_url=settings.ledger_url,
+            own_rights=settings.identity in {IdentityMode.TOKEN, IdentityMode.PROXY},
+            ledger_url=settings.ledger_url_now,
             logs_in=isinstance(identity, ByToken),
         )
         server = uvicorn.Server(
             uvicorn.Config(
                 application(console, sessions, hosts),
-                host=settings.listen.host,
-                port=settings.listen.port,
                 log_level="warning",
                 access_log=False,  # addresses of pages hold names of orders
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -90,10 +90,21 @@ async def serve(settings: Settings) -> None:
             logger.info("serving at %s", where)
         # uvicorn repeats the signal that ended it to who listened before; an end that was asked for is no failure.
         signal.signal(signal.SIGTERM, lambda *_: None)
-        await server.serve()
+        await server.serve([door])
     finally:
+        door.close()
         await client.close()
         await nobody.close()
+
+
+def _door(listen: Address) -> socket.socket:
+    """Open before anything is promised. Raises SettingsError."""
+    try:
+        family = socket.AF_INET6 if ":" in listen.host else socket.AF_INET
+        return socket.create_server((listen.host, listen.port), family=family)
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)  # a name's are negative
+        raise SettingsError(f"ORDER_CONSOLE_LISTEN is {listen}: {why}; another console may run there") from error
 
 
 def _identity(settings: Settings, client: ApiClient, nobody: ApiClient, sessions: Sessions) -> Identity:
@@ -101,6 +112,8 @@ def _identity(settings: Settings, client: ApiClient, nobody: ApiClient, sessions
         return OfKubeconfig(client, sessions)
     if settings.identity is IdentityMode.TOKEN:
         return ByToken(nobody, sessions)
+    if settings.identity is IdentityMode.ANONYMOUS:
+        return OfNobody(client, sessions)
     return ByProxy(client, sessions, settings.proxy_secret, _names(settings.proxy_groups))
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
+from itertools import compress
 
 from order_console.api_server import ApiError
 from order_console.identity import Caller
@@ -28,7 +30,7 @@ class Access:
         """Whether the caller has `verb` there; `namespace` None: in all. Raises ApiError."""
         key = (caller.name, caller.groups, verb, namespace, resource, name)
         kept = self._kept.get(key)
-        if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS:
+        if kept is not None and _is_fresh(kept):
             return kept[1]
         asked = self._asked.get(key)
         if asked is None:
@@ -44,6 +46,19 @@ class Access:
             self._kept.clear()
         self._kept[key] = (time.monotonic(), allowed)
         return allowed
+
+    async def where(self, caller: Caller, verb: str, namespaces: Iterable[str]) -> frozenset[str]:
+        """Those of the namespaces in which the caller has `verb` on orders. What is not known is asked side by side.
+        Raises ApiError."""
+        allowed, unknown = set[str](), list[str]()
+        for namespace in namespaces:
+            kept = self._kept.get((caller.name, caller.groups, verb, namespace, "orders", ""))
+            if kept is None or not _is_fresh(kept):
+                unknown.append(namespace)
+            elif kept[1]:
+                allowed.add(namespace)
+        answers = await asyncio.gather(*(self.may(caller, verb, namespace) for namespace in unknown))
+        return frozenset(allowed).union(compress(unknown, answers))
 
     def _forget(self, key: tuple[object, ...], answered: asyncio.Task[bool]) -> None:
         self._asked.pop(key, None)
@@ -61,3 +76,7 @@ class Access:
         }
         answer = await caller.api.call("POST", REVIEWS, body)
         return bool(answer["status"].get("allowed"))
+
+
+def _is_fresh(kept: tuple[float, bool]) -> bool:
+    return time.monotonic() - kept[0] < KEPT_SECONDS

@@ -31,6 +31,15 @@ OPTIONAL_ADDRESS_FIELDS = frozenset({"company", "line2", "state", "postalCode", 
 _MINOR_UNITS = re.compile(r"[0-9]{1,15}")
 
 
+def holds(wanted: object, there: object) -> bool:
+    """Whether everything that is wanted is there, beside whatever else."""
+    if isinstance(wanted, Mapping):
+        return isinstance(there, Mapping) and all(holds(value, there.get(key)) for key, value in wanted.items())
+    if isinstance(wanted, list):
+        return isinstance(there, list) and len(wanted) == len(there) and all(map(holds, wanted, there))
+    return wanted == there
+
+
 class WrongForm(Exception):
     """What was filled in is no such action. The message is for the person."""
 

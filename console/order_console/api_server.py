@@ -16,6 +16,9 @@ WATCH_SECONDS = 300
 MERGE_PATCH = "application/merge-patch+json"
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 GROUP_PATH = "/apis/order-platform.dev/v1alpha1"
+_REVIEWS = "/apis/authorization.k8s.io/"
+"""Questions about rights, which write nothing."""
+READ_ONLY = "this console is for reading alone: it knows nobody, so nobody changes anything here"
 
 
 class Gone(Exception):
@@ -107,6 +110,23 @@ class ApiServer:
             raise ApiError(0, f"the API server does not answer: {error}") from error
         response: aiohttp.ClientResponse = answered.response
         return response
+
+
+class ReadOnly(ApiServer):
+    """The same way for who may only look, whatever rights the client has."""
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        query: Mapping[str, str] | None = None,
+        content: str = "application/json",
+    ) -> dict[str, Any]:
+        if method != "GET" and not path.startswith(_REVIEWS):
+            raise ApiError(403, READ_ONLY)
+        return await super().call(method, path, body, query=query, content=content)
 
 
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[dict[str, Any]]:

@@ -35,12 +35,12 @@ def application(console: Console, sessions: Sessions, hosts: Collection[str]) ->
                 await watching
 
     routes = [
-        Route("/", endpoint(listing.show_list)),
+        Route("/", endpoint(listing.show_list, to_nobody_in_particular=True)),
         Route("/inbox", endpoint(listing.show_inbox)),
         Route("/new", endpoint(placing.show_form)),
         Route("/new", endpoint(placing.place), methods=["POST"]),
-        Route("/events", endpoint(events.stream)),
-        Route(ORDER, endpoint(tracking.show_order)),
+        Route("/events", endpoint(events.stream, to_nobody_in_particular=True)),
+        Route(ORDER, endpoint(tracking.show_order, to_nobody_in_particular=True)),
         Route(f"{ORDER}/audit", endpoint(auditing.show_trail)),
         Route(f"{ORDER}/{{action}}", endpoint(tracking.act), methods=["POST"]),
         Route("/start", login.start),

@@ -7,6 +7,8 @@ from order_console.api_server import GROUP_PATH, ApiError
 from order_console.identity import Caller
 
 KEPT_SECONDS = 60.0
+MAX_KEPT = 500
+"""People whose classes are kept. Beyond that all are forgotten, which costs a question each."""
 
 
 class Classes:
@@ -27,6 +29,8 @@ class Classes:
                 raise
             answer = {"items": []}
         found = {each["metadata"]["name"]: each for each in answer["items"]}
+        if len(self._kept) >= MAX_KEPT:
+            self._kept.clear()
         self._kept[caller.name] = (time.monotonic(), found)
         return found
 

@@ -1,8 +1,7 @@
 """What all pages share: who calls, what they may see, how a page is rendered."""
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -16,12 +15,13 @@ from starlette.responses import HTMLResponse, JSONResponse, Response
 
 from order_console.access import Access
 from order_console.actions import ADDRESS_FIELDS
-from order_console.api_server import ApiError, orders_path
+from order_console.api_server import READ_ONLY, ApiError, orders_path
 from order_console.classes import Classes
 from order_console.identity import Caller, Identity, NotLoggedIn
 from order_console.lists import Allowed, Filter, Listing, Lists
 from order_console.reflector import Reflector
 from order_console.sessions import FORM_FIELD
+from order_console.streams import Streams
 from order_console.view import OrderView
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -66,9 +66,11 @@ class Console:
     classes: Classes
     reflector: Reflector
     own_rights: bool
-    ledger_url: str | None
+    ledger_url: Callable[[], str] | None
+    """Gives the URL that is to be used now; raises ValueError."""
     logs_in: bool
     """Whether /login takes a token."""
+    streams: Streams = field(default_factory=Streams)
 
     @cached_property
     def lists(self) -> Lists:
@@ -77,18 +79,17 @@ class Console:
 
     async def visible(self, caller: Caller) -> list[OrderView]:
         """The orders that the caller may list, the newest first."""
-        return self.lists.orders(await self._allowed(caller))
+        return self.lists.orders(await self.allowed(caller))
 
     async def listing(self, caller: Caller, narrowed: Filter) -> Listing:
         """Of these, what the caller wants to see."""
-        return self.lists.listing(await self._allowed(caller), narrowed)
+        return self.lists.listing(await self.allowed(caller), narrowed)
 
-    async def _allowed(self, caller: Caller) -> Allowed:
+    async def allowed(self, caller: Caller) -> Allowed:
+        """Where the caller may list orders."""
         if not self.own_rights or await self.access.may(caller, "list", None):
             return None
-        asked = sorted(self.lists.namespaces())
-        answers = await asyncio.gather(*(self.access.may(caller, "list", name) for name in asked))
-        return frozenset(name for name, allowed in zip(asked, answers, strict=True) if allowed)
+        return await self.access.where(caller, "list", self.lists.namespaces())
 
     async def order(self, caller: Caller, request: Request) -> OrderView:
         """The one that the path names, as the caller may read it. Raises ApiError."""
@@ -106,8 +107,9 @@ def page(template: str, caller: Caller | None, *, status: int = 200, **values: A
     return HTMLResponse(rendered(template, caller=caller, **values), status_code=status)
 
 
-def endpoint(serve: Page) -> Endpoint:
-    """Served to who is logged in. What is refused becomes a page that says why."""
+def endpoint(serve: Page, *, to_nobody_in_particular: bool = False) -> Endpoint:
+    """Served to who is logged in; where the console knows nobody, if it is meant `to_nobody_in_particular`. What is
+    refused becomes a page that says why."""
 
     async def answer(request: Request) -> Response:
         console: Console = request.app.state.console
@@ -122,6 +124,8 @@ def endpoint(serve: Page) -> Endpoint:
 
         try:
             caller = await console.identity.caller(request)
+            if caller.reads_only and not to_nobody_in_particular:
+                return refused(403, READ_ONLY)
             return await serve(console, caller, request)
         except NotLoggedIn as unknown:
             return refused(401, unknown.why)

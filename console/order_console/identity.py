@@ -11,7 +11,7 @@ from typing import Protocol
 from kubernetes.aio.client import ApiClient
 from starlette.requests import Request
 
-from order_console.api_server import ApiError, ApiServer
+from order_console.api_server import ApiError, ApiServer, ReadOnly
 from order_console.sessions import Session, Sessions
 
 WHO_AM_I = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
@@ -30,6 +30,8 @@ class Caller:
     groups: tuple[str, ...]
     api: ApiServer
     session: Session
+    reads_only: bool = False
+    """Whether it is nobody in particular, who sees no more than lists and orders."""
 
 
 class NotLoggedIn(Exception):
@@ -141,7 +143,9 @@ class ByProxy:
             raise NotLoggedIn("the proxy names nobody")
         if user.startswith(OF_KUBERNETES):
             raise NotLoggedIn("the proxy names one of Kubernetes' own users, who do not log in")
-        named = (each.strip() for each in request.headers.get(GROUPS_HEADER, "").split(","))
+        # A header that comes several times is one list, as one with commas is.
+        given = ",".join(request.headers.getlist(GROUPS_HEADER))
+        named = (each.strip() for each in given.split(","))
         groups = tuple(each for each in named if self._counts(each))
         api = impersonating(ApiServer(self._client), user, groups)
         session = self._sessions.of(request) or self._sessions.of_user(user)
@@ -150,6 +154,17 @@ class ByProxy:
     def _counts(self, group: str) -> bool:
         """One that a cluster gives itself, such as that of its administrators, is never another server's to give."""
         return bool(group) and not group.startswith(OF_KUBERNETES) and (not self._groups or group in self._groups)
+
+
+class OfNobody:
+    """Everybody who reaches the page reads orders with the console's own rights, and changes nothing."""
+
+    def __init__(self, client: ApiClient, sessions: Sessions) -> None:
+        self._api = ReadOnly(client)
+        self._session = sessions.of_user("")
+
+    async def caller(self, _: Request) -> Caller:
+        return Caller("", (), self._api, self._session, reads_only=True)
 
 
 def impersonating(api: ApiServer, user: str, groups: Sequence[str]) -> ApiServer:

@@ -1,6 +1,6 @@
 """What a list of orders shows. Viewers who may see the same and narrow alike share what was worked out."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self, TypeVar
 
@@ -28,6 +28,8 @@ Made = TypeVar("Made")
 
 MAX_KEPT = 1_000
 """Lists that are kept at a time; everybody may ask for one by any text."""
+MAX_TEXT = 300
+"""Characters of it that count: no name is longer."""
 
 Allowed = frozenset[str] | None
 """The namespaces that somebody may list; None: all."""
@@ -43,7 +45,8 @@ class Filter:
 
     @classmethod
     def of(cls, given: Mapping[str, str]) -> Self:
-        return cls(given.get("namespace", ""), given.get("group", ""), given.get("text", ""))
+        text, longest = given.get("text", ""), MAX_TEXT
+        return cls(given.get("namespace", "")[:longest], given.get("group", "")[:longest], text[:longest])
 
     def takes(self, order: OrderView) -> bool:
         if self.namespace and order.namespace != self.namespace:
@@ -90,6 +93,17 @@ class Lists:
         if allowed is None:
             return self._reflector.newest
         return self._once(allowed, lambda: [each for each in self._reflector.newest if each.namespace in allowed])
+
+    def waiting(self, allowed: Allowed) -> list[OrderView]:
+        """Those that wait for a decision, the oldest first."""
+        return self._once(
+            ("waiting", allowed), lambda: [each for each in reversed(self.orders(allowed)) if each.waits_for_decision]
+        )
+
+    def concern(self, allowed: Allowed, changed: Iterable[str]) -> bool:
+        """Whether one of the orders that changed, by uid, may be among those of these namespaces."""
+        found = map(self._reflector.orders.get, changed)
+        return any(order is None or allowed is None or order.namespace in allowed for order in found)
 
     def listing(self, allowed: Allowed, narrowed: Filter) -> Listing:
         return self._once((allowed, narrowed), lambda: Listing.of(self.orders(allowed), narrowed))

@@ -1,12 +1,18 @@
 """The console's settings, read once from the environment."""
 
+from collections.abc import Callable
 from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Self
 
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
+from order_process.secret_file import text_of
 from order_process.settings import Address, Listen, ProgramSettings, Unrepeated, UnrepeatedIfAny
+
+LEDGER_URL_FILE = "ORDER_CONSOLE_LEDGER_URL_FILE"
 
 
 class IdentityMode(StrEnum):
@@ -18,6 +24,8 @@ class IdentityMode(StrEnum):
     """Those of the bearer token that a proxy sends along, or that the person gave at /login."""
     PROXY = "proxy"
     """Those of the user that a trusted proxy names; the console impersonates them."""
+    ANONYMOUS = "anonymous"
+    """The console's own, for reading alone: everybody who reaches it sees the orders."""
 
 
 class Settings(ProgramSettings):
@@ -31,7 +39,8 @@ class Settings(ProgramSettings):
         IdentityMode.KUBECONFIG,
         description="Whose rights a request has: `kubeconfig` those of the kubeconfig, for one person on this machine; "
         "`token` those of the bearer token that a proxy sends or that is given at /login; `proxy` those of the user "
-        "that a trusted proxy names.",
+        "that a trusted proxy names; `anonymous` the console's own, for reading alone: everybody who reaches the page "
+        "sees the orders.",
     )
     context: str = Field("", description="Context of the kubeconfig; empty: the current one.")
     namespaces: str = Field(
@@ -64,9 +73,27 @@ class Settings(ProgramSettings):
         description="The ledger, for the audit trail; a database user with SELECT only. Without it the console "
         "shows none.",
     )
+    ledger_url_file: Path | None = Field(
+        None,
+        validation_alias=LEDGER_URL_FILE,
+        description="File with that URL, in place of the variable. Read again for every trail, so that another "
+        "password counts without a restart.",
+    )
+
+    @property
+    def ledger_url_now(self) -> Callable[[], str] | None:
+        """Gives the URL as it is at the moment; None where there is no ledger. What it gives raises ValueError."""
+        if self.ledger_url_file is not None:
+            return partial(text_of, LEDGER_URL_FILE, self.ledger_url_file)
+        url = self.ledger_url
+        return None if url is None else lambda: url
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:
         if self.identity is IdentityMode.PROXY and not self.proxy_secret:
             raise ValueError("ORDER_CONSOLE_PROXY_SECRET must be set, or anybody could name themselves by a header")
+        if self.ledger_url_file is not None:
+            if self.ledger_url is not None:
+                raise ValueError(f"ORDER_CONSOLE_LEDGER_URL and {LEDGER_URL_FILE} are both set: keep one of them")
+            text_of(LEDGER_URL_FILE, self.ledger_url_file)
         return self

@@ -9,17 +9,19 @@ import tarfile
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
-from shop_floor import NAMESPACE, Shop, Visit
+from shop_floor import NAMESPACE, PROOF, AnotherConsole, Shop, Visit
 
 from order_devstack.stack import Stack
 
 PATIENCE_SECONDS = 60.0
 AXE = "axe-core@4.14.1"
-PROOF = "of the proxy in front of the console, in a test"
 ROLES = {"maria": ["editor", "high-approver", "canceller", "auditor"], "vera": ["viewer"]}
 """Who may what in the namespace."""
 
@@ -56,35 +58,52 @@ def shop(stack: Stack) -> Iterator[Shop]:
     stack.kubectl("delete", "orders.order-platform.dev", "--all", "-n", NAMESPACE, "--timeout=120s")
 
 
-@pytest.fixture(scope="session")
-def console(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a console behind a proxy that says who calls; the browsers of the tests are that proxy."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    address = f"http://127.0.0.1:{port}"
+@contextmanager
+def served(stack: Stack, log: Path, port: int, **told: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A console of this stack, once it is ready."""
     variables = {
         "KUBECONFIG": str(stack.kubeconfig),
         "ORDER_CONSOLE_LISTEN": f"127.0.0.1:{port}",
         "ORDER_CONSOLE_IDENTITY": "proxy",
         "ORDER_CONSOLE_PROXY_SECRET": PROOF,
         "ORDER_CONSOLE_LEDGER_URL": f"sqlite:///{stack.root / 'data' / 'ledger.db'}",
+        **told,
     }
-    log = tmp_path_factory.mktemp("console") / "console.log"
-    with log.open("wb") as output:
+    with log.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "order_console"], env={**os.environ, **variables}, stdout=output, stderr=output
         )
     try:
         deadline = time.monotonic() + PATIENCE_SECONDS
-        while not _ready(f"{address}/readyz"):
+        while not _ready(f"http://127.0.0.1:{port}/readyz"):
             assert process.poll() is None, log.read_text()
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.1)
-        yield address
+        yield process
     finally:
         process.terminate()
         assert process.wait(timeout=20) == 0, log.read_text()
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+@pytest.fixture(scope="session")
+def console(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a console behind a proxy that says who calls; the browsers of the tests are that proxy."""
+    port = _free_port()
+    with served(stack, tmp_path_factory.mktemp("console") / "console.log", port):
+        yield f"http://127.0.0.1:{port}"
+
+
+@pytest.fixture
+def another_console(stack: Stack, tmp_path: Path) -> AnotherConsole:
+    """One that may be ended and started again."""
+    port = _free_port()
+    return AnotherConsole(f"http://127.0.0.1:{port}", partial(served, stack, tmp_path / "console.log", port))
 
 
 def _ready(url: str) -> bool:

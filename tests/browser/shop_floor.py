@@ -1,6 +1,7 @@
 """What people do to the cluster beside the page."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
@@ -17,7 +18,17 @@ NAMESPACE = "shop"
 Visit = Callable[..., Page]
 """Opens a page as somebody."""
 
+PROOF = "of the proxy in front of the console, in a test"
+
 _numbers = count(1)
+
+
+@dataclass(frozen=True)
+class AnotherConsole:
+    """`served(ORDER_…="…")` serves it at its address, as long as its `with` lasts."""
+
+    address: str
+    served: Callable[..., AbstractContextManager[object]]
 
 
 @dataclass

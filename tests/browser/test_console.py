@@ -1,14 +1,17 @@
 """The page as people use it: in a browser, on a real stack."""
 
+import http.client
 import os
 import re
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from playwright.sync_api import Page, expect
-from shop_floor import NAMESPACE, ROOT, Shop, Visit
+from shop_floor import NAMESPACE, PROOF, ROOT, AnotherConsole, Shop, Visit
 
+from order_console.streams import MAX_OF_ONE
 from order_devstack.stack import Stack
 
 pytestmark = pytest.mark.browser
@@ -101,7 +104,7 @@ def test_an_order_is_placed_with_the_errors_of_the_api_server_at_their_fields(vi
 
     country = page.get_by_label("Country")
     expect(country).to_have_attribute("aria-invalid", "true")
-    expect(page.locator(".error")).to_contain_text("GB")
+    expect(page.locator("#wrong-shippingAddress-country")).to_contain_text("GB")
 
     country.fill("US")
     page.get_by_role("button", name="Check").click()
@@ -109,6 +112,23 @@ def test_an_order_is_placed_with_the_errors_of_the_api_server_at_their_fields(vi
     page.get_by_role("button", name="Order", exact=True).click()
     expect(tracker(page)).to_contain_text("Order Completed")
     shop.stack.kubectl("get", "ord", page.url.split("/")[-1].split("?")[0], "-n", NAMESPACE)
+
+
+def test_a_form_is_checked_while_it_is_filled_in(visit: Visit, shop: Shop) -> None:
+    page = visit("maria", f"/new?namespace={NAMESPACE}")
+    page.get_by_label("Article").first.fill("PROD-001")
+    page.get_by_label("Quantity").first.fill("3")
+    page.get_by_label("Price of one").first.fill("12.50")
+    page.get_by_label("Country").fill("UK")
+    page.get_by_label("Town").fill("Springfield")
+
+    expect(page.locator("#total")).to_have_text("37.50 USD")
+    expect(page.locator("#wrong-shippingAddress-country")).to_contain_text("GB")
+    page.get_by_label("Country").fill("GB")
+    page.get_by_label("Town").fill("London")
+
+    expect(page.locator("#wrong-shippingAddress-country")).to_be_hidden()
+    expect(page.get_by_label("Town")).to_have_value("London")
 
 
 def test_what_is_written_into_an_order_stays_text(visit: Visit, shop: Shop) -> None:
@@ -136,6 +156,69 @@ def test_a_page_says_that_the_api_server_is_away_and_catches_up(visit: Visit, sh
 
     expect(row(page, after)).to_contain_text("Order Completed", timeout=60_000)
     expect(page.locator("#head")).not_to_contain_text("may be old")
+
+
+def test_a_page_says_that_the_console_is_away_and_goes_on_when_it_is_back(
+    visit: Visit, shop: Shop, another_console: AnotherConsole
+) -> None:
+    """It looked as if it were still told of every change."""
+    with another_console.served():
+        page = visit("maria", f"{another_console.address}/")
+        before = shop.order()
+        expect(row(page, before)).to_contain_text("Await Approval")
+        expect(page.locator("#live")).to_be_hidden()
+
+    expect(page.locator("#live")).to_contain_text("The console does not answer. What is shown may be old")
+    with another_console.served():
+        expect(page.locator("#live")).to_be_hidden()
+        after = shop.order()
+        expect(row(page, after)).to_contain_text("Await Approval")
+
+
+def test_a_page_that_is_one_too_many_says_that_it_is_not_followed(visit: Visit, shop: Shop, console: str) -> None:
+    name = shop.order()
+    address = urlsplit(console)
+    headers = {"X-Order-Console-Proof": PROOF, "X-Forwarded-User": "maria"}
+    followed = [http.client.HTTPConnection(str(address.hostname), address.port) for _ in range(MAX_OF_ONE)]
+    for each in followed:
+        each.request("GET", "/events", headers=headers)
+        assert each.getresponse().read(1)
+
+    page = visit("maria")
+
+    expect(page.locator("#live")).to_contain_text(
+        "you follow 20 pages: this one is not followed until you close another"
+    )
+    expect(row(page, name)).to_contain_text("Await Approval")
+    for each in followed:
+        each.close()
+
+
+def test_a_button_that_is_pressed_twice_approves_once_and_shows_the_order(visit: Visit, shop: Shop) -> None:
+    page = visit("maria", f"/orders/{NAMESPACE}/{shop.order()}")
+    expect(tracker(page)).to_contain_text("Await Approval")
+    page.get_by_label("Reason").first.fill("known customer")
+
+    page.get_by_role("button", name="Approve").dblclick()
+
+    expect(tracker(page)).to_contain_text("Order Completed")
+    expect(page.get_by_role("alert").filter(visible=True)).to_have_count(0)
+
+
+def test_a_screen_on_the_wall_shows_orders_without_names_and_buttons(
+    visit: Visit, shop: Shop, another_console: AnotherConsole
+) -> None:
+    name = shop.order()
+    with another_console.served(ORDER_CONSOLE_IDENTITY="anonymous"):
+        page = visit("", f"{another_console.address}/")
+        expect(row(page, name)).to_contain_text("Await Approval")
+        row(page, name).get_by_role("link").click()
+
+        expect(tracker(page)).to_contain_text("Await Approval")
+        expect(page.locator("#actions")).to_contain_text("for reading alone")
+        expect(page.get_by_role("button")).to_have_count(0)
+        expect(tracker(page)).not_to_contain_text("Ana Torres")
+        page.close()
 
 
 def test_two_hundred_orders_and_ten_people_who_watch(visit: Visit, shop: Shop) -> None:
@@ -230,7 +313,7 @@ def test_every_page_fits_a_narrow_screen(visit: Visit, shop: Shop, which: str) -
 
 def test_the_pictures_of_the_docs_are_of_today(visit: Visit, shop: Shop) -> None:
     """They are written anew with UPDATE_PICTURES=1; else this shows only that there is one of each page."""
-    pages = ("list", "order", "inbox", "new")
+    pages = ("list", "order", "inbox", "new", "audit")
     if os.environ.get("UPDATE_PICTURES"):
         shop.order(50_000, "order-0500")
         name = shop.order(name="order-1500")
@@ -238,7 +321,7 @@ def test_the_pictures_of_the_docs_are_of_today(visit: Visit, shop: Shop) -> None
         expect(row(page, name)).to_contain_text("Await Approval")
         expect(row(page, "order-0500")).to_contain_text("Order Completed")
         for which in pages:
-            page.goto(_path(which, name))
+            page.goto(_path(which, "order-0500" if which == "audit" else name))
             page.screenshot(path=PICTURES / f"console-{which}.png")
 
     assert [which for which in pages if not Path(PICTURES / f"console-{which}.png").exists()] == []

@@ -4,7 +4,7 @@ import base64
 from typing import Any
 
 import pytest
-from charts import SHARED_LEDGER, Render, RenderingFailed, environment, granted, kinds, names, only, pod, pods
+from charts import SHARED_LEDGER, Render, RenderingFailed, environment, granted, kinds, mounted, names, only, pod, pods
 from settings_variables import console_variables
 
 from order_console.settings import IdentityMode
@@ -41,7 +41,7 @@ def test_the_console_reads_every_variable_that_the_chart_sets(render: Render) ->
     told = environment(container(render, **PROXY, **LEDGER))
 
     assert told.keys() <= console_variables()
-    assert {"ORDER_CONSOLE_PROXY_SECRET", "ORDER_CONSOLE_LEDGER_URL", "ORDER_CONSOLE_SESSION_KEY"} <= told.keys()
+    assert {"ORDER_CONSOLE_PROXY_SECRET", "ORDER_CONSOLE_LEDGER_URL_FILE", "ORDER_CONSOLE_SESSION_KEY"} <= told.keys()
 
 
 def test_its_settings_come_through_the_chart(render: Render) -> None:
@@ -65,6 +65,24 @@ def test_no_secret_is_written_into_the_pod(render: Render) -> None:
     for variable in container(render, **PROXY, **LEDGER)["env"]:
         if variable["name"].endswith(("_KEY", "_SECRET", "_URL")):
             assert "secretKeyRef" in variable["valueFrom"], variable
+
+
+def test_the_ledgers_url_is_a_file_that_the_kubelet_replaces(render: Render) -> None:
+    spec = pod(only(render("order-platform", on(**LEDGER)), "Deployment", NAME))
+    [found] = spec["containers"]
+
+    file = str(environment(found)["ORDER_CONSOLE_LEDGER_URL_FILE"])
+    assert mounted(spec, found) == {file: {"name": "ledger-reader", "key": "url"}}
+
+
+def test_for_everybody_it_reads_single_orders_itself_and_still_writes_none(render: Render) -> None:
+    rules = granted(render("order-platform", on(identity="anonymous")), "ClusterRole")
+
+    assert {rule for rule in rules if "console" in rule} == {
+        "*/order-platform-console: get,list,watch on order-platform.dev/orders"
+    }
+    told = environment(container(render, identity="anonymous"))
+    assert told["ORDER_CONSOLE_IDENTITY"] == IdentityMode.ANONYMOUS
 
 
 def test_it_lists_and_watches_orders_and_may_nothing_else(render: Render) -> None:

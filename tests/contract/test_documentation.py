@@ -10,6 +10,7 @@ from settings_variables import codec_server_variables, console_variables, operat
 from temporalio.envconfig import ClientConfigProfile
 
 from order_cli import console_route
+from order_cli.commands import opening
 from order_process.temporal_access import API_KEY_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -150,7 +151,7 @@ def test_every_variable_of_ours_that_is_named_is_read(prefix: str) -> None:
 
     assert named
     programs = operator_variables() | worker_variables() | console_variables() | codec_server_variables()
-    read = programs | {console_route.VARIABLE}
+    read = programs | {console_route.VARIABLE, opening.NAMESPACE}
     assert {name: file for name, file in named.items() if name not in read} == {}
 
 

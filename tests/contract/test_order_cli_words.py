@@ -3,9 +3,10 @@
 import tomllib
 
 import pytest
+import yaml
 from pages import ROOT
 
-from order_cli import vocabulary
+from order_cli import kind_checks, vocabulary
 from order_cli.money import amount, digits
 from order_domain.money import MINOR_DIGITS, format_amount
 from order_domain.snapshot import StepState
@@ -28,6 +29,12 @@ def test_states_of_steps_are_the_domains() -> None:
 
 def test_conditions_are_ones_that_the_operator_sets() -> None:
     assert set(vocabulary.CONDITIONS) <= set(ConditionType)
+
+
+def test_the_fields_that_a_doctor_looks_for_are_those_of_the_kind() -> None:
+    kind = yaml.safe_load((ROOT / "manifests/crds/orders.yaml").read_text())
+
+    assert kind_checks.missing_fields(kind) == []
 
 
 def test_verbs_are_ones_that_the_charts_roles_grant() -> None:

@@ -161,7 +161,7 @@ def test_kubectl_completes_commands_and_names(kubectl_order: Ask, cluster: Clust
 def test_a_doctor_sees_the_installation(kubectl_order: Ask) -> None:
     said = kubectl_order("doctor")
 
-    assert "✓ kinds orders, orderclasses, stockitems are there" in said.out
+    assert "✓ kinds orders, orderclasses, stockitems are served, and of this release" in said.out
     assert "leads, renewed" in said.out
     assert "✓ default class standard" in said.out
     assert "✗" not in said.out, said

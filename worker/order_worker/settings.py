@@ -17,12 +17,14 @@ from sqlalchemy.exc import ArgumentError
 
 from order_domain.pipeline import StepName
 from order_domain.policy import ShippingPolicy
+from order_process.secret_file import text_of
 from order_process.settings import Address, Flag, Listen, ProgramSettings, Unrepeated, at_least
 from order_workflows.contract import DEFAULT_TASK_QUEUE
 from order_workflows.pipeline import STEP_OF_ACTIVITY
 
 SIMULATED = "simulated"
 """Name of the provider of every port that touches nothing outside."""
+LEDGER_URL_FILE = "ORDER_LEDGER_URL_FILE"
 
 
 class Role(StrEnum):
@@ -70,17 +72,6 @@ def _ledger_url(value: str) -> str:
 IN_THE_FILE = "see ORDER_LEDGER_URL_FILE"
 """What the chart sets ORDER_LEDGER_URL to beside the file. A worker of an earlier release does not know the file, and
 refuses this as no URL, instead of keeping its books in a file of its own."""
-
-
-def url_of(file: Path) -> str:
-    """The ledger's URL as the file has it now. Raises ValueError."""
-    try:
-        url = file.read_text().strip()
-    except (OSError, UnicodeDecodeError) as wrong:
-        raise ValueError(f"ORDER_LEDGER_URL_FILE: {file} cannot be read: {wrong}") from wrong
-    if not url:
-        raise ValueError(f"ORDER_LEDGER_URL_FILE: {file} is empty")
-    return url
 
 
 def _store(data: Mapping[str, Any]) -> Path | None:
@@ -131,7 +122,7 @@ class Settings(ProgramSettings):
     )
     ledger_url_file: Path | None = Field(
         None,
-        validation_alias="ORDER_LEDGER_URL_FILE",
+        validation_alias=LEDGER_URL_FILE,
         description="File with that URL, in place of the variable. Read again for every new connection, so that "
         "another password counts without a restart.",
     )
@@ -197,7 +188,7 @@ class Settings(ProgramSettings):
     @property
     def ledger_url_now(self) -> Callable[[], str] | None:
         """Gives the URL as its file has it at the moment; None where it cannot change."""
-        return None if self.ledger_url_file is None else partial(url_of, self.ledger_url_file)
+        return None if self.ledger_url_file is None else partial(text_of, LEDGER_URL_FILE, self.ledger_url_file)
 
     @property
     def versioned(self) -> bool:
@@ -207,13 +198,13 @@ class Settings(ProgramSettings):
     @model_validator(mode="before")
     @classmethod
     def _read_the_url(cls, data: Any) -> Any:
-        file = data.get("ORDER_LEDGER_URL_FILE", data.get("ledger_url_file"))
+        file = data.get(LEDGER_URL_FILE, data.get("ledger_url_file"))
         if file is None:
             return data
         others = {name: value for name, value in data.items() if name != "ORDER_LEDGER_URL" or value != IN_THE_FILE}
         if "ORDER_LEDGER_URL" in others or "ledger_url" in others:
-            raise ValueError("ORDER_LEDGER_URL and ORDER_LEDGER_URL_FILE are both set: keep one of them")
-        return {**others, "ledger_url": url_of(Path(file))}
+            raise ValueError(f"ORDER_LEDGER_URL and {LEDGER_URL_FILE} are both set: keep one of them")
+        return {**others, "ledger_url": text_of(LEDGER_URL_FILE, Path(file))}
 
     @model_validator(mode="after")
     def _fit_together(self) -> Self:

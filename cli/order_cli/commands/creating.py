@@ -1,6 +1,7 @@
 """`kubectl order create`."""
 
 import json
+import re
 import sys
 from importlib import resources
 from pathlib import Path
@@ -18,6 +19,8 @@ from order_cli.waits import judge_end, until
 
 _SCENARIOS = resources.files("order_cli") / "scenarios"
 """Also where the program is one file."""
+_KIND_ORDER = re.compile(r"^kind: Order$", re.MULTILINE)
+_NAME = re.compile(r"^(metadata:\n  name: )\S+", re.MULTILINE)
 
 
 def create_command(
@@ -55,8 +58,14 @@ def create_command(
         raise UsageError(
             "an order comes from one of: -f FILE, --scenario NAME, or --sku with --customer and an address"
         )
-    if file or scenario:
-        text = _manifest(scenario) if scenario else _read(str(file))
+    if file and name:
+        raise UsageError("the manifest names the order: give no NAME beside -f")
+    if scenario:
+        needs, text = _parts_of(scenario, name)
+        for each in needs:
+            _make_if_missing(session, each)
+    elif file:
+        text = _read(str(file))
     else:
         address = addresses.given(
             name=recipient, company=company, line1=line1, line2=line2, city=city, state=state, postalCode=postal_code,
@@ -116,6 +125,27 @@ def _manifest(scenario: str) -> str:
     if scenario not in scenarios():
         raise NotFound(f"no scenario is called {scenario}: there are {', '.join(scenarios())}")
     return (_SCENARIOS / f"{scenario}.yaml").read_text(encoding="utf-8")
+
+
+def _parts_of(scenario: str, name: str | None) -> tuple[list[str], str]:
+    """The classes and articles that it needs, and its orders; a single one under the name that is wanted."""
+    documents = re.split(r"^---\n", _manifest(scenario), flags=re.MULTILINE)
+    orders = [each for each in documents if _KIND_ORDER.search(each)]
+    if name:
+        if len(orders) > 1:
+            raise UsageError(f"{scenario} has {len(orders)} orders: give no NAME")
+        orders = [_NAME.sub(rf"\g<1>{name}", orders[0], count=1)]
+    return [each for each in documents if not _KIND_ORDER.search(each)], "---\n".join(orders)
+
+
+def _make_if_missing(session: Session, manifest: str) -> None:
+    """A class is the cluster's, and there from the scenario's second time on."""
+    dry_run = [f"--dry-run={session.flags.dry_run}"] if session.flags.dry_run else []
+    try:
+        session.kubectl.run("create", "--filename=-", *dry_run, namespace=session.flags.namespace, text=manifest)
+    except CommandError as error:
+        if "already exists" not in str(error):
+            raise
 
 
 def _read(file: str) -> str:

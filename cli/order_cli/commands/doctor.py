@@ -2,19 +2,26 @@
 
 import json
 from collections.abc import Sequence
+from typing import Annotated
 
 import typer
 
-from order_cli.checks import GOOD, PROBLEM, UNKNOWN, WARNING, Finding, all_findings
+from order_cli.checks import all_findings
+from order_cli.finding import GOOD, PROBLEM, UNKNOWN, WARNING, Finding
 from order_cli.session import Session
 
 _STYLES = {GOOD: "good", WARNING: "waits", PROBLEM: "bad", UNKNOWN: "dim"}
 
 
-def doctor_command(context: typer.Context) -> int:
+def doctor_command(
+    context: typer.Context,
+    install: Annotated[
+        bool, typer.Option("--install", help="The installation alone, with an administrator's rights: also after helm.")
+    ] = False,
+) -> int:
     """Exit code 1 if something is wrong. What cannot be checked with your rights is said."""
     session: Session = context.obj
-    found = all_findings(session)
+    found = all_findings(session, installation_alone=install)
     if session.terminal.for_people:
         for finding in found:
             session.terminal.line(f"{finding.mark} {finding.text}", _STYLES[finding.mark])

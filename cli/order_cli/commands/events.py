@@ -1,5 +1,6 @@
 """`kubectl order events`: what the operator told about orders."""
 
+import time
 from collections.abc import Mapping
 from typing import Annotated, Any
 
@@ -7,12 +8,13 @@ import typer
 
 from order_cli import clock
 from order_cli.order import visible
-from order_cli.problems import CommandError
+from order_cli.problems import CommandError, ExitCode
 from order_cli.session import Session
 from order_cli.terminal import Cell
 
 EVENTS = "events.events.k8s.io"
 Event = Mapping[str, Any]
+_RECONNECT_SECONDS = 1.0
 
 
 def events_command(
@@ -80,9 +82,27 @@ def _watched(session: Session, name: str | None) -> None:
     flags = session.flags
     scope = ["--all-namespaces"] if flags.all_namespaces else []
     namespace = None if scope else flags.namespace
-    with session.kubectl.watch(EVENTS, *scope, *_about(name), namespace=namespace) as watch:
-        for kind, event in watch:
-            if kind != "DELETED" and _is_ours(event):
-                for line in session.terminal.aligned([""] * (4 + bool(scope)), [_row(session, event, bool(scope))]):
-                    session.terminal.line(line)
-    raise CommandError("the API server ended the watch; start it again")
+    shown: dict[str, str] = {}
+    while True:  # the API server ends each watch after some minutes; the next one begins with what there is
+        try:
+            with session.kubectl.watch(EVENTS, *scope, *_about(name), namespace=namespace) as watch:
+                for kind, event in watch:
+                    if _is_ours(event) and _is_new(shown, kind, event):
+                        row = _row(session, event, bool(scope))
+                        for line in session.terminal.aligned([""] * (4 + bool(scope)), [row]):
+                            session.terminal.line(line)
+        except CommandError as error:
+            if error.code != ExitCode.ERROR or not shown:
+                raise
+            session.terminal.aside(f"! {error}; it is tried again")
+        time.sleep(_RECONNECT_SECONDS)
+
+
+def _is_new(shown: dict[str, str], kind: str, event: Event) -> bool:
+    """Whether it was not shown yet, and is shown now."""
+    uid, version = str(event["metadata"].get("uid")), str(event["metadata"].get("resourceVersion"))
+    if kind == "DELETED":  # forgotten by the cluster after an hour
+        shown.pop(uid, None)
+        return False
+    before, shown[uid] = shown.get(uid), version
+    return before != version

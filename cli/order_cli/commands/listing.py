@@ -25,7 +25,7 @@ def list_command(
 ) -> None:
     """Shows them by namespace and name."""
     session: Session = context.obj
-    fields = _field_selectors(waiting, phase, customer)
+    fields = _field_selectors(waiting, failed, phase, customer)
     oldest = clock.ago(_seconds(since)) if since else None
     if mine:
         found, name = both(lambda: session.orders(*fields), lambda: me(session.kubectl))
@@ -54,9 +54,11 @@ def show(session: Session, found: list[Order]) -> None:
     terminal.note(sentences.tally(found), "dim")
 
 
-def _field_selectors(waiting: bool, phase: str | None, customer: str | None) -> list[str]:
+def _field_selectors(waiting: bool, failed: bool, phase: str | None, customer: str | None) -> list[str]:
     if waiting and phase and phase != WAITING:
         raise UsageError("--waiting and --phase exclude each other")
+    if waiting and failed:
+        raise UsageError("--waiting and --failed exclude each other")
     if phase and phase not in PHASES:
         raise UsageError(f"--phase {phase}: there are {', '.join(PHASES)}")
     chosen = WAITING if waiting else phase

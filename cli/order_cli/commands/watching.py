@@ -29,8 +29,9 @@ def watch_command(
         now = clock.now()
         shown = [order for key, order in sorted(orders.items()) if is_shown(order, began, now)]
         table = screen.table(shown, now, session.terminal, namespaces=session.flags.all_namespaces, wide=False)
-        # Where each change is a line, the sum of all orders would be most of them.
-        return [*table, sentences.tally(list(orders.values()))] if session.terminal.interactive else table
+        # Where each change is a line, the sum of all orders would be most of them. Else it is first: of a long table a
+        # screen shows the beginning.
+        return [sentences.tally(list(orders.values())), *table] if session.terminal.interactive else table
 
     def all_finished(orders: Orders) -> bool:
         return until_finished and all(order.finished for order in orders.values())

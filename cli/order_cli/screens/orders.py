@@ -5,9 +5,11 @@ from datetime import datetime
 
 from order_cli import sentences
 from order_cli.order import Order
-from order_cli.terminal import Cell, Terminal
+from order_cli.terminal import Cell, Terminal, width
 
 _BAR = 6
+Row = dict[str, Cell | str]
+"""By the heads of its columns."""
 
 
 def bar(percent: int | None) -> str:
@@ -18,6 +20,12 @@ def bar(percent: int | None) -> str:
     return f"{'█' * full}{'░' * (_BAR - full)} {percent:3}%"
 
 
+_LEFT_OUT = ("PROGRESS", "AGE", "TOTAL")
+"""Columns that a narrow terminal does without, the first one first: what an order waits for is worth more."""
+_LEAST_NEXT = 16
+_GAP = 2
+
+
 def table(orders: Sequence[Order], now: datetime, terminal: Terminal, *, namespaces: bool, wide: bool) -> list[str]:
     """The lines of the table."""
     heads = [
@@ -26,21 +34,35 @@ def table(orders: Sequence[Order], now: datetime, terminal: Terminal, *, namespa
         *(("CLASS", "CUSTOMER", "REQUESTED BY", "DECIDED BY") if wide else ()),
         "NEXT",
     ]
-    rows = [_row(order, now, namespaces=namespaces, wide=wide) for order in orders]
-    return terminal.aligned(heads, rows, right=["TOTAL"])
+    rows = [_cells(order, now) for order in orders]
+    for head in () if wide else _LEFT_OUT:
+        if terminal.width is not None and _needed(heads, rows) > terminal.width:
+            heads.remove(head)
+    return terminal.aligned(heads, [[row[head] for head in heads] for row in rows], right=["TOTAL"])
 
 
-def _row(order: Order, now: datetime, *, namespaces: bool, wide: bool) -> list[Cell | str]:
+def _needed(heads: Sequence[str], rows: Sequence[Row]) -> int:
+    """Columns of the terminal."""
+    widths = [max(width(text) for text in (head, *(_text(row[head]) for row in rows))) for head in heads[:-1]]
+    return sum(widths) + _GAP * len(widths) + _LEAST_NEXT
+
+
+def _text(cell: Cell | str) -> str:
+    return cell.text if isinstance(cell, Cell) else cell
+
+
+def _cells(order: Order, now: datetime) -> Row:
     colour = sentences.style(order)
-    cells: list[Cell | str] = [order.namespace] if namespaces else []
-    cells += [
-        order.name,
-        Cell(order.order_status, colour),
-        Cell(bar(order.progress), colour),
-        order.total,
-        sentences.age(order, now),
-    ]
-    if wide:
-        decided = order.approval.get("by") or ""
-        cells += [order.class_name, order.customer, order.requested_by or "", str(decided)]
-    return [*cells, sentences.next_thing(order, now)]
+    return {
+        "NAMESPACE": order.namespace,
+        "NAME": order.name,
+        "STATUS": Cell(order.order_status, colour),
+        "PROGRESS": Cell(bar(order.progress), colour),
+        "TOTAL": order.total,
+        "AGE": sentences.age(order, now),
+        "CLASS": order.class_name,
+        "CUSTOMER": order.customer,
+        "REQUESTED BY": order.requested_by or "",
+        "DECIDED BY": str(order.approval.get("by") or ""),
+        "NEXT": sentences.next_thing(order, now),
+    }

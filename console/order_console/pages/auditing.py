@@ -33,7 +33,11 @@ async def show_trail(console: Console, caller: Caller, request: Request) -> Resp
 
     verify = request.query_params.get("verify") == "yes"
     try:
-        trail = await asyncio.to_thread(ledger.read, console.ledger_url, order.namespace, order.name, verify=verify)
+        url = console.ledger_url()
+    except ValueError as error:
+        raise Refused(503, str(error)) from error
+    try:
+        trail = await asyncio.to_thread(ledger.read, url, order.namespace, order.name, verify=verify)
     except ledger.Unreadable as error:
         raise Refused(503, str(error)) from error
     form = request.query_params.get("format")

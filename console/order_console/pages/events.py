@@ -18,6 +18,8 @@ from order_console.view import OrderView
 PAUSE_SECONDS = 0.2
 """Between two messages of a page: what happens in between comes together."""
 PING_SECONDS = 15
+ASK_AGAIN_SECONDS = 30
+"""Where too many pages are followed."""
 
 
 async def stream(console: Console, caller: Caller, request: Request) -> Response:
@@ -29,28 +31,35 @@ async def stream(console: Console, caller: Caller, request: Request) -> Response
         messages = _of_inbox(console, caller)
     else:
         messages = _of_list(console, caller, Filter.of(request.query_params))
-    return EventSourceResponse(_sent(messages), ping=PING_SECONDS)
+    return EventSourceResponse(_sent(console, caller, messages), ping=PING_SECONDS)
 
 
-async def _sent(messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
-    try:
-        async for html in messages:
-            yield ServerSentEvent(data=html)
-    except ApiError:
-        return  # the browser asks again, and then sees why
+async def _sent(console: Console, caller: Caller, messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
+    with console.streams.one_more(caller) as obstacle:
+        if obstacle:
+            yield ServerSentEvent(event="not-followed", data=obstacle, retry=ASK_AGAIN_SECONDS * 1000)
+            return
+        try:
+            async for html in messages:
+                yield ServerSentEvent(data=html)
+        except ApiError:
+            return  # the browser asks again, and then sees why
 
 
 async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
     with console.reflector.subscription() as changes:
-        listing = await console.listing(caller, narrowed)
+        allowed = await console.allowed(caller)
+        listing = console.lists.listing(allowed, narrowed)
         told = ""
         yield _list_head(console, listing) + _all_rows(listing.rows)
-        async for _ in changes.taken():
-            before, listing = listing, await console.listing(caller, narrowed)
-            html = _list_head(console, listing) + _difference(before.rows, listing.rows)
-            if html != told:
-                told = html
-                yield html
+        async for changed in changes.taken():
+            allowed_before, allowed = allowed, await console.allowed(caller)
+            if allowed != allowed_before or console.lists.concern(allowed, changed):
+                before, listing = listing, console.lists.listing(allowed, narrowed)
+                html = _list_head(console, listing) + _difference(before.rows, listing.rows)
+                if html != told:
+                    told = html
+                    yield html
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -90,7 +99,8 @@ async def _of_inbox(console: Console, caller: Caller) -> AsyncIterator[str]:
                 yield rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
             concerned = {order.uid for order in found}
             async for changed in changes.taken():
-                if any(_waits(console, uid) or uid in concerned for uid in changed):
+                waiting = [uid for uid in changed if _waits(console, uid)]
+                if concerned.intersection(changed) or console.lists.concern(await console.allowed(caller), waiting):
                     break
             await asyncio.sleep(PAUSE_SECONDS)
 
@@ -107,7 +117,9 @@ async def _of_order(console: Console, caller: Caller, request: Request) -> Async
         order = await _read(console, caller, **path)
         while True:
             now_offered = None if order is None else (order.phase, order.generation, order.waits_for_decision)
-            html = rendered("_tracker.html", order=order, problem=console.reflector.problem, partial=True)
+            html = rendered(
+                "_tracker.html", order=order, problem=console.reflector.problem, caller=caller, partial=True
+            )
             if now_offered != offered and order is not None:
                 html += rendered(
                     "_actions.html",

@@ -17,6 +17,8 @@ async def start(request: Request) -> Response:
     sessions: Sessions = request.app.state.sessions
     if not isinstance(console.identity, OfKubeconfig):
         return page("error.html", None, status=404, message="this console takes no link")
+    if sessions.of(request) is not None:  # the link again, in the browser that has used it
+        return page("started.html", None)
     try:
         session = console.identity.redeem(request.query_params.get("token", ""))
     except NotLoggedIn as refused:

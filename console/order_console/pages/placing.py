@@ -8,12 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from order_console import demonstrations
-from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER
+from order_console.actions import ADDRESS_FIELDS, OPTIONAL_ADDRESS_FIELDS, WHOLE_NUMBER, holds
 from order_console.api_server import GROUP_PATH, ApiError, orders_path, segment
-from order_console.console import Console, checked_form, page
+from order_console.console import Console, checked_form, page, rendered
 from order_console.demonstrations import Scenario
 from order_console.identity import Caller
 from order_console.pages.tracking import PLACED
@@ -31,6 +31,7 @@ DEFAULTS = {
     "lines.0.quantity": "1",
 }
 _AMOUNT = re.compile(r"[0-9]{1,12}(\.[0-9]{1,6})?")
+_FIELD = re.compile(r"[A-Za-z0-9]+(\.[A-Za-z0-9]+)*")
 _INDEX = re.compile(r"\[(\d+)\]")
 
 
@@ -63,6 +64,12 @@ class Filled:
             spec["className"] = get("className")
         metadata = {"name": get("name")} if get("name") else {"generateName": "order-"}
         return {"apiVersion": "order-platform.dev/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec}
+
+    @property
+    def shown(self) -> list[str]:
+        """The fields that the page has, and has a place for what is wrong with them."""
+        hidden = {"csrf", "do", "scenario"}
+        return [name for name in self.fields if _FIELD.fullmatch(name) and name not in hidden]
 
     @property
     def total(self) -> str:
@@ -122,15 +129,16 @@ async def show_form(console: Console, caller: Caller, request: Request) -> Respo
 
 
 async def place(console: Console, caller: Caller, request: Request) -> Response:
-    """`check` asks the API server without creating anything."""
+    """`check` asks the API server without creating anything; `watch`, sent at each change, does so and answers with
+    what is wrong alone."""
     filled = Filled(await checked_form(caller, request))
-    check = filled.fields.get("do") == "check"
+    watch = filled.fields.get("do") == "watch"
+    check = watch or filled.fields.get("do") == "check"
     order = filled.order(caller.name)
     namespace = filled.fields.get("namespace", "")
     if not namespace:
         filled.wrong["namespace"] = "where the order belongs"
     if not filled.wrong:
-        # The same name twice, as when a button is pressed twice, is one order.
         query = {"dryRun": "All"} if check else {"fieldManager": "order-console"}
         try:
             if not check:
@@ -139,11 +147,28 @@ async def place(console: Console, caller: Caller, request: Request) -> Response:
         except ApiError as error:
             if error.status in {0, 401}:
                 raise
+            if error.status == ALREADY_THERE and not check and await _is_this_one(caller, namespace, order):
+                return _placed(namespace, order)
             filled.refuse(error)
         else:
             if not check:
-                return RedirectResponse(f"/orders/{namespace}/{created['metadata']['name']}?done={PLACED}", SEE_OTHER)
+                return _placed(namespace, created)
+    if watch:
+        return HTMLResponse(rendered("_checked.html", filled=filled))
     return await _form(console, caller, filled, checked=check and not filled.wrong)
+
+
+def _placed(namespace: str, order: Mapping[str, Any]) -> Response:
+    return RedirectResponse(f"/orders/{namespace}/{order['metadata']['name']}?done={PLACED}", SEE_OTHER)
+
+
+async def _is_this_one(caller: Caller, namespace: str, order: Mapping[str, Any]) -> bool:
+    """Whether the order that has the name is the very one that the form asks for: its button was pressed twice."""
+    try:
+        found = await caller.api.call("GET", orders_path(namespace, order["metadata"]["name"]))
+    except ApiError:
+        return False
+    return holds(order["spec"], found["spec"])
 
 
 async def _make_what_it_needs(caller: Caller, namespace: str, scenario: Scenario | None) -> None:

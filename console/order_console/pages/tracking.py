@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from order_console.actions import ACTIONS, Action, WrongForm
+from order_console.actions import ACTIONS, Action, WrongForm, holds
 from order_console.api_server import MERGE_PATCH, ApiError, orders_path
 from order_console.console import Console, Refused, checked_form, page
 from order_console.identity import Caller
@@ -29,7 +29,9 @@ class Button:
 
 
 async def buttons(console: Console, caller: Caller, order: OrderView) -> list[Button]:
-    """In the order of the page."""
+    """In the order of the page; none for who only reads."""
+    if caller.reads_only:
+        return []
     return [
         Button(
             action,
@@ -56,6 +58,8 @@ async def act(console: Console, caller: Caller, request: Request) -> Response:
         raise Refused(404, f"there is no action {request.path_params['action']!r}")
     form = await checked_form(caller, request)
     try:
+        if _is_done(order, action, form, caller.name):
+            return _sent(order, action)
         _check(order, action, form)
         if action.grave and form.get("sure") != "yes":
             return page("confirm.html", caller, order=order, action=action, form=form)
@@ -69,12 +73,26 @@ async def act(console: Console, caller: Caller, request: Request) -> Response:
         if error.status in {0, 401}:
             raise
         return await _order_page(console, caller, order, status=error.status, wrong=error.message)
+    return _sent(order, action)
+
+
+def _sent(order: OrderView, action: Action) -> Response:
     return RedirectResponse(f"{order.path}?{urlencode({'done': action.name})}", SEE_OTHER)
+
+
+def _is_done(order: OrderView, action: Action, form: Mapping[str, str], caller: str) -> bool:
+    """Whether the order is already as this form would make it: a button that was pressed twice sends it twice. Raises
+    WrongForm."""
+    return _changed_since(order, form) and holds(action.patch(order, form, caller), order.spec)
+
+
+def _changed_since(order: OrderView, form: Mapping[str, str]) -> bool:
+    return form.get("generation", str(order.generation)) != str(order.generation)
 
 
 def _check(order: OrderView, action: Action, form: Mapping[str, str]) -> None:
     """Raises WrongForm."""
-    if form.get("generation", str(order.generation)) != str(order.generation):
+    if _changed_since(order, form):
         raise WrongForm("somebody changed this order since you opened the page: look at it again, then decide")
     if not action.offered(order):
         raise WrongForm(f"{action.label}: the order is past that, it says: {order.message}")

@@ -10,6 +10,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from order_cli.kind_checks import FIELDS, KINDS
+
 HERE = Path(__file__).parent
 NOW = datetime(2026, 11, 26, 14, 4, 30, tzinfo=UTC)
 ORDERS = "orders.order-platform.dev"
@@ -49,12 +51,17 @@ def _installation() -> list[Json]:
         "attempt": 1,
     }
     other = {**line, "name": "another", "uid": "another"}
+    pod = {"metadata": {"name": "leads", "namespace": "order-platform"}, "status": {"phase": "Running"}}
+    metrics = "orders_operator_active 1.0\norders_operator_temporal_reachable 1.0"
     logs = "\n".join(f"[pod/worker/worker] {json.dumps(each)}" for each in (line, other))
     return [
         {"call": "^version", "out": json.dumps(versions)},
+        {"call": "^get customresourcedefinitions.*--output=json", "out": json.dumps(_kinds())},
         {"call": "^get customresourcedefinitions", "out": "\n".join(f"crd/{kind}" for kind in kinds)},
         {"call": "^get validatingadmissionpolicybindings", "out": "\n".join(f"binding/{name}" for name in policies)},
         {"call": "^get deployments", "out": json.dumps({"items": deployments})},
+        {"call": "^get pods ", "out": json.dumps({"items": [pod]})},
+        {"call": "^get --raw .*/pods/leads:[0-9]+/proxy/metrics", "out": metrics},
         {"call": "^get leases", "out": json.dumps(lease)},
         {"call": "^get namespace ", "out": json.dumps({"metadata": {"labels": {}}})},
         {"call": "^get orderclasses.* threshold ", "out": json.dumps(recorded("classes")["items"][-1])},
@@ -62,6 +69,19 @@ def _installation() -> list[Json]:
         {"call": "^logs .*worker", "out": logs},
         {"call": "^logs "},
     ]
+
+
+def _kinds() -> Json:
+    """Definitions of the kinds, with the fields that a doctor looks for."""
+    schema: Json = {}
+    for field_ in FIELDS:
+        part = schema
+        for name in field_.split("."):
+            part = part.setdefault("properties", {}).setdefault(name, {"type": "object"})
+    version = {"name": "v1alpha1", "served": True, "schema": {"openAPIV3Schema": schema}}
+    status = {"conditions": [{"type": "Established", "status": "True"}]}
+    kinds = [{"metadata": {"name": name}, "spec": {"versions": [version]}, "status": status} for name in KINDS]
+    return {"items": kinds, **kinds[0]}
 
 
 class Said(NamedTuple):

@@ -1,16 +1,18 @@
 """Views that change, on a terminal of the test's own and without one."""
 
+import json
 import os
 import pty
 import signal
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
-from recorded_cluster import NOW, FakeCluster
+from recorded_cluster import NOW, ORDERS, FakeCluster
 
 from order_cli.commands.board import board
 from order_cli.commands.watching import is_shown
@@ -22,14 +24,14 @@ PATIENCE_SECONDS = 30.0
 
 
 class OnATerminal:
-    """`kubectl order` whose input and output is a terminal of 100 columns."""
+    """`kubectl order` whose input and output is a terminal."""
 
-    def __init__(self, cluster: FakeCluster, *arguments: str) -> None:
+    def __init__(self, cluster: FakeCluster, *arguments: str, columns: int = 100) -> None:
         cluster.write()
         own, other = pty.openpty()
-        self._own = own
+        self.own = own
         self.seen = ""
-        environment = {**os.environ, **cluster.environment(), "TERM": "xterm", "COLUMNS": "100", "LINES": "40"}
+        environment = {**os.environ, **cluster.environment(), "TERM": "xterm", "COLUMNS": str(columns), "LINES": "40"}
         environment.pop("NO_COLOR")
         self.process = subprocess.Popen(
             [sys.executable, "-m", "order_cli", *arguments],
@@ -47,19 +49,19 @@ class OnATerminal:
         while not holds(self.seen):
             assert time.monotonic() < deadline, self.seen
             try:
-                self.seen += os.read(self._own, 65536).decode(errors="replace")
+                self.seen += os.read(self.own, 65536).decode(errors="replace")
             except OSError:  # it has ended
                 assert holds(self.seen), self.seen
         return self.seen
 
     def type(self, text: str) -> None:
         """As a person."""
-        os.write(self._own, text.encode())
+        os.write(self.own, text.encode())
 
     def end(self) -> int:
         """Its exit code."""
         code = self.process.wait(PATIENCE_SECONDS)
-        os.close(self._own)
+        os.close(self.own)
         return code
 
 
@@ -140,3 +142,75 @@ def test_a_board_counts_orders_and_names_the_oldest(fake: FakeCluster) -> None:
         "Charge Customer",
         "not yet started",
     ]
+
+
+REFUSED = "The connection to the server 127.0.0.1:1 was refused - did you specify the right host or port?"
+
+
+def events(*orders: dict[str, object]) -> str:
+    return "\n".join(json.dumps({"type": "ADDED", "object": each}) for each in orders)
+
+
+def test_a_board_is_sorted_narrowed_and_left_by_keys(fake: FakeCluster) -> None:
+    fake.answer(f"^get {ORDERS} .*--watch", out=events(*fake.orders.values()))
+    view = OnATerminal(fake, "top", "-A")
+    view.until(lambda seen: "orders 12" in seen and "q leave · s sort: status" in seen)
+
+    view.type("s")
+    view.until(lambda seen: "s sort: number" in seen)
+    view.type("f")
+    view.until(lambda seen: "f show: waiting" in seen)
+    view.type("\x1b")
+    view.type("/o-4q\x7f")
+    view.until(lambda seen: "/ text: o-4_ (Enter, Esc)" in seen)
+    view.type("\n")
+    view.until(lambda seen: "orders 1 " in seen.rsplit("q leave", 2)[-2])
+    view.type("q")
+
+    assert view.end() == 0
+
+
+def test_a_terminal_is_given_back_as_it_was(fake: FakeCluster) -> None:
+    """Else a shell shows nothing of what is typed."""
+    fake.answer(f"^get {ORDERS} .*--watch", out=events(*fake.orders.values()))
+    view = OnATerminal(fake, "top", "-A")
+    before = termios.tcgetattr(view.own)
+    view.until(lambda seen: "q leave" in seen)
+    assert termios.tcgetattr(view.own)[3] & termios.ICANON == 0
+
+    view.process.send_signal(signal.SIGINT)
+    view.process.wait(PATIENCE_SECONDS)
+
+    assert termios.tcgetattr(view.own)[3] == before[3]
+    assert view.end() == 130
+
+
+def test_while_the_api_server_is_away_a_view_keeps_what_it_showed_and_says_so(fake: FakeCluster) -> None:
+    """It was empty, and ended after five seconds."""
+    first, second = fake.orders["o-4eyes"], fake.orders["o-held"]
+    fake.answer(f"^get {ORDERS} ", error=REFUSED)
+    fake.answers.insert(0, {"call": f"^get {ORDERS} .*--watch", "out": events(first), "error": REFUSED})
+    view = OnATerminal(fake, "watch", "-A")
+    view.until(lambda seen: "o-4eyes" in seen.rpartition("what is shown may be old")[2])
+
+    fake.answers.clear()
+    fake.answer(f"^get {ORDERS} .*--output=json", out={"kind": "List", "items": [second]})
+    fake.answer(f"^get {ORDERS} .*--watch", out=events(second))
+    view.until(lambda seen: "o-held" in seen and "what is shown may be old" not in seen[-600:])
+
+    view.process.send_signal(signal.SIGINT)
+    assert view.end() == 130
+
+
+@pytest.mark.parametrize(("columns", "heads"), [(100, 7), (80, 6), (72, 5), (60, 4)])
+def test_on_a_narrow_terminal_no_order_takes_two_lines(fake: FakeCluster, columns: int, heads: int) -> None:
+    """With the columns that there is room for, and always with what the order waits for."""
+    view = OnATerminal(fake, "list", "-A", "--no-color", columns=columns)
+    view.until(lambda seen: "12 orders" in seen)
+
+    head, *rows = [line for line in view.seen.splitlines() if line][:13]
+
+    assert head.split()[-1] == "NEXT"
+    assert len(head.split()) == heads
+    assert [line for line in rows if len(line) > columns] == []
+    assert view.end() == 0

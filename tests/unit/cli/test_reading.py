@@ -9,6 +9,7 @@ import pytest
 import typer
 from recorded_cluster import ORDERS, Ask, FakeCluster
 
+from order_cli.commands import events
 from order_cli.main import COMMANDS, application
 from order_cli.plain_texts import AsGiven, AsNumber, AsWord, take_texts_as_given
 
@@ -77,6 +78,7 @@ def test_only_young_orders_are_listed(kubectl_order: Ask) -> None:
         ("list -o xml", 2, "-o xml: there are table"),
         ("list --since soon", 2, "soon is no time"),
         ("list --phase Done", 2, "there are Pending"),
+        ("list --waiting --failed", 2, "--waiting and --failed exclude each other"),
         ("wait o-0991", 4, "o-0991 ended as Failed after 0.3 s: no delivery to postal code 00000"),
         ("wait o-1043 --for complete", 0, "o-1043 completed after"),
         ("wait o-flaky --timeout 1s", 5, "not within 1s; it is at Charge Customer"),
@@ -246,3 +248,48 @@ def test_the_pages_of_an_order_are_that_of_the_console_and_that_of_its_workflow(
         "https://orders.example.com/orders/shop/order-1500",
         "https://temporal.example.com/order-1500",
     ]
+
+
+def test_the_chart_tells_where_console_and_grafana_are(kubectl_order: Ask, fake: FakeCluster) -> None:
+    addresses = {"console": "https://orders.example.com/", "grafana": "https://grafana.example.com"}
+    fake.answer("^get configmaps order-platform-addresses .*--namespace=order-platform$", out={"data": addresses})
+
+    console, _, grafana = kubectl_order("open order-1500 -n shop").out.splitlines()
+
+    assert console == "https://orders.example.com/orders/shop/order-1500"
+    assert grafana == "https://grafana.example.com/d/order-platform-orders?var-order_namespace=shop"
+
+
+def test_an_address_is_one_line_without_control_characters(kubectl_order: Ask, fake: FakeCluster) -> None:
+    fake.answer("^get configmaps", out={"data": {"console": "https://a.example/\x1b]0;owned\x07\n"}})
+
+    assert "\x1b" not in kubectl_order("open order-1500 -n shop").out
+
+
+def test_no_credentials_go_to_an_address_that_the_cluster_tells(kubectl_order: Ask, fake: FakeCluster) -> None:
+    """Whoever may edit the ConfigMap would be given the token of everybody who reads a trail."""
+    fake.answer("^get configmaps", out={"data": {"console": "https://evil.example"}})
+
+    said = kubectl_order("audit order-1500 -n shop --ledger")
+
+    assert (said.code, "where is the console?" in said.error) == (2, True)
+    assert not [call for call in fake.calls() if "evil" in call["call"]]
+
+
+@pytest.mark.parametrize("name", ["--all", "-A", "''", "shop/--all"])
+def test_a_name_is_never_a_flag_of_kubectl(kubectl_order: Ask, fake: FakeCluster, name: str) -> None:
+    """`kubectl order get -- --all` asked for all orders."""
+    said = kubectl_order(f"why -- {name}")
+
+    assert (said.code, "is no name of an order" in said.error) == (2, True)
+    assert fake.calls() == []
+
+
+def test_events_that_were_shown_are_not_shown_again_when_a_watch_begins_anew() -> None:
+    shown: dict[str, str] = {}
+    event = {"metadata": {"uid": "a", "resourceVersion": "1"}}
+    again = {"metadata": {"uid": "a", "resourceVersion": "2"}}
+
+    assert [events._is_new(shown, "ADDED", each) for each in (event, event, again)] == [True, False, True]
+    assert not events._is_new(shown, "DELETED", again)
+    assert shown == {}

@@ -1,6 +1,7 @@
 """Commands that write: what they ask first, what they write, and what they say of the answer."""
 
 import io
+import json
 import sys
 import threading
 import time
@@ -370,9 +371,35 @@ def test_a_scenario_comes_with_the_program(kubectl_order: Ask, fake: FakeCluster
 
     kubectl_order("create --scenario happy-path -n shop --dry-run=server")
 
-    (call,) = fake.calls("create")
-    assert "kind: Order" in call["text"]
-    assert "--dry-run=server" in call["call"]
+    needed, order = fake.calls("create")
+    assert "kind: OrderClass" in needed["text"]
+    assert "kind: Order\n" in order["text"]
+    assert [call["call"].count("--dry-run=server") for call in (needed, order)] == [1, 1]
+
+
+def test_a_scenario_is_begun_a_second_time_and_under_another_name(kubectl_order: Ask, fake: FakeCluster) -> None:
+    """Its class is the cluster's, and was there from the first time on: the order was placed, and the command failed.
+    The name was not looked at."""
+    exists = 'Error from server (AlreadyExists): error when creating "STDIN": orderclasses "x" already exists'
+    order = {"kind": "Order", "metadata": {"name": "mine", "namespace": "shop"}}
+    fake.answer("^create --filename=- --namespace=shop", error=exists)
+    fake.answers.insert(0, {"call": "^create --filename=-.*--output=json", "out": json.dumps(order)})
+    fake.write()
+
+    said = kubectl_order("create mine --scenario happy-path -n shop")
+
+    assert (said.code, said.out) == (0, "✓ Order shop/mine created\n"), said
+    made = fake.calls("create")
+    assert ["kind: OrderClass" in each["text"] for each in made] == [True, False]
+    assert "\n  name: mine\n" in made[1]["text"]
+
+
+def test_a_class_that_may_not_be_made_ends_a_scenario(kubectl_order: Ask, fake: FakeCluster) -> None:
+    fake.answer("^create", error='Error from server (Forbidden): orderclasses is forbidden: User "bob" cannot create')
+
+    said = kubectl_order("create --scenario happy-path -n shop")
+
+    assert (said.code, len(fake.calls("create"))) == (6, 1)
 
 
 def test_an_order_that_was_made_is_waited_for(kubectl_order: Ask, fake: FakeCluster) -> None:
@@ -389,6 +416,8 @@ def test_an_order_that_was_made_is_waited_for(kubectl_order: Ask, fake: FakeClus
         ("create", "an order comes from one of"),
         ("create x --sku A=1@1", "an order needs --customer, --recipient, --line1, --city, --country as well"),
         ("create --scenario nope", "no scenario is called nope"),
+        ("create mine -f order.yaml", "give no NAME beside -f"),
+        ("create mine --scenario decisions", "decisions has 4 orders: give no NAME"),
         ("lines o-4eyes --yes --set NEW=1", "NEW is new in this order: say its price"),
         ("lines o-4eyes --yes --remove 9", "no line is 9: there are 1 (PROD-001)"),
         ("lines o-4eyes --yes --remove 1", "an order needs a line"),
@@ -403,3 +432,11 @@ def test_what_makes_no_sense_is_said_and_nothing_written(
 
     assert (said.code in (2, 3), told in said.error) == (True, True), said.text
     assert fake.patches() == {}
+
+
+def test_an_order_that_is_named_twice_is_written_once(kubectl_order: Ask, fake: FakeCluster) -> None:
+    fake.takes("o-held", phase="Running", message="received, and about to be checked")
+
+    said = kubectl_order("resume o-held shop/o-held o-held -n shop")
+
+    assert (said.code, len(fake.calls("patch")), said.out.count("goes on")) == (0, 1, 1)

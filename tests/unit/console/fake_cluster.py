@@ -56,6 +56,14 @@ class FakeCluster:
         return FakeApi(self, name)
 
 
+def _merged(before: Any, patch: Any) -> Any:
+    """A merge patch."""
+    if not isinstance(patch, Mapping) or not isinstance(before, Mapping):
+        return patch
+    kept = {key: value for key, value in before.items() if key not in patch}
+    return kept | {key: _merged(before.get(key), value) for key, value in patch.items() if value is not None}
+
+
 class FakeApi:
     """The same, with the rights of one user. Stands in for `order_console.api_server.ApiServer`."""
 
@@ -104,6 +112,8 @@ class FakeApi:
             raise ApiError(403, f"{self._user} cannot {verb} orders")
         if method == "POST":
             created = {**body, "metadata": {**body["metadata"], "namespace": namespace, "uid": "new", "generation": 1}}
+            if (str(namespace), body["metadata"].get("name")) in cluster.orders:
+                raise ApiError(409, f"order {body['metadata']['name']} already exists")
             return created if query.get("dryRun") else cluster.put(created)
         if name is None:
             orders = [order for (where, _), order in cluster.orders.items() if namespace in {None, where}]
@@ -114,7 +124,8 @@ class FakeApi:
         if method == "PATCH":
             if body["metadata"]["resourceVersion"] != order["metadata"]["resourceVersion"]:
                 raise ApiError(409, "the order changed meanwhile")
-            order = cluster.put({**order, "spec": {**order["spec"], **body["spec"]}})
+            metadata = {**order["metadata"], "generation": order["metadata"]["generation"] + 1}
+            order = cluster.put({**order, "metadata": metadata, "spec": _merged(order["spec"], body["spec"])})
         return copy.deepcopy(order)
 
     async def watch(self, *_: str) -> AsyncIterator[tuple[str, dict[str, Any]]]:

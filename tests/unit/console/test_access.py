@@ -68,3 +68,12 @@ async def test_while_the_api_server_is_away_the_last_answer_counts_on(
     assert await access.may(maria, "list", "shop")
     with pytest.raises(ApiError):
         await access.may(maria, "list", "outlet")
+
+
+async def test_of_many_namespaces_only_those_are_asked_about_that_are_not_known(maria: Caller, api: Counting) -> None:
+    access = Access()
+    assert await access.may(maria, "approve", "shop")
+    assert api.asked == 1
+
+    assert "shop" in await access.where(maria, "approve", ["shop", "outlet"])
+    assert api.asked == 2

@@ -9,15 +9,21 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from console_pieces import Browser, an_order, proof
 from fake_cluster import FakeCluster
+from starlette.applications import Starlette
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.testclient import TestClient
 
 from order_console.api_server import ApiError, orders_path
 from order_console.headers import MAX_BODY_BYTES
+from order_console.identity import OfKubeconfig
+from order_console.pages import login
 from order_console.sessions import Session, Sessions, TooLarge
 
 PATIENCE_SECONDS = 60.0
@@ -80,14 +86,68 @@ def test_a_quantity_that_is_none_is_refused(cluster: FakeCluster, browser: Brows
     assert cluster.sent == []
 
 
-def test_a_form_that_is_sent_twice_decides_once(cluster: FakeCluster, browser: Browser) -> None:
+@pytest.mark.parametrize(
+    ("action", "fields"),
+    [
+        ("approve", {"reason": "known customer"}),
+        ("reject", {}),
+        ("suspend", {}),
+        ("cancel", {"sure": "yes", "reason": "twice"}),
+        ("lines", {"lines.1": "3", "lines.2": "0"}),
+        ("address", {"shippingAddress.city": "Boston", "shippingAddress.postalCode": ""}),
+    ],
+)
+def test_a_button_that_is_pressed_twice_does_it_once_and_says_that_it_is_done(
+    cluster: FakeCluster, browser: Browser, action: str, fields: dict[str, str]
+) -> None:
+    """The browser shows the second answer, which was that somebody had changed the order."""
+    cluster.put(an_order())
+    first = posted(browser, f"/orders/shop/order-1500/{action}", **fields)
+    second = posted(browser, f"/orders/shop/order-1500/{action}", **fields)
+
+    assert (first[0], second[0]) == (303, 303)
+    assert len(cluster.sent) == 1
+
+
+def test_another_decision_after_the_first_is_refused(cluster: FakeCluster, browser: Browser) -> None:
     cluster.put(an_order())
 
     assert posted(browser, "/orders/shop/order-1500/approve")[0] == 303
-    status, text = posted(browser, "/orders/shop/order-1500/approve")
+    status, text = posted(browser, "/orders/shop/order-1500/reject")
 
-    assert (status, "the order is past that" in text) == (422, True)
+    assert (status, "somebody changed this order since" in text) == (422, True)
     assert len(cluster.sent) == 1
+
+
+NEW = {
+    "namespace": "shop",
+    "name": "new-1",
+    "currency": "USD",
+    "customer.id": "CUST-1",
+    "payment.method": "tok_visa",
+    "lines.0.sku": "A",
+    "lines.0.quantity": "1",
+    "lines.0.price": "12.50",
+    "do": "place",
+}
+
+
+def test_an_order_whose_button_is_pressed_twice_is_placed_once_and_shown(
+    cluster: FakeCluster, browser: Browser
+) -> None:
+    """Its second answer was that such an order exists already, as if nothing had been ordered."""
+    first, second = (browser("maria").post("/new", data={"csrf": proof("maria"), **NEW}) for _ in range(2))
+
+    assert first.headers["location"] == second.headers["location"] == "/orders/shop/new-1?done=placed"
+    assert list(cluster.orders) == [("shop", "new-1")]
+
+
+def test_an_order_of_a_name_that_another_one_has_is_refused(cluster: FakeCluster, browser: Browser) -> None:
+    cluster.put(an_order("new-1"))
+
+    status, text = posted(browser, "/new", **NEW)
+
+    assert (status, "order new-1 already exists" in text) == (422, True)
 
 
 def test_of_two_tabs_the_one_that_is_behind_is_told_to_look_again(cluster: FakeCluster, browser: Browser) -> None:
@@ -162,8 +222,41 @@ def test_a_token_that_fits_into_no_cookie_is_said_to_be_one() -> None:
 def test_a_filter_is_text_of_any_kind(cluster: FakeCluster, browser: Browser) -> None:
     cluster.put(an_order())
     maria: TestClient = browser("maria")
-    for text in ("(((", "\\", "%", "'; DROP TABLE orders; --", "\u202eevil", "x" * 5000):
+    for text in ("x" * 40_000, "(((", "\\", "%", "'; DROP TABLE orders; --", "\u202eevil", "x" * 5000):
         assert maria.get("/", params={"text": text}).status_code == 200, text
+
+
+def test_the_link_leads_to_the_orders_again_in_the_browser_that_has_used_it() -> None:
+    """It was called used already, of a browser that was logged in."""
+    client: Any = None
+    sessions = Sessions(None, secure=False)
+    identity = OfKubeconfig(client, sessions)
+    console: Any = SimpleNamespace(identity=identity, logs_in=False)
+    app = Starlette(routes=[Route("/start", login.start)])
+    app.state.console, app.state.sessions = console, sessions
+    mine, other = TestClient(app), TestClient(app)
+
+    answers = [each.get(f"/start?token={identity.token}").status_code for each in (mine, mine, other)]
+
+    assert answers == [200, 200, 401]
+
+
+def test_a_port_that_is_taken_is_said_before_a_link_is_printed(tmp_path: Path) -> None:
+    """The second `kubectl order ui` printed a link, which led to the first."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        told = {"KUBECONFIG": str(tmp_path), "ORDER_CONSOLE_LISTEN": f"127.0.0.1:{taken.getsockname()[1]}"}
+        done = subprocess.run(
+            [sys.executable, "-P", "-m", "order_console"],
+            env={**os.environ, **told},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "Address already in use; another console may run there" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_ctrl_c_ends_the_page_at_once_also_while_the_api_server_is_away(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from starlette.requests import Request
 
 from order_console import identity as module
 from order_console.api_server import ApiError
-from order_console.identity import ByProxy, ByToken, NotLoggedIn
+from order_console.identity import ByProxy, ByToken, NotLoggedIn, OfNobody
 from order_console.sessions import Sessions
 
 PROOF = "of the proxy"
@@ -128,3 +128,23 @@ async def test_groups_that_the_console_may_not_impersonate_are_left_out() -> Non
     caller = await by_proxy("order-approvers").caller(a_request(x_forwarded_user="maria", **named))
 
     assert caller.groups == ("order-approvers",)
+
+
+async def test_groups_count_in_however_many_headers_they_come() -> None:
+    """Those of the second header were left out."""
+    sent = [(b"x-order-console-proof", PROOF.encode()), (b"x-forwarded-user", b"maria")]
+    sent += [(b"x-forwarded-groups", b"staff,buyers"), (b"x-forwarded-groups", b"order-approvers")]
+    request = Request({"type": "http", "method": "GET", "path": "/", "query_string": b"", "headers": sent})
+
+    assert (await by_proxy().caller(request)).groups == ("staff", "buyers", "order-approvers")
+
+
+@pytest.mark.parametrize("method", ["POST", "PATCH", "PUT", "DELETE"])
+async def test_where_the_console_knows_nobody_it_writes_nothing_whatever_its_rights(method: str) -> None:
+    client: Any = None
+    caller = await OfNobody(client, Sessions(None, secure=True)).caller(a_request())
+
+    with pytest.raises(ApiError) as refused:
+        await caller.api.call(method, "/apis/order-platform.dev/v1alpha1/namespaces/shop/orders/order-1500", {})
+
+    assert refused.value.status == 403

@@ -6,7 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 from console_pieces import SECRET, an_order, until
 from fake_cluster import FakeCluster
+from sse_starlette import ServerSentEvent
 
+from order_console import streams
 from order_console.api_server import ApiError, Gone
 from order_console.console import Console
 from order_console.identity import Caller
@@ -64,6 +66,18 @@ async def test_an_order_that_no_longer_fits_the_filter_leaves_the_page(cluster: 
     cluster.put(an_order("first", status={"phase": "Completed"}))
 
     assert 'hx-target="#order-uid-first" hx-swap="delete"' in await next_of(messages)
+    running.cancel()
+
+
+async def test_only_changes_where_somebody_may_look_concern_their_list(cluster: FakeCluster, console: Console) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    concern = console.lists.concern
+
+    assert concern(frozenset({"shop"}), ["uid-first"])
+    assert concern(None, ["uid-first"])
+    assert not concern(frozenset({"outlet"}), ["uid-first"])
+    assert concern(frozenset({"outlet"}), ["uid-gone"]), "where an order was that is gone nobody knows"
     running.cancel()
 
 
@@ -125,4 +139,50 @@ async def test_after_a_watch_that_broke_off_everything_is_read_again(
     api.watch = breaking  # type: ignore[method-assign]
     running = asyncio.create_task(console.reflector.run())
     await until(lambda: console.reflector.find("shop", "missed") is not None)
+    running.cancel()
+
+
+async def first_of(console: Console, caller: Caller) -> tuple[AsyncIterator[ServerSentEvent], ServerSentEvent]:
+    stream = events._sent(console, caller, events._of_list(console, caller, Filter()))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        return stream, await anext(stream)
+
+
+async def test_who_follows_too_many_pages_is_told_so_until_one_is_closed(
+    cluster: FakeCluster, console: Console
+) -> None:
+    running = await until_read(console)
+    opened = [await first_of(console, maria(cluster)) for _ in range(streams.MAX_OF_ONE)]
+    assert {first.event for _, first in opened} == {None}
+
+    _, refused = await first_of(console, maria(cluster))
+    assert (refused.event, "you follow 20 pages" in str(refused.data)) == ("not-followed", True)
+
+    await opened[0][0].aclose()  # type: ignore[attr-defined]
+    _, taken = await first_of(console, maria(cluster))
+    assert taken.event is None
+    running.cancel()
+
+
+async def test_one_person_keeps_nobody_else_from_following(cluster: FakeCluster, console: Console) -> None:
+    running = await until_read(console)
+    opened = [await first_of(console, maria(cluster)) for _ in range(streams.MAX_OF_ONE + 1)]
+    viewer = Caller("viewer", (), cluster.as_user("viewer"), Session(SECRET))  # type: ignore[arg-type]
+
+    _, taken = await first_of(console, viewer)
+
+    assert taken.event is None
+    assert len(opened) == streams.MAX_OF_ONE + 1
+    running.cancel()
+
+
+async def test_of_all_people_together_no_more_follow_than_the_console_bears(
+    cluster: FakeCluster, console: Console, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "MAX_OF_ALL", 2)
+    running = await until_read(console)
+    nobody = Caller("", (), cluster.as_user("maria"), Session(SECRET), reads_only=True)  # type: ignore[arg-type]
+    opened = [await first_of(console, nobody) for _ in range(3)]
+
+    assert [first.event for _, first in opened] == [None, None, "not-followed"]
     running.cancel()

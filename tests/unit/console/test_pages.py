@@ -74,14 +74,14 @@ def test_the_list_has_only_orders_of_namespaces_that_the_caller_may_list(
     cluster: FakeCluster, browser: Browser
 ) -> None:
     cluster.put(an_order("seen", namespace="shop"))
-    cluster.put(an_order("hidden", namespace="outlet"))
+    cluster.put(an_order("concealed", namespace="outlet"))
     cluster.allow("clerk", "list", namespace="shop")
-    _known(browser, "hidden")
+    _known(browser, "concealed")
 
     shown = browser("clerk").get("/").text
 
     assert "seen" in shown
-    assert "hidden" not in shown
+    assert "concealed" not in shown
 
 
 def _known(browser: Browser, name: str) -> None:
@@ -292,8 +292,35 @@ def test_what_the_api_server_says_of_a_field_stands_at_that_field(cluster: FakeC
     answer = browser("maria").post("/new", data={**ORDER, "csrf": proof("maria"), "do": "place"})
 
     assert answer.status_code == 422
-    assert '<p class="error" id="wrong-lines.0.price">too much</p>' in answer.text
-    assert '<p class="error" id="wrong-shippingAddress.country">GB is meant</p>' in answer.text
+    assert '<p class="error" id="wrong-lines-0-price">too much</p>' in answer.text
+    assert '<p class="error" id="wrong-shippingAddress-country">GB is meant</p>' in answer.text
+
+
+def test_while_somebody_fills_in_the_form_each_change_is_answered_with_what_is_wrong_and_the_total(
+    cluster: FakeCluster, browser: Browser
+) -> None:
+    """Nothing is created, no field is drawn again, and one that is still empty is not called wrong."""
+    cluster.refuses = ApiError(
+        422, "no", {"spec.shippingAddress.country": "GB is meant", "spec.customer.id": "missing"}
+    )
+    form = {**ORDER, "customer.id": "", "csrf": proof("maria"), "do": "watch"}
+
+    answer = browser("maria").post("/new", data=form)
+
+    assert (answer.status_code, cluster.orders) == (200, {})
+    said = dict(re.findall(r'hx-target="#([^"]+)"[^>]*><span>([^<]*)</span>', answer.text))
+    assert (said["wrong-shippingAddress-country"], said["wrong-customer-id"]) == ("GB is meant", "")
+    assert said["total"] == "25.00 USD"
+    assert "<input" not in answer.text
+
+
+def test_a_field_of_any_name_leads_to_no_other_place_of_the_page(cluster: FakeCluster, browser: Browser) -> None:
+    form = {**ORDER, 'x" hx-swap="outerHTML': "1", "a b": "1", "csrf": proof("maria"), "do": "watch"}
+
+    answer = browser("maria").post("/new", data=form)
+
+    assert "outerHTML" not in answer.text
+    assert "a b" not in answer.text
 
 
 @pytest.mark.parametrize(

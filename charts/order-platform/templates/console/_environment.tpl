@@ -27,14 +27,24 @@
       key: {{ $console.proxy.existingSecret.key }}
 {{- end }}
 {{- if $console.ledger.existingSecret.name }}
-- name: ORDER_CONSOLE_LEDGER_URL
-  valueFrom:
-    secretKeyRef:
-      name: {{ $console.ledger.existingSecret.name }}
-      key: {{ $console.ledger.existingSecret.key }}
+- name: ORDER_CONSOLE_LEDGER_URL_FILE
+  value: /etc/order-platform/ledger/url
 {{- end }}
 {{- with $console.env }}
 {{ toYaml . }}
+{{- end }}
+{{- end -}}
+{{- /* The ledger's URL is read again for every trail, so that another password counts without a restart. */ -}}
+{{- define "order-platform.consoleVolumes" -}}
+{{- with .Values.console.ledger.existingSecret }}
+{{- if .name }}
+- name: ledger
+  secret:
+    secretName: {{ .name }}
+    defaultMode: 0440
+    items:
+      - {key: {{ .key | quote }}, path: url}
+{{- end }}
 {{- end }}
 {{- end -}}
 {{- define "order-platform.consoleSelector" -}}
