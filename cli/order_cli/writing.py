@@ -53,8 +53,8 @@ def chosen(session: Session, names: Sequence[str] | None, meant: Callable[[Order
     if names and session.flags.selector:
         raise UsageError("give names or -l, not both")
     if names:
-        found = (session.order(name) for name in names)
-        return list({order.key: order for order in found}.values())  # each once, however often it is named
+        named = [session.order(name) for name in names]
+        return list({order.key: order for order in named}.values())  # each once, however often it is named
     if not session.flags.selector:
         raise UsageError("which orders? Give their names, or -l with a selector")
     found = [order for order in session.orders() if meant(order)]
