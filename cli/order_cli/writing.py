@@ -121,11 +121,11 @@ class _Progress:
     def told(self) -> str:
         """For the person who has pressed Ctrl-C."""
         if self.all == 1:
-            waited = "it was sent, and its answer was not waited for: kubectl order why tells what became of it"
+            waited = "it was sent or on its way, and its answer was not waited for: kubectl order why tells more"
             return f"interrupted: {waited if self.sent else 'nothing was sent'}"
         return (
             f"interrupted: of {self.all} orders {self.answered} have answered, {self.sent - self.answered} were sent "
-            f"and not waited for, {self.all - self.sent} were not sent"
+            f"or on their way, {self.all - self.sent} were not sent"
         )
 
 
