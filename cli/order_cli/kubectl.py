@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from order_cli.flags import Flags
-from order_cli.problems import CommandError, NotAllowed, NotFound
+from order_cli.problems import CommandError, KindMissing, NotAllowed, NotFound
 from order_cli.vocabulary import ORDERS
 
 Json = dict[str, Any]
@@ -168,7 +168,7 @@ def problem(said: str) -> CommandError:
             return NotAllowed(_refusal(message))
         return CommandError(_one_line(message))
     if "doesn't have a resource type" in text:
-        return NotFound("this cluster has no kind Order: install the chart order-platform-crds")
+        return KindMissing("this cluster has no kind Order: install the chart order-platform-crds")
     if found := re.match(r"The \w+ \"(.*?)\" is invalid: (.*)", text, re.DOTALL):
         return CommandError(f"{found[1]}: {_one_line(re.sub(r'Invalid value: ', '', found[2]))}")
     return CommandError(_one_line(text.removeprefix("error: ")))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from order_cli.keys import Keys
 from order_cli.kubectl import Watch
 from order_cli.order import Order
-from order_cli.problems import CommandError, ExitCode
+from order_cli.problems import CommandError, ExitCode, KindMissing, NotFound
 from order_cli.session import Session
 
 if TYPE_CHECKING:
@@ -104,11 +104,19 @@ class Changes:
                         reached = True
             except CommandError as error:
                 refused += 1
-                if error.code != ExitCode.ERROR or not (reached or self._patient or refused < _PATIENCE):
+                if self._is_final(error, reached=reached, refused=refused):
                     self._queue.put(error)
                     return
                 self._queue.put(str(error))
             self._stopped.wait(_RECONNECT_SECONDS)
+
+    def _is_final(self, error: CommandError, *, reached: bool, refused: int) -> bool:
+        """An API server that starts knows neither kinds nor rights for a moment."""
+        if isinstance(error, KindMissing) and (reached or self._patient):
+            return False
+        if reached:
+            return isinstance(error, NotFound)
+        return error.code != ExitCode.ERROR or not (self._patient or refused < _PATIENCE)
 
     def _listed(self) -> Orders:
         found = self._session.kubectl.json("get", *self._arguments, namespace=self._namespace)
@@ -138,7 +146,7 @@ def picture(lines: Sequence[str]) -> "Text":
     """For rich: lines that are cut where the terminal ends."""
     from rich.text import Text  # noqa: PLC0415 - only live views need it, and it is slow to import
 
-    return Text("\n").join(Text.from_ansi(line, no_wrap=True, overflow="ellipsis") for line in lines)
+    return Text("\n", no_wrap=True, overflow="ellipsis").join(Text.from_ansi(line) for line in lines)
 
 
 def _drawn(

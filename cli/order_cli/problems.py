@@ -34,6 +34,10 @@ class NotFound(CommandError):
     code = ExitCode.NOT_FOUND
 
 
+class KindMissing(NotFound):
+    """The cluster does not know what an order is."""
+
+
 class EndedOtherwise(CommandError):
     """The order has ended, and not as Completed."""
 

@@ -53,8 +53,8 @@ def chosen(session: Session, names: Sequence[str] | None, meant: Callable[[Order
     if names and session.flags.selector:
         raise UsageError("give names or -l, not both")
     if names:
-        found = (session.order(name) for name in names)
-        return list({order.key: order for order in found}.values())  # each once, however often it is named
+        named = [session.order(name) for name in names]
+        return list({order.key: order for order in named}.values())  # each once, however often it is named
     if not session.flags.selector:
         raise UsageError("which orders? Give their names, or -l with a selector")
     found = [order for order in session.orders() if meant(order)]
@@ -121,11 +121,11 @@ class _Progress:
     def told(self) -> str:
         """For the person who has pressed Ctrl-C."""
         if self.all == 1:
-            waited = "it was sent, and its answer was not waited for: kubectl order why tells what became of it"
+            waited = "it was sent or on its way, and its answer was not waited for: kubectl order why tells more"
             return f"interrupted: {waited if self.sent else 'nothing was sent'}"
         return (
             f"interrupted: of {self.all} orders {self.answered} have answered, {self.sent - self.answered} were sent "
-            f"and not waited for, {self.all - self.sent} were not sent"
+            f"or on their way, {self.all - self.sent} were not sent"
         )
 
 

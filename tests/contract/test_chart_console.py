@@ -198,7 +198,7 @@ def test_an_ingress_and_a_route_lead_every_host_to_the_service(render: Render) -
 @pytest.mark.parametrize(
     ("console", "complaint"),
     [
-        ({"identity": "anonymous"}, "/console/identity"),
+        ({"identity": "nobody"}, "/console/identity"),
         ({"identity": "kubeconfig"}, "/console/identity"),
         ({"identity": "proxy"}, r"console\.proxy\."),
         ({**PROXY, "proxy": {"users": ["ana"]}}, r"console\.proxy\.existingSecret\.name"),

@@ -96,7 +96,8 @@ def top_command(context: typer.Context) -> None:
     view, mine = View(), _for_me(session)
 
     def lines(orders: Orders) -> list[str]:
-        return board(session, orders, clock.now(), view, mine(list(orders.values())))
+        counted = [order for order in orders.values() if view.takes(order)]
+        return board(session, orders, clock.now(), view, mine(counted))
 
     follow(session, [ORDERS, *session.kubectl.selection()], lines, pressed=view.press)
 
@@ -122,7 +123,7 @@ def board(
     """The lines of the screen."""
     view = view or View()
     everybody = [order for order in orders.values() if view.takes(order)]
-    lines = [session.terminal.plain(_summary(everybody, now, mine))]
+    lines = [session.terminal.plain(line) for line in _lines(_summary(everybody, now, mine), session.terminal.width)]
     rows = _rows([order for order in everybody if not order.finished], now)
     if rows:
         cells: list[list[Cell | str]] = [
@@ -153,7 +154,19 @@ def _after(word: str, words: list[str]) -> str:
     return words[(words.index(word) + 1) % len(words)]
 
 
-def _summary(orders: list[Order], now: datetime, mine: int | None) -> str:
+def _lines(parts: Sequence[str], columns: int | None) -> list[str]:
+    """As few as have room for them."""
+    lines = [""]
+    for part in parts:
+        longer = f"{lines[-1]}   {part}" if lines[-1] else part
+        if columns is None or len(longer) <= columns:
+            lines[-1] = longer
+        else:
+            lines.append(part)
+    return lines
+
+
+def _summary(orders: list[Order], now: datetime, mine: int | None) -> list[str]:
     waiting = [order for order in orders if order.awaits_decision or order.phase == MANUAL_REVIEW]
     oldest = max((_age(order, now) for order in waiting), default=0.0)
     ended = [order for order in orders if order.ended is not None and now - order.ended <= _MINUTE]
@@ -171,7 +184,7 @@ def _summary(orders: list[Order], now: datetime, mine: int | None) -> str:
     ]
     if mine is not None:
         parts.insert(3, f"for you {mine}")
-    return "   ".join(parts)
+    return parts
 
 
 def _spark(orders: list[Order], now: datetime) -> str:

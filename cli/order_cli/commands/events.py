@@ -8,7 +8,7 @@ import typer
 
 from order_cli import clock
 from order_cli.order import visible
-from order_cli.problems import CommandError, ExitCode
+from order_cli.problems import CommandError
 from order_cli.session import Session
 from order_cli.terminal import Cell
 
@@ -83,6 +83,7 @@ def _watched(session: Session, name: str | None) -> None:
     scope = ["--all-namespaces"] if flags.all_namespaces else []
     namespace = None if scope else flags.namespace
     shown: dict[str, str] = {}
+    told = ""
     while True:  # the API server ends each watch after some minutes; the next one begins with what there is
         try:
             with session.kubectl.watch(EVENTS, *scope, *_about(name), namespace=namespace) as watch:
@@ -92,9 +93,11 @@ def _watched(session: Session, name: str | None) -> None:
                         for line in session.terminal.aligned([""] * (4 + bool(scope)), [row]):
                             session.terminal.line(line)
         except CommandError as error:
-            if error.code != ExitCode.ERROR or not shown:
+            if not shown:
                 raise
-            session.terminal.aside(f"! {error}; it is tried again")
+            if str(error) != told:
+                session.terminal.aside(f"! {error}; it is tried again")
+            told = str(error)
         time.sleep(_RECONNECT_SECONDS)
 
 

@@ -185,11 +185,16 @@ def test_a_terminal_is_given_back_as_it_was(fake: FakeCluster) -> None:
     assert view.end() == 130
 
 
-def test_while_the_api_server_is_away_a_view_keeps_what_it_showed_and_says_so(fake: FakeCluster) -> None:
-    """It was empty, and ended after five seconds."""
+@pytest.mark.parametrize(
+    "complaint", [REFUSED, 'error: the server doesn\'t have a resource type "orders"'], ids=["away", "starts"]
+)
+def test_while_the_api_server_is_away_a_view_keeps_what_it_showed_and_says_so(
+    fake: FakeCluster, complaint: str
+) -> None:
+    """It was empty, and ended after five seconds; at once while the API server started, which knows no kinds then."""
     first, second = fake.orders["o-4eyes"], fake.orders["o-held"]
-    fake.answer(f"^get {ORDERS} ", error=REFUSED)
-    fake.answers.insert(0, {"call": f"^get {ORDERS} .*--watch", "out": events(first), "error": REFUSED})
+    fake.answer(f"^get {ORDERS} ", error=complaint)
+    fake.answers.insert(0, {"call": f"^get {ORDERS} .*--watch", "out": events(first), "error": complaint})
     view = OnATerminal(fake, "watch", "-A")
     view.until(lambda seen: "o-4eyes" in seen.rpartition("what is shown may be old")[2])
 
