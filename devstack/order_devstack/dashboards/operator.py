@@ -16,6 +16,7 @@ from order_devstack.dashboards.content import (
 )
 
 _OPERATOR = 'job="order-platform-operator", cluster=~"$cluster", namespace=~"$namespace"'
+_ENDS = f"orders_temporal_credential_end_timestamp_seconds{{{_OPERATOR}}}"
 _FAILED = f'{_OPERATOR}, result="error"'
 _LAG = f'{_OPERATOR}, source!="startup"'
 
@@ -43,6 +44,14 @@ DASHBOARD = Dashboard(
                     f"max(orders_operator_temporal_reachable{{{_OPERATOR}}})",
                     worry_below=1,
                     runbook="temporal-unavailable",
+                ),
+                number(
+                    "Credentials that end soon",
+                    "Certificates and keys for Temporal that end within 14 days, or have ended.",
+                    Unit.NUMBER,
+                    f"sum(({_ENDS} > bool 0) * (({_ENDS} - time()) < bool {14 * 86_400}))",
+                    worry_above=1,
+                    runbook="temporal-credential",
                 ),
                 number(
                     "Not seen",
