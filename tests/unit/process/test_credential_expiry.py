@@ -13,6 +13,7 @@ from order_process.credential_expiry import ExpiryWatch
 from order_process.temporal_access import Access
 
 AUTHORITY = Authority.create("a private one")
+MADE = datetime.now(UTC)
 DAY = timedelta(days=1)
 
 
@@ -67,7 +68,7 @@ def test_each_credential_has_its_end_told_and_one_that_does_not_say_has_none(wat
     watched.look(an_access(tmp_path))
 
     assert about(watched.ends["certificate"], watched.now + 60 * DAY)
-    assert about(watched.ends["authority"], watched.now + 30 * DAY)
+    assert about(watched.ends["authority"], MADE + 30 * DAY)
     assert watched.ends["api_key"] is None
 
 
@@ -112,4 +113,4 @@ def test_of_a_bundle_of_authorities_the_last_end_counts(watched: Watched, tmp_pa
         an_access(tmp_path, authority=AUTHORITY.sign("former", valid=-DAY).certificate + AUTHORITY.certificate)
     )
 
-    assert about(watched.ends["authority"], watched.now + 30 * DAY)
+    assert about(watched.ends["authority"], MADE + 30 * DAY)
