@@ -1,7 +1,12 @@
 """What all tests share. Being here, this file puts the folder on the import path, so that every test can import
 `builders`."""
 
+import os
+import tempfile
+from pathlib import Path
+
 import hypothesis
+import psutil
 import pytest
 from xdist.workermanage import NodeManager
 
@@ -17,9 +22,38 @@ hypothesis.settings.register_profile("without deadline", deadline=None)
 hypothesis.settings.load_profile("without deadline")
 
 
+MEMORY = Path("/dev/shm")
+ROOM = 6 << 30
+"""Bytes. All tests together leave less than two gigabytes."""
+
+
 def pytest_configure() -> None:
-    """Let Ctrl-C end the servers of every process, where tests run in several."""
+    """Let Ctrl-C end the servers of every process, where tests run in several. Keep the files of all of them in memory,
+    where there is much of it: the ledgers, etcd and Temporal wait for the disk at every commit, and no test is about a
+    power cut."""
     NodeManager.EXIT_TIMEOUT = STOP_SECONDS
+    if "TMPDIR" not in os.environ and _has_room():
+        os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+
+def _has_room() -> bool:
+    if not MEMORY.is_dir() or psutil.virtual_memory().available < 2 * ROOM:
+        return False
+    there = os.statvfs(MEMORY)
+    return there.f_bavail * there.f_frsize > ROOM and not there.f_flag & os.ST_NOEXEC
+
+
+COSTLY = ("temporal_address", "servers", "platform")
+"""Servers that stay until the end of the session, by what they cost a core while other tests run."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The modules that need them come last, those with the costliest at the very end."""
+    needs: dict[Path, int] = {}
+    for item in items:
+        used = [COSTLY.index(name) + 1 for name in getattr(item, "fixturenames", ()) if name in COSTLY]
+        needs[item.path] = max(needs.get(item.path, 0), *used, 0)
+    items.sort(key=lambda item: needs[item.path])
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

@@ -5,16 +5,23 @@ Nothing collects garbage, finishes deleting a namespace or turns a Deployment in
 
 import base64
 import csv
+import http.client
 import json
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from order_devstack.errors import CommandFailed
 from order_devstack.ports import HOST
-from order_devstack.probes import http_ok
+from order_devstack.probes import http_get, http_ok
 from order_devstack.processes import Service
 
 ADMIN = "admin"
+_READS = 10
+_PAUSE_SECONDS = 1.0
+"""A server that has just started asks to wait, as kubectl does for as long."""
 _AUDIT_POLICY = {
     "apiVersion": "audit.k8s.io/v1",
     "kind": "Policy",
@@ -113,6 +120,23 @@ def kubeconfig(root: Path, port: int, users: Mapping[str, str] | None = None) ->
         },
         indent=2,
     )
+
+
+def read(root: Path, port: int, path: str) -> dict[str, Any]:
+    """The object at `path`, as the admin reads it. Raises CommandFailed with the HTTP status, 0 without an answer."""
+    certificate, token = _certificate(root), _tokens(root).get(ADMIN)
+    try:
+        for _ in range(_READS):
+            status, body = http_get(port, path, ca=certificate, token=token, within_seconds=30.0)
+            if status != http.HTTPStatus.TOO_MANY_REQUESTS:
+                break
+            time.sleep(_PAUSE_SECONDS)
+    except (OSError, http.client.HTTPException) as error:
+        raise CommandFailed(f"GET {path}", 0, "", str(error)) from error
+    if status != http.HTTPStatus.OK:
+        raise CommandFailed(f"GET {path}", status, "", body.decode(errors="replace"))
+    found: dict[str, Any] = json.loads(body)
+    return found
 
 
 def has_certificate(root: Path) -> bool:

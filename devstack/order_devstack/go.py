@@ -9,6 +9,7 @@ import subprocess
 import time
 from collections.abc import Sequence
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import TextIO
 
@@ -41,7 +42,7 @@ def toolchain(at_least: str) -> str:
     go = shutil.which("go")
     if go is None:
         raise DevstackError(f"Go is needed to build the servers and was not found: {advice}.")
-    asked = subprocess.run([go, "env", "GOVERSION"], env=_environment(), capture_output=True, text=True, check=False)
+    asked = _version_of(go)
     try:
         found = parse_version(asked.stdout)
     except ValueError:
@@ -49,6 +50,12 @@ def toolchain(at_least: str) -> str:
     if found < parse_version(at_least):
         raise DevstackError(f"Go {asked.stdout.strip().removeprefix('go')} is too old to build the servers: {advice}.")
     return asked.stdout.strip()
+
+
+@cache
+def _version_of(go: str) -> subprocess.CompletedProcess[str]:
+    """Its answer; asked for every program of every stack."""
+    return subprocess.run([go, "env", "GOVERSION"], env=_environment(), capture_output=True, text=True, check=False)
 
 
 def build(module: Path, package: str, *, ldflags: Sequence[str], output: Path, log: Path, out: TextIO) -> None:

@@ -1,6 +1,5 @@
 """Orders while they move: read from the cluster, shown to a person, held against how they should end."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,6 +16,7 @@ from order_cli.screens.orders import table
 from order_cli.terminal import Terminal
 from order_devstack.conditions import condition
 from order_devstack.stack import Stack
+from order_operator.cluster.api_names import API_VERSION
 
 ORDERS = "orders.order-platform.dev"
 POLL_SECONDS = 0.4
@@ -64,7 +64,7 @@ class Ending:
 
 def read(stack: Stack, namespace: str) -> dict[str, Any]:
     """All orders of the namespace, by name."""
-    listed = json.loads(stack.kubectl("get", ORDERS, "--namespace", namespace, "--output=json"))
+    listed = stack.read(f"/apis/{API_VERSION}/namespaces/{namespace}/orders")
     return {item["metadata"]["name"]: item for item in listed["items"]}
 
 

@@ -205,7 +205,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             endings={"order": Ending(story="stalled, then mended", phase="Completed", captured=TABLE_MINOR)},
             prepare=lambda stage: stage.break_worker(StepName.SHIP),
             play=_mend_the_worker,
-            patience_seconds=300.0,  # the server spaces its attempts, and reports a problem after five of them
+            patience_seconds=300.0,  # the server spaces its attempts: ten seconds, and more from the fourth on
         ),
         Scenario(
             name="non-recoverable-failure",

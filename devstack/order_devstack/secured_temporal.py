@@ -15,6 +15,7 @@ from temporalio.common import SearchAttributeIndexedValueType
 from order_devstack import certificates, temporal_cluster
 from order_devstack.certificates import VALID, Authority, TokenKey
 from order_devstack.ports import HOST
+from order_devstack.probes import listens
 from order_devstack.processes import Service
 from order_devstack.temporal_server import NAMESPACE, SHIPPING_NAMESPACE
 from order_workflows.contract import SEARCH_ATTRIBUTES
@@ -204,7 +205,10 @@ def temporal(
         environment=environment,
         ports=[ports["temporal"], *(ports[name] for name in PORTS)],
         prepare=prepare,
-        answers=lambda: _serves(client, f"{HOST}:{ports['temporal']}", {**environment, **credentials.administrator()}),
+        answers=lambda: (
+            listens(ports["temporal"])
+            and _serves(client, f"{HOST}:{ports['temporal']}", {**environment, **credentials.administrator()})
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from order_devstack import encryption
 from order_devstack.ports import HOST
+from order_devstack.probes import listens
 from order_devstack.processes import Service
 
 NAMESPACE = "default"
@@ -35,6 +36,8 @@ def temporal(
         "--dynamic-config-value=system.enableActivityEagerExecution=true",
         # Off by default: a burst in one Kubernetes namespace holds up the orders of all others without it.
         "--dynamic-config-value=matching.enableFairness=true",
+        # By default a server reports a failing workflow after five attempts, which takes a minute.
+        "--dynamic-config-value=system.numConsecutiveWorkflowTaskProblemsToTriggerSearchAttribute=2",
         *([f"--ui-codec-endpoint={encryption.codec_endpoint(ports)}"] if ui and encryption.is_on(root) else []),
         *([f"--ui-ip={HOST}", f"--ui-port={ports['temporal-ui']}"] if ui else ["--headless"]),
     ]
@@ -43,7 +46,8 @@ def temporal(
         environment=environment,
         ports=[ports["temporal"], *([ports["temporal-ui"]] if ui else [])],
         prepare=lambda: data.parent.mkdir(parents=True, exist_ok=True),
-        answers=lambda: _serves(program, address, environment),
+        # The client is asked last: each of its starts takes from the server's.
+        answers=lambda: listens(ports["temporal"]) and _serves(program, address, environment),
     )
 
 

@@ -1,7 +1,9 @@
 """The charts as Helm renders them, and what to look for in it. No server."""
 
+import json
 import subprocess
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,17 @@ class RenderingFailed(Exception):
     """Helm refused the values."""
 
 
-def rendering(helm: Path, folder: Path) -> Render:
+@cache
+def _rendered(helm: Path, chart: Path, values: str, arguments: tuple[str, ...]) -> str:
+    """A chart does not change while tests run: many ask for the same."""
+    command = [helm, "template", chart, "--values=-", *arguments]
+    done = subprocess.run(command, input=values, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RenderingFailed(done.stderr)
+    return done.stdout
+
+
+def rendering(helm: Path) -> Render:
     """Renders a chart with values; raises RenderingFailed with what Helm said."""
 
     def run(
@@ -28,14 +40,9 @@ def rendering(helm: Path, folder: Path) -> Render:
         namespace: str = "order-platform",
         hooks: bool = False,
     ) -> list[Manifest]:
-        file = folder / "values.yaml"
-        file.write_text(yaml.safe_dump(dict(values or {})))
-        command = [helm, "template", release, CHARTS / chart, "--namespace", namespace, "--values", file]
-        extra = [*arguments, *([] if hooks else ["--no-hooks"])]
-        done = subprocess.run([*command, *extra], capture_output=True, text=True, check=False)
-        if done.returncode != 0:
-            raise RenderingFailed(done.stderr)
-        return [document for document in yaml.safe_load_all(done.stdout) if document]
+        options = (f"--name-template={release}", f"--namespace={namespace}", *([] if hooks else ["--no-hooks"]))
+        text = _rendered(helm, CHARTS / chart, json.dumps(values or {}), (*options, *arguments))
+        return [document for document in yaml.load_all(text, yaml.CSafeLoader) if document]
 
     return run
 

@@ -91,8 +91,8 @@ def helm() -> Path:
 
 
 @pytest.fixture
-def render(helm: Path, tmp_path: Path) -> Render:
-    return rendering(helm, tmp_path)
+def render(helm: Path) -> Render:
+    return rendering(helm)
 
 
 @pytest.fixture(scope="session")

@@ -44,20 +44,20 @@ def test_the_site_is_built_and_loads_nothing_from_elsewhere(checkout: Path) -> N
     assert 'stylesheet" href="http' not in pages
 
 
-@pytest.mark.parametrize(
-    ("page", "text", "named"),
-    [
-        ("docs/status.md", "[gone](gone.md)", "gone.md"),
-        ("README.md", "[gone](manifests/gone.yaml)", "gone.yaml"),
-        ("docs/status.md", "[gone](#gone)", "#gone"),
-        ("docs/of-no-menu.md", "# A page", "of-no-menu.md"),
-    ],
-)
-def test_what_leads_nowhere_fails_the_build(checkout: Path, page: str, text: str, named: str) -> None:
-    with (checkout / page).open("a") as file:
-        file.write(f"\n{text}\n")
+def test_what_leads_nowhere_fails_the_build(checkout: Path) -> None:
+    """Each is a warning, and one is enough."""
+    texts = {
+        "docs/status.md": "[gone](gone-page.md) [gone](#gone-section)",
+        "README.md": "[gone](manifests/gone.yaml)",
+        "docs/of-no-menu.md": "# A page",
+    }
+    for page, text in texts.items():
+        with (checkout / page).open("a") as file:
+            file.write(f"\n{text}\n")
 
     failed = built(checkout)
 
     assert failed.returncode != 0
-    assert named in failed.stderr
+    assert failed.stderr.count("WARNING") == 4, failed.stderr
+    for name in ("gone-page.md", "#gone-section", "gone.yaml", "of-no-menu.md"):
+        assert name in failed.stderr

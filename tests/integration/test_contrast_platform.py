@@ -3,8 +3,12 @@
 import json
 from pathlib import Path
 
+import pytest
 from cluster import ORDERS, Cluster
 from pages import Reader, blocks, sections
+
+# Twice a hundred orders is much for two cores: those without the dying process are part of the short suite.
+pytestmark = pytest.mark.long
 
 
 def test_of_a_hundred_orders_all_finish_and_are_charged_and_shipped_once(cluster: Cluster, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 from order_workflows.contract import DEFAULT_TASK_QUEUE, WORKFLOW_TYPE
 
 STALL_SECONDS = 150.0
-"""Five attempts of a task, which the server spaces up to half a minute, and a sweep."""
+"""Two attempts of a task, ten seconds and more apart, and a sweep; the rest is for a busy machine."""
 
 
 @workflow.defn(name=WORKFLOW_TYPE)

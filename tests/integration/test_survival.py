@@ -15,6 +15,7 @@ def charged_once(cluster: Cluster, count: int) -> bool:
     return list(cluster.charges().values()) == [(50_000, 0)] * count
 
 
+@pytest.mark.long  # each death alone; the short suite has all of them, one after another
 @pytest.mark.parametrize("process", ["operator", "worker", "temporal", "kube-apiserver", "etcd"])
 def test_orders_survive_the_death_of(process: str, cluster: Cluster) -> None:
     for number in range(5):

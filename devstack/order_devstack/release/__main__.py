@@ -73,6 +73,9 @@ def _set(checkout: Path, version: str, _options: argparse.Namespace) -> None:
 
 def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
     out = (options.out or checkout / "dist").resolve()
+    if not options.without_images and checkout.resolve() != images.CHECKOUT:
+        # In which nothing lies that is not committed.
+        raise DevstackError(f"images are built of {images.CHECKOUT} alone: run the program of {checkout}.")
     with tempfile.TemporaryDirectory() as folder:
         source = Source.export(checkout, version, Path(folder) / "source")
         built = Path(folder) / "dist"
@@ -84,7 +87,7 @@ def _build(checkout: Path, version: str, options: argparse.Namespace) -> None:
         _step("archive for krew", lambda: krew.build(source, built))
         _step("charts", lambda: helm_charts.build(source, built))
         if not options.without_images:
-            _step("images", lambda: _build_images(checkout, built))
+            _step("images", lambda: images.build(built / "images"))
         _write_checksums(built)
         # Only what is whole takes the place of what was there.
         shutil.rmtree(out, ignore_errors=True)
@@ -127,14 +130,7 @@ def _publish(checkout: Path, version: str, options: argparse.Namespace) -> None:
     )
 
 
-def _build_images(checkout: Path, built: Path) -> None:
-    """Of this checkout alone, in which nothing lies that is not committed."""
-    if checkout.resolve() != images.CHECKOUT:
-        raise DevstackError(f"images are built of {images.CHECKOUT} alone: run the program of {checkout}.")
-    images.build(built / "images")
-
-
-def _step(name: str, work: Callable[[], None]) -> None:
+def _step(name: str, work: Callable[[], object]) -> None:
     print(f"{name} ...", flush=True)
     work()
 

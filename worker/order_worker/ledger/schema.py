@@ -12,7 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -237,7 +237,13 @@ def _config() -> Config:
 
 
 def _scripts() -> ScriptDirectory:
-    return ScriptDirectory.from_config(_config())
+    return _scripts_of(_MIGRATIONS)
+
+
+@cache
+def _scripts_of(folder: Path) -> ScriptDirectory:
+    """Read once: Alembic compiles every migration to know which is the newest."""
+    return ScriptDirectory(str(folder))
 
 
 def _all(scripts: ScriptDirectory) -> list[Script]:
