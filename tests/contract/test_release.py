@@ -267,7 +267,8 @@ def test_the_program_of_the_archive_runs_without_any_installed_package(dist: Pat
         archive.extractall(tmp_path, filter="data")
     program = tmp_path / "kubectl-order"
     kubectl = tmp_path / "kubectl"
-    kubectl.write_text('#!/bin/sh\necho \'{"clientVersion": {"gitVersion": "v1.36.3"}, "items": [], "spec": {"versions": []}}\'\n')
+    answer = {"clientVersion": {"gitVersion": "v1.36.3"}, "items": [], "spec": {"versions": []}}
+    kubectl.write_text(f"#!/bin/sh\necho '{json.dumps(answer)}'\n")
     kubectl.chmod(0o755)
     command = [sys.executable, "-I", "-S", str(program)]
 
