@@ -60,6 +60,8 @@ class ByApiServer:
         self._kept: dict[tuple[str, str], tuple[float, Any]] = {}
 
     async def caller(self, token: str) -> Caller:
+        if not token:
+            raise NotKnown  # most API servers know who sends none as system:anonymous
         key = (_digest(token), "")
         name = self._recent(key)
         if name is None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from order_devstack import servers
 from order_devstack.errors import DevstackError
+from order_devstack.servers import Use
 
 _CHECKOUT = Path(__file__).resolve().parents[2]
 _INTEGRATION = "tests/integration"
@@ -34,13 +35,15 @@ class Row:
     tests: Sequence[str]
     environment: Mapping[str, str] = field(default_factory=dict)
     """Variable -> program whose path the tests find there."""
+    uses: Sequence[Use] = (Use.STACK, Use.TESTS)
+    """Programs that the tests need. A build inside of a test would count against the test's time."""
 
 
 ROWS: Mapping[str, Row] = {
     "kubernetes-1.32": Row(modules="kubernetes-1.32", tests=ON_KUBERNETES),
     "kubernetes-1.37": Row(modules="kubernetes-1.37", tests=ON_KUBERNETES),
     "temporal-1.29": Row(modules="temporal-1.29", tests=ON_TEMPORAL),
-    "keda-2.21": Row(modules="", tests=ON_A_NODE),
+    "keda-2.21": Row(modules="", tests=ON_A_NODE, uses=(Use.STACK, Use.TESTS, Use.CLUSTER, Use.KEDA)),
     "helm-3.22": Row(modules="", tests=WITH_HELM, environment={"TEST_HELM": "helm3"}),
 }
 
@@ -62,6 +65,7 @@ def _passes(name: str, row: Row) -> bool:
     environment = {**os.environ, "ORDER_DEVSTACK_VERSIONS": row.modules}
     try:
         os.environ["ORDER_DEVSTACK_VERSIONS"] = row.modules  # for what is obtained here
+        servers.obtain(servers.names_for(*row.uses))
         for variable, program in row.environment.items():
             environment[variable] = str(servers.obtain([program])[program])
     except DevstackError as error:

@@ -27,7 +27,7 @@ NAME, MAIL, TOKEN = "Planted Person", "planted.person@example.com", "tok_planted
 PLANTED = (STREET, NAME, MAIL, TOKEN)
 WITH_KEYS = ("operator", "worker", "codec-server")
 """Components whose pods have the keys."""
-_namespaces = count(1)
+_namespaces, _prefixes = count(1), count(1)
 
 
 @pytest.fixture(scope="module")
@@ -108,6 +108,12 @@ def keys_used(platform: Installation, shop: Shop, name: str) -> set[str]:
     return set(map(decoded, re.findall(r'"encryption-key-id":\s*"([^"]+)"', history(platform, shop, name))))
 
 
+def keys_of_a_new_order(platform: Installation, shop: Shop) -> set[str]:
+    [name] = shop.place(1, of=FAST, prefix=f"new-{next(_prefixes)}", **personal())
+    shop.complete([name])
+    return keys_used(platform, shop, name)
+
+
 def decoded(data: str) -> str:
     return base64.b64decode(data).decode(errors="replace")
 
@@ -172,11 +178,11 @@ def test_a_key_that_is_replaced_in_its_secret_counts_without_a_restart(encryptin
             ),
             f"the keys {ring} in every pod",
         )
-    orders = private.place(2, of=FAST, **personal())
+    # A program looks at the file every second.
+    encrypting.until(lambda: keys_of_a_new_order(encrypting, private) == {"second"}, "orders with the second key alone")
     private.patch(waiting, approval={"decision": "Approved", "by": "maria"})
 
-    private.complete([*orders, waiting])
-    assert keys_used(encrypting, private, orders[0]) == {"second"}
+    private.complete([waiting])
     assert keys_used(encrypting, private, waiting) == {"first", "second"}
     assert pods(encrypting, *WITH_KEYS) == before
     assert found_in_temporal(encrypting, *PLANTED) == set()

@@ -16,7 +16,8 @@ def docker_archive(image: str, program: str, content: bytes) -> bytes:
     configuration = {
         "architecture": _ARCHITECTURES.get(machine, machine),
         "os": "linux",
-        "config": {"Entrypoint": [f"/{program}"], "Env": ["PATH=/"]},
+        # Without a file of users only these tell a program who it is.
+        "config": {"Entrypoint": [f"/{program}"], "Env": ["PATH=/", "HOME=/", "USER=root"]},
         "rootfs": {"type": "layers", "diff_ids": [f"sha256:{hashlib.sha256(layer).hexdigest()}"]},
     }
     manifest = [{"Config": "config.json", "RepoTags": [image], "Layers": ["layer.tar"]}]

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from temporalio.api.common.v1 import Payload, Payloads
 from temporalio.converter import WorkflowSerializationContext
 
-from order_codec.access import Caller, NotKnown
+from order_codec.access import ByApiServer, Caller, NotKnown
 from order_codec.key_ring import KeyRing
 from order_codec.payload_codec import EncryptingCodec
 from order_codec.server import CodecServer
@@ -106,6 +106,12 @@ async def test_payloads_of_another_temporal_namespace_than_the_page_shows_stay_e
 
     assert await decoded(server, payload, X_Namespace="other") == [payload]
     assert await decoded(server, payload, X_Namespace="default") == [NAME]
+
+
+async def test_without_a_token_nobody_is_asked_who_calls() -> None:
+    """An API server that lets strangers in answered for them, and the codec server called that an outage."""
+    with pytest.raises(NotKnown):
+        await ByApiServer("http://127.0.0.1:1", None).caller("")
 
 
 @pytest.mark.parametrize("headers", [{}, {"Authorization": "Bearer nobody"}, {"Authorization": "Basic clerk"}])

@@ -20,9 +20,11 @@ def checkout(tmp_path: Path) -> Path:
 
 
 def run_step(checkout: Path, *, can_run: str, tests: str = "true") -> "subprocess.CompletedProcess[str]":
-    [step] = re.findall(r"^node\(\) \{.*?^\}$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE | re.DOTALL)
+    ci = (ROOT / ".ci" / "run").read_text()
+    settings = "\n".join(re.findall(r"^[A-Z_]+=.*$", ci, re.MULTILINE))
+    [step] = re.findall(r"^node\(\) \{.*?^\}$", ci, re.MULTILINE | re.DOTALL)
     make = f'make() {{ echo "make $1"; case $1 in test-cluster) {tests};; *) false;; esac; }}'
-    script = f"set -euo pipefail\n{make}\n{step}\nnode"
+    script = f"set -euo pipefail\n{settings}\n{make}\n{step}\nnode"
     environment = {"CAN_RUN": can_run, "PATH": "/usr/bin:/bin"}
     return subprocess.run(
         ["/bin/bash", "-c", script], cwd=checkout, env=environment, capture_output=True, text=True, check=False

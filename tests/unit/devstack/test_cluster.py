@@ -64,7 +64,7 @@ def test_an_image_of_one_program_runs_it_by_its_name() -> None:
     configuration = json.loads(files[manifest["Config"]])
 
     assert manifest["RepoTags"] == ["localhost/one:1"]
-    assert configuration["config"] == {"Entrypoint": ["/one"], "Env": ["PATH=/"]}
+    assert configuration["config"] == {"Entrypoint": ["/one"], "Env": ["PATH=/", "HOME=/", "USER=root"]}
     [layer] = manifest["Layers"]
     assert configuration["rootfs"]["diff_ids"] == [f"sha256:{hashlib.sha256(files[layer]).hexdigest()}"]
     with tarfile.open(fileobj=io.BytesIO(files[layer])) as content:
