@@ -1,8 +1,8 @@
 """The data converter of a program: the SDK's, with the codec of whatever workflow its payloads belong to.
 
-The SDK asks for the converter of a workflow or activity at each task, and several times for each command of a task. Its
-own `with_context` builds another payload converter each time, which takes more CPU than the encryption. Here what was
-built for a scope is kept.
+The SDK asks for the converter of a workflow or activity at each task, and several times for each command of a task: 94
+times for an order. Its own `with_context` builds another payload converter each time, which takes more CPU than the
+encryption. Here what was built for a scope is kept.
 """
 
 import copy

@@ -66,7 +66,7 @@ class KeyRing:
         return key
 
     def _look(self) -> None:
-        """An order has some hundred payloads: the file is looked at once for all of a moment."""
+        """An order has dozens of payloads: the file is looked at once for all of a moment."""
         if time.monotonic() - self._looked >= LOOK_SECONDS:
             self.refresh()
 

@@ -196,6 +196,26 @@ def test_the_stacks_web_ui_and_command_line_read_payloads_by_its_codec_server(sh
         assert json.load(answer)["Codec"]["Endpoint"] == stack.addresses["codec-server"]
 
 
+def test_what_somebody_sends_by_the_command_line_is_encrypted_by_the_codec_server_and_heard(
+    shop: EncryptedShop,
+) -> None:
+    stack = shop.stack
+    stack.start("codec-server")
+    shop.place("signalled", total=150_000)
+    identifier = shop.reaches("Waiting", "signalled")["workflow"]["id"]
+
+    by_codec = ("--codec-endpoint", stack.addresses["codec-server"])
+    sent = ("--workflow-id", identifier, "--name", "approve_order", "--input", "true")
+    stack.temporal("workflow", "signal", *sent, *by_codec)
+
+    shop.reaches("Completed", "signalled")
+    events = json.loads(stack.temporal("workflow", "show", "--workflow-id", identifier, "--output", "json"))["events"]
+    [signal] = [event for event in events if "workflowExecutionSignaledEventAttributes" in event]
+    [payload] = signal["workflowExecutionSignaledEventAttributes"]["input"]["payloads"]
+    assert base64.b64decode(payload["metadata"]["encoding"]) == b"binary/encrypted"
+    assert base64.b64decode(payload["metadata"]["encryption-scope"]) == b"namespace:default"
+
+
 def test_an_account_of_the_cluster_decodes_what_it_may_read_and_leaves_a_line(
     shop: EncryptedShop, tmp_path: Path
 ) -> None:

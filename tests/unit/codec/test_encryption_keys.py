@@ -154,7 +154,7 @@ def failure_of(converter: DataConverter, error: Exception) -> Failure:
 
 
 def test_a_converter_is_made_once_for_each_workflow(tmp_path: Path) -> None:
-    """The SDK asks for it some hundred times for each order."""
+    """The SDK asks for it 94 times for an order."""
     variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "all")), "ORDER_ENCRYPTION_WRITE": "true"}
     converter = data_converter(variables)
     order, other = (WorkflowSerializationContext("default", f"order/shop/{name}/uid") for name in ("one", "two"))
