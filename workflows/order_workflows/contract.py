@@ -382,8 +382,9 @@ def shipment_workflow_id(order: ResourceIdentity, line_id: str) -> str:
 
 
 def asked_for(ship_operation_id: str, line: OrderLine, address: Address) -> str:
-    """Fingerprint of a shipment. Whoever asks for one that is under way gets its result, whatever it was asked for."""
-    text = "\n".join([ship_operation_id, line.model_dump_json(exclude_none=True), digest(address)])
+    """Fingerprint of a shipment, of what the ledger compares. Whoever asks for one that is under way gets its result,
+    whatever it was asked for."""
+    text = "\n".join([ship_operation_id, line.line_id, line.sku, str(line.quantity), digest(address)])
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -33,7 +33,7 @@ from order_operator.orders.amendment import (
     plan,
     unproven_approval,
 )
-from order_operator.orders.deletion import after_deletion, deletion
+from order_operator.orders.deletion import REFUSED_SECONDS, after_deletion, deletion
 from order_operator.orders.display import AGAIN_SECONDS, PAUSED, seconds_until_progress_is_due, show
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
@@ -51,8 +51,6 @@ ANSWER_GRACE_SECONDS = 2.0
 """An edit that is answered and has its effect within this time is shown in one write, with its effect."""
 LOOK_GRACE_SECONDS = 1.0
 """Before a decision is looked at again while the first look at the policies of its namespace is under way."""
-REFUSED_SECONDS = 60.0
-"""Before a start that Temporal has refused for its content is tried again."""
 
 
 def next_action(known: Known) -> Action:

@@ -19,6 +19,8 @@ from order_operator.orders.stopped_run import next_run
 from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
 
+REFUSED_SECONDS = 60.0
+"""Before a start that Temporal has refused for its content is tried again."""
 RELEASED_SECONDS = 2.0
 """Before Temporal is asked again whether a run says that it goes on alone: only its memo changes then, and visibility
 does not bring that."""
@@ -66,6 +68,8 @@ def _deletion_without_run(known: Known) -> Action:
         return show(known, parsed, again=AGAIN_SECONDS)
     if isinstance(order_class, Problem):
         return show(known, order_class, again=AGAIN_SECONDS)
+    if known.refused is not None:
+        return show(known, known.refused, again=REFUSED_SECONDS)
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)
 
 
@@ -133,4 +137,6 @@ def _start_after_deletion(known: Known) -> Action:
     order, parsed, order_class = known.order, known.order.decoded, known.order_class
     if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
         return Forget()
+    if known.refused is not None:
+        return Wait(REFUSED_SECONDS)
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)

@@ -10,6 +10,7 @@ from order_domain.judgement import judge
 from order_workflows.contract import (
     SEARCH_ATTRIBUTES,
     LinesChange,
+    asked_for,
     input_hash,
     parse_workflow_id,
     shipment_workflow_id,
@@ -82,3 +83,13 @@ def test_the_input_hash_does_not_see_what_messages_can_change(changes: dict[str,
 )
 def test_the_input_hash_tells_another_order_apart(changes: dict[str, Any]) -> None:
     assert input_hash(an_order_spec(**changes)) != input_hash(an_order_spec())
+
+
+def test_a_shipment_is_told_apart_by_its_operation_its_units_and_its_address_alone() -> None:
+    line, address = a_line(description="a book"), an_address()
+    first = asked_for("u1/ship/1", line, address)
+
+    assert asked_for("u1/ship/1", a_line(unit_price_minor=1), address) == first
+    others = [("u1/ship/1/2", line, address), ("u1/ship/1", a_line(quantity=2), address)]
+    others.append(("u1/ship/1", line, an_address(line1="742 Evergreen Terrace")))
+    assert first not in {asked_for(*other) for other in others}

@@ -29,6 +29,7 @@ from order_operator.orders.decision import next_action
 from order_operator.orders.display import AGAIN_SECONDS
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
+from order_operator.problem import Problem
 
 DELETED = "2026-01-02T03:04:01Z"
 
@@ -172,6 +173,17 @@ def test_one_whose_history_is_lost_asks_the_ledger_though_nobody_waits_for_it(po
 
     assert isinstance(action, Start)
     assert action.to_undo is to_undo
+
+
+def test_a_start_that_temporal_refuses_is_not_tried_again_at_once() -> None:
+    """It was tried twenty times in a row, every second."""
+    refused = Problem(Reason.TEMPORAL_REFUSED, "the workflow id is too long", stalled=True)
+    waits = shown(deleting(asked=True, refused=refused))
+
+    assert waits.order.held
+    assert next_action(waits) == Wait(60.0)
+    lost = gone(asked=True, refused=refused)
+    assert next_action(replace(lost, order=replace(lost.order, status=WAITING_STATUS))) == Wait(60.0)
 
 
 def test_one_that_had_ended_asks_nobody() -> None:
