@@ -21,7 +21,7 @@ from pathlib import Path
 
 from mutation_table import CHECKOUT, Mutation, read
 
-PACKAGE_FOLDERS = ("codec", "operator", "worker", "workflows", "process", "devstack", "cli")
+PACKAGE_FOLDERS = ("codec", "console", "operator", "worker", "workflows", "process", "devstack", "cli")
 TEST_SECONDS = 120
 """A test that hangs without the guard has noticed."""
 ALL_SECONDS = 300

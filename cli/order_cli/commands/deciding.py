@@ -82,9 +82,9 @@ def _must_wait(order: Order, verb: str) -> None:
     if order.awaits_decision:
         return
     decided = order.approval.get("decision")
-    if decided:
+    if decided and order.approval.get("by"):
         raise CommandError(
-            f"{order.name} was {str(decided).lower()} by {order.approval.get('by', '-')}: the first decision is final"
+            f"{order.name} was {str(decided).lower()} by {order.approval['by']}: the first decision is final"
         )
     raise CommandError(
         f"{order.name} waits for no decision, so you cannot {verb} it: it is {order.phase}, {order.message}"
