@@ -2,6 +2,7 @@
 `builders`."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -30,8 +31,11 @@ ROOM = 6 << 30
 def pytest_configure() -> None:
     """Let Ctrl-C end the servers of every process, where tests run in several. Keep the files of all of them in memory,
     where there is much of it: the ledgers, etcd and Temporal wait for the disk at every commit, and no test is about a
-    power cut."""
+    power cut. Keep bytecode, whatever the shell says: the sandbox of Temporal's SDK imports the workflow's code for
+    each run, and would compile it each time."""
     NodeManager.EXIT_TIMEOUT = STOP_SECONDS
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     if "TMPDIR" not in os.environ and _has_room():
         os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
 
