@@ -247,18 +247,42 @@ def test_two_commands_at_once_start_one_stack(stack: Stack) -> None:
     assert sum("everything runs already" in output for output in outputs) == 1
 
 
-def test_the_env_file_leads_a_shell_to_the_servers(stack: Stack) -> None:
-    stack.up(("etcd", "kube-apiserver"))
+@pytest.fixture(scope="module")
+def furnished(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One that nobody breaks, with people and a log of all requests, started in the shell of somebody who has other
+    clusters."""
+    users = {"ana": ["approvers"], "root": ["system:masters"]}
+    stack = Stack(tmp_path_factory.mktemp("furnished") / "stack", ui=False, users=users, audit=True)
+    with pytest.MonkeyPatch.context() as shell:
+        shell.setenv("KUBECONFIG", os.devnull)
+        shell.setenv("TEMPORAL_ADDRESS", "temporal.invalid:7233")
+        shell.setenv("TEMPORAL_API_KEY", "a-key-would-switch-TLS-on")
+        shell.setenv("HELM_KUBECONTEXT", "production")
+        try:
+            stack.up(SERVERS)
+            yield stack
+        finally:
+            stack.clean()
+
+
+def test_settings_of_other_clusters_in_the_shell_do_not_reach_the_stack(furnished: Stack) -> None:
+    assert os.environ["KUBECONFIG"] == os.devnull
+    assert furnished.kubectl("get", "namespace", "default", "--output=name") == "namespace/default\n"
+    assert "default" in furnished.temporal("operator", "namespace", "list")
+    assert furnished.helm("list") != ""
+
+
+def test_the_env_file_leads_a_shell_to_the_servers(furnished: Stack) -> None:
     script = (
-        f". '{stack.root}/env' && kubectl get namespace default --output=name && command -v etcd && command -v helm"
+        f". '{furnished.root}/env' && kubectl get namespace default --output=name && command -v etcd && command -v helm"
     )
 
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=True)
 
     assert done.stdout.splitlines() == [
         "namespace/default",
-        f"{stack.root}/bin/etcd",
-        f"{stack.root}/bin/helm",
+        f"{furnished.root}/bin/etcd",
+        f"{furnished.root}/bin/helm",
     ]
 
 
@@ -272,44 +296,18 @@ def test_status_exits_with_3_unless_everything_runs(stack: Stack) -> None:
     assert [line.split()[1] for line in output.splitlines()[1:6]] == ["running"] + 4 * ["stopped"]
 
 
-def test_further_users_have_the_rights_of_their_groups_only(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "stack", users={"ana": ["approvers"], "root": ["system:masters"]})
-    try:
-        stack.start("etcd", "kube-apiserver")
-
-        assert "ana" in stack.kubectl("auth", "whoami", user="ana")
-        assert stack.kubectl("auth", "can-i", "delete", "namespaces", user="root") == "yes\n"
-        with pytest.raises(CommandFailed, match="forbidden"):
-            stack.kubectl("get", "pods", user="ana")
-    finally:
-        stack.clean()
+def test_further_users_have_the_rights_of_their_groups_only(furnished: Stack) -> None:
+    assert "ana" in furnished.kubectl("auth", "whoami", user="ana")
+    assert furnished.kubectl("auth", "can-i", "delete", "namespaces", user="root") == "yes\n"
+    with pytest.raises(CommandFailed, match="forbidden"):
+        furnished.kubectl("get", "pods", user="ana")
 
 
-def test_the_audit_log_has_one_line_per_request(tmp_path: Path) -> None:
-    stack = Stack(tmp_path / "stack", audit=True)
-    try:
-        stack.start("etcd", "kube-apiserver")
-        stack.kubectl("create", "configmap", "counted")
+def test_the_audit_log_has_one_line_per_request(furnished: Stack) -> None:
+    furnished.kubectl("create", "configmap", "counted")
 
-        events = [json.loads(line) for line in (stack.root / "log" / "audit.log").read_text().splitlines()]
-        assert [e["verb"] for e in events if e.get("objectRef", {}).get("name") == "counted"] == ["create"]
-    finally:
-        stack.clean()
-
-
-def test_settings_of_other_clusters_in_the_shell_do_not_reach_the_stack(
-    stack: Stack, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("KUBECONFIG", os.devnull)
-    monkeypatch.setenv("TEMPORAL_ADDRESS", "temporal.invalid:7233")
-    monkeypatch.setenv("TEMPORAL_API_KEY", "a-key-would-switch-TLS-on")
-    monkeypatch.setenv("HELM_KUBECONTEXT", "production")
-
-    stack.start(*SERVERS)
-
-    assert stack.kubectl("get", "namespace", "default", "--output=name") == "namespace/default\n"
-    assert "default" in stack.temporal("operator", "namespace", "list")
-    assert stack.helm("list") != ""
+    events = [json.loads(line) for line in (furnished.root / "log" / "audit.log").read_text().splitlines()]
+    assert [e["verb"] for e in events if e.get("objectRef", {}).get("name") == "counted"] == ["create"]
 
 
 def _command(stack: Stack, *arguments: str) -> subprocess.Popen[str]:
