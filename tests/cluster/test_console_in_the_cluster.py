@@ -7,7 +7,7 @@ from urllib.parse import urlencode
 
 import pytest
 from asking import Answer, ask
-from cluster_shop import Shop
+from cluster_shop import FAST, Shop
 from installation import NAMESPACE, RELEASE, Installation
 from looking_around import POWERLESS, look_around
 
@@ -62,7 +62,7 @@ def visitor(shop: Shop, platform: Installation, *roles: str) -> Visitor:
 @pytest.fixture
 def waiting(with_console: Installation, shop: Shop) -> str:
     """The page of an order that waits for a decision."""
-    [name] = shop.place(1, of="threshold", total=150_000)
+    [name] = shop.place(1, of=FAST, total=150_000)  # reserved before anybody is asked
     with_console.until(lambda: shop.phases().get(name) == "Waiting", "the order Waiting")
     return f"/orders/{shop.namespace}/{name}"
 
