@@ -44,6 +44,8 @@ RESULTS = CHECKOUT / "benchmarks" / "results"
 NAMESPACE = "default"
 GROUP, VERSION, PLURAL = "order-platform.dev", "v1alpha1", "orders"
 YARDSTICK_QUEUE = "four-activities"
+WATCH_SECONDS = 240
+"""Longer than a round, and shorter than the patience for an order: one that hears nothing more is noticed."""
 console = Console()
 
 
@@ -148,12 +150,21 @@ class OrderWatch:
         self.failures: list[str] = []
 
     async def run(self, objects: kubernetes.CustomObjectsApi) -> None:
-        """Watch until cancelled."""
-        async with watch.Watch() as stream:
-            async for event in stream.stream(
-                objects.list_namespaced_custom_object, GROUP, VERSION, NAMESPACE, PLURAL, timeout_seconds=3600
-            ):
-                self._see(event["object"])
+        """Watch until cancelled. A watch that breaks off begins again: without it nobody would see an order end."""
+        while True:
+            try:
+                async with watch.Watch() as stream:
+                    async for event in stream.stream(
+                        objects.list_namespaced_custom_object,
+                        GROUP,
+                        VERSION,
+                        NAMESPACE,
+                        PLURAL,
+                        timeout_seconds=WATCH_SECONDS,
+                    ):
+                        self._see(event["object"])
+            except Exception as broken:  # noqa: BLE001 - whatever it is, the next one shows everything
+                console.print(f"the benchmark's watch broke off, and begins again: {broken!r}")
 
     def _see(self, order: dict[str, Any]) -> None:
         status = order.get("status") or {}
