@@ -61,7 +61,7 @@ images: setup ## Build the images of operator, worker and console into dist/imag
 	@$(DEVSTACK) images
 
 ##@ Test
-test: setup ## Every level, on real servers, in two processes. Some twenty minutes; PROCESSES=1 for one process.
+test: setup ## Every level, on real servers, in two processes. A quarter of an hour or more; PROCESSES=1 for one process.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(BY_FILE) --durations=40 --durations-min=10 $(SHORT)
 

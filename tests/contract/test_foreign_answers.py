@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from order_domain.errors import OrderError, ProviderUnavailable, Undeliverable
@@ -37,6 +37,8 @@ STATUSES = st.sampled_from([200, 200, 200, 201, 302, 400, 402, 404, 500])
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(body=BODIES, status=STATUSES)
+@example(body=b'{"error": {}}', status=400)
+@example(body=b'{"error": {}}', status=402)
 async def test_no_answer_that_is_not_stripes_makes_a_charge_done_or_declined(body: bytes, status: int) -> None:
     async def answer(_: web.Request) -> web.Response:
         return web.Response(body=body, status=status, content_type="application/json")

@@ -528,6 +528,10 @@ class StripePayments(PaymentProvider):
             raise ProviderUnavailable(f"Stripe cannot be reached: {error.__cause__ or error!r}") from error
         except (stripe.RateLimitError, stripe.APIError) as error:
             raise ProviderUnavailable(f"Stripe answered {error.http_status}: {error}") from error
+        except stripe.StripeError as error:
+            if error.user_message or error.code:
+                raise  # a refusal that nobody expected: a fault of ours, or of the account
+            raise ProviderUnavailable(f"Stripe's answer {error.http_status} says nothing") from error
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             # Of another form than Stripe documents, as of a proxy in between: nothing is known of what was done.
             raise ProviderUnavailable(f"Stripe's answer cannot be understood: {type(error).__name__}") from error
