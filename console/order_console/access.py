@@ -28,10 +28,11 @@ class Access:
         self, caller: Caller, verb: str, namespace: str | None, *, resource: str = "orders", name: str = ""
     ) -> bool:
         """Whether the caller has `verb` there; `namespace` None: in all. Raises ApiError."""
-        key = (caller.name, caller.groups, verb, namespace, resource, name)
+        key = _key(caller, verb, namespace, resource, name)
         kept = self._kept.get(key)
-        if kept is not None and _is_fresh(kept):
-            return kept[1]
+        known = _fresh(kept)
+        if known is not None:
+            return known
         asked = self._asked.get(key)
         if asked is None:
             asked = self._asked[key] = asyncio.create_task(self._ask(caller, verb, namespace, resource, name))
@@ -52,10 +53,10 @@ class Access:
         Raises ApiError."""
         allowed, unknown = set[str](), list[str]()
         for namespace in namespaces:
-            kept = self._kept.get((caller.name, caller.groups, verb, namespace, "orders", ""))
-            if kept is None or not _is_fresh(kept):
+            known = _fresh(self._kept.get(_key(caller, verb, namespace)))
+            if known is None:
                 unknown.append(namespace)
-            elif kept[1]:
+            elif known:
                 allowed.add(namespace)
         answers = await asyncio.gather(*(self.may(caller, verb, namespace) for namespace in unknown))
         return frozenset(allowed).union(compress(unknown, answers))
@@ -78,5 +79,12 @@ class Access:
         return bool(answer["status"].get("allowed"))
 
 
-def _is_fresh(kept: tuple[float, bool]) -> bool:
-    return time.monotonic() - kept[0] < KEPT_SECONDS
+def _key(
+    caller: Caller, verb: str, namespace: str | None, resource: str = "orders", name: str = ""
+) -> tuple[object, ...]:
+    return (caller.name, caller.groups, verb, namespace, resource, name)
+
+
+def _fresh(kept: tuple[float, bool] | None) -> bool | None:
+    """An answer that still counts; None if there is none."""
+    return kept[1] if kept is not None and time.monotonic() - kept[0] < KEPT_SECONDS else None

@@ -113,20 +113,14 @@ class ApiServer:
 
 
 class ReadOnly(ApiServer):
-    """The same way for who may only look, whatever rights the client has."""
+    """The same way for people who may only look, whatever rights the client has."""
 
-    async def call(
-        self,
-        method: str,
-        path: str,
-        body: Any = None,
-        *,
-        query: Mapping[str, str] | None = None,
-        content: str = "application/json",
-    ) -> dict[str, Any]:
+    async def _send(
+        self, method: str, path: str, body: Any, query: Mapping[str, str], content: str, seconds: float
+    ) -> aiohttp.ClientResponse:
         if method != "GET" and not path.startswith(_REVIEWS):
             raise ApiError(403, READ_ONLY)
-        return await super().call(method, path, body, query=query, content=content)
+        return await super()._send(method, path, body, query, content, seconds)
 
 
 async def _events(content: aiohttp.StreamReader) -> AsyncIterator[dict[str, Any]]:

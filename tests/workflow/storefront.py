@@ -4,7 +4,8 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -232,3 +233,13 @@ def _without_traces(value: Any) -> Any:
     if isinstance(value, list):
         return [_without_traces(item) for item in value]
     return value
+
+
+@asynccontextmanager
+async def a_shop(client: Client) -> AsyncIterator[Storefront]:
+    """With a world and a worker of its own."""
+    world = World()
+    shop = Storefront(client, f"orders-{uuid.uuid4()}", world, None)
+    async with a_worker(client, shop.task_queue, world):
+        yield shop
+        await shop.close()

@@ -2,17 +2,14 @@
 
 import subprocess
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import psycopg.sql
 import pytest
 from builders import a_line, an_address, an_order_spec
 from encryption_keys import ring_file
-from fake_activities import World
-from storefront import Storefront, a_worker
+from storefront import Storefront, a_shop
 from temporalio.client import Client
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import DataConverter
@@ -20,6 +17,7 @@ from temporalio.service import TLSConfig
 
 from order_codec.settings import data_converter
 from order_devstack import environment, ports, postgresql, servers
+from order_devstack.cluster.backing_servers import on_postgresql
 from order_devstack.ports import HOST
 from order_devstack.processes import DetachedProcess
 from order_devstack.secured_temporal import PORTS, SERVER_NAME, Credentials, Demands, temporal
@@ -123,7 +121,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
                 environment.for_processes(folder),
                 credentials,
                 Demands(certificate=False, key=False),
-                lambda name: {"sql": on_postgresql(name, known["postgresql"])},
+                lambda name: {"sql": on_postgresql(name, f"{HOST}:{known['postgresql']}")},
             )
             process = DetachedProcess(folder, "temporal")
             service.prepare()
@@ -147,34 +145,11 @@ def with_schemas(tool: Path, database: postgresql.PostgreSQL, port: int) -> None
             subprocess.run([*command, *step], check=True, capture_output=True)
 
 
-def on_postgresql(name: str, port: int) -> dict[str, object]:
-    return {
-        "pluginName": "postgres12",
-        "databaseName": name,
-        "connectAddr": f"{HOST}:{port}",
-        "connectProtocol": "tcp",
-        "user": postgresql.SUPERUSER,
-        "password": "",
-        "maxConns": 20,
-        "maxIdleConns": 20,
-        "maxConnLifetime": "1h",
-    }
-
-
 @pytest.fixture
 async def private(server: Server, tmp_path: Path) -> AsyncIterator[Storefront]:
     variables = {"ORDER_ENCRYPTION_KEYS_FILE": str(ring_file(tmp_path, "first")), "ORDER_ENCRYPTION_WRITE": "true"}
     async with a_shop(await server.client(data_converter(variables, leave_refused=True))) as shop:
         yield shop
-
-
-@asynccontextmanager
-async def a_shop(client: Client) -> AsyncIterator[Storefront]:
-    world = World()
-    shop = Storefront(client, f"orders-{uuid4()}", world, None)
-    async with a_worker(client, shop.task_queue, world):
-        yield shop
-        await shop.close()
 
 
 def an_order_of(person: Person, unit_price_minor: int) -> OrderSpec:

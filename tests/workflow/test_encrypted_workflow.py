@@ -9,7 +9,7 @@ import pytest
 from builders import a_line, a_policy, an_order_spec
 from encryption_keys import ring_file
 from fake_activities import World
-from storefront import PlacedOrder, Storefront, a_worker, eventually
+from storefront import PlacedOrder, Storefront, a_shop, a_worker, eventually
 from temporalio.api.common.v1 import Payload
 from temporalio.api.enums.v1 import EventType, ResetReapplyExcludeType
 from temporalio.api.workflowservice.v1 import ResetWorkflowExecutionRequest
@@ -38,11 +38,8 @@ async def private(temporal: Client, temporal_address: str, tmp_path: Path) -> As
     ring_file(tmp_path, "first")
     converter = data_converter(variables(tmp_path), leave_refused=True)
     client = await Client.connect(temporal_address, data_converter=converter, identity="test")
-    world = World()
-    shop = Storefront(client, f"orders-{uuid4()}", world, None)
-    async with a_worker(client, shop.task_queue, world):
+    async with a_shop(client) as shop:
         yield shop
-        await shop.close()
 
 
 def sealed_for(order: PlacedOrder, key_id: bytes) -> Payload:

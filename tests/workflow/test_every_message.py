@@ -1,17 +1,15 @@
 """No message and no text stops an order: every kind of message, at every phase, to a real workflow."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from uuid import uuid4
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 
 import pytest
 from builders import STANDARD_PIPELINE, a_line, a_policy, an_order_spec
-from fake_activities import World
 from hostile_messages import ARGUMENTS, Sent, bursts, every_odd_one, every_unreadable_one
 from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as Stage
-from storefront import DEADLINE_SECONDS, PlacedOrder, Storefront, a_worker, eventually
+from storefront import DEADLINE_SECONDS, PlacedOrder, Storefront, a_shop, eventually
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import TemporalError
@@ -99,16 +97,6 @@ PHASES = [
     in_manual_review,
     closed,
 ]
-
-
-@asynccontextmanager
-async def a_shop(client: Client) -> AsyncIterator[Storefront]:
-    """With a world and a worker of its own."""
-    world = World()
-    shop = Storefront(client, f"orders-{uuid4()}", world, None)
-    async with a_worker(client, shop.task_queue, world):
-        yield shop
-        await shop.close()
 
 
 async def send(order: PlacedOrder, messages: Sequence[Sent]) -> None:

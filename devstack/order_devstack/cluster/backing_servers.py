@@ -113,21 +113,24 @@ def _temporal(programs: Path) -> Part:
     return Part(name="temporal", command=command)
 
 
+def on_postgresql(name: str, address: str) -> Mapping[str, Any]:
+    """How Temporal's configuration names a database of PostgreSQL at `host:port`."""
+    return {
+        "pluginName": "postgres12",
+        "databaseName": name,
+        "connectAddr": address,
+        "connectProtocol": "tcp",
+        "user": postgresql.SUPERUSER,
+        "password": "",
+        "maxConns": 20,
+        "maxIdleConns": 20,
+        "maxConnLifetime": "1h",
+    }
+
+
 def _temporal_configuration(dynamic: Path) -> Mapping[str, Any]:
     def database(name: str) -> dict[str, Any]:
-        return {
-            "sql": {
-                "pluginName": "postgres12",
-                "databaseName": name,
-                "connectAddr": f"{NODE_IP}:{_POSTGRESQL_PORT}",
-                "connectProtocol": "tcp",
-                "user": postgresql.SUPERUSER,
-                "password": "",
-                "maxConns": 20,
-                "maxIdleConns": 20,
-                "maxConnLifetime": "1h",
-            }
-        }
+        return {"sql": on_postgresql(name, f"{NODE_IP}:{_POSTGRESQL_PORT}")}
 
     frontend = f"{NODE_IP}:{_PORTS['frontend']}"
     return {
