@@ -33,7 +33,7 @@ class Changes:
     def __init__(
         self, session: Session, arguments: Sequence[str], namespace: str | None, *, patient: bool = False
     ) -> None:
-        """`patient`: the cluster was reached a moment ago, so that it is worth to wait for it."""
+        """`patient`: the cluster answered a moment ago, and is waited for."""
         self._patient = patient
         self._session, self._arguments, self._namespace = session, arguments, namespace
         self._queue: queue.Queue[tuple[str, Order] | Orders | str | CommandError | None] = queue.Queue()

@@ -1,7 +1,7 @@
 """How failures are written once payloads are encrypted: their messages and stack traces are payloads too.
 
 Not so where a program lacks a key: it may lack the one to write with as well, and such a failure tells nothing of an
-order. The workflow has to see it (`order_workflows.remote_activities`), and so has whoever looks at the history.
+order. The workflow has to see it (`order_workflows.remote_activities`), and people who look at the history, too.
 """
 
 from temporalio.api.failure.v1 import Failure
