@@ -279,7 +279,13 @@ async def _command(parsed: argparse.Namespace, settings: Settings) -> int:
                 temporals = [temporal, *(_of_namespace(temporal, each) for each in parsed.namespace)]
                 forgetting = Forgetting(api, temporals, settings.namespaces, patience, _say)
                 return Exit.FINE if await forgetting.run(parsed.customer_id) else Exit.FAILED
-            going = Installation(settings.namespaces, settings.lease_namespace, parsed.deployment, settings.lease_name)
+            going = Installation(
+                settings.namespaces,
+                settings.lease_namespace,
+                parsed.deployment,
+                settings.lease_name,
+                parsed.way_back,
+            )
             gone = await Uninstallation(api, going, patience, _say).run(parsed.open_orders)
             return Exit.FINE if gone else Exit.FAILED
     except (RPCError, RuntimeError, client.ApiException, aiohttp.ClientError, OSError) as failed:

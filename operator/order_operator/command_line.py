@@ -44,6 +44,9 @@ def parser() -> argparse.ArgumentParser:
     )
     uninstall.add_argument("--open-orders", required=True, type=OpenOrders, choices=list(OpenOrders))
     uninstall.add_argument("--deployment", required=True, help="of the operator, in the Lease's namespace")
+    uninstall.add_argument(
+        "--way-back", default="", metavar="COMMAND", help="what to say that helps Helm upgrade again after a refusal"
+    )
     forget = commands.add_parser(
         "forget-customer",
         help="delete a customer's ended orders, and their histories in Temporal, and exit; run `order-worker "

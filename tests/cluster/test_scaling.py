@@ -15,6 +15,9 @@ SLOTS = 4
 """Activities of a worker at a time. An order of the slow class holds one for six seconds, so that a worker completes
 two orders in three seconds, whatever the machine can do."""
 MANY = 24
+BUSY_SLOTS, BUSY = 16, 160
+"""Slots and orders where the processor is measured: a worker with four slots spends less than half of the tenth of a
+processor that it requests, and an autoscaler rightly leaves it alone."""
 SCALING_SECONDS = 120.0
 """An autoscaler looks every few seconds, at a metric of ten seconds; the rest is for a busy machine."""
 NO_WORKER_SECONDS = 150.0
@@ -25,9 +28,8 @@ measured = logging.getLogger("measured").info
 """For docs/scaling.md: `.venv/bin/pytest tests/cluster/test_scaling.py --log-cli-level=INFO` shows it."""
 
 
-def workers(**values: object) -> dict[str, Any]:
-    few_slots = [{"name": "ORDER_WORKER_MAX_CONCURRENT_ACTIVITIES", "value": str(SLOTS)}]
-    return {"workers": {"orders": {"env": few_slots, **values}}}
+def workers(slots: int = SLOTS, **values: object) -> dict[str, Any]:
+    return {"workers": {"orders": {"maxConcurrentActivities": slots, **values}}}
 
 
 @pytest.fixture
@@ -79,6 +81,7 @@ def test_more_workers_drain_a_backlog_sooner_and_leave_no_trace(
 
 
 BY_CPU = workers(
+    slots=BUSY_SLOTS,
     autoscaling={"mode": "hpa", "maxReplicas": 3, "targetCPUUtilizationPercentage": 50, "behavior": AT_ONCE},
 )
 BY_BACKLOG = workers(
@@ -93,10 +96,10 @@ BY_BACKLOG = workers(
 
 
 @pytest.mark.parametrize(
-    ("values", "least"),
+    ("values", "least", "many"),
     [
-        pytest.param(BY_CPU, 1, id="cpu"),
-        pytest.param(BY_BACKLOG, 0, id="backlog", marks=pytest.mark.keda),
+        pytest.param(BY_CPU, 1, BUSY, id="cpu"),
+        pytest.param(BY_BACKLOG, 0, 2 * MANY, id="backlog", marks=pytest.mark.keda),
     ],
     indirect=["values"],
 )
@@ -105,11 +108,12 @@ def test_an_autoscaler_follows_what_it_measures_up_and_down(
     shop: Shop,
     values: Mapping[str, Any],
     least: int,
+    many: int,
 ) -> None:
     platform.until(lambda: len(platform.pods("worker")) == least, f"{least} workers at rest", SCALING_SECONDS)
 
     began = time.monotonic()
-    orders = shop.place(2 * MANY)
+    orders = shop.place(many)
     platform.until(lambda: platform.ready("worker") == 3, "three workers", SCALING_SECONDS)
     up = time.monotonic() - began
     shop.complete(orders)
@@ -118,7 +122,7 @@ def test_an_autoscaler_follows_what_it_measures_up_and_down(
     down = time.monotonic() - began
 
     told = f"three workers after {up:.0f} s, all Completed after {done:.0f} s, {least} workers after {down:.0f} s"
-    measured(f"{2 * MANY} orders: {told}")
+    measured(f"{many} orders: {told}")
     nothing_was_repeated(shop)
     platform.take_over()
     shop.nothing_is_lost_or_twice(orders)

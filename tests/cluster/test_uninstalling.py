@@ -1,6 +1,7 @@
 """What is left when the platform goes, and what becomes of it when it comes back."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -44,11 +45,22 @@ def test_an_uninstall_with_open_orders_is_refused_and_changes_nothing(platform: 
     orders = shop.place(10)
     shop.are_under_way()
 
-    with pytest.raises(CommandFailed):
+    with pytest.raises(CommandFailed) as refused:
         platform.uninstall()
 
     shop.complete(orders)
     shop.nothing_is_lost_or_twice(orders)
+    platform.node.helm(*way_back(refused.value))
+    platform.upgrade()
+
+
+def way_back(refused: CommandFailed) -> list[str]:
+    """What Helm printed to type after `helm`, so that the release can be upgraded again."""
+    said = f"{refused.stdout}\n{refused.stderr}"
+    assert "orders are still open" in said
+    found = re.search(r"only after: helm (rollback \S+ \d+ --namespace \S+)", said)
+    assert found, said
+    return found[1].split()
 
 
 @pytest.fixture

@@ -106,6 +106,7 @@ def test_open_orders_are_seen_to_before_an_uninstall(render: Render, wish: OpenO
     assert (asked.command, asked.open_orders) == ("before-uninstall", wish)
     assert asked.deployment in {i["metadata"]["name"] for i in manifests if i["kind"] == "Deployment"}
     assert made["metadata"]["annotations"][HOOK] == "pre-delete"
+    assert asked.way_back == "helm rollback order-platform 1 --namespace order-platform"
     # A second pod would ask what was refused again.
     assert made["spec"]["backoffLimit"] == 0
     assert made["spec"]["activeDeadlineSeconds"] > asked.patience

@@ -1,6 +1,8 @@
 """Real servers for the integration tests."""
 
-from collections.abc import Iterator
+import json
+from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 
@@ -12,9 +14,11 @@ from ordering_rights import STANDARD, Shop, grant
 from wiring import Wiring, wiring
 
 from order_devstack.conditions import wait_until_nothing_is_missing
+from order_devstack.errors import DevstackError
 from order_devstack.stack import Stack
 
 _namespaces = count(1)
+_LINES_SHOWN = 60
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +103,27 @@ def history(shop: Cluster, tmp_path: Path) -> Iterator[OrderHistory]:
     history = OrderHistory(shop, tmp_path)
     with history.recording():
         yield history
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """With a failure comes what the orders looked like, and what was logged of them."""
+    report = yield
+    fixtures = getattr(item, "funcargs", {})
+    cluster = fixtures.get("cluster") or fixtures.get("shop")
+    if report.failed and isinstance(cluster, Cluster):
+        with suppress(DevstackError, OSError):
+            report.sections.extend(_what_became_of(cluster))
+    return report
+
+
+def _what_became_of(cluster: Cluster) -> Iterator[tuple[str, str]]:
+    found = json.loads(cluster.kubectl("get", "orders.order-platform.dev", "--output=json"))["items"]
+    statuses = {order["metadata"]["name"]: order.get("status") for order in found}
+    yield f"orders of {cluster.namespace}", json.dumps(statuses)
+    for process in cluster.stack.status():
+        if process.name in ("operator", "worker"):
+            of_these = [line for line in process.log.read_text().splitlines() if cluster.namespace in line]
+            yield f"log of the {process.name}", "\n".join(of_these[-_LINES_SHOWN:])

@@ -137,7 +137,8 @@ def test_a_live_table_ends_when_all_orders_have(kubectl_order: Ask) -> None:
     seen: list[Said] = []
     watcher = threading.Thread(target=lambda: seen.append(kubectl_order("watch", "--until-finished")))
     watcher.start()
-    kubectl_order("wait", "large", "--for", "waiting")
+    waits = kubectl_order("wait", "large", "--for", "waiting", "--timeout", "60s")
+    assert waits.code == 0, waits
 
     kubectl_order("reject", "large", "--reason", "too much", "--yes")
     watcher.join(timeout=60)

@@ -17,6 +17,7 @@ import yaml
 from access import MERGE, ROOT, APIServer
 from ordering_rights import STANDARD, Shop
 
+from order_devstack.errors import CommandFailed
 from order_devstack.platform import CHARTS
 from order_devstack.stack import Stack
 from order_operator.cluster.api_names import FINALIZER
@@ -60,6 +61,11 @@ class Release:
     def replicas(self) -> int:
         scale: dict[str, Any] = self.server.must(ROOT, "GET", self.scale)
         return int(scale["spec"].get("replicas", 0))
+
+    def upgrade(self) -> None:
+        """With the values that it has."""
+        chart = str(CHARTS / "order-platform")
+        self.stack.helm("upgrade", self.home, chart, f"--namespace={self.home}", "--reuse-values")
 
     def before_uninstall(self, patience: int = 30) -> tuple[int, str]:
         """Exit code and words of the hook's command, run as its service account."""
@@ -126,8 +132,23 @@ def test_nothing_is_stopped_while_orders_are_open(release: Release) -> None:
     assert code == 1
     assert f"1 orders are still open:\n  {release.home}/waiting: Waiting\n" in said
     assert "uninstall.openOrders" in said
+    assert f"upgrades it only after: helm rollback {release.home} 1 --namespace {release.home}\n" in said
     # Not even for a moment.
     assert (release.replicas(), release.changes()) == (2, 1)
+
+
+@of(OpenOrders.REFUSE)
+def test_the_command_that_a_refusal_names_makes_upgrades_possible_again(release: Release) -> None:
+    """Helm answered the upgrade that the refusal advised by "has no deployed releases"."""
+    # No controller runs here: the Job never ends, which Helm takes as it takes a refusal.
+    with pytest.raises(CommandFailed, match="before-uninstall"):
+        release.stack.helm("uninstall", release.home, f"--namespace={release.home}", "--timeout=2s")
+    with pytest.raises(CommandFailed, match="no deployed releases"):
+        release.upgrade()
+
+    release.stack.helm("rollback", release.home, "1", f"--namespace={release.home}")
+
+    release.upgrade()
 
 
 @of(OpenOrders.CANCEL)
@@ -180,8 +201,6 @@ def test_a_second_release_with_classes_is_refused_with_the_way_out(release: Rele
 def test_an_upgrade_leaves_the_operators_lease_as_it_is(release: Release) -> None:
     release.hold_the_lease("the leader")
 
-    release.stack.helm(
-        "upgrade", release.home, str(CHARTS / "order-platform"), f"--namespace={release.home}", "--reuse-values"
-    )
+    release.upgrade()
 
     assert release.server.must(ROOT, "GET", release.lease)["spec"]["holderIdentity"] == "the leader"

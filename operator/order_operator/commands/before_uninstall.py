@@ -45,6 +45,8 @@ class Installation:
     """Namespace of the Deployment and the Lease."""
     deployment: str
     lease: str
+    way_back: str = ""
+    """The command after which Helm upgrades again what it was refused to uninstall; empty outside Helm."""
 
 
 class Uninstallation:
@@ -85,10 +87,12 @@ class Uninstallation:
         for order in found[:_SHOWN]:
             self._say(f"  {order.namespace}/{order.name}: {order.status.get('phase', 'not looked at yet')}")
         self._say(
-            "Let them end, or delete them while the operator runs. Or set uninstall.openOrders by helm upgrade: cancel "
-            "cancels them and waits for their ends, leave leaves them to the next installation. "
+            "Let them end, or delete them while the operator runs, and uninstall again. Or set uninstall.openOrders by "
+            "helm upgrade: cancel cancels them and waits for their ends, leave leaves them to the next installation. "
             "helm uninstall --no-hooks asks nothing."
         )
+        if self._of.way_back:
+            self._say(f"Helm calls the release uninstalling now, and upgrades it only after: {self._of.way_back}")
 
     async def _open(self) -> list[OrderResource]:
         """Orders that have not ended."""
