@@ -18,7 +18,7 @@ TOOL = Path("/build/tools/bin/cyclonedx-py")
 DPKG_STATUS = Path("/var/lib/dpkg/status")
 
 
-def main(program: str, version: str) -> None:
+def main(program: str, version: str, revision: str) -> None:
     """Write the list into the environment of the program."""
     listing = ["environment", "--output-reproducible", "--output-format=JSON", str(VENV / "bin" / "python3")]
     done = subprocess.run([TOOL, *listing], capture_output=True, text=True, check=True)
@@ -28,6 +28,7 @@ def main(program: str, version: str) -> None:
         "type": "container",
         "name": f"order-platform/{program}",
         "version": version,
+        "properties": [{"name": "org.opencontainers.image.revision", "value": revision}],
     }
     document["components"] += list(_debian_packages())
     OUTPUT.parent.mkdir(parents=True, exist_ok=True)
@@ -50,4 +51,4 @@ def _debian_packages() -> Iterator[dict[str, object]]:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], os.environ["VERSION"])
+    main(sys.argv[1], os.environ["VERSION"], os.environ["REVISION"])

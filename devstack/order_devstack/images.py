@@ -113,8 +113,6 @@ def _build(store: Path, arguments: Mapping[str, str], program: str, name: str, *
         "build",
         *("--quiet", "--isolation=chroot", "--layers", "--timestamp=0", f"--file={CHECKOUT}/images/Containerfile"),
         *(f"--build-arg={argument}={value}" for argument, value in arguments.items()),
-        # buildah takes a LABEL with an argument in it from its cache although the argument has another value now.
-        *(f"--label=org.opencontainers.image.{name}={arguments[name.upper()]}" for name in ("version", "revision")),
         *(("--no-cache",) if again else ()),
         *(*shared, f"--target={program}", f"--tag={name}", str(CHECKOUT)),
     )

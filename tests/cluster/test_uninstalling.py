@@ -58,7 +58,7 @@ def way_back(refused: CommandFailed) -> list[str]:
     """What Helm printed to type after `helm`, so that the release can be upgraded again."""
     said = f"{refused.stdout}\n{refused.stderr}"
     assert "orders are still open" in said
-    found = re.search(r"only after: helm (rollback \S+ \d+ --namespace \S+)", said)
+    found = re.search(r"only after: helm (rollback \S+ \d+ --namespace [\w-]+)", said)
     assert found, said
     return found[1].split()
 

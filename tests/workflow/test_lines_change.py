@@ -3,7 +3,7 @@
 import pytest
 from builders import a_line, a_policy, an_order_spec
 from fake_activities import INITIAL_STOCK, World
-from storefront import PlacedOrder, Storefront, eventually
+from storefront import SHORT_TASK, PlacedOrder, Storefront, eventually
 
 from order_domain.errors import FraudSuspected, OrderError, OutOfStock
 from order_domain.order import ChargeKind, OrderCharge, OrderLine, digest, lines_digest
@@ -254,6 +254,7 @@ async def test_a_decision_about_earlier_lines_is_refused(shop: Storefront) -> No
 
 
 async def test_a_decision_while_the_lines_are_being_changed_is_refused(shop: Storefront, world: World) -> None:
+    shop.task_timeout = SHORT_TASK
     held = world.hold("change_lines")
     order = await a_waiting_order(shop)
     change = await order.begins(contract.UPDATE_CHANGE_LINES, to(MORE))
@@ -266,6 +267,7 @@ async def test_a_decision_while_the_lines_are_being_changed_is_refused(shop: Sto
 
 
 async def test_a_cancel_while_the_lines_are_being_changed_frees_all_pieces(shop: Storefront, world: World) -> None:
+    shop.task_timeout = SHORT_TASK
     held = world.hold("change_lines")
     order = await a_waiting_order(shop)
     change = await order.begins(contract.UPDATE_CHANGE_LINES, to(MORE))
@@ -280,6 +282,7 @@ async def test_a_cancel_while_the_lines_are_being_changed_frees_all_pieces(shop:
 
 
 async def test_two_changes_at_once_are_made_one_after_the_other(shop: Storefront, world: World) -> None:
+    shop.task_timeout = SHORT_TASK
     held = world.hold("change_lines")
     order = await a_waiting_order(shop)
     first = await order.begins(contract.UPDATE_CHANGE_LINES, to(MORE))
@@ -305,6 +308,7 @@ async def test_the_items_query_answers_with_the_changed_lines(shop: Storefront) 
 
 
 async def test_a_change_during_a_step_is_made_before_the_next(shop: Storefront, world: World) -> None:
+    shop.task_timeout = SHORT_TASK
     held = world.hold("reserve_stock")
     order = await shop.place(BIG)
     await held.reached.wait()

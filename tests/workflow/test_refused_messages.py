@@ -6,7 +6,7 @@ import pytest
 from builders import a_line, a_policy, an_address, an_order_spec
 from fake_activities import World
 from hostile_messages import as_json, encoded
-from storefront import PlacedOrder, Storefront
+from storefront import SHORT_TASK, PlacedOrder, Storefront
 from temporalio.api.common.v1 import Payload
 from temporalio.client import WorkflowQueryFailedError, WorkflowUpdateFailedError
 from temporalio.common import RawValue
@@ -162,6 +162,7 @@ async def test_lines_changed_while_the_mail_of_a_refusal_is_tried_again_are_refu
     shop: Storefront, world: World
 ) -> None:
     """Row 14 of faults-money.md: the Update was accepted, and the order never closed."""
+    shop.task_timeout = SHORT_TASK
     world.fail("check_fraud", FraudSuspected("stolen card"))
     mail = world.hold("notify_customer")
     order = await shop.place()
