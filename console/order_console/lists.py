@@ -58,7 +58,7 @@ class Filter:
         return self.text.lower() in order.searched
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Listing:
     """The rows of the page, and its head."""
 
@@ -86,17 +86,17 @@ class Lists:
 
     def namespaces(self) -> frozenset[str]:
         """Those that have orders."""
-        return self._once("namespaces", lambda: frozenset(order.namespace for order in self._reflector.newest))
+        return self.once("namespaces", lambda: frozenset(order.namespace for order in self._reflector.orders.values()))
 
     def orders(self, allowed: Allowed) -> list[OrderView]:
         """The newest first."""
         if allowed is None:
             return self._reflector.newest
-        return self._once(allowed, lambda: [each for each in self._reflector.newest if each.namespace in allowed])
+        return self.once(allowed, lambda: [each for each in self._reflector.newest if each.namespace in allowed])
 
     def waiting(self, allowed: Allowed) -> list[OrderView]:
         """Those that wait for a decision, the oldest first."""
-        return self._once(
+        return self.once(
             ("waiting", allowed), lambda: [each for each in reversed(self.orders(allowed)) if each.waits_for_decision]
         )
 
@@ -106,9 +106,10 @@ class Lists:
         return any(order is None or allowed is None or order.namespace in allowed for order in found)
 
     def listing(self, allowed: Allowed, narrowed: Filter) -> Listing:
-        return self._once((allowed, narrowed), lambda: Listing.of(self.orders(allowed), narrowed))
+        return self.once((allowed, narrowed), lambda: Listing.of(self.orders(allowed), narrowed))
 
-    def _once(self, key: object, make: Callable[[], Made]) -> Made:
+    def once(self, key: object, make: Callable[[], Made]) -> Made:
+        """What was made for this key since the last change of an order, or what is made now."""
         if self._kept_at != self._reflector.changes or len(self._kept) >= MAX_KEPT:
             self._kept.clear()
             self._kept_at = self._reflector.changes

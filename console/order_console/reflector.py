@@ -54,6 +54,8 @@ class Reflector:
         self.changes = 0
         """How often `orders` changed."""
         self._by_name: dict[tuple[str, str], OrderView] = {}
+        self._by_age: list[str] = []
+        """The uids of `orders`, the newest first; empty until somebody asks after one came or went."""
         self._newest: tuple[int, list[OrderView]] = (-1, [])
         self._problems: dict[Scope, str] = {None: "the orders are being read for the first time"}
         self._readers: set[Subscription] = set()
@@ -67,8 +69,10 @@ class Reflector:
     def newest(self) -> list[OrderView]:
         """All orders, the newest first."""
         if self._newest[0] != self.changes:
-            by_age = sorted(self.orders.values(), key=lambda order: (order.created, order.name), reverse=True)
-            self._newest = (self.changes, by_age)
+            if not self._by_age:
+                by_age = sorted(self.orders.values(), key=lambda order: (order.created, order.name), reverse=True)
+                self._by_age = [order.uid for order in by_age]
+            self._newest = (self.changes, [self.orders[uid] for uid in self._by_age])
         return self._newest[1]
 
     def find(self, namespace: str, name: str) -> OrderView | None:
@@ -163,11 +167,14 @@ class Reflector:
         return version
 
     def _keep(self, order: OrderView) -> None:
+        if order.uid not in self.orders:
+            self._by_age.clear()
         self.orders[order.uid] = order
         self._by_name[order.namespace, order.name] = order
         self._tell(order.uid)
 
     def _drop(self, order: OrderView) -> None:
+        self._by_age.clear()
         self.orders.pop(order.uid, None)
         named = self._by_name.get((order.namespace, order.name))
         if named is not None and named.uid == order.uid:

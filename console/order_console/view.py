@@ -124,6 +124,13 @@ class OrderView:
         return self.status.get("pendingAction", {}).get("kind") == "Approve" and not self.spec.get("approval")
 
     @cached_property
+    def decision(self) -> tuple[object, ...] | None:
+        """For whom it waits depends on this, and on rights; None where it waits for nobody."""
+        if not self.waits_for_decision:
+            return None
+        return self.generation, self.status.get("approval", {}).get("requires"), self.class_name
+
+    @cached_property
     def requester(self) -> str:
         return str(self.spec.get("requestedBy") or "")
 

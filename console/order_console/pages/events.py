@@ -1,12 +1,14 @@
 """What changes on an open page, as server-sent events: each message is HTML that htmx puts in its place."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from starlette.requests import Request
 from starlette.responses import Response
 
+from order_console.access import KEPT_SECONDS
 from order_console.api_server import ApiError
 from order_console.console import Console, rendered
 from order_console.identity import Caller
@@ -56,11 +58,19 @@ async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncI
             allowed_before, allowed = allowed, await console.allowed(caller)
             if allowed != allowed_before or console.lists.concern(allowed, changed):
                 before, listing = listing, console.lists.listing(allowed, narrowed)
-                html = _list_head(console, listing) + _difference(before.rows, listing.rows)
+                html = _news(console, before, listing)
                 if html != told:
                     told = html
                     yield html
             await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _news(console: Console, before: Listing, listing: Listing) -> str:
+    """The same for all who saw the same before, and see the same now."""
+    return console.lists.once(
+        (before, listing, console.reflector.problem),
+        lambda: _list_head(console, listing) + _difference(before.rows, listing.rows),
+    )
 
 
 def _list_head(console: Console, listing: Listing) -> str:
@@ -92,22 +102,25 @@ async def _of_inbox(console: Console, caller: Caller) -> AsyncIterator[str]:
     shown: list[tuple[str, int]] | None = None
     with console.reflector.subscription() as changes:
         while True:
+            waiting = console.lists.waiting(await console.allowed(caller))
+            known = {order.uid: order.decision for order in waiting}
             found = await for_me(console, caller)
+            rights_count_until = time.monotonic() + KEPT_SECONDS
             wanted = [(order.uid, order.generation) for order in found]
             if wanted != shown:  # else somebody may be typing a reason
                 shown = wanted
                 yield rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
-            concerned = {order.uid for order in found}
             async for changed in changes.taken():
-                waiting = [uid for uid in changed if _waits(console, uid)]
-                if concerned.intersection(changed) or console.lists.concern(await console.allowed(caller), waiting):
+                other = [uid for uid in changed if _decision(console, uid) != known.get(uid)]
+                concerned = console.lists.concern(await console.allowed(caller), other)
+                if concerned or time.monotonic() > rights_count_until:
                     break
             await asyncio.sleep(PAUSE_SECONDS)
 
 
-def _waits(console: Console, uid: str) -> bool:
+def _decision(console: Console, uid: str) -> tuple[object, ...] | None:
     order = console.reflector.orders.get(uid)
-    return order is not None and order.waits_for_decision
+    return None if order is None else order.decision
 
 
 async def _of_order(console: Console, caller: Caller, request: Request) -> AsyncIterator[str]:

@@ -15,6 +15,7 @@ from order_console.identity import Caller
 from order_console.pages import events
 from order_console.pages.listing import Filter
 from order_console.sessions import Session
+from order_console.view import OrderView
 
 PATIENCE_SECONDS = 10.0
 
@@ -94,6 +95,65 @@ async def test_the_inbox_is_not_drawn_anew_while_somebody_types_about_the_same_o
 
     assert "2 orders wait for you" in await next_of(messages)
     running.cancel()
+
+
+@pytest.fixture
+def worked_out(monkeypatch: pytest.MonkeyPatch) -> list[Caller]:
+    """For whom an inbox was worked out."""
+    calls: list[Caller] = []
+    real = events.for_me
+
+    async def counted(console: Console, caller: Caller) -> list[OrderView]:
+        calls.append(caller)
+        return await real(console, caller)
+
+    monkeypatch.setattr(events, "for_me", counted)
+    return calls
+
+
+async def test_a_change_that_concerns_no_decision_has_no_inbox_worked_out_again(
+    cluster: FakeCluster, console: Console, worked_out: list[Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With 1,000 orders that wait, this was half of what the console did."""
+    monkeypatch.setattr(events, "PAUSE_SECONDS", 0)
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    messages = events._of_inbox(console, maria(cluster))
+    await next_of(messages)
+    following = asyncio.create_task(next_of(messages))
+
+    cluster.put(an_order("first", status={"message": "waits, one minute less"}))
+    await until(lambda: order_named(console, "first").message == "waits, one minute less")
+    for _ in range(50):  # so that whatever follows the change has been done
+        await asyncio.sleep(0)
+    cluster.put(an_order("first", status={"phase": "Completed", "pendingAction": {}}))
+
+    assert "0 orders wait for you" in await following
+    assert len(worked_out) == 2
+    running.cancel()
+
+
+async def test_an_inbox_is_worked_out_again_once_rights_may_have_changed(
+    cluster: FakeCluster, console: Console, worked_out: list[Caller], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "KEPT_SECONDS", -1.0)
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    messages = events._of_inbox(console, maria(cluster))
+    await next_of(messages)
+    following = asyncio.create_task(next_of(messages))
+
+    cluster.put(an_order("first", status={"message": "waits, one minute less"}))
+
+    await until(lambda: len(worked_out) == 2)
+    following.cancel()
+    running.cancel()
+
+
+def order_named(console: Console, name: str) -> OrderView:
+    found = console.reflector.find("shop", name)
+    assert found is not None
+    return found
 
 
 async def test_pages_say_that_what_they_show_may_be_old_and_why(cluster: FakeCluster, console: Console) -> None:
