@@ -131,6 +131,11 @@ class OrderView:
         return self.generation, self.status.get("approval", {}).get("requires"), self.class_name
 
     @cached_property
+    def offers(self) -> str:
+        """What may be done about it depends on this, and on rights."""
+        return f"{self.phase}/{self.generation}/{self.waits_for_decision}"
+
+    @cached_property
     def requester(self) -> str:
         return str(self.spec.get("requestedBy") or "")
 

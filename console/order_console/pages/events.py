@@ -13,7 +13,7 @@ from order_console.api_server import ApiError
 from order_console.console import Console, rendered
 from order_console.identity import Caller
 from order_console.lists import Filter, Listing
-from order_console.pages.listing import MAX_ENTRIES, for_me
+from order_console.pages.listing import MAX_ENTRIES, entries, for_me
 from order_console.pages.tracking import buttons
 from order_console.view import OrderView
 
@@ -27,33 +27,38 @@ ASK_AGAIN_SECONDS = 30
 async def stream(console: Console, caller: Caller, request: Request) -> Response:
     """Of the list, the inbox or one order, as `view` says. Begins with the present state."""
     view = request.query_params.get("view", "list")
+    # Somebody may be typing a reason: forms are drawn again only when they change. Which it shows, a page says when
+    # it begins to follow; after a break the browser says what came last.
+    forms = request.headers.get("Last-Event-ID") or request.query_params.get("shown", "")
     if view == "order":
-        messages = _of_order(console, caller, request)
+        messages = _of_order(console, caller, request, forms)
     elif view == "inbox":
-        messages = _of_inbox(console, caller)
+        messages = _of_inbox(console, caller, forms)
     else:
         messages = _of_list(console, caller, Filter.of(request.query_params))
     return EventSourceResponse(_sent(console, caller, messages), ping=PING_SECONDS)
 
 
-async def _sent(console: Console, caller: Caller, messages: AsyncIterator[str]) -> AsyncIterator[ServerSentEvent]:
+async def _sent(
+    console: Console, caller: Caller, messages: AsyncIterator[ServerSentEvent]
+) -> AsyncIterator[ServerSentEvent]:
     with console.streams.one_more(caller) as obstacle:
         if obstacle:
             yield ServerSentEvent(event="not-followed", data=obstacle, retry=ASK_AGAIN_SECONDS * 1000)
             return
         try:
-            async for html in messages:
-                yield ServerSentEvent(data=html)
+            async for message in messages:
+                yield message
         except ApiError:
             return  # the browser asks again, and then sees why
 
 
-async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[str]:
+async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncIterator[ServerSentEvent]:
     with console.reflector.subscription() as changes:
         allowed = await console.allowed(caller)
         listing = console.lists.listing(allowed, narrowed)
         told = ""
-        yield _list_head(console, listing) + _all_rows(listing.rows)
+        yield ServerSentEvent(_list_head(console, listing) + _all_rows(listing.rows))
         async for changed in changes.taken():
             allowed_before, allowed = allowed, await console.allowed(caller)
             if allowed != allowed_before or console.lists.concern(allowed, changed):
@@ -61,7 +66,7 @@ async def _of_list(console: Console, caller: Caller, narrowed: Filter) -> AsyncI
                 html = _news(console, before, listing)
                 if html != told:
                     told = html
-                    yield html
+                    yield ServerSentEvent(html)
             await asyncio.sleep(PAUSE_SECONDS)
 
 
@@ -98,18 +103,17 @@ def _difference(shown: list[OrderView], wanted: list[OrderView]) -> str:
     )
 
 
-async def _of_inbox(console: Console, caller: Caller) -> AsyncIterator[str]:
-    shown: list[tuple[str, int]] | None = None
+async def _of_inbox(console: Console, caller: Caller, forms: str = "") -> AsyncIterator[ServerSentEvent]:
     with console.reflector.subscription() as changes:
         while True:
             waiting = console.lists.waiting(await console.allowed(caller))
             known = {order.uid: order.decision for order in waiting}
             found = await for_me(console, caller)
             rights_count_until = time.monotonic() + KEPT_SECONDS
-            wanted = [(order.uid, order.generation) for order in found]
-            if wanted != shown:  # else somebody may be typing a reason
-                shown = wanted
-                yield rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
+            if entries(found) != forms:
+                forms = entries(found)
+                html = rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
+                yield ServerSentEvent(html, id=forms)
             async for changed in changes.taken():
                 other = [uid for uid in changed if _decision(console, uid) != known.get(uid)]
                 concerned = console.lists.concern(await console.allowed(caller), other)
@@ -123,17 +127,18 @@ def _decision(console: Console, uid: str) -> tuple[object, ...] | None:
     return None if order is None else order.decision
 
 
-async def _of_order(console: Console, caller: Caller, request: Request) -> AsyncIterator[str]:
+async def _of_order(
+    console: Console, caller: Caller, request: Request, forms: str = ""
+) -> AsyncIterator[ServerSentEvent]:
     path = {key: request.query_params.get(key, "") for key in ("namespace", "name")}
-    offered: object = None
     with console.reflector.subscription() as changes:
         order = await _read(console, caller, **path)
         while True:
-            now_offered = None if order is None else (order.phase, order.generation, order.waits_for_decision)
             html = rendered(
                 "_tracker.html", order=order, problem=console.reflector.problem, caller=caller, partial=True
             )
-            if now_offered != offered and order is not None:
+            if order is not None and order.offers != forms:
+                forms = order.offers
                 html += rendered(
                     "_actions.html",
                     order=order,
@@ -141,8 +146,7 @@ async def _of_order(console: Console, caller: Caller, request: Request) -> Async
                     caller=caller,
                     partial=True,
                 )
-            offered = now_offered
-            yield html
+            yield ServerSentEvent(html, id=forms)
             async for changed in changes.taken():
                 order = await _read(console, caller, **path)
                 if "" in changed or order is None or order.uid in changed:

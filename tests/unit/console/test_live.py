@@ -1,19 +1,21 @@
 """What an open page is told while orders change."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import urlencode
 
 import pytest
 from console_pieces import SECRET, an_order, until
 from fake_cluster import FakeCluster
-from sse_starlette import ServerSentEvent
+from sse_starlette import EventSourceResponse, ServerSentEvent
+from starlette.requests import Request
 
 from order_console import streams
 from order_console.api_server import ApiError, Gone
 from order_console.console import Console
 from order_console.identity import Caller
 from order_console.pages import events
-from order_console.pages.listing import Filter
+from order_console.pages.listing import Filter, entries
 from order_console.sessions import Session
 from order_console.view import OrderView
 
@@ -30,9 +32,9 @@ async def until_read(console: Console) -> asyncio.Task[None]:
     return running
 
 
-async def next_of(messages: AsyncIterator[str]) -> str:
+async def next_of(messages: AsyncIterator[ServerSentEvent]) -> str:
     async with asyncio.timeout(PATIENCE_SECONDS):
-        return await anext(messages)
+        return str((await anext(messages)).data)
 
 
 async def test_a_new_order_comes_first_a_changed_one_in_its_place_and_a_deleted_one_goes(
@@ -94,6 +96,61 @@ async def test_the_inbox_is_not_drawn_anew_while_somebody_types_about_the_same_o
     cluster.put(an_order("second"))
 
     assert "2 orders wait for you" in await next_of(messages)
+    running.cancel()
+
+
+def asked(headers: Mapping[str, str] | None = None, **query: str) -> Request:
+    """A question for what changes."""
+    given = [(name.lower().encode(), value.encode()) for name, value in (headers or {}).items()]
+    return Request({"type": "http", "headers": given, "query_string": urlencode(query).encode()})
+
+
+async def first_sent(console: Console, caller: Caller, request: Request) -> str:
+    response = await events.stream(console, caller, request)
+    assert isinstance(response, EventSourceResponse)
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        message = await anext(aiter(response.body_iterator))
+    assert isinstance(message, ServerSentEvent)
+    return str(message.data)
+
+
+@pytest.mark.parametrize(
+    ("said", "drawn"),
+    [
+        ({}, True),
+        ({"shown": "Waiting/1/True"}, False),
+        ({"shown": "Running/1/False"}, True),
+        ({"shown": "Running/1/False", "last": "Waiting/1/True"}, False),
+        ({"shown": "Waiting/1/True", "last": "Running/1/False"}, True),
+    ],
+)
+async def test_a_form_in_which_somebody_types_is_not_drawn_again_when_its_page_begins_to_follow_the_order(
+    cluster: FakeCluster, console: Console, said: dict[str, str], drawn: bool
+) -> None:
+    """On a busy machine the reason was gone, and the approval had none."""
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    last = said.pop("last", "")
+    request = asked({"Last-Event-ID": last} if last else {}, view="order", namespace="shop", name="first", **said)
+
+    told = await first_sent(console, maria(cluster), request)
+
+    assert 'hx-target="#tracker"' in told
+    assert ('hx-target="#actions"' in told) == drawn
+    running.cancel()
+
+
+async def test_an_inbox_in_which_somebody_types_is_not_drawn_again_when_its_page_begins_to_follow(
+    cluster: FakeCluster, console: Console
+) -> None:
+    cluster.put(an_order("first"))
+    running = await until_read(console)
+    shown = entries(await events.for_me(console, maria(cluster)))
+    told = asyncio.create_task(first_sent(console, maria(cluster), asked(view="inbox", shown=shown)))
+
+    cluster.put(an_order("second"))
+
+    assert "2 orders wait for you" in await told
     running.cancel()
 
 
