@@ -66,12 +66,15 @@ USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
 
 WORKFLOW_TASK_POLLS = 20
-"""How many requests for a workflow task wait at Temporal at a time: one for orders that begin, the rest for orders
-under way. Temporal hands out the first by turns of the namespaces, the others as they came. With four of these, the
-burst of one namespace began orders faster than it ended them, and an order beside it ended 12 s late (p95, `make
-bench-fairness`); with nineteen it is 5 s. More than one for orders that begin were tried before: a server too busy to
+"""At most so many requests for a workflow task wait at Temporal at a time: one for orders that begin, the rest for
+orders under way. Temporal hands out the first by turns of the namespaces, the others as they came. With four of these,
+the burst of one namespace began orders faster than it ended them, and an order beside it ended 12 s late (p95, `make
+bench-fairness`); with nineteen it was 5 s. More than one for orders that begin were tried before: a server too busy to
 write down within a second that a task has begun hands it to nobody, and it runs again after ten seconds (`make bench-
-burst` counts them: none with one)."""
+burst` counts them: none with one).
+
+Never more than half of the slots: each request holds one while it waits, and with all of them held orders began only
+when another task had ended, which is long where it carries out a local activity."""
 
 
 @dataclass(frozen=True)
@@ -217,6 +220,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
+    polls = max(2, min(WORKFLOW_TASK_POLLS, settings.max_concurrent_workflow_tasks // 2))
     worker = Worker(
         client,
         task_queue=settings.task_queue,
@@ -232,10 +236,10 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
             FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
         ],
         workflow_runner=production_runner(),
-        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(WORKFLOW_TASK_POLLS),
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
-        nonsticky_to_sticky_poll_ratio=1 / WORKFLOW_TASK_POLLS,
+        nonsticky_to_sticky_poll_ratio=1 / polls,
         max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
         max_concurrent_activities=settings.max_concurrent_activities,
         max_concurrent_local_activities=settings.max_concurrent_activities,
