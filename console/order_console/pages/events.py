@@ -110,8 +110,8 @@ async def _of_inbox(console: Console, caller: Caller, forms: str = "") -> AsyncI
             known = {order.uid: order.decision for order in waiting}
             found = await for_me(console, caller)
             rights_count_until = time.monotonic() + KEPT_SECONDS
-            if entries(found) != forms:
-                forms = entries(found)
+            shown, forms = forms, entries(found)
+            if forms != shown:
                 html = rendered("_inbox.html", orders=found, shown=MAX_ENTRIES, caller=caller, partial=True)
                 yield ServerSentEvent(html, id=forms)
             async for changed in changes.taken():

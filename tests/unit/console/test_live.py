@@ -175,9 +175,7 @@ async def test_a_change_that_concerns_no_decision_has_no_inbox_worked_out_again(
     monkeypatch.setattr(events, "PAUSE_SECONDS", 0)
     cluster.put(an_order("first"))
     running = await until_read(console)
-    messages = events._of_inbox(console, maria(cluster))
-    await next_of(messages)
-    following = asyncio.create_task(next_of(messages))
+    following = await following_the_inbox(console, maria(cluster))
 
     cluster.put(an_order("first", status={"message": "waits, one minute less"}))
     await until(lambda: order_named(console, "first").message == "waits, one minute less")
@@ -196,15 +194,20 @@ async def test_an_inbox_is_worked_out_again_once_rights_may_have_changed(
     monkeypatch.setattr(events, "KEPT_SECONDS", -1.0)
     cluster.put(an_order("first"))
     running = await until_read(console)
-    messages = events._of_inbox(console, maria(cluster))
-    await next_of(messages)
-    following = asyncio.create_task(next_of(messages))
+    following = await following_the_inbox(console, maria(cluster))
 
     cluster.put(an_order("first", status={"message": "waits, one minute less"}))
 
     await until(lambda: len(worked_out) == 2)
     following.cancel()
     running.cancel()
+
+
+async def following_the_inbox(console: Console, caller: Caller) -> asyncio.Task[str]:
+    """What comes after the first message."""
+    messages = events._of_inbox(console, caller)
+    await next_of(messages)
+    return asyncio.create_task(next_of(messages))
 
 
 def order_named(console: Console, name: str) -> OrderView:
