@@ -20,6 +20,7 @@ from order_devstack.platform import ledger_variables
 from order_devstack.stack import Stack
 from order_operator.cluster.api_names import (
     API_VERSION,
+    FINALIZER,
     ORDER_CLASS_KIND,
     ORDER_CLASSES,
     ORDER_KIND,
@@ -227,6 +228,11 @@ class Cluster:
         while not holds():
             assert time.monotonic() < deadline, f"not within {seconds:.0f} s"
             time.sleep(POLL_SECONDS)
+
+    def until_held(self, name: str = "order") -> None:
+        """Return once the order carries the operator's finalizer, as one does that is five seconds old. A younger one
+        that is deleted is undone after its resource has gone."""
+        self.until(lambda: self.order(name)["metadata"].get("finalizers") == [FINALIZER])
 
     def events(self, name: str) -> list[str]:
         """Reasons of the events about the order."""

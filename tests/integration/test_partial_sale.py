@@ -128,8 +128,7 @@ def test_a_deleted_order_whose_carrier_is_too_late_lets_go_of_its_resource(clust
     sold = cluster.stock()["sold"]
     ship(cluster, shippingAddress=DELIVERED_AT_ONCE)
     identifier = cluster.status()["workflow"]["id"]
-    # It comes once the order is five seconds old.
-    cluster.until(lambda: cluster.order()["metadata"].get("finalizers") == ["order-platform.dev/compensation"])
+    cluster.until_held()
 
     cluster.delete("order")
 

@@ -63,6 +63,7 @@ def test_an_order_whose_shipping_workers_are_away_can_be_deleted(cluster: Cluste
     cluster.stack.stop(WORKERS[mode])
     cluster.apply(className=a_class(cluster, mode))
     cluster.eventually(lambda status: status.get("orderStatus") == OrderStatus.SHIP_ORDER)
+    cluster.until_held()
 
     cluster.delete("order")
 

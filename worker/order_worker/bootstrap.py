@@ -65,16 +65,17 @@ ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier
 USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
 
-WORKFLOW_TASK_POLLS = 20
-"""At most so many requests for a workflow task wait at Temporal at a time: one for orders that begin, the rest for
-orders under way. Temporal hands out the first by turns of the namespaces, the others as they came. With four of these,
-the burst of one namespace began orders faster than it ended them, and an order beside it ended 12 s late (p95, `make
-bench-fairness`); with nineteen it was 5 s. More than one for orders that begin were tried before: a server too busy to
-write down within a second that a task has begun hands it to nobody, and it runs again after ten seconds (`make bench-
-burst` counts them: none with one).
+POLLS_OF_SLOTS = 3
+"""One slot for workflow tasks in three is for a request that waits at Temporal for a task; the rest are for tasks that
+are carried out. A request holds a slot while it waits, and the SDK sees to it only that one request in all gets a slot:
+with as many requests as slots, one task in a long local activity kept every other order from beginning for as much as a
+minute.
 
-Never more than half of the slots: each request holds one while it waits, and with all of them held orders began only
-when another task had ended, which is long where it carries out a local activity."""
+One request is for orders that begin, the others for orders under way. Temporal hands out the first by turns of the
+namespaces, the others as they came. With four requests, the burst of one namespace began orders faster than it ended
+them, and an order beside it ended 12 s late (p95, `make bench-fairness`). More than one for orders that begin were
+tried before: a server too busy to write down within a second that a task has begun hands it to nobody, and it runs
+again after ten seconds (`make bench-burst` counts them: none with one)."""
 
 
 @dataclass(frozen=True)
@@ -220,7 +221,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
-    polls = max(2, min(WORKFLOW_TASK_POLLS, settings.max_concurrent_workflow_tasks // 2))
+    polls = max(2, settings.max_concurrent_workflow_tasks // POLLS_OF_SLOTS)
     worker = Worker(
         client,
         task_queue=settings.task_queue,

@@ -160,7 +160,9 @@ class Settings(ProgramSettings):
     `max_concurrent_workflow_tasks`, so that a workflow task which has been begun never waits for a slot of its local
     activity."""
     max_concurrent_workflow_tasks: Annotated[int, at_least(2)] = Field(
-        20, description="How many workflow tasks are carried out at a time; at least 2."
+        30,
+        description="Slots for workflow tasks, a third of them for requests that wait for one: two thirds can be held "
+        "by long steps, and orders begin all the same. At least 2.",
     )
     """The CPU and the ledger carry out a few at a time. What is taken beyond that only waits, and has to be done within
     ten seconds, while nothing times out in the queue. Orders were completed as fast with 20 as with the SDK's 100. The

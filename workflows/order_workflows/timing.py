@@ -17,7 +17,7 @@ ROUND_TIME = timedelta(seconds=10)
 seconds is twice SQLite's busy timeout, and enough for four attempts with the default pauses."""
 
 LEDGER_ROUND_ATTEMPTS = 2
-"""Few: while the ledger is away, each round holds a workflow task, and all orders of a worker share twenty."""
+"""Few: while the ledger is away, each round holds a workflow task, and all orders of a worker share some twenty."""
 
 LEDGER = LocalActivityConfig(
     start_to_close_timeout=ROUND_TIME,
