@@ -47,13 +47,19 @@ def seconds_to_complete(shop: Shop, orders: list[str]) -> float:
     return time.monotonic() - began
 
 
-def nothing_was_repeated(shop: Shop) -> None:
-    """No activity was tried twice, and no task waited for its time-out."""
+def no_activity_was_repeated(shop: Shop) -> dict[str, int]:
+    """None was tried twice, and none waited for its time-out."""
     found = shop.attempts()
     assert found["activities"] >= found["workflows"] > 0
-    assert [found[what] for what in ("activities repeated", "activities timed out", "workflow tasks timed out")] == [
-        0
-    ] * 3, found
+    assert (found["activities repeated"], found["activities timed out"]) == (0, 0), found
+    return found
+
+
+def nothing_was_repeated(shop: Shop) -> None:
+    """No workflow task either. Not for a burst: a Temporal server that is too busy to write down that a task has begun
+    hands it to nobody, and it times out, whatever the workers do."""
+    found = no_activity_was_repeated(shop)
+    assert found["workflow tasks timed out"] == 0, found
 
 
 @pytest.mark.parametrize("values", [workers(replicas=None)], indirect=True)
@@ -123,7 +129,7 @@ def test_an_autoscaler_follows_what_it_measures_up_and_down(
 
     told = f"three workers after {up:.0f} s, all Completed after {done:.0f} s, {least} workers after {down:.0f} s"
     measured(f"{many} orders: {told}")
-    nothing_was_repeated(shop)
+    no_activity_was_repeated(shop)
     platform.take_over()
     shop.nothing_is_lost_or_twice(orders)
 
