@@ -3,6 +3,8 @@
 Why: docs/decisions/0009-sandbox-in-tests-only.md.
 """
 
+from typing import Any, ClassVar
+
 from temporalio.worker import UnsandboxedWorkflowRunner, WorkflowRunner
 from temporalio.worker.workflow_sandbox import SandboxedWorkflowRunner, SandboxRestrictions
 
@@ -21,4 +23,15 @@ def checking_runner() -> WorkflowRunner:
     restrictions = SandboxRestrictions.default.with_passthrough_modules(
         "order_domain", "order_workflows.contract", "order_workflows.activities"
     )
-    return SandboxedWorkflowRunner(restrictions=restrictions)
+    return _PreparedOnce(restrictions=restrictions)
+
+
+class _PreparedOnce(SandboxedWorkflowRunner):
+    """Each worker that starts loads each workflow only to see that it can; in one process once is enough."""
+
+    _prepared: ClassVar[set[type]] = set()
+
+    def prepare_workflow(self, defn: Any) -> None:
+        if defn.cls not in self._prepared:
+            super().prepare_workflow(defn)
+            self._prepared.add(defn.cls)
