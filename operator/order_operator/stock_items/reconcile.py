@@ -417,7 +417,7 @@ class StockReconciler:
         self._let_go.add(run.run_id)
 
 
-_ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING})
+_ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})
 """What somebody has to act for, and no news tells that it was done."""
 
 

@@ -5,7 +5,7 @@ import asyncio
 import logging
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from temporalio.api.enums.v1 import IndexedValueType
@@ -64,6 +64,13 @@ UNREACHABLE = Problem(
 )
 
 _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
+
+_UNKNOWN_ATTRIBUTE = re.compile(
+    r"no mapping defined for search attribute (\S+)|search attribute (\S+) is not defined", re.IGNORECASE
+)
+"""How Temporal 1.29 to 1.32 say that the server that answers does not know a search attribute. One that was registered
+a moment ago is there already for whoever lists them, and not yet for whoever starts workflows: each of its parts reads
+the namespace again every few seconds."""
 
 _LOCKED_OUT = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
 """Answers to somebody whose key or certificate counts no more."""
@@ -129,6 +136,9 @@ class TemporalConnection:
         if lacks_namespace(failed):
             self.lost()
             return self._no_namespace
+        if failed.status is RPCStatusCode.INVALID_ARGUMENT and (found := _UNKNOWN_ATTRIBUTE.search(failed.message)):
+            self.lost()
+            return _missing(self.client.namespace, [found[1] or found[2]])
         if failed.status in _REFUSED:
             return Problem(
                 Reason.TEMPORAL_REFUSED, f"Temporal refused the workflow: {failed.message}"[:1024], stalled=True
@@ -271,11 +281,7 @@ class TemporalConnection:
         missing = [key.name for key in SEARCH_ATTRIBUTES if not await self._answers(f"{key.name} IS NULL")]
         if not missing:
             return None
-        return Problem(
-            Reason.SEARCH_ATTRIBUTES_MISSING,
-            f"Temporal namespace {namespace!r} lacks the search attributes {', '.join(missing)}: "
-            "register them with `temporal operator search-attribute create`",
-        )
+        return _missing(namespace, missing)
 
     async def _answers(self, query: str) -> bool:
         """Whether Temporal understands a query."""
@@ -293,6 +299,14 @@ class TemporalConnection:
 def _of_the_connection(failed: Exception) -> Problem:
     sentence = refusal(failed)
     return UNREACHABLE if sentence is None else Problem(Reason.TEMPORAL_UNAVAILABLE, sentence)
+
+
+def _missing(namespace: str, names: Sequence[str]) -> Problem:
+    return Problem(
+        Reason.SEARCH_ATTRIBUTES_MISSING,
+        f"Temporal namespace {namespace!r} lacks the search attributes {', '.join(names)}: "
+        "register them with `temporal operator search-attribute create`",
+    )
 
 
 def _mismatch(namespace: str, key: SearchAttributeKey[Any], found: IndexedValueType.ValueType) -> Problem:

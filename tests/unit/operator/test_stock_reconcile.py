@@ -14,6 +14,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import WorkflowSerializationContext
+from temporalio.service import RPCError, RPCStatusCode
 
 from order_codec.settings import data_converter
 from order_domain.stock_item import StockSnapshot
@@ -27,6 +28,7 @@ from order_operator.stock_items.run import MEMO_ITEM
 from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
+from order_operator.work_queue import MAX_BACKOFF_SECONDS
 from order_workflows.contract import (
     MEMO_STOCK_SNAPSHOT,
     MEMO_UID,
@@ -238,6 +240,26 @@ async def test_while_temporal_is_away_the_item_says_so_and_looks_again(shelf: Sh
 
     assert again is not None
     assert shelf.said() == (UNREACHABLE.reason, UNREACHABLE.message)
+
+
+@pytest.mark.parametrize(
+    "words", ["Namespace orders has no mapping defined for search attribute OrderCluster", "the input is too long"]
+)
+async def test_an_item_whose_workflow_temporal_refused_looks_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    """It waited for ever, for a change of its spec."""
+
+    async def refuse(*_: object) -> None:
+        raise RPCError(words, RPCStatusCode.INVALID_ARGUMENT, b"")
+
+    monkeypatch.setattr(reconcile, "start", refuse)
+    shelf.put("a")
+
+    again = await shelf.look("a")
+
+    assert again is not None
+    assert again <= MAX_BACKOFF_SECONDS
 
 
 async def test_a_run_that_has_just_ended_under_its_item_is_not_replaced_at_once(shelf: Shelf) -> None:

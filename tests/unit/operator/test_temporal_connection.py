@@ -277,5 +277,22 @@ def test_a_call_that_fails_names_its_cause_too(status: RPCStatusCode, reason: Re
     assert (problem.reason, problem.stalled) == (reason, stalled)
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Namespace orders has no mapping defined for search attribute OrderCluster",
+        "search attribute OrderCluster is not defined",
+    ],
+)
+def test_a_search_attribute_that_temporal_does_not_know_yet_is_no_refusal_for_good(words: str) -> None:
+    """A fresh installation's first StockItem was refused for ever: the attribute had been registered a second ago."""
+    failed = RPCError(words, RPCStatusCode.INVALID_ARGUMENT, b"")
+
+    problem = a_connection(Server()).problem_of(failed)
+
+    assert (problem.reason, problem.stalled) == (Reason.SEARCH_ATTRIBUTES_MISSING, False)
+    assert "lacks the search attributes OrderCluster: register" in problem.message
+
+
 def test_a_call_that_gets_no_answer_is_an_outage() -> None:
     assert a_connection(Server()).problem_of(rpc(RPCStatusCode.DEADLINE_EXCEEDED)) is UNREACHABLE
