@@ -27,6 +27,8 @@ from order_operator.temporal.scanner import REQUEST_SECONDS, ROWS_AT_ONCE, SWEEP
 from order_workflows.contract import ORDER_UPDATED_AT
 
 NOW = datetime.now(UTC).replace(microsecond=0)
+SWEPT_SINCE = f"StartTime >= '{(NOW - SWEEP_OVERLAP).isoformat(timespec='milliseconds')[:-6]}Z'"
+"""In the query of a sweep after a row of NOW."""
 
 
 def timestamp(moment: datetime) -> Timestamp:
@@ -348,18 +350,21 @@ async def test_a_full_scan_that_does_not_end_holds_up_no_fast_one_not_even_the_f
     """B28: all status stood still for as long as it took. What changes meanwhile must be in some window."""
     visibility, told = Visibility([a_row()]), Told()
     scanner = a_scanner(visibility, A=told)
-    shown = asyncio.Event()
+    shown, swept = asyncio.Event(), asyncio.Event()
     real = visibility.list_workflow_executions
 
     async def listed(request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
         if "!= 'Completed'" in request.query:
             await asyncio.Event().wait()
+        elif SWEPT_SINCE in request.query:
+            swept.set()
         return await real(request)
 
     visibility.list_workflow_executions = listed  # type: ignore[method-assign]
     told.runs = Noticed(shown)
-    async with running(scanner):
-        await asyncio.wait_for(shown.wait(), 5)
+    async with running(scanner), asyncio.timeout(5):
+        await shown.wait()
+        await swept.wait()
 
     assert not scanner.synced.is_set()
 
@@ -369,10 +374,9 @@ async def test_a_sweep_that_does_not_end_holds_up_no_fast_scan() -> None:
     row = a_row()
     visibility, fast = Visibility([row]), asyncio.Semaphore(0)
     real = visibility.list_workflow_executions
-    swept_since = f"StartTime >= '{(NOW - SWEEP_OVERLAP).isoformat(timespec='milliseconds')[:-6]}Z'"
 
     async def listed(request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
-        if swept_since in request.query:
+        if SWEPT_SINCE in request.query:
             await asyncio.Event().wait()
         elif "StartTime" in request.query:
             fast.release()
