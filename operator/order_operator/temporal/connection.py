@@ -68,9 +68,8 @@ _REFUSED = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.NOT_FOUND})
 _UNKNOWN_ATTRIBUTE = re.compile(
     r"no mapping defined for search attribute (\S+)|search attribute (\S+) is not defined", re.IGNORECASE
 )
-"""How Temporal 1.29 to 1.32 say that the server that answers does not know a search attribute. One that was registered
-a moment ago is there already for whoever lists them, and not yet for whoever starts workflows: each of its parts reads
-the namespace again every few seconds."""
+"""How Temporal 1.31 and 1.32 say that they do not know a search attribute. A new one is listed at once, but workflows
+with it are refused for some seconds: each part of the server keeps what it read of the namespace for so long."""
 
 _LOCKED_OUT = frozenset({RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNAUTHENTICATED})
 """Answers to somebody whose key or certificate counts no more."""
