@@ -129,7 +129,7 @@ class Shop:
         paid = self._paid()
         return {uid: sum(paid.get(uid, [])) for uid in uids}
 
-    def attempts(self) -> dict[str, int]:
+    def attempts(self) -> dict[str, Any]:
         """What the histories of this namespace's orders tell of tasks that were repeated or timed out."""
         return self._platform.attempts(f"WorkflowId STARTS_WITH 'order/{self.namespace}/'")
 

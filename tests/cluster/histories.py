@@ -8,7 +8,9 @@ import json
 import os
 import sys
 from collections import Counter
+from typing import Any
 
+from google.protobuf.json_format import MessageToJson
 from temporalio.api.enums.v1 import EventType
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import Client
@@ -20,16 +22,19 @@ _TIME_OUTS = {
 }
 
 
-async def _attempts(address: str, namespace: str, query: str) -> dict[str, int]:
+async def _attempts(address: str, namespace: str, query: str) -> dict[str, Any]:
     client = await Client.connect(address, namespace=namespace)
     found = Counter(
         {"workflows": 0, "activities": 0, "activities repeated": 0, **dict.fromkeys(_TIME_OUTS.values(), 0)}
     )
+    why: list[str] = []
     async for run in client.list_workflows(query):
         found["workflows"] += 1
         async for event in client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history_events():
             _count(event, found)
-    return dict(found)
+            if (_attempt(event) or 1) > 1:
+                why.append(f"{run.id}: {MessageToJson(event, indent=None)}")
+    return {**found, "why": why}
 
 
 def _count(event: HistoryEvent, found: Counter[str]) -> None:

@@ -142,11 +142,11 @@ class Installation:
         found: list[dict[str, Any]] = json.loads(self.node.temporal("workflow", "list", "--query", query, *target))
         return found
 
-    def attempts(self, query: str) -> dict[str, int]:
-        """What the histories of these workflows tell of tasks that were repeated or timed out."""
+    def attempts(self, query: str) -> dict[str, Any]:
+        """What the histories of these workflows tell of tasks that were repeated or timed out: how many, and why."""
         script = (sys.executable, str(Path(__file__).with_name("histories.py")))
         address = self.node.variables()["TEMPORAL_ADDRESS"]
-        found: dict[str, int] = json.loads(self.node.run([*script, address, TEMPORAL_NAMESPACE, query]))
+        found: dict[str, Any] = json.loads(self.node.run([*script, address, TEMPORAL_NAMESPACE, query]))
         return found
 
     def waiting_tasks(self, task_queue: str) -> int:
