@@ -12,11 +12,13 @@ from temporalio.common import VersioningBehavior
 from temporalio.converter import DataConverter
 from temporalio.runtime import Runtime
 from temporalio.worker import (
+    FixedSizeSlotSupplier,
     PollerBehaviorAutoscaling,
     PollerBehaviorSimpleMaximum,
     Worker,
     WorkerDeploymentConfig,
     WorkerDeploymentVersion,
+    WorkerTuner,
 )
 
 from order_codec.converter import compression_of
@@ -52,6 +54,7 @@ from order_worker.providers.warehouse.port import Warehouse
 from order_worker.sandbox import production_runner
 from order_worker.settings import SIMULATED, Role, Settings
 from order_worker.usage_watch import UsageWatch
+from order_worker.workflow_slots import REQUESTS_FOR_NEW_ORDERS, WorkflowSlots
 from order_workflows.order_workflow import OrderWorkflow
 from order_workflows.pinned import PinnedOrderWorkflow, PinnedShipmentWorkflow
 from order_workflows.shipment_workflow import ShipmentWorkflow
@@ -65,17 +68,13 @@ ALWAYS_SIMULATED = frozenset({"fraud", "shop", "warehouse", "carrier", "supplier
 USED_BY_SHIPMENTS = frozenset({"warehouse", "carrier"})
 """Ports of a worker without the role `orders`."""
 
-POLLS_OF_SLOTS = 3
-"""One slot for workflow tasks in three is for a request that waits at Temporal for a task; the rest are for tasks that
-are carried out. A request holds a slot while it waits, and the SDK sees to it only that one request in all gets a slot:
-with as many requests as slots, one task in a long local activity kept every other order from beginning for as much as a
-minute.
+NEXUS_OPERATIONS = 100
+"""Starts of shipments at a time; each takes one transaction. The SDK's own number."""
 
-One request is for orders that begin, the others for orders under way. Temporal hands out the first by turns of the
-namespaces, the others as they came. With four requests, the burst of one namespace began orders faster than it ended
-them, and an order beside it ended 12 s late (p95, `make bench-fairness`). More than one for orders that begin were
-tried before: a server too busy to write down within a second that a task has begun hands it to nobody, and it runs
-again after ten seconds (`make bench-burst` counts them: none with one)."""
+REQUESTS_OF_SLOTS = 3
+"""One slot for workflow tasks in three is for a request that waits at Temporal for a task; the rest are for tasks that
+are carried out. A request holds a slot while it waits: with as many requests as slots, one task in a long local
+activity kept every other order from beginning for as much as a minute."""
 
 
 @dataclass(frozen=True)
@@ -221,7 +220,8 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
-    polls = max(2, settings.max_concurrent_workflow_tasks // POLLS_OF_SLOTS)
+    slots = WorkflowSlots(settings.max_concurrent_workflow_tasks, ledger_keeps_up=lambda: ledger.keeps_up)
+    requests = max(2, settings.max_concurrent_workflow_tasks // REQUESTS_OF_SLOTS)
     worker = Worker(
         client,
         task_queue=settings.task_queue,
@@ -233,17 +233,20 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
             StockNews(ledger, lambda: worker.client).plugin(),
             AttemptLog(ledger, metrics, client.identity).plugin(),
             *([MoneyWatch(ledger, metrics).plugin()] if Role.ORDERS in settings.roles else []),
-            UsageWatch(ledger, metrics, ProcessMetrics(meter)).plugin(),
+            UsageWatch(ledger, settings.task_queue, slots, metrics, ProcessMetrics(meter)).plugin(),
             FaultSimulation(allowed=settings.simulation, bug=settings.simulate_bug).plugin(),
         ],
         workflow_runner=production_runner(),
-        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(polls),
+        workflow_task_poller_behavior=PollerBehaviorSimpleMaximum(requests),
         activity_task_poller_behavior=PollerBehaviorAutoscaling(),
         nexus_task_poller_behavior=PollerBehaviorAutoscaling(),
-        nonsticky_to_sticky_poll_ratio=1 / polls,
-        max_concurrent_workflow_tasks=settings.max_concurrent_workflow_tasks,
-        max_concurrent_activities=settings.max_concurrent_activities,
-        max_concurrent_local_activities=settings.max_concurrent_activities,
+        nonsticky_to_sticky_poll_ratio=min(REQUESTS_FOR_NEW_ORDERS, requests // 2) / requests,
+        tuner=WorkerTuner.create_composite(
+            workflow_supplier=slots,
+            activity_supplier=FixedSizeSlotSupplier(settings.max_concurrent_activities),
+            local_activity_supplier=FixedSizeSlotSupplier(settings.max_concurrent_activities),
+            nexus_supplier=FixedSizeSlotSupplier(NEXUS_OPERATIONS),
+        ),
         graceful_shutdown_timeout=settings.graceful_shutdown,
         deployment_config=deployment(settings),
     )

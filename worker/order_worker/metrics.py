@@ -139,6 +139,11 @@ class Metrics:
             "orders_ledger_pool_connections",
             "Connections to the ledger by state: used, idle or unopened; together as many as there can be.",
         )
+        self._free_workflow_slots = meter.create_gauge(
+            "orders_worker_free_workflow_slots",
+            "Slots for workflow tasks that neither a task nor a request for one has; the free slots of the other kinds "
+            "are in `temporal_worker_task_slots_available`.",
+        )
         self._credential_ends = meter.create_gauge(
             "orders_temporal_credential_end_timestamp_seconds",
             "When what is shown to Temporal ends, since the epoch, by credential: certificate, authority or api_key; 0 "
@@ -174,6 +179,10 @@ class Metrics:
     def ledger_connections(self, state: str, number: int) -> None:
         """So many connections are in this state."""
         self._ledger_connections.set(number, {"state": state})
+
+    def free_workflow_slots(self, task_queue: str, number: int) -> None:
+        """So many slots are free. The labels are those of the SDK's own metrics of slots."""
+        self._free_workflow_slots.set(number, {"task_queue": task_queue, "worker_type": "WorkflowWorker"})
 
     @contextmanager
     def payment_request(self, operation: str) -> Iterator[PaymentRequest]:

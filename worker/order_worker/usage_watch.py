@@ -6,6 +6,7 @@ from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
 from order_worker.periodic import periodic
 from order_worker.process_metrics import ProcessMetrics
+from order_worker.workflow_slots import WorkflowSlots
 
 PERIOD_SECONDS = 5.0
 """A third of the shortest interval at which anybody scrapes."""
@@ -14,8 +15,12 @@ PERIOD_SECONDS = 5.0
 class UsageWatch:
     """Looks while the worker runs."""
 
-    def __init__(self, ledger: Ledger, metrics: Metrics, process: ProcessMetrics) -> None:
+    def __init__(
+        self, ledger: Ledger, task_queue: str, slots: WorkflowSlots, metrics: Metrics, process: ProcessMetrics
+    ) -> None:
         self._ledger = ledger
+        self._task_queue = task_queue
+        self._slots = slots
         self._metrics = metrics
         self._process = process
 
@@ -26,6 +31,7 @@ class UsageWatch:
     async def look(self) -> None:
         """Once."""
         self._process.look()
+        self._metrics.free_workflow_slots(self._task_queue, self._slots.free)
         for state, number in self._ledger.connections().items():
             self._metrics.ledger_connections(state, number)
         for result, number in self._ledger.audit_writes.taken().items():

@@ -20,7 +20,12 @@ from order_devstack.dashboards.content import (
 _HERE = 'job="order-platform-worker", cluster=~"$cluster", namespace=~"$namespace"'
 _QUEUE = f'{_HERE}, task_queue=~"$task_queue"'
 _TEMPORAL = f'{_HERE}, temporal_namespace=~"$temporal_namespace"'
-_USED, _FREE = "temporal_worker_task_slots_used", "temporal_worker_task_slots_available"
+_USED = f"sum by (task_queue, worker_type) (temporal_worker_task_slots_used{{{_QUEUE}}})"
+_FREE = (
+    f"sum by (task_queue, worker_type) (temporal_worker_task_slots_available{{{_QUEUE}}}"
+    f" or orders_worker_free_workflow_slots{{{_QUEUE}}})"
+)
+_SLOTS_IN_USE = f"{_USED} / ({_USED} + {_FREE})"
 
 DASHBOARD = Dashboard(
     name="workers",
@@ -56,9 +61,7 @@ DASHBOARD = Dashboard(
                     "Busiest slots",
                     "Share of the slots in use, of the busiest kind and queue. Near 1: more workers are needed.",
                     Unit.SHARE,
-                    f"max(sum by (task_queue, worker_type) ({_USED}{{{_QUEUE}}})"
-                    f" / (sum by (task_queue, worker_type) ({_USED}{{{_QUEUE}}})"
-                    f" + sum by (task_queue, worker_type) ({_FREE}{{{_QUEUE}}})))",
+                    f"max({_SLOTS_IN_USE})",
                     worry_above=0.9,
                     runbook="worker-backlog",
                 ),
@@ -121,14 +124,7 @@ DASHBOARD = Dashboard(
                     "Slots in use",
                     "Share, by queue and kind. A kind at 1 takes no more.",
                     Unit.SHARE,
-                    [
-                        Query(
-                            f"sum by (task_queue, worker_type) ({_USED}{{{_QUEUE}}})"
-                            f" / (sum by (task_queue, worker_type) ({_USED}{{{_QUEUE}}})"
-                            f" + sum by (task_queue, worker_type) ({_FREE}{{{_QUEUE}}}))",
-                            "{{task_queue}} {{worker_type}}",
-                        )
-                    ],
+                    [Query(_SLOTS_IN_USE, "{{task_queue}} {{worker_type}}")],
                 ),
                 Panel(
                     "Polls that found work",

@@ -25,6 +25,9 @@ from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_
 
 T = TypeVar("T")
 
+HARDLY_ANY = 2
+"""Transactions that wait before the ledger is said not to keep up: the next ones for when a thread is free."""
+
 PAUSES = (0.01, 0.05, 0.2, 0.5)
 """Seconds, up to half more, before a transaction that the database gave up for others is tried again."""
 
@@ -59,6 +62,9 @@ class Ledger:
         self.audit_writes = AuditWrites()
         size = 1 if engine.dialect.name == "sqlite" else POSTGRESQL_THREADS
         self._threads = ThreadPoolExecutor(size, thread_name_prefix="ledger")
+        self._at_once = size
+        self._asked = 0
+        """Transactions that are carried out or wait for a thread."""
         self._breaker = CircuitBreaker()
         self._ping_thread = ThreadPoolExecutor(1, thread_name_prefix="ledger-ping")
 
@@ -91,7 +97,11 @@ class Ledger:
         whether it committed is unknown then, so `work` must be safe to repeat.
         """
         loop = asyncio.get_running_loop()
-        result = await loop.run_in_executor(self._threads, partial(self._run, work))
+        self._asked += 1
+        try:
+            result = await loop.run_in_executor(self._threads, partial(self._run, work))
+        finally:
+            self._asked -= 1
         if isinstance(result, OrderError):
             raise result
         return result
@@ -127,6 +137,11 @@ class Ledger:
         with self.audit_writes.transaction(self._engine) as connection:
             attempt.connected()
             return work(connection)
+
+    @property
+    def keeps_up(self) -> bool:
+        """Whether hardly a transaction waits for another one."""
+        return self._asked - self._at_once <= HARDLY_ANY
 
     async def ping(self) -> None:
         """Raises LedgerUnavailable unless the database answers and can be written to. It waits for no transaction, so

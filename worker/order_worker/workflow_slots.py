@@ -1,0 +1,97 @@
+"""When a worker asks Temporal for another workflow task.
+
+Temporal hands out a burst of orders as fast as it is asked. What a worker takes beyond what its ledger carries out only
+waits there, each order for every other, until steps time out. At Temporal the orders of one namespace do not wait for
+those of another.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from temporalio.worker import (
+    CustomSlotSupplier,
+    SlotMarkUsedContext,
+    SlotPermit,
+    SlotReleaseContext,
+    SlotReserveContext,
+)
+
+REQUESTS_FOR_NEW_ORDERS = 4
+"""One for each partition that a task queue of Temporal has by default. A request waits at one of them, and an order
+that waits at another is not brought to it after five seconds. With one request, orders began as much as six seconds
+late, beside a request that waited for them."""
+BEGINNING = 2
+"""Orders that begin at a time. More of them leave less of the ledger to orders under way, and end no sooner.
+
+From server 1.31 on, a request for orders under way is also answered with an order that begins, where such a one has
+waited for five seconds. So all requests wait for the ledger, and not these alone."""
+BEGINNING_SECONDS = 0.25
+"""So long after an order has begun, the next one may, however many do. Their first steps may wait for a company."""
+LONGEST_WAIT_SECONDS = 1.0
+"""For the ledger. One that is stuck holds up by no more what does not need it."""
+LOOK_SECONDS = 0.01
+"""Between two looks, about as long as a transaction takes."""
+
+
+class _Permit(SlotPermit):
+    """To ask for one task and to carry it out."""
+
+    def __init__(self, *, begins: bool) -> None:
+        self.begins = begins
+        """Whether it is for the first task of an order, or one that no other worker goes on with."""
+
+
+class WorkflowSlots(CustomSlotSupplier):
+    """Slots for the workflow tasks of one worker. The SDK's threads call what is not asynchronous."""
+
+    def __init__(self, slots: int, *, ledger_keeps_up: Callable[[], bool]) -> None:
+        self._slots = slots
+        self._ledger_keeps_up = ledger_keeps_up
+        self._held: set[_Permit] = set()
+        """Requests, and tasks that are carried out."""
+        self._beginning: set[_Permit] = set()
+        """Tasks with which orders begin."""
+        self._began = 0.0
+        """When a request for an order that begins was last allowed; monotonic."""
+
+    @property
+    def free(self) -> int:
+        """Slots that neither a task nor a request has."""
+        return self._slots - len(self._held)
+
+    async def reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit:
+        """Waits until the worker may ask for a task."""
+        permit = _Permit(begins=not ctx.is_sticky)
+        asked = time.monotonic()
+        while not self._may_ask(permit, asked):  # noqa: ASYNC110 - the SDK's threads give slots back
+            await asyncio.sleep(LOOK_SECONDS)
+        self._held.add(permit)
+        if permit.begins:
+            self._began = time.monotonic()
+        return permit
+
+    def _may_ask(self, permit: _Permit, asked: float) -> bool:
+        now = time.monotonic()
+        if not self.free:
+            return False
+        if permit.begins and now - self._began >= BEGINNING_SECONDS:
+            return True
+        if permit.begins and len(self._beginning) >= BEGINNING:
+            return False
+        return self._ledger_keeps_up() or now - asked >= LONGEST_WAIT_SECONDS
+
+    def try_reserve_slot(self, ctx: SlotReserveContext) -> SlotPermit | None:  # noqa: ARG002 - the SDK's signature
+        """For tasks that come without a request. Orders do not."""
+        return None
+
+    def mark_slot_used(self, ctx: SlotMarkUsedContext) -> None:
+        """A request has brought a task."""
+        if isinstance(ctx.permit, _Permit) and ctx.permit.begins:
+            self._beginning.add(ctx.permit)
+
+    def release_slot(self, ctx: SlotReleaseContext) -> None:
+        """The task is done, or the request brought none."""
+        if isinstance(ctx.permit, _Permit):
+            self._beginning.discard(ctx.permit)
+            self._held.discard(ctx.permit)
