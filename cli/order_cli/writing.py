@@ -3,7 +3,7 @@
 import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Annotated, Any, NamedTuple
 
@@ -23,6 +23,9 @@ PER_SECOND = 5
 
 AT_ONCE = 10
 """Orders whose workflows are waited for at a time."""
+
+HEARD_SECONDS = 0.5
+"""A Ctrl-C is heard within. One that comes just before the main thread begins to wait does not wake it."""
 
 _NOT_ALLOWED_REASONS = {"OwnOrder", "OwnEdit", "ProofRequired", "RequesterUnknown", "EditorUnknown"}
 
@@ -136,8 +139,11 @@ def _outcomes(
     pool, pace = ThreadPoolExecutor(AT_ONCE), Pace(1 / PER_SECOND if len(steps) > PER_SECOND else 0.0)
     try:
         begun = {pool.submit(_carried_out, session, step, pace, timeout, progress): step for step in steps}
-        for outcome in as_completed(begun):
-            yield begun[outcome], outcome
+        awaited = set(begun)
+        while awaited:
+            ended, awaited = wait(awaited, HEARD_SECONDS, FIRST_COMPLETED)
+            for outcome in ended:
+                yield begun[outcome], outcome
     except KeyboardInterrupt:
         session.kubectl.given_up.set()  # for those that wait for their turn, or for an answer
         raise
