@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -78,6 +79,15 @@ def test_ctrl_c_while_one_order_answers_says_that_it_was_written(fake: FakeClust
     assert "interrupted: it was sent or on its way, and its answer was not waited for" in said
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Processes of pytest-xdist ignore Ctrl-C."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 def test_ctrl_c_just_before_the_wait_for_an_answer_is_heard(monkeypatch: pytest.MonkeyPatch) -> None:
     """Such a signal wakes nobody: on a busy machine the command stayed until the first order had answered."""
     given_up, heard = threading.Event(), []
