@@ -25,7 +25,7 @@ AT_ONCE = 10
 """Orders whose workflows are waited for at a time."""
 
 HEARD_SECONDS = 0.5
-"""A Ctrl-C is heard within. One that comes just before the main thread begins to wait does not wake it."""
+"""Within this time a Ctrl-C is heard. One that comes just before the main thread begins to wait does not wake it."""
 
 _NOT_ALLOWED_REASONS = {"OwnOrder", "OwnEdit", "ProofRequired", "RequesterUnknown", "EditorUnknown"}
 

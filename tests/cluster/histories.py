@@ -31,18 +31,14 @@ async def _attempts(address: str, namespace: str, query: str) -> dict[str, Any]:
     async for run in client.list_workflows(query):
         found["workflows"] += 1
         async for event in client.get_workflow_handle(run.id, run_id=run.run_id).fetch_history_events():
-            _count(event, found)
-            if (_attempt(event) or 1) > 1:
-                why.append(f"{run.id}: {MessageToJson(event, indent=None)}")
+            if event.event_type in _TIME_OUTS:
+                found[_TIME_OUTS[event.event_type]] += 1
+            elif (attempt := _attempt(event)) is not None:
+                found["activities"] += 1
+                if attempt > 1:
+                    found["activities repeated"] += 1
+                    why.append(f"{run.id}: {MessageToJson(event, indent=None)}")
     return {**found, "why": why}
-
-
-def _count(event: HistoryEvent, found: Counter[str]) -> None:
-    if (attempt := _attempt(event)) is not None:
-        found["activities"] += 1
-        found["activities repeated"] += attempt > 1
-    elif event.event_type in _TIME_OUTS:
-        found[_TIME_OUTS[event.event_type]] += 1
 
 
 def _attempt(event: HistoryEvent) -> int | None:

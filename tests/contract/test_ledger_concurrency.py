@@ -14,13 +14,13 @@ from order_worker import sqlite
 from order_worker.bootstrap import Providers
 from order_worker.ledger import tables
 from order_worker.ledger.connections import POSTGRESQL_THREADS, connect
-from order_worker.ledger.database import HARDLY_ANY, Ledger
+from order_worker.ledger.database import MAY_WAIT, Ledger
 from order_worker.ledger.locked_order import lock
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import Received
 
 WORKERS = 4
-MORE_THAN_AT_ONCE = POSTGRESQL_THREADS + HARDLY_ANY + 1
+MORE_THAN_AT_ONCE = POSTGRESQL_THREADS + MAY_WAIT + 1
 
 
 @pytest.fixture
@@ -36,13 +36,13 @@ async def test_a_ledger_keeps_up_until_transactions_wait_for_others(shop: Shop) 
     go_on = threading.Event()
     asked = [asyncio.create_task(shop.ledger.transaction(lambda _: go_on.wait(60))) for _ in range(MORE_THAN_AT_ONCE)]
     await asyncio.sleep(0)  # all of them have begun
-    kept_up = shop.ledger.keeps_up
+    kept_up = shop.ledger.keeps_up()
 
     go_on.set()
     await asyncio.gather(*asked)
 
     assert not kept_up
-    assert shop.ledger.keeps_up
+    assert shop.ledger.keeps_up()
 
 
 async def test_two_hundred_reservations_of_a_hundred_pieces_sell_exactly_a_hundred(

@@ -1,8 +1,8 @@
 """When a worker asks Temporal for another workflow task.
 
-Temporal hands out a burst of orders as fast as it is asked. What a worker takes beyond what its ledger carries out only
-waits there, each order for every other, until steps time out. At Temporal the orders of one namespace do not wait for
-those of another.
+Temporal hands out a burst of orders as fast as it is asked. Tasks that a worker takes faster than its ledger carries
+them out only delay each other, until steps time out. At Temporal the orders of one namespace do not wait for those of
+another.
 """
 
 import asyncio
@@ -27,9 +27,10 @@ BEGINNING = 2
 From server 1.31 on, a request for orders under way is also answered with an order that begins, where such a one has
 waited for five seconds. So all requests wait for the ledger, and not these alone."""
 BEGINNING_SECONDS = 0.25
-"""So long after an order has begun, the next one may, however many do. Their first steps may wait for a company."""
+"""An order may begin when none has begun for so long, even where BEGINNING others have not got past their first steps:
+these may wait for a company."""
 LONGEST_WAIT_SECONDS = 1.0
-"""For the ledger. One that is stuck holds up by no more what does not need it."""
+"""For the ledger. A stuck ledger delays a task that does not need it by no more than this."""
 LOOK_SECONDS = 0.01
 """Between two looks, about as long as a transaction takes."""
 
@@ -39,7 +40,7 @@ class _Permit(SlotPermit):
 
     def __init__(self, *, begins: bool) -> None:
         self.begins = begins
-        """Whether it is for the first task of an order, or one that no other worker goes on with."""
+        """Whether it is for an order that no worker carries: a new one, or one whose worker has gone."""
 
 
 class WorkflowSlots(CustomSlotSupplier):

@@ -25,8 +25,8 @@ from order_worker.ledger.connections import BEGINS_NOTHING, PATIENT, POSTGRESQL_
 
 T = TypeVar("T")
 
-HARDLY_ANY = 2
-"""Transactions that wait before the ledger is said not to keep up: the next ones for when a thread is free."""
+MAY_WAIT = 2
+"""Transactions that may wait for a thread while the ledger still keeps up."""
 
 PAUSES = (0.01, 0.05, 0.2, 0.5)
 """Seconds, up to half more, before a transaction that the database gave up for others is tried again."""
@@ -138,10 +138,9 @@ class Ledger:
             attempt.connected()
             return work(connection)
 
-    @property
     def keeps_up(self) -> bool:
-        """Whether hardly a transaction waits for another one."""
-        return self._asked - self._at_once <= HARDLY_ANY
+        """Whether at most MAY_WAIT transactions wait for a thread."""
+        return self._asked - self._at_once <= MAY_WAIT
 
     async def ping(self) -> None:
         """Raises LedgerUnavailable unless the database answers and can be written to. It waits for no transaction, so
