@@ -13,6 +13,7 @@ from temporalio.common import MetricMeter
 from violation import Violation
 from workflow_loop import Call
 
+from order_domain.errors import OperationConflict
 from order_domain.order import Address, ChargeKind, Customer, OrderCharge, OrderLine, OrderSpec, Payment
 from order_domain.policy import OrderClassSpec
 from order_domain.status import OrderStatus
@@ -31,6 +32,7 @@ from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.warehouse.simulated import SimulatedWarehouse
 from order_workflows.contract import REVISION, CancelRequest, Decision, LinesChange, OrderInput, ResourceIdentity
+from order_workflows.order_run import OrderRun
 
 INITIAL = {"PROD-001": 4, "PROD-002": 2}
 """Few pieces, so that orders stand in each other's way."""
@@ -283,6 +285,8 @@ class World:
     def _push(self, run: Run) -> None:
         if run.calls:
             self.attempt(run.calls[0])
+        elif run.order.under_review and run.order.reviews > 1 and _can_only_be_cancelled(run.order):
+            run.tell(CANCEL)
         elif run.order.suspended or run.order.under_review:
             run.tell(RESUME)
         elif run.order.status == OrderStatus.AWAIT_STOCK:
@@ -344,6 +348,12 @@ class World:
         port, _, method = activity.partition(".")
         implementation: Callable[[Any], Any] = getattr(self.activities[port], method)
         return implementation
+
+
+def _can_only_be_cancelled(order: OrderRun) -> bool:
+    """It was reset to before its lines were changed, say, and they have been packed."""
+    error = order.last_error
+    return error is not None and error.type == OperationConflict.__name__ and not order.pivot_passed
 
 
 DECISION = Decision(by="approver")

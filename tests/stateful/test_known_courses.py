@@ -26,6 +26,7 @@ from workflow_loop import Call
 
 from order_worker.ledger.verification import Verification
 
+PACK = "WarehouseActivities.pack"
 RESERVE, COMMIT, CHANGE = "StockActivities.reserve", "StockActivities.commit", "OrderActivities.change_lines"
 CHARGE, REFUND, SHIP, CALL_BACK = (
     "PaymentActivities.charge",
@@ -328,3 +329,18 @@ def test_a_run_that_forgot_other_lines_refunds_by_those_in_force(tmp_path: Path,
             assert shop.end() == "Order Completed", f"reset to task {to}"
             assert shop.refunds == 0
         to += 1
+
+
+def test_a_run_that_forgot_the_lines_it_had_packed_asks_a_person_who_can_cancel_the_order(tmp_path: Path) -> None:
+    with opened(tmp_path) as shop:
+        shop.order("unreserved")
+        shop.run.tell(other_lines(LINES[1]))
+        shop.attempt(shop.go_on_to(PACK))
+        shop.reset(0, reapply=False)
+        while shop.run.calls:
+            shop.attempt(shop.run.calls[0])
+        asked = shop.run.order.pending_action
+        assert asked is not None
+        assert asked.message.endswith("then raise spec.retry by one, or cancel the order")
+        shop.run.tell(CANCEL)
+        assert shop.end() == "Order Cancelled"

@@ -26,8 +26,10 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     order.under_review = True
     order.reviews += 1
     remedy = REMEDY.get(error.type, "repair the cause")
+    # Past the pivot it can no longer be cancelled.
+    otherwise = "" if order.pivot_passed else ", or cancel the order"
     order.pending_action = PendingAction(
-        kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one"
+        kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one{otherwise}"
     )
     order.publish(OrderStatus.MANUAL_REVIEW)
     pause = timing.review_again(order.reviews) if workflow.patched(LEDGER_DECIDES) else None
