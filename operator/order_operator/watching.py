@@ -11,7 +11,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -24,6 +24,9 @@ from order_operator.kopf_answers import Deliver, Kind
 from order_operator.watch_liveness import WatchLiveness, watched_path
 
 LONGEST_PAUSE_SECONDS = 60.0
+END_SECONDS = 6.0
+"""How long kopf may take to end once one of its tasks has: it gives the others five seconds, and waits without a limit
+for those that do not heed its cancelling, such as a request that waits for credentials that nobody brings any more."""
 TAKEN_AT_ONCE = 100
 """Objects, before others get their turn."""
 
@@ -74,20 +77,27 @@ class Watch:
         self._running = (asyncio.get_running_loop(), end)
         if self._stop.is_set():
             return
-        await kopf.operator(
+        ours = asyncio.all_tasks()
+        tasks = await kopf.spawn_tasks(
             registry=self._registry(),
             settings=build_settings(),
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             stop_flag=end,
         )
+        running = asyncio.create_task(kopf.run_tasks(tasks, ignored=ours))
+        await asyncio.wait([running, *tasks], return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait([running], timeout=END_SECONDS)
+        if not running.done():
+            raise TimeoutError(f"kopf has not come to its end in {END_SECONDS:.0f} s")
+        running.result()
 
     def _run(self) -> None:
         failures = 0
         while not self._stop.is_set():
             error, began = "it ended by itself", time.monotonic()
             try:
-                asyncio.run(self._watch())
+                _run_to_its_end(self._watch())
             except (Exception, asyncio.CancelledError) as failed:  # noqa: BLE001 - whatever it is, the others go on
                 error = f"{type(failed).__name__}: {failed}"
             if self._stop.is_set():
@@ -100,6 +110,20 @@ class Watch:
                 extra={"watch": self._name, "error": error[:500], "pause_seconds": pause},
             )
             self._stop.wait(pause)
+
+
+def _run_to_its_end(watch: Coroutine[Any, Any, None]) -> None:
+    """As `asyncio.run`, but for tasks that do not end when they are cancelled: those are left behind."""
+    loop = asyncio.new_event_loop()
+    try:
+        loop.run_until_complete(watch)
+    finally:
+        left = asyncio.all_tasks(loop)
+        for task in left:
+            task.cancel()
+        if left:
+            loop.run_until_complete(asyncio.wait(left, timeout=1.0))
+        loop.close()
 
 
 def watches_of(

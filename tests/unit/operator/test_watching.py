@@ -1,6 +1,7 @@
 """A watch in a thread of its own: what it does when kopf ends, and when it is told to stop."""
 
 import asyncio
+import contextlib
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,8 +23,23 @@ class Kopf:
         self.began, self.told = threading.Semaphore(0), threading.Event()
         self.ends, self.ended = threading.Event(), threading.Event()
         self.error: Exception | None = None
+        self.hangs = False
 
-    async def operator(self, *, stop_flag: asyncio.Event, **_: Any) -> None:
+    async def spawn_tasks(self, *, stop_flag: asyncio.Event, **_: Any) -> list[asyncio.Task[None]]:
+        return [asyncio.create_task(self.watch(stop_flag))]
+
+    async def run_tasks(self, tasks: list[asyncio.Task[None]], **_: Any) -> None:
+        await asyncio.gather(*tasks, return_exceptions=True)
+        if self.hangs:
+            await self.never_ends()
+        await tasks[0]
+
+    async def never_ends(self) -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async def watch(self, stop_flag: asyncio.Event) -> None:
         self.began.release()
         if self.error is not None:
             raise self.error
@@ -46,7 +62,8 @@ class Nobody:
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[Kopf]:
     fake = Kopf()
-    monkeypatch.setattr(watching.kopf, "operator", fake.operator)
+    monkeypatch.setattr(watching.kopf, "spawn_tasks", fake.spawn_tasks)
+    monkeypatch.setattr(watching.kopf, "run_tasks", fake.run_tasks)
     yield fake
     fake.ends.set()
 
@@ -70,6 +87,19 @@ def test_stopping_waits_for_nobody(fake: Kopf) -> None:
 def test_a_watch_that_fails_is_begun_again(fake: Kopf, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.0)
     fake.error = RuntimeError("403 Forbidden")
+    watch = a_watch()
+    watch.start()
+
+    assert fake.began.acquire(timeout=30)
+    assert fake.began.acquire(timeout=30)
+    watch.stop()
+
+
+def test_a_watch_is_begun_again_though_kopf_never_comes_to_its_end(fake: Kopf, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request of the other kind waited for credentials, and heeded no cancelling: no order was heard of any more."""
+    monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(watching, "END_SECONDS", 0.1)
+    fake.error, fake.hangs = RuntimeError("410 Gone"), True
     watch = a_watch()
     watch.start()
 
