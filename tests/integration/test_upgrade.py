@@ -52,7 +52,7 @@ def upgrade(cluster: Cluster) -> None:
 def orders(cluster: Cluster) -> dict[str, dict[str, Any]]:
     """The status of each, by name."""
     listed = json.loads(cluster.kubectl("get", "ord", "--output=json"))
-    return {item["metadata"]["name"]: item["status"] for item in listed["items"]}
+    return {item["metadata"]["name"]: item.get("status", {}) for item in listed["items"]}
 
 
 def place(cluster: Cluster) -> None:
