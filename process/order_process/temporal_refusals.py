@@ -29,7 +29,7 @@ _TEXTS = {
     r"InvalidCertificate\(Expired": "Temporal's certificate has ended: have it renewed",
     "InvalidContentType|corrupt message": "Temporal speaks no TLS there: set TEMPORAL_TLS=false, or another address",
     "CertificateRequired|UnknownCA|BadCertificate|CertificateExpired": CLOSED,
-    "connection closed|BrokenPipe|ConnectionReset": CLOSED,
+    "connection closed|connection was not ready|BrokenPipe|ConnectionReset": CLOSED,
 }
 """What the SDK's own errors hold, which have no status."""
 

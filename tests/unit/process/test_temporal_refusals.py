@@ -33,6 +33,7 @@ TRANSPORT = f"{CONNECT}Server connection error: tonic::transport::Error(Transpor
         ),
         # How the same looks depends on who is quicker, the server's refusal or the client's first words.
         (f"{TRANSPORT}hyper::Error(Io, Custom {{ kind: BrokenPipe, error: 'stream closed' }}))) }}", "it asks for TLS"),
+        (f'{TRANSPORT}hyper::Error(Canceled, "connection was not ready"))) }}', "it asks for TLS"),
         (f"{TRANSPORT}hyper::Error(Io, Kind(ConnectionReset)))) }}", "it asks for TLS"),
     ],
 )
