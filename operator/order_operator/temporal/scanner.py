@@ -71,6 +71,8 @@ class ScanKind(StrEnum):
     NEWEST = "newest"
     """The newest run that is open and the newest that completed: where the other windows begin to count."""
     FAST = "fast"
+    ENDED = "ended"
+    """Of the fast window, what completed."""
     SWEEP = "sweep"
     FULL = "full"
 
@@ -104,6 +106,8 @@ class Scanner:
         """Workflow ids of the open runs last seen with task problems."""
         self._undecodable: dict[str, tuple[str, int, int]] = {}
         """By workflow id: run, seq and status of the row last reported as one that cannot be read."""
+        self._crowded = False
+        """Whether the fast window, as it was listed last, holds more than a page."""
         self._server_time = ServerTime()
         self._next_request = 0.0
         """Monotonic time from which visibility may be asked again."""
@@ -114,6 +118,7 @@ class Scanner:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._sweep())
             group.create_task(self._follow())
+            group.create_task(self._follow_ends())
             group.create_task(self._resync())
 
     async def _follow(self) -> None:
@@ -126,6 +131,18 @@ class Scanner:
                 continue
             since = self._server_time.passed
             through = await self._try(ScanKind.FAST, since - FAST_OVERLAP if since else None, failures)
+            failures = 0 if through else failures + 1
+
+    async def _follow_ends(self) -> None:
+        """Beside the fast window while that is crowded: the server lists last what has ended, and people wait for the
+        end of their order, not for the beginning of a thousand others."""
+        failures = 0
+        while True:
+            await asyncio.sleep(FAST_SECONDS)
+            since = self._server_time.passed
+            if since is None or not self._crowded or self._connection.problem is not None:
+                continue
+            through = await self._try(ScanKind.ENDED, since - FAST_OVERLAP, failures)
             failures = 0 if through else failures + 1
 
     async def _sweep(self) -> None:
@@ -186,29 +203,36 @@ class Scanner:
         if kind is ScanKind.NEWEST:
             await self._find_newest()
             return
-        full = kind is ScanKind.FULL
-        pause = 0.0 if kind is ScanKind.FAST else BETWEEN_PAGES_SECONDS
         before: set[str] = set(self._failing)
-        listed: set[str] = set()
-        open_ids: set[str] = set()
-        async for number, row in self._rows(self._query(kind, since), pause):
-            identifier = row.execution.workflow_id
-            if identifier in listed:
-                continue  # the server lists open runs first, then the newest: an id's first row is its present run
-            listed.add(identifier)
-            self._move_window(row)
-            if is_open(row):
-                open_ids.add(identifier)
-            await self._take(row, force=full)
-            if number % ROWS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-        if kind is not ScanKind.FAST:
+        listed, open_ids = await self._look_through(kind, since)
+        if kind not in (ScanKind.FAST, ScanKind.ENDED):
             for identifier in before - listed:
                 await self._recovered(identifier)
-        if full:
+        if kind is ScanKind.FULL:
             self.synced.set()
             for subscriber in self.subscribers.values():
                 subscriber.resynced(frozenset(open_ids))
+
+    async def _look_through(self, kind: ScanKind, since: datetime | None) -> tuple[set[str], set[str]]:
+        """The ids of the workflows that were listed, and of those that are open."""
+        pause = 0.0 if kind in (ScanKind.FAST, ScanKind.ENDED) else BETWEEN_PAGES_SECONDS
+        listed: set[str] = set()
+        open_ids: set[str] = set()
+        async for page in self._pages(self._query(kind, since), pause):
+            if kind is ScanKind.FAST and not listed:
+                self._crowded = bool(page.next_page_token)
+            for number, row in enumerate(page.executions):
+                identifier = row.execution.workflow_id
+                if identifier in listed:
+                    continue  # the server lists open runs first, then the newest: an id's first row is its present run
+                listed.add(identifier)
+                self._move_window(row)
+                if is_open(row):
+                    open_ids.add(identifier)
+                await self._take(row, force=kind is ScanKind.FULL)
+                if number % ROWS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+        return listed, open_ids
 
     async def _find_newest(self) -> None:
         """Without this the first windows would count from the oldest open run, and hold all that completed since."""
@@ -217,13 +241,12 @@ class Scanner:
             for row in page.executions:
                 self._move_window(row)
 
-    async def _rows(self, query: str, pause: float) -> AsyncIterator[tuple[int, WorkflowExecutionInfo]]:
-        """Page by page, with a pause in between."""
+    async def _pages(self, query: str, pause: float) -> AsyncIterator[ListWorkflowExecutionsResponse]:
+        """One after the other, with a pause in between."""
         token = b""
         while True:
             page = await self._page(query, token)
-            for number, row in enumerate(page.executions):
-                yield number, row
+            yield page
             token = page.next_page_token
             if not token:
                 return
@@ -253,6 +276,8 @@ class Scanner:
             return f"{scope} AND ExecutionStatus != 'Completed'"
         if since is None:
             return scope
+        if kind is ScanKind.ENDED:
+            return f"{scope} AND {_completed_since(since)}"
         recent = changed_since(since)
         if kind is ScanKind.SWEEP and self._connection.reports_task_problems:
             recent += f" OR ({TASK_PROBLEMS} IS NOT NULL AND ExecutionStatus = 'Running')"
@@ -341,9 +366,17 @@ def _updated_at(row: WorkflowExecutionInfo) -> datetime | None:
     return moment if moment.tzinfo else None
 
 
+def _completed_since(moment: datetime) -> str:
+    return f"CloseTime >= '{_instant(moment)}' AND ExecutionStatus = 'Completed'"
+
+
 def changed_since(moment: datetime) -> str:
     """What to ask visibility for: the runs that began, published something or ended at `moment` or later."""
-    instant = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    instant = _instant(moment)
     # An open run has no CloseTime, and in SQL it passes for one that ends in the far future.
     ended = f"(CloseTime >= '{instant}' AND ExecutionStatus != 'Running')"
     return f"{ORDER_UPDATED_AT.name} >= '{instant}' OR StartTime >= '{instant}' OR {ended}"
+
+
+def _instant(moment: datetime) -> str:
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -23,7 +23,14 @@ from order_operator import metrics
 from order_operator.temporal import scanner as module
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import Run, run_fields
-from order_operator.temporal.scanner import REQUEST_SECONDS, ROWS_AT_ONCE, SWEEP_OVERLAP, ScanKind, Scanner, Subscriber
+from order_operator.temporal.scanner import (
+    REQUEST_SECONDS,
+    ROWS_AT_ONCE,
+    SWEEP_OVERLAP,
+    ScanKind,
+    Scanner,
+    Subscriber,
+)
 from order_workflows.contract import ORDER_UPDATED_AT
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -390,16 +397,52 @@ async def test_a_sweep_that_does_not_end_holds_up_no_fast_scan() -> None:
     assert any("StartTime" in query for query in visibility.queries)
 
 
-class Noticed(list[str]):
-    """Says when there is something in it."""
+def asks_for_ends(query: str) -> bool:
+    return "CloseTime" in query and "StartTime" not in query
 
-    def __init__(self, event: asyncio.Event) -> None:
+
+@pytest.mark.parametrize("pages", [1, 2])
+async def test_what_ended_is_asked_for_by_itself_while_the_fast_window_holds_more_than_a_page(pages: int) -> None:
+    """In a burst the end of an order was behind a thousand rows of others, in each scan."""
+    visibility, told = Visibility(*([a_row(f"a/{number}")] for number in range(pages))), Told()
+    scanner = a_scanner(visibility, A=told)
+    fast, shown = asyncio.Semaphore(0), asyncio.Event()
+    real = visibility.list_workflow_executions
+    ended = a_row("a/ended", run_id="ended", status=WorkflowExecutionStatus.COMPLETED)
+
+    async def listed(request: ListWorkflowExecutionsRequest, **_: Any) -> Any:
+        if asks_for_ends(request.query):
+            visibility.queries.append(request.query)
+            return ListWorkflowExecutionsResponse(executions=[ended])
+        if "StartTime" in request.query and SWEPT_SINCE not in request.query:
+            fast.release()
+            if scanner._crowded:
+                await asyncio.Event().wait()
+        return await real(request)
+
+    visibility.list_workflow_executions = listed  # type: ignore[method-assign]
+    told.runs = Noticed(shown, "ended")
+    async with running(scanner), asyncio.timeout(5):
+        for _ in range(2):
+            await fast.acquire()
+        if pages > 1:
+            await shown.wait()
+
+    assert any(map(asks_for_ends, visibility.queries)) is (pages > 1)
+
+
+class Noticed(list[str]):
+    """Says when there is something in it, or that which is `awaited`."""
+
+    def __init__(self, event: asyncio.Event, awaited: str = "") -> None:
         super().__init__()
         self._event = event
+        self._awaited = awaited
 
     def append(self, item: str) -> None:
         super().append(item)
-        self._event.set()
+        if self._awaited in ("", item):
+            self._event.set()
 
 
 async def test_while_a_full_scan_reads_its_rows_others_have_their_turns() -> None:
@@ -429,7 +472,7 @@ async def test_scans_that_run_at_the_same_time_share_five_requests_a_second(monk
     await asyncio.gather(*(scan(scanner, kind, since=NOW) for kind in ScanKind if kind is not ScanKind.NEWEST))
 
     early = [at for number, at in enumerate(visibility.asked_at) if at < began + number * 0.02 - 0.001]
-    assert (len(visibility.asked_at), early) == (15, [])
+    assert (len(visibility.asked_at), early) == (20, [])
 
 
 async def test_a_server_that_limits_requests_is_asked_ever_more_rarely_and_not_by_all_at_once(
