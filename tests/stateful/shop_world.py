@@ -31,6 +31,7 @@ from order_worker.providers.notification.simulated import SimulatedMailer
 from order_worker.providers.payment.simulated import SimulatedPayments
 from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_worker.providers.warehouse.simulated import SimulatedWarehouse
+from order_workflows.acceptance import refusal_of_cancel
 from order_workflows.contract import REVISION, CancelRequest, Decision, LinesChange, OrderInput, ResourceIdentity
 from order_workflows.order_run import OrderRun
 
@@ -285,7 +286,7 @@ class World:
     def _push(self, run: Run) -> None:
         if run.calls:
             self.attempt(run.calls[0])
-        elif run.order.under_review and run.order.reviews > 1 and _can_only_be_cancelled(run.order):
+        elif _can_only_be_cancelled(run.order):
             run.tell(CANCEL)
         elif run.order.suspended or run.order.under_review:
             run.tell(RESUME)
@@ -351,9 +352,10 @@ class World:
 
 
 def _can_only_be_cancelled(order: OrderRun) -> bool:
-    """It was reset to before its lines were changed, say, and they have been packed."""
-    error = order.last_error
-    return error is not None and error.type == OperationConflict.__name__ and not order.pivot_passed
+    """It was reset to before its lines were changed, say, and they have been packed: another attempt did not help."""
+    if not order.under_review or order.reviews < 2 or refusal_of_cancel(order):
+        return False
+    return order.last_error is not None and order.last_error.type == OperationConflict.__name__
 
 
 DECISION = Decision(by="approver")

@@ -344,3 +344,15 @@ def test_a_run_that_forgot_the_lines_it_had_packed_asks_a_person_who_can_cancel_
         assert asked.message.endswith("then raise spec.retry by one, or cancel the order")
         shop.run.tell(CANCEL)
         assert shop.end() == "Order Cancelled"
+
+
+def test_manual_review_of_an_undo_does_not_offer_to_cancel_the_order(tmp_path: Path) -> None:
+    with opened(tmp_path) as shop:
+        shop.order("unreserved")
+        shop.attempt(shop.go_on_to(CHARGE))
+        shop.run.tell(CANCEL)
+        while not shop.run.order.under_review:
+            shop.world.lose_answer(shop.run.calls[0], 3)
+        asked = shop.run.order.pending_action
+        assert asked is not None
+        assert asked.message.endswith("then raise spec.retry by one")

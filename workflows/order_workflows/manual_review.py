@@ -5,6 +5,7 @@ from temporalio import workflow
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import timing
+from order_workflows.acceptance import refusal_of_cancel
 from order_workflows.order_run import OrderRun
 from order_workflows.patches import LEDGER_DECIDES
 from order_workflows.waiting import until
@@ -26,8 +27,7 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     order.under_review = True
     order.reviews += 1
     remedy = REMEDY.get(error.type, "repair the cause")
-    # Past the pivot it can no longer be cancelled.
-    otherwise = "" if order.pivot_passed else ", or cancel the order"
+    otherwise = "" if refusal_of_cancel(order) else ", or cancel the order"
     order.pending_action = PendingAction(
         kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one{otherwise}"
     )
