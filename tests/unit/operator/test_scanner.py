@@ -23,14 +23,7 @@ from order_operator import metrics
 from order_operator.temporal import scanner as module
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import Run, run_fields
-from order_operator.temporal.scanner import (
-    REQUEST_SECONDS,
-    ROWS_AT_ONCE,
-    SWEEP_OVERLAP,
-    ScanKind,
-    Scanner,
-    Subscriber,
-)
+from order_operator.temporal.scanner import REQUEST_SECONDS, ROWS_AT_ONCE, SWEEP_OVERLAP, ScanKind, Scanner, Subscriber
 from order_workflows.contract import ORDER_UPDATED_AT
 
 NOW = datetime.now(UTC).replace(microsecond=0)
