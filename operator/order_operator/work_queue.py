@@ -8,7 +8,7 @@ import asyncio
 import heapq
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Mapping
 
 from order_operator import backoff, metrics
@@ -45,12 +45,15 @@ class WorkQueue:
         handler: str,
         about: Callable[[str], Mapping[str, object]] = lambda key: {"uid": key},
         group: Callable[[str], str] = lambda _: "",
+        of_a_group: int | None = None,
     ) -> None:
         """`handler` is the kind of resource, for the metrics; `about` is what the log says of a key. Keys of one
-        `group`, such as a namespace, take turns with those of others: a thousand in one hold up nobody elsewhere."""
+        `group`, such as a namespace, take turns with those of others, and at most `of_a_group` of them are processed at
+        once (None: as many as of all): a thousand in one hold up nobody elsewhere."""
         self._process = process
         self._about = about
         self._concurrency = concurrency
+        self._of_a_group = concurrency if of_a_group is None else of_a_group
         # Looked up once: it is done several times for each key.
         self._depth, self._inflight = metrics.QUEUE_DEPTH.labels(handler), metrics.INFLIGHT.labels(handler)
         self._seconds = metrics.RECONCILE_SECONDS.labels(handler)
@@ -63,6 +66,8 @@ class WorkQueue:
         self._ready: dict[str, deque[tuple[float, str]]] = {}
         """What is due, by group; the first group is the next to have its turn."""
         self._busy: set[str] = set()
+        self._busy_of: Counter[str] = Counter()
+        """How many of each group are."""
         self._failures: dict[str, int] = {}
         self._left_alone_until: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -95,9 +100,8 @@ class WorkQueue:
         """Start what is due and free; the seconds until the next key is due, None if there is none to wait for."""
         wait = self._sort_due()
         blocked: list[tuple[float, str]] = []
-        while self._ready and len(self._busy) < self._concurrency:
-            name, entries = next(iter(self._ready.items()))
-            del self._ready[name]
+        while len(self._busy) < self._concurrency and (name := self._next_group()) is not None:
+            entries = self._ready.pop(name)
             due, key = entries.popleft()
             if entries:
                 self._ready[name] = entries  # last in the row
@@ -108,11 +112,16 @@ class WorkQueue:
                 continue
             del self._due[key]
             self._busy.add(key)
-            group.create_task(self._handle(key))
+            self._busy_of[name] += 1
+            group.create_task(self._occupy(key, name))
         for entry in blocked:
             heapq.heappush(self._heap, entry)
         self._depth.set(len(self._due))
         return wait
+
+    def _next_group(self) -> str | None:
+        """The first that has less under way than it may; the few that have not are passed over."""
+        return next((name for name in self._ready if self._busy_of[name] < self._of_a_group), None)
 
     def _sort_due(self) -> float | None:
         """Put what has come due into its group; the seconds until the next does."""
@@ -125,6 +134,17 @@ class WorkQueue:
             if self._due.get(key) == due:
                 self._ready.setdefault(self._group(key), deque()).append((due, key))
         return None
+
+    async def _occupy(self, key: str, group: str) -> None:
+        """The key, and a place of its group, until it has been processed."""
+        try:
+            await self._handle(key)
+        finally:
+            self._busy.discard(key)
+            self._busy_of[group] -= 1
+            if not self._busy_of[group]:
+                del self._busy_of[group]
+            self._wake.set()
 
     async def _handle(self, key: str) -> None:
         self.running.begin(key)
@@ -151,10 +171,8 @@ class WorkQueue:
             if again is not None:
                 self.add(key, delay=again)
         finally:
-            self._busy.discard(key)
             self._inflight.dec()
             self._seconds.observe(self.running.end(key))
-            self._wake.set()
 
     def _leave_alone(self, key: str, seconds: float) -> None:
         """News that came during the attempt, or comes within that time, waits for it to be over."""

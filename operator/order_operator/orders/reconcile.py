@@ -66,9 +66,10 @@ from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import OrderInput, RunKey, parse_workflow_id, workflow_id
 
-CONCURRENCY = 16
-"""Orders reconciled at once; each waits for at most one answer, so this bounds the calls in flight. These wait
-at the servers, where namespaces take no turns; with a server 150 ms away they still start a hundred orders a second."""
+CONCURRENCY, OF_A_NAMESPACE = 16, 4
+"""Orders reconciled at once, of all namespaces and of each; an order waits for at most one answer, so this bounds the
+calls in flight. These wait at the servers, where namespaces take no turns. With a server 150 ms away a namespace still
+starts 25 orders a second, and all together a hundred."""
 MAX_ACTIONS = 20
 """In one reconciliation. The longest way known is nine; an order that takes more goes back into the queue."""
 
@@ -105,6 +106,7 @@ class Reconciler:
             handler=ORDERS,
             about=self._about,
             group=self._tracked.namespace_of,
+            of_a_group=OF_A_NAMESPACE,
         )
         self.intake = Intake(
             api, connection, scanner, settings, self._tracked, self._events, look=self.queue.add, forget=self._forget

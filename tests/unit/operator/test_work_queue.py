@@ -266,6 +266,22 @@ async def test_a_thousand_keys_of_one_group_hold_up_no_key_of_another() -> None:
     assert max(calm) < 25
 
 
+async def test_keys_of_one_group_that_never_end_leave_room_for_another() -> None:
+    """Sixteen creations of one namespace that an API server held up would have held up every namespace."""
+    work = Processing()
+
+    async with running(work, concurrency=4, group=lambda key: key.partition("/")[0], of_a_group=2) as queue:
+        for number in range(10):
+            queue.add(f"stuck/{number}")
+        await work.until(lambda: work.now.total() == 2)
+        queue.add("calm/1")
+        await work.until(lambda: work.now["calm/1"] == 1)
+
+        assert sorted(+work.now) == ["calm/1", "stuck/0", "stuck/1"]
+        work.released.set()
+        await work.until(lambda: len(work.started) == 11 and not work.now.total())
+
+
 async def test_within_a_group_the_first_that_came_is_the_first_that_is_processed() -> None:
     order: list[str] = []
     done = asyncio.Event()
