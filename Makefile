@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 DEVSTACK := $(BIN)/python -m order_devstack
 STAMP := $(VENV)/.installed
-PROCESSES ?= 3
+PROCESSES ?= 4
 # A file's tests stay in one process: many share a stack. What lasts long are single tests: any process takes the next.
 IN_PROCESSES := $(if $(filter-out 1,$(PROCESSES)),-n $(PROCESSES) --dist)
 BY_FILE := $(if $(IN_PROCESSES),$(IN_PROCESSES) loadfile --no-loadscope-reorder)
@@ -61,7 +61,7 @@ images: setup ## Build the images of operator, worker and console into dist/imag
 	@$(DEVSTACK) images
 
 ##@ Test
-test: setup ## Every level, on real servers, in three processes. A quarter of an hour; PROCESSES=1 for one process.
+test: setup ## Every level, on real servers, in four processes. A quarter of an hour; PROCESSES=1 for one process.
 	@$(DEVSTACK) obtain
 	@$(BIN)/pytest $(BY_FILE) --durations=40 --durations-min=10 $(SHORT)
 

@@ -1,6 +1,7 @@
 """What all tests share. Being here, this file puts the folder on the import path, so that every test can import
 `builders`."""
 
+import gc
 import os
 import sys
 import tempfile
@@ -60,6 +61,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         used = [COSTLY.index(name) + 1 for name in getattr(item, "fixturenames", ()) if name in COSTLY]
         needs[item.path] = max(needs.get(item.path, 0), *used, 0)
     items.sort(key=lambda item: needs[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """What has been loaded so far stays: it need not be looked through for garbage again and again."""
+    gc.freeze()
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

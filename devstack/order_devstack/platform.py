@@ -5,9 +5,8 @@ No controller-manager runs, so the charts' Deployments are objects only; the ope
 
 import hashlib
 import json
-import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -16,7 +15,6 @@ import yaml
 
 from order_devstack import control_plane
 from order_devstack.conditions import wait_for_condition, wait_until_nothing_is_missing
-from order_devstack.errors import DevstackError
 from order_devstack.ports import HOST
 from order_devstack.probes import http_ok
 from order_devstack.processes import Service
@@ -34,7 +32,6 @@ NAMESPACE = "order-platform"
 # Enough that a benchmark does not run out; samples and demo orders use these items. The last three are the articles of
 # the class scenario-demo.
 STOCK = dict.fromkeys(("PROD-001", "PROD-002", "PROD-003", "654300", "654321", "654322"), 100_000)
-_LINES_OF_OUTPUT_SHOWN = 15
 _SERVED_SECONDS = 60.0
 """It takes one or two; the rest is for a busy machine."""
 
@@ -173,16 +170,16 @@ def _worker(
         **extra,
     }
 
-    def prepare_ledger() -> None:
-        # Two more starts of Python: seconds that a worker which was only killed need not wait for.
+    def prepare() -> None:
+        # Seconds that a worker which was only killed need not wait for.
         record = root / "run" / "worker.ledger"
         digest = _digest(_LEDGER_SOURCE, "*.py", {"url": variables.get("ORDER_LEDGER_URL", ""), "stock": STOCK})
         if not outside and _ledger(root).exists() and record.exists() and record.read_text() == digest:
             return
+        from order_devstack import stack_ledger  # noqa: PLC0415 - slow to import, and other commands need none of it
+
         data.mkdir(parents=True, exist_ok=True)
-        _run_once([*_python("order_worker"), "migrate"], variables)
-        stock = [f"{sku}={quantity}" for sku, quantity in STOCK.items()]
-        _run_once([*_python("order_worker"), "ensure-stock", *stock], variables)
+        stack_ledger.prepare(variables, STOCK)
         record.parent.mkdir(parents=True, exist_ok=True)
         record.write_text(digest)
 
@@ -190,7 +187,7 @@ def _worker(
         command=_python("order_worker"),
         environment=variables,
         ports=[ports[f"{name}-metrics"], ports[f"{name}-probes"]],
-        prepare=prepare_ledger,
+        prepare=prepare,
         answers=lambda: http_ok(ports[f"{name}-probes"], "/readyz"),
     )
 
@@ -228,16 +225,6 @@ def _temporal(ports: Mapping[str, int]) -> dict[str, str]:
 def _python(module: str) -> list[str]:
     # -P: the current directory may hold folders named like packages.
     return [sys.executable, "-P", "-m", module]
-
-
-def _run_once(command: Sequence[str], environment: Mapping[str, str]) -> None:
-    done = subprocess.run(
-        command, env=dict(environment), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        text=True, check=False,
-    )  # fmt: skip
-    if done.returncode != 0:
-        tail = "\n".join(done.stdout.splitlines()[-_LINES_OF_OUTPUT_SHOWN:])
-        raise DevstackError(f"`{' '.join(command[2:])}` failed:\n{tail}")
 
 
 def _unserved(kubectl: Run, path: str) -> str:

@@ -88,6 +88,7 @@ def test_everything_that_belongs_to_a_version_is_there(dist: Path) -> None:
     }
 
 
+@pytest.mark.long
 def test_built_again_it_is_the_same_to_the_bit(checkout: Path, dist: Path, tmp_path: Path) -> None:
     assert (
         main(["build", VERSION, "--without-images", "--checkout", str(checkout), "--out", str(tmp_path / "again")]) == 0

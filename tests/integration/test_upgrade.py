@@ -1,7 +1,10 @@
 """From the previous release to this one, with orders under way."""
 
 import json
-from collections.abc import Iterator
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,7 @@ import pytest
 from cluster import STOCK_ITEMS, Cluster
 from previous_release import environment, obtain
 
-from order_devstack import platform
+from order_devstack import platform, stack_ledger
 from order_devstack.stack import Stack
 from order_domain.status import TERMINAL_PHASES
 
@@ -35,11 +38,19 @@ def previous(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Cluste
     }
     with monkeypatch.context() as patch:
         patch.setattr(platform, "CHARTS", release / "charts")
+        patch.setattr(stack_ledger, "prepare", partial(prepare_ledger, release))
         stack.with_environment(dict.fromkeys(PROGRAMS, of_the_release)).up([*SERVERS, *PROGRAMS])
     try:
         yield Cluster(stack, "shop")
     finally:
         stack.clean()
+
+
+def prepare_ledger(release: Path, worker: Mapping[str, str], pieces: Mapping[str, int]) -> None:
+    """With the commands of the release."""
+    for command in (["migrate"], ["ensure-stock", *(f"{sku}={count}" for sku, count in pieces.items())]):
+        program = [sys.executable, "-P", "-m", "order_worker", *command]
+        subprocess.run(program, env=dict(worker), cwd=release, check=True, capture_output=True)
 
 
 def upgrade(cluster: Cluster) -> None:
