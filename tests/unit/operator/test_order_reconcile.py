@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
@@ -338,3 +339,31 @@ async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(
 def ready(status: Mapping[str, Any]) -> tuple[str, str]:
     """What the condition Ready says."""
     return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == "Ready")
+
+
+async def test_starts_of_a_namespace_that_get_no_answer_hold_up_no_other(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    changed = asyncio.Event()
+
+    async def never_answered(_client: Any, it: OrderInput, *_: Any) -> Observation:
+        begun.append(it.identity.namespace)
+        changed.set()
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    monkeypatch.setattr(reconcile, "ensure_started", never_answered)
+    queue = asyncio.create_task(shop.orders.queue.run())
+    now = datetime.now(UTC).isoformat()
+    for namespace, count in (("stuck", 2 * reconcile.CONCURRENCY), ("calm", 1)):
+        for number in range(count):
+            uid = f"{namespace}-{number}"
+            shop.orders.intake.put(an_order_body(namespace=namespace, name=uid, uid=uid, creationTimestamp=now))
+        async with asyncio.timeout(5):
+            while namespace not in begun:
+                changed.clear()
+                await changed.wait()
+    queue.cancel()
+
+    assert begun.count("stuck") == reconcile.OF_A_NAMESPACE
