@@ -16,7 +16,7 @@ SHORT := -m "not long and not mutations and not cluster and not browser"
 .PHONY: help setup up ui down status clean demo scenario cluster-tools cluster-up cluster-status cluster-down images \
 	test test-long test-mutations test-unit test-replay test-contract test-stateful test-workflow test-integration \
 	test-browser test-cluster test-matrix \
-	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness bench-console contrast check fmt lint types imports \
+	bench bench-at-rest bench-ledger bench-encryption bench-burst bench-fairness bench-console contrast check fmt lint types imports collect \
 	generate check-generated docs version release publish audit lock
 
 help: ## List the commands.
@@ -135,7 +135,7 @@ contrast: setup ## The same steps and failures without durable execution: how ma
 ##@ Develop
 setup: $(STAMP) ## Create .venv with every dependency, pinned by hash.
 
-check: lint types imports check-generated docs ## Everything that needs no server; what CI runs first.
+check: lint types imports check-generated docs collect ## Everything that needs no server; what CI runs first.
 
 fmt: setup ## Format the code.
 	@$(BIN)/ruff format -q .
@@ -160,6 +160,9 @@ check-generated: setup ## Fail if `make generate` would change a file.
 	@$(BIN)/python -m order_operator.crd --check
 	@$(BIN)/python -m order_devstack.dashboards --check
 	@$(BIN)/python -m order_devstack.reference --check
+
+collect: setup ## Read every test and run none: a module that cannot be imported fails here, not after a quarter of an hour.
+	@said=$$($(BIN)/pytest --collect-only -qq 2>&1) || { echo "$$said"; exit 1; }
 
 docs: setup ## Build the documentation's site into site/; a link that leads nowhere fails it.
 	@$(BIN)/mkdocs build --strict
