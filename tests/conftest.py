@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 
 import hypothesis
+import lasting_servers
 import psutil
 import pytest
 from xdist.workermanage import NodeManager
@@ -50,17 +51,21 @@ def _has_room() -> bool:
     return there.f_bavail * there.f_frsize > ROOM and not there.f_flag & os.ST_NOEXEC
 
 
-COSTLY = ("temporal_address", "servers", "platform")
-"""Servers that stay until the end of the session, by what they cost a core while other tests run."""
+LONGEST = {"test_scenarios.py", "test_evidence.py", "test_orders.py", "test_stock_items.py", "test_survival.py"}
+"""Modules that take a minute and a half or more. None of them begins when all others are through."""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The modules that need them come last, those with the costliest at the very end."""
+    """The modules that need servers of a whole session come last, those with the costliest at the very end."""
     needs: dict[Path, int] = {}
     for item in items:
-        used = [COSTLY.index(name) + 1 for name in getattr(item, "fixturenames", ()) if name in COSTLY]
-        needs[item.path] = max(needs.get(item.path, 0), *used, 0)
-    items.sort(key=lambda item: needs[item.path])
+        needs[item.path] = max(needs.get(item.path, 0), lasting_servers.cost(item))
+    items.sort(key=lambda item: (needs[item.path], item.path.name not in LONGEST))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Servers that nobody asks take a fortieth of a core all the same."""
+    lasting_servers.run_those_of(item)
 
 
 def pytest_collection_finish() -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from access import MERGE, ROOT, APIServer
 from cluster import Cluster
+from lasting_servers import lasting
 from order_history import OrderHistory
 from ordering_rights import STANDARD, Shop, grant
 from wiring import Wiring, wiring
@@ -21,36 +22,11 @@ _namespaces = count(1)
 _LINES_SHOWN = 60
 
 
-SERVERS = ("etcd", "kube-apiserver", "temporal")
-_servers = pytest.StashKey[Stack]()
-_servers_rest = pytest.StashKey[bool]()
-
-
 @pytest.fixture(scope="session")
 def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """etcd, kube-apiserver and temporal, for the whole session: leave nothing behind that another test could see."""
-    stack = request.session.stash[_servers] = Stack(tmp_path_factory.mktemp("servers"), ui=False)
-    try:
-        stack.start(*SERVERS)
+    with lasting(request, tmp_path_factory.mktemp("servers"), "etcd", "kube-apiserver", "temporal") as stack:
         yield stack
-    finally:
-        stack.clean()
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Let `servers` rest while tests run that have a platform: these come last, mostly, and servers that nobody asks
-    take a fortieth of a core all the same."""
-    stack, fixtures = item.session.stash.get(_servers, None), getattr(item, "fixturenames", ())
-    if stack is None:
-        return
-    rest = item.session.stash.get(_servers_rest, False)
-    if rest and "servers" in fixtures:
-        stack.start(*SERVERS)
-    elif not rest and "servers" not in fixtures and "platform" in fixtures:
-        stack.stop(*SERVERS)
-    else:
-        return
-    item.session.stash[_servers_rest] = not rest
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 from fake_activities import World
+from lasting_servers import lasting
 from real_shop import RealShop
 from storefront import Storefront, a_worker
 from temporalio.api.enums.v1 import IndexedValueType
@@ -21,7 +22,6 @@ from temporalio.client import Client
 from temporalio.common import RetryPolicy
 from temporalio.contrib.pydantic import pydantic_data_converter
 
-from order_devstack.stack import Stack
 from order_workflows import timing
 from order_workflows.contract import SEARCH_ATTRIBUTES
 
@@ -35,13 +35,9 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 @pytest.fixture(scope="session")
-def temporal_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    stack = Stack(tmp_path_factory.mktemp("temporal"), ui=False)
-    try:
-        stack.start("temporal")
+def temporal_address(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with lasting(request, tmp_path_factory.mktemp("temporal"), "temporal") as stack:
         yield stack.addresses["temporal"]
-    finally:
-        stack.clean()
 
 
 @pytest.fixture(scope="session")
