@@ -51,7 +51,7 @@ def no_activity_was_repeated(shop: Shop) -> dict[str, Any]:
     """None was tried twice, and none waited for its time-out."""
     found = shop.attempts()
     assert found["activities"] >= found["workflows"] > 0
-    assert (found["activities repeated"], found["activities timed out"]) == (0, 0), found
+    assert (found["activities repeated"], found["activities timed out"]) == (0, 0), str(found)
     return found
 
 
@@ -59,7 +59,7 @@ def nothing_was_repeated(shop: Shop) -> None:
     """No workflow task either. Not for a burst: a Temporal server that is too busy to write down that a task has begun
     hands it to nobody, and it times out, whatever the workers do."""
     found = no_activity_was_repeated(shop)
-    assert found["workflow tasks timed out"] == 0, found
+    assert found["workflow tasks timed out"] == 0, str(found)
 
 
 @pytest.mark.parametrize("values", [workers(replicas=None)], indirect=True)
