@@ -65,9 +65,8 @@ class WorkQueue:
         self._group = group
         self._ready: dict[str, deque[tuple[float, str]]] = {}
         """What is due, by group; the first group is the next to have its turn."""
-        self._busy: set[str] = set()
-        self._busy_of: Counter[str] = Counter()
-        """How many of each group are."""
+        self._busy: dict[str, str] = {}
+        """What is being processed, with its group as it was at the beginning."""
         self._failures: dict[str, int] = {}
         self._left_alone_until: dict[str, float] = {}
         self._wake = asyncio.Event()
@@ -111,9 +110,8 @@ class WorkQueue:
                 blocked.append((due, key))
                 continue
             del self._due[key]
-            self._busy.add(key)
-            self._busy_of[name] += 1
-            group.create_task(self._occupy(key, name))
+            self._busy[key] = name
+            group.create_task(self._handle(key))
         for entry in blocked:
             heapq.heappush(self._heap, entry)
         self._depth.set(len(self._due))
@@ -121,7 +119,8 @@ class WorkQueue:
 
     def _next_group(self) -> str | None:
         """The first that has less under way than it may; the few that have not are passed over."""
-        return next((name for name in self._ready if self._busy_of[name] < self._of_a_group), None)
+        under_way = Counter(self._busy.values())
+        return next((name for name in self._ready if under_way[name] < self._of_a_group), None)
 
     def _sort_due(self) -> float | None:
         """Put what has come due into its group; the seconds until the next does."""
@@ -134,17 +133,6 @@ class WorkQueue:
             if self._due.get(key) == due:
                 self._ready.setdefault(self._group(key), deque()).append((due, key))
         return None
-
-    async def _occupy(self, key: str, group: str) -> None:
-        """The key, and a place of its group, until it has been processed."""
-        try:
-            await self._handle(key)
-        finally:
-            self._busy.discard(key)
-            self._busy_of[group] -= 1
-            if not self._busy_of[group]:
-                del self._busy_of[group]
-            self._wake.set()
 
     async def _handle(self, key: str) -> None:
         self.running.begin(key)
@@ -171,8 +159,10 @@ class WorkQueue:
             if again is not None:
                 self.add(key, delay=again)
         finally:
+            self._busy.pop(key, None)
             self._inflight.dec()
             self._seconds.observe(self.running.end(key))
+            self._wake.set()
 
     def _leave_alone(self, key: str, seconds: float) -> None:
         """News that came during the attempt, or comes within that time, waits for it to be over."""
