@@ -1,7 +1,12 @@
 """Which order has a number, and when the number is free again."""
 
+import os
+import signal
+
 import pytest
 from cluster import Cluster
+
+from order_operator.cluster.conditions import Reason
 
 DECLINED = {"method": "tok_chargeDeclined"}
 
@@ -15,6 +20,26 @@ def test_a_declined_order_that_is_deleted_can_be_applied_again_under_its_number(
 
     cluster.reaches("Completed")
     assert sorted(cluster.charges().values()) == [(0, 0), (50_000, 0)]
+
+
+def test_a_corrected_order_that_follows_at_once_begins_after_the_first_is_undone(cluster: Cluster) -> None:
+    slow = {"steps": {"ChargePayment": {"pauseBeforeSeconds": 60}}}
+    cluster.apply(className=cluster.patient_class(simulation=slow))
+    cluster.until(lambda: bool(cluster.audit_of("order")))
+    worker = cluster.stack.pid("worker")
+    assert worker is not None
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        # As if it was younger than five seconds, however slow this machine is.
+        cluster.kubectl("patch", "order", "order", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
+        cluster.delete("order")
+        cluster.apply(total=60_000)
+        cluster.until(lambda: cluster.condition("Ready").get("reason") == Reason.PREDECESSOR_ENDING)
+    finally:
+        os.kill(worker, signal.SIGCONT)
+
+    cluster.reaches("Completed")
+    assert sorted(cluster.charges().values()) == [(0, 0), (60_000, 0)]
 
 
 def test_the_number_of_a_cancelled_order_is_free_for_an_order_of_another_name(cluster: Cluster) -> None:

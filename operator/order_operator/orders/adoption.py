@@ -85,10 +85,17 @@ def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Prob
     if run.unreadable:
         why = f"workflow {run.workflow_id} may carry this order, and this operator cannot read it"
         return Problem(Reason.SNAPSHOT_UNREADABLE, f"{why}: {run.unreadable_because}", stalled=True)
-    if predecessor.ending:
-        why = f"an earlier order of this name is being undone (workflow {run.workflow_id}): this one starts after it"
-        return Problem(Reason.PREDECESSOR_ENDING, why)
-    return None
+    return ending(predecessor)
+
+
+def ending(predecessor: Predecessor) -> Problem | None:
+    """That the earlier order is being undone; None if it is not. Until it is, the ledger gives its number to no other
+    order, which would end as Duplicate for good."""
+    if not predecessor.ending:
+        return None
+    workflow = predecessor.run.workflow_id
+    why = f"an earlier order of this name is being undone (workflow {workflow}): this one starts after it"
+    return Problem(Reason.PREDECESSOR_ENDING, why)
 
 
 def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> bool:

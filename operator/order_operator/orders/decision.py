@@ -24,7 +24,7 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.adoption import Predecessor, adoption, is_another_order, obstacle
+from order_operator.orders.adoption import Predecessor, adoption, ending, is_another_order, obstacle
 from order_operator.orders.amendment import (
     Group,
     awaits_decision,
@@ -112,7 +112,9 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     order, order_class = known.order, known.order_class
     assert not isinstance(order_class, Problem)
     if is_another_order(predecessor, parsed, known.cluster):
-        return Start(order_class, parsed)
+        ours = predecessor.run.cluster == known.cluster
+        problem = ending(predecessor) if ours else None
+        return show(known, problem, again=AGAIN_SECONDS) if problem else Start(order_class, parsed)
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)

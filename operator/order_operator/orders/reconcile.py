@@ -300,10 +300,12 @@ class Reconciler:
                 raise
             look.refused = problem
             return
+        identity = wanted.identity
+        key = RunKey(identity.namespace, identity.name, identity.uid)
+        # Deleted and created again within a second, the next order of this name would not find it in any row.
+        self.intake.open_runs.saw(key, running=started.running)
         if look.exists:
             # Not a young order: its run may be one that was there, and the scanner has no news of it.
-            identity = wanted.identity
-            key = RunKey(identity.namespace, identity.name, identity.uid)
             started = await describe(self._connection.client, key, started.workflow_id) or started
         # The scanner may have been quicker, and knows more.
         known = tracked.observation

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body
+from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body, an_order_resource
 from kubernetes.aio import client
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -183,6 +183,14 @@ async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_ru
     await shop.look()
 
     assert shop.temporal.calls == ["start", "describe"]
+
+
+async def test_a_run_is_known_to_the_next_order_of_its_name_before_any_row_shows_it(shop: Shop) -> None:
+    shop.orders.intake.put(shop.api.store())
+    await shop.look()
+
+    next_order = an_order_resource(uid="uid-of-the-next")
+    assert shop.orders.intake.open_runs.of_others(next_order) == [ID]
 
 
 async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace(shop: Shop) -> None:

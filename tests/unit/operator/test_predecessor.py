@@ -136,6 +136,20 @@ def test_an_order_that_is_being_undone_is_waited_for() -> None:
     assert isinstance(next_action(waits), Wait)
 
 
+def test_an_order_of_another_content_begins_after_the_earlier_one_is_undone() -> None:
+    earlier = first_run(input_hash="another")
+    waits = shown(restored(earlier, ending=True))
+
+    assert ready(waits.order.status) == ("Unknown", Reason.PREDECESSOR_ENDING)
+    assert isinstance(next_action(waits), Wait)
+
+
+def test_an_order_of_another_installation_that_is_being_undone_is_not_waited_for() -> None:
+    theirs = first_run(input_hash="another", cluster="cluster-b")
+
+    assert isinstance(next_action(restored(theirs, ending=True)), Start)
+
+
 @pytest.mark.parametrize(
     ("run", "policy", "told", "ending"),
     [
