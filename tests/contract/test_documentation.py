@@ -183,6 +183,15 @@ MACHINE = re.compile(
 )
 
 
+def test_every_setting_of_temporal_that_our_stacks_switch_on_is_told_to_users() -> None:
+    sources = "".join(path.read_text() for path in (ROOT / "devstack").rglob("*.py"))
+    switched_on = set(re.findall(r"\b(?:matching|system)\.[a-z]+[A-Z][A-Za-z]+", sources))
+
+    assert "matching.enableFairness" in switched_on
+    page = (ROOT / "docs" / "connections.md").read_text()
+    assert sorted(name for name in switched_on if name not in page) == []
+
+
 def test_no_committed_file_names_a_folder_of_a_machine_or_a_registry() -> None:
     # The files that the next commit could bring are among them.
     command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
