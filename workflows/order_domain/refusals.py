@@ -46,6 +46,11 @@ class RefusalType(Explained):
         "Lines or charges have changed, and the decision does not say about which amount it is.",
         "Add `spec.approval.totalMinor`.",
     )
+    TOO_MANY_EDITS = (
+        "TooManyEdits",
+        "The order was changed as often as its workflow can hold; the message has the number.",
+        "Set the fields back to what is in force. Decisions and a cancellation are still heard.",
+    )
     COUNTRY_FIXED = (
         "CountryFixed",
         "The order is past its pivot, and was checked for its present country.",

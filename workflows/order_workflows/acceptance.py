@@ -34,6 +34,9 @@ class Refusal(NamedTuple):
 
 NAMELESS = "signal"
 """The decider of a signal that has no place for a name."""
+MAX_EDITS = 1_000
+"""Changes of lines, address and suspension that one run takes. Temporal refuses a run's 2,001st Update, whatever it is
+(`history.maxTotalUpdates`): without a bound for edits a decision or a cancellation would not be heard any more."""
 OF_NO_CLIENT = frozenset({POLICY, SIGNAL})
 """Channels that only the workflow itself names."""
 
@@ -63,6 +66,19 @@ def refusal_of_any_change(order: OrderRun) -> Refusal | None:
     return None
 
 
+def refusal_of_any_edit(order: OrderRun) -> Refusal | None:
+    """Edits can come again and again, where two programs each set what they want, for instance."""
+    if refusal := refusal_of_any_change(order):
+        return refusal
+    if order.edits >= MAX_EDITS:
+        message = (
+            f"the order was changed {order.edits} times, and takes no more edits: set lines, charges, address and "
+            "suspend back to what is in force; a decision or a cancellation is still heard"
+        )
+        return Refusal(RefusalType.TOO_MANY_EDITS, message)
+    return None
+
+
 def flaw_of_decision(decision: Decision) -> Refusal | None:
     """What is wrong with the argument of an Update `approve` or `reject` by itself."""
     return refusal_of_content(decision, Decision, RefusalType.INVALID_MESSAGE) or _refusal_of_channel(decision)
@@ -73,6 +89,7 @@ def refusal_of_address_update(order: OrderRun, change: AddressChange) -> Refusal
     return (
         refusal_of_content(change, AddressChange, RefusalType.INVALID_ADDRESS)
         or _refusal_of_channel(change)
+        or refusal_of_any_edit(order)
         or refusal_of_address(order, change.address)
     )
 
@@ -189,7 +206,7 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
     """What can be told without asking the ledger."""
     if refusal := refusal_of_content(change, LinesChange, RefusalType.INVALID_ORDER) or _refusal_of_channel(change):
         return refusal
-    if refusal := refusal_of_any_change(order):
+    if refusal := refusal_of_any_edit(order):
         return refusal
     if order.lines_fixed:
         message = "the order has been decided about, prepared or charged with the earlier lines"

@@ -130,6 +130,8 @@ class OrderRun:
         """Who edited the order last, as far as it is known."""
         self.edited = False
         """Whether lines or address were changed since the order began."""
+        self.edits = 0
+        """Changes of lines, address and suspension by Update that this run has taken."""
         self.edited_by_stranger = False
         """Whether it was a client of Temporal who did so last, and without a name."""
         self.approval = ApprovalRecord().model_copy(update=self._question())

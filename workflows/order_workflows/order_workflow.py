@@ -115,6 +115,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_CHANGE_ADDRESS)
     def change_address(self, change: AddressChange) -> None:
         """Ship to another address."""
+        self._order.edits += 1
         self._order.note_address(change)
         if change.generation:
             self._order.address_digest = digest(change.address)
@@ -127,6 +128,7 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_CHANGE_LINES)
     async def change_lines(self, change: LinesChange) -> None:
         """Order other lines. Answers when they are in force; raises the reason for which they are not."""
+        self._order.edits += 1
         self._order.tells_requests = workflow.patched(TELLS_REQUESTS)
         wanted = WantedLines(change)
         self._order.wanted_lines.append(wanted)
@@ -154,7 +156,7 @@ class OrderWorkflow(OtherNames):
 
     @suspend.validator
     def _validate_suspend(self) -> None:
-        raise_if(acceptance.refusal_of_any_change(self._order))
+        raise_if(acceptance.refusal_of_any_edit(self._order))
 
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
@@ -163,6 +165,7 @@ class OrderWorkflow(OtherNames):
         self._suspend(False)
 
     def _suspend(self, wanted: bool) -> None:
+        self._order.edits += 1
         if workflow.patched(TELLS_REQUESTS):
             self._order.suspend(wanted, by_resource=self._is_of_resource())
         else:

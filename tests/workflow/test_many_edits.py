@@ -1,0 +1,46 @@
+"""An order that is changed again and again, as where two programs each set what they want."""
+
+import asyncio
+
+from builders import a_line, an_address, an_order_spec
+from storefront import PlacedOrder, Storefront
+
+from order_domain.status import OrderStatus
+from order_workflows import contract
+from order_workflows.acceptance import MAX_EDITS
+from order_workflows.contract import AddressChange, Decision, LinesChange
+
+BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
+UPDATES_AT_ONCE = 8
+"""The server allows ten that are not answered yet."""
+
+
+async def changed_as_often_as_possible(order: PlacedOrder) -> None:
+    """By turns another address, other lines, suspended, resumed."""
+    left = iter(range(MAX_EDITS // 4))
+
+    async def change() -> None:
+        for number in left:
+            address = an_address(line1=f"{number} Main Street")
+            await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=address))
+            lines = [a_line(unit_price_minor=150_000 + number)]
+            await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=lines))
+            await order.update(contract.UPDATE_SUSPEND)
+            await order.update(contract.UPDATE_RESUME)
+
+    await asyncio.gather(*(change() for _ in range(UPDATES_AT_ONCE)))
+
+
+async def test_an_order_that_was_changed_a_thousand_times_still_hears_a_decision(shop: Storefront) -> None:
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    await changed_as_often_as_possible(order)
+
+    one_more = AddressChange(address=an_address())
+    assert await order.refuses(contract.UPDATE_CHANGE_ADDRESS, one_more) == "TooManyEdits"
+    assert await order.refuses(contract.UPDATE_CHANGE_LINES, LinesChange(lines=BIG.lines)) == "TooManyEdits"
+    assert await order.refuses(contract.UPDATE_SUSPEND) == "TooManyEdits"
+
+    total = (await order.snapshot()).total_minor
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=total))
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
