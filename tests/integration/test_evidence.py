@@ -85,6 +85,19 @@ def test_an_order_whose_open_workflow_vanished_goes_on_and_is_charged_once(clust
     assert list(cluster.charges().values()) == [(150_000, 0)]
 
 
+@pytest.mark.long
+def test_an_open_workflow_that_vanished_is_noticed_within_two_minutes_though_nobody_asks(cluster: Cluster) -> None:
+    """It takes the operator's next list of what is open, which it makes each minute."""
+    delete_workflow(cluster, wait_for_approval(cluster))
+    vanished = cluster.status()["workflow"]["runID"]
+
+    cluster.eventually(lambda status: status["workflow"]["runID"] != vanished, seconds=120)
+
+    approve_in_spec(cluster)
+    cluster.reaches("Completed")
+    assert list(cluster.charges().values()) == [(150_000, 0)]
+
+
 def test_an_order_whose_workflow_vanished_can_be_deleted(cluster: Cluster) -> None:
     """B13: its finalizer could not be got rid of."""
     delete_workflow(cluster, wait_for_approval(cluster))

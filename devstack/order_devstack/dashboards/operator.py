@@ -198,7 +198,8 @@ DASHBOARD = Dashboard(
                 ),
                 Panel(
                     "Scans of Temporal",
-                    "By kind and result: fast while orders are live, a sweep every 15 s, a full one every 15 min.",
+                    "By kind and result: fast while orders are live, a sweep every 15 s, what is open every minute, a "
+                    "full one every 15 min.",
                     Unit.PER_SECOND,
                     [Query(rate("orders_operator_scans_total", _OPERATOR, "kind, result"), "{{kind}} {{result}}")],
                     runbook="temporal-unavailable",

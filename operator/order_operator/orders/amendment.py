@@ -14,7 +14,6 @@ from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeou
 from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_codec.undecodable import Undecodable
 from order_domain.order import Approval, DecisionKind, OrderSpec, Proof, digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
@@ -242,6 +241,9 @@ class EditState:
 
 @dataclass
 class _Answers:
+    """Of one run. What another run of the order was sent says nothing of this one: it may have lost its history."""
+
+    run_id: str
     sent_at: dict[str, float] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
@@ -279,8 +281,10 @@ class Amender:
         self._answers: dict[str, _Answers] = {}
 
     def send(self, observation: Observation, changes: Sequence[Amendment], wanted: Sequence[Amendment]) -> None:
-        """Send `changes`; of the earlier answers only those to `wanted` still count."""
-        answers = self._answers.setdefault(observation.key.uid, _Answers())
+        """Send `changes`; of the earlier answers only those of this run to `wanted` still count."""
+        answers = self._answers.get(observation.key.uid)
+        if answers is None or answers.run_id != observation.run_id:
+            answers = self._answers[observation.key.uid] = _Answers(observation.run_id)
         answers.keep_only({change.update_id for change in wanted})
         for change in changes:
             answers.sent_at.setdefault(change.update_id, time.monotonic())
@@ -289,10 +293,11 @@ class Amender:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    def state(self, uid: str) -> EditState:
-        """What became of the order's edits so far."""
+    def state(self, uid: str, run_id: str | None) -> EditState:
+        """What became so far of the edits that this run of the order was sent; None for an order that has no run yet,
+        and asks another one to go on with it."""
         answers = self._answers.get(uid)
-        if answers is None:
+        if answers is None or run_id not in (None, answers.run_id):
             return EditState()
         sent_at = {key: at for key, at in answers.sent_at.items() if key not in answers.refused}
         return EditState(sent_at, frozenset(answers.in_flight | answers.accepted), dict(answers.refused))
@@ -322,9 +327,10 @@ class Amender:
             logger.info("no worker has answered an edit yet", extra=log)
         except RPCError as failed:
             await self._not_sent(uid, change, answers, failed, log)
-        except Undecodable as unreadable:
+        except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
             # Either the edit or the answer. The next attempt, under the same id, repeats nothing.
-            logger.warning("edit not sent, or its answer not read", extra={**log, "error": str(unreadable)})
+            why = f"{type(unreadable).__name__}: {unreadable}"[:200]
+            logger.warning("edit not sent, or its answer not read", extra={**log, "error": why})
             answers.failures += 1
             await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
         else:

@@ -170,7 +170,7 @@ class Intake:
             self._look(first_uid)
 
     def _resynced(self, open_ids: frozenset[str]) -> None:
-        """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: it is asked."""
+        """What is open was listed. A run that was not among it has ended, or Temporal has lost it: it is asked."""
         for uid, tracked in self._tracked.items():
             if tracked.resource is None or tracked.finished is not None:
                 continue

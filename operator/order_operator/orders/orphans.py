@@ -2,8 +2,9 @@
 
 An order that lasts carries our finalizer, so that its deletion is seen. A workflow of some age without its resource
 has lost the finalizer by force: it is reported, and a person decides. A young one may have been deleted before it had
-a finalizer: it is cancelled when two looks, minutes apart, find no resource, a few a minute, and none while many
-workflows look so at once. That says that something else is wrong: a restored cluster, a wrong namespace.
+a finalizer: when two looks, minutes apart, find no resource, it is cancelled, or let go on, as its resource had said;
+a few a minute, and none while many workflows look so at once. That says that something else is wrong: a restored
+cluster, a wrong namespace.
 """
 
 import logging
@@ -15,17 +16,19 @@ from typing import Any
 
 from temporalio.service import RPCError
 
+from order_domain.order import DeletionPolicy
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
 from order_operator.cluster.event_reasons import EventReason
 from order_operator.cluster.events import Event, EventRecorder
+from order_operator.orders.beginning import deletion_policy
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned, take_over
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
-from order_operator.temporal.cancellation import request_cancel
+from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 
 YOUNG_SECONDS = 600.0
@@ -135,7 +138,7 @@ class Orphans:
             self._report(run)
         self._reported &= {run.run_id for run in runs}
         for run in plan.cancel:
-            await self._cancel(orphans[run.run_id], run)
+            await self._tell(orphans[run.run_id], run)
 
     def _report(self, run: Observation) -> None:
         if run.run_id in self._reported:
@@ -153,8 +156,8 @@ class Orphans:
         reason = EventReason.WORKFLOW_WITHOUT_ORDER
         self._events.tell(_lost(run), Event(f"{reason}.{run.run_id[:8]}", "Warning", reason, note))
 
-    async def _cancel(self, tracked: Tracked, run: Observation) -> None:
-        """The API server is asked once more."""
+    async def _tell(self, tracked: Tracked, run: Observation) -> None:
+        """Cancel it, or let it go on, as its resource had said. The API server is asked once more."""
         try:
             body = await self._api.get(ORDERS, run.key.namespace, run.key.name)
             if body["metadata"]["uid"] == run.key.uid:
@@ -163,11 +166,21 @@ class Orphans:
         except NotFound:
             pass
         try:
-            await request_cancel(self._connection.client, run)
+            policy = await deletion_policy(self._connection.client, run)
+            if policy is DeletionPolicy.CANCEL:
+                await request_cancel(self._connection.client, run)
+            elif policy is DeletionPolicy.ORPHAN:
+                await mark_orphaned(self._connection.client, run)
+            else:
+                return  # nothing says what is to happen to it
         except RPCError as failed:
-            logger.warning("orphan not cancelled", extra={"workflow_id": run.workflow_id, "error": failed.message})
+            logger.warning("orphan not told", extra={"workflow_id": run.workflow_id, "error": failed.message})
             return
         tracked.told = run.run_id
+        if policy is DeletionPolicy.ORPHAN:
+            about = {"workflow_id": run.workflow_id}
+            logger.warning("a workflow goes on without its Order, whose deletionPolicy was Orphan", extra=about)
+            return
         metrics.ORPHANS_CANCELLED.inc()
         logger.warning("cancelled a workflow without an Order", extra={"workflow_id": run.workflow_id})
 

@@ -6,6 +6,7 @@ orders together share the rate of requests, and take turns.
 """
 
 import asyncio
+import logging
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -29,8 +30,11 @@ from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation
 from order_operator.problem import Problem
 from order_operator.temporal.connection import TemporalConnection
+from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import converter_of, description
 from order_workflows.pipeline import STEP_OF_ACTIVITY
+
+logger = logging.getLogger(__name__)
 
 LASTS_SECONDS = 3.0
 """An order that has been at one step for so long is described."""
@@ -77,6 +81,9 @@ class Follow(Protocol):
     def found(self, uid: str, run: Observation, work: PendingWork) -> None:
         """What `run` waits for."""
 
+    def doubt(self, uid: str) -> None:
+        """Temporal does not have the order's run."""
+
 
 class PendingWorkScanner:
     """Describes the orders that last, one after the other."""
@@ -111,7 +118,13 @@ class PendingWorkScanner:
             try:
                 work = await pending_work(self._connection.client, run)
             except RPCError as failed:
-                self._connection.problem_of(failed)
+                if is_no_such_run(failed):
+                    self._orders.doubt(uid)
+                else:
+                    self._connection.problem_of(failed)
+            except Exception:
+                # One order that cannot be read holds up no other.
+                logger.exception("not known what an order waits for", extra={"workflow_id": run.workflow_id})
             else:
                 self._orders.found(uid, run, work)
             self._due.setdefault(uid, time.monotonic() + AGAIN_SECONDS)
@@ -205,6 +218,8 @@ async def _message(failure: Failure, converter: DataConverter) -> str:
             (attributes,) = await converter.decode([failure.encoded_attributes])
         except Undecodable as undecodable:
             return f"its message cannot be read: {undecodable}"[:MAX_ERROR]
+        except Exception as foreign:  # noqa: BLE001 - whatever a converter raises at foreign bytes
+            return f"its message cannot be read: {type(foreign).__name__}: {foreign}"[:MAX_ERROR]
         message = str(attributes.get("message") or "") if isinstance(attributes, dict) else message
     return (message or "it failed without a message")[:MAX_ERROR]
 

@@ -215,7 +215,7 @@ class Reconciler:
             refused=look.refused,
             evidence=self._evidence(order, run, parsed),
             require_proof=self._settings.require_proof,
-            edits=self.amender.state(uid),
+            edits=self.amender.state(uid, run.run_id if run is not None else None),
             written_at=tracked.written_at,
             status_seen_at=tracked.status_seen_at,
             quiet=self._budget.quiet,

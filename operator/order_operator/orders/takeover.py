@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeGuard
 
-from pydantic import ValidationError
 from temporalio.api.common.v1 import Payload
 from temporalio.client import Client, WorkflowExecutionStatus
 from temporalio.common import (
@@ -14,8 +13,8 @@ from temporalio.common import (
 )
 from temporalio.converter import DataConverter
 from temporalio.exceptions import WorkflowAlreadyStartedError
+from temporalio.service import RPCError
 
-from order_codec.undecodable import Refused, Undecodable
 from order_domain.order import OrderCharge, OrderLine, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
@@ -50,10 +49,9 @@ _STOPPED = {
 
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 3600.0
+"""Between two runs that are taken over: what stopped one of them may stop each."""
 MOST_GUESSES = 100
 """Of the lines that an order may have had, so many are remembered."""
-"""Between two runs that are taken over: what stopped one of them may stop each."""
-
 
 NOT_TAKEN_OVER = Problem(
     Reason.WORKFLOW_TERMINATED,
@@ -88,7 +86,14 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     observation = await describe(client, seen.key, seen.workflow_id)
     if observation is None or not is_abandoned(observation):
         return observation or seen
-    wanted = await _carried(client, observation)
+    try:
+        wanted = await _carried(client, observation)
+    except RPCError:
+        raise
+    except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
+        why = f"{type(unreadable).__name__}: {unreadable}"[:200]
+        logger.error("not taken over: %s", why, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
+        return observation
     if wanted is None:
         return observation
     snapshot = observation.snapshot or OrderSnapshot()
@@ -127,7 +132,7 @@ async def _item(converter: DataConverter, payloads: Sequence[Payload]) -> LineIt
     """What a signal asked for; None if the workflow cannot have read it either."""
     try:
         (item,) = await converter.decode(payloads, [LineItem])
-    except (ValidationError, ValueError, RuntimeError, Refused):
+    except Exception:  # noqa: BLE001 - whatever a converter raises at foreign bytes
         return None
     return item if isinstance(item, LineItem) and item.unreadable is None else None
 
@@ -147,38 +152,36 @@ def _for_those_in_force(
 
 
 async def _carried(client: Client, observation: Observation) -> OrderInput | None:
-    """The order as the run carried it last: what it had started with, and the lines that had come into force since."""
+    """The order as the run carried it last: what it had started with, and the lines that had come into force since.
+    None if the history does not tell. Raises whatever a converter raises at foreign bytes."""
     handle = client.get_workflow_handle(observation.workflow_id, run_id=observation.run_id)
     converter = converter_of(client, observation.workflow_id)
     in_force = observation.snapshot.lines_digest if observation.snapshot else None
     wanted: OrderInput | None = None
     charges_so_far: list[list[OrderCharge]] = []
     lines_so_far: list[list[OrderLine]] = []
-    try:
-        async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
-            if event.HasField("workflow_execution_started_event_attributes"):
-                payloads = event.workflow_execution_started_event_attributes.input.payloads
-                (wanted,) = await converter.decode(payloads, [OrderInput])
-                charges_so_far, lines_so_far = [wanted.spec.charges], [wanted.spec.lines]
-            signalled = event.workflow_execution_signaled_event_attributes
-            if wanted is not None and signalled.signal_name == ADD_LINE_ITEM:
-                item = await _item(converter, signalled.input.payloads)
-                longer = [item.added_to(lines) for lines in lines_so_far] if item is not None else []
-                lines_so_far = (lines_so_far + [lines for lines in longer if lines is not None])[-MOST_GUESSES:]
-                wanted = _for_those_in_force(wanted, longer, charges_so_far, in_force)
-            request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
-            if wanted is not None and request.name == UPDATE_CHANGE_LINES:
-                (change,) = await converter.decode(request.args.payloads, [LinesChange])
-                lines_so_far.append(change.lines)
-                if change.charges is not None:
-                    charges_so_far.append(change.charges)
-                # A change without charges keeps those in force, which an earlier change may have set, or failed to.
-                for charges in charges_so_far if change.charges is None else [change.charges]:
-                    if lines_digest(change.lines, charges) == in_force:
-                        spec = wanted.spec.with_lines(change.lines, charges)
-                        wanted = wanted.model_copy(update={"spec": spec})
-            if wanted is not None and in_force in (None, lines_digest(wanted.spec.lines, wanted.spec.charges)):
-                return wanted
-    except (ValidationError, ValueError, RuntimeError, Undecodable) as unreadable:
-        logger.error("not taken over: %s", unreadable, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
+    async for event in handle.fetch_history_events(rpc_timeout=RPC_TIMEOUT):
+        if event.HasField("workflow_execution_started_event_attributes"):
+            payloads = event.workflow_execution_started_event_attributes.input.payloads
+            (wanted,) = await converter.decode(payloads, [OrderInput])
+            charges_so_far, lines_so_far = [wanted.spec.charges], [wanted.spec.lines]
+        signalled = event.workflow_execution_signaled_event_attributes
+        if wanted is not None and signalled.signal_name == ADD_LINE_ITEM:
+            item = await _item(converter, signalled.input.payloads)
+            longer = [item.added_to(lines) for lines in lines_so_far] if item is not None else []
+            lines_so_far = (lines_so_far + [lines for lines in longer if lines is not None])[-MOST_GUESSES:]
+            wanted = _for_those_in_force(wanted, longer, charges_so_far, in_force)
+        request = event.workflow_execution_update_accepted_event_attributes.accepted_request.input
+        if wanted is not None and request.name == UPDATE_CHANGE_LINES:
+            (change,) = await converter.decode(request.args.payloads, [LinesChange])
+            lines_so_far.append(change.lines)
+            if change.charges is not None:
+                charges_so_far.append(change.charges)
+            # A change without charges keeps those in force, which an earlier change may have set, or failed to.
+            for charges in charges_so_far if change.charges is None else [change.charges]:
+                if lines_digest(change.lines, charges) == in_force:
+                    spec = wanted.spec.with_lines(change.lines, charges)
+                    wanted = wanted.model_copy(update={"spec": spec})
+        if wanted is not None and in_force in (None, lines_digest(wanted.spec.lines, wanted.spec.charges)):
+            return wanted
     return None

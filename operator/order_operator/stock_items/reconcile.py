@@ -173,8 +173,8 @@ class StockReconciler:
             self.queue.add(uid)
 
     def _resynced(self, open_ids: frozenset[str]) -> None:
-        """A full scan is through. An open run that it did not list has ended, or Temporal has lost it: starting anew
-        finds out."""
+        """What is open was listed. A run that was not among it has ended, or Temporal has lost it: starting anew finds
+        out."""
         for identifier, run in list(self._runs.items()):
             if run.running and identifier not in open_ids:
                 del self._runs[identifier]

@@ -8,7 +8,8 @@ time, which two requests for a row each tell at the start.
 
 A full scan, at the start and every quarter of an hour, lists what is open, and what ended in another way than
 completed. It finds what windows cannot: resets, runs from before, and, by what it does not list, runs that are gone. It
-goes on beside the windows, so that nobody waits for it; however long it takes, they hold what changes meanwhile.
+goes on beside the windows, so that nobody waits for it; however long it takes, they hold what changes meanwhile. Runs
+that are gone are looked for each minute besides: what is open is listed then, and only new rows are decoded.
 """
 
 import asyncio
@@ -48,6 +49,8 @@ SWEEP_SECONDS = 15.0
 SWEEP_OVERLAP = 6 * WORKFLOW_TASK_TIMEOUT
 """A minute: a task's time-out and fifty seconds for a visibility store that lags."""
 RESYNC_SECONDS = 900.0
+OPEN_SECONDS = 60.0
+"""From one list of what is open to the next, where that takes no longer than a twentieth of it."""
 KEYS_SECONDS = 2.0
 """How often the keys of payloads are looked at while rows cannot be read."""
 PAGE_SIZE = 500
@@ -55,7 +58,7 @@ PAGE_SIZE = 500
 REQUEST_SECONDS = 0.2
 """Least time between two requests to visibility, of all scans together: servers limit them by namespace."""
 BETWEEN_PAGES_SECONDS = 2 * REQUEST_SECONDS
-"""Of a full scan and of a sweep: every second turn stays free for the fast window."""
+"""Of scans other than the fast: every second turn stays free for the fast window."""
 ROWS_AT_ONCE = 20
 """Rows of a scan that are decoded before others get their turn."""
 MAX_BACKOFF_SECONDS = 10.0
@@ -74,6 +77,7 @@ class ScanKind(StrEnum):
     ENDED = "ended"
     """Of the fast window, what completed."""
     SWEEP = "sweep"
+    OPEN = "open"
     FULL = "full"
 
 
@@ -88,7 +92,7 @@ class Subscriber(Generic[R]):
     live: Callable[[], bool]
     """Whether changes are expected soon."""
     resynced: Callable[[frozenset[str]], None]
-    """Called after a full scan with the ids of all open workflows that it listed."""
+    """Called with the ids of all open workflows, after each scan that lists them all."""
 
 
 class Scanner:
@@ -120,6 +124,7 @@ class Scanner:
             group.create_task(self._follow())
             group.create_task(self._follow_ends())
             group.create_task(self._resync())
+            group.create_task(self._list_open())
 
     async def _follow(self) -> None:
         """The fast window."""
@@ -166,6 +171,15 @@ class Scanner:
             await self._until_through(ScanKind.FULL)
             await self._until_due()
 
+    async def _list_open(self) -> None:
+        await self.synced.wait()
+        took = 0.0
+        while True:
+            await asyncio.sleep(max(OPEN_SECONDS, 20 * took))
+            begun = time.monotonic()
+            await self._until_through(ScanKind.OPEN)
+            took = time.monotonic() - begun
+
     async def _until_due(self) -> None:
         """A key that comes back makes rows readable that no window would bring again."""
         keys, due = keys_version(self._connection.client), time.monotonic() + RESYNC_SECONDS
@@ -210,6 +224,7 @@ class Scanner:
                 await self._recovered(identifier)
         if kind is ScanKind.FULL:
             self.synced.set()
+        if kind in (ScanKind.FULL, ScanKind.OPEN):
             for subscriber in self.subscribers.values():
                 subscriber.resynced(frozenset(open_ids))
 
@@ -274,6 +289,8 @@ class Scanner:
         scope = self._scope()
         if kind is ScanKind.FULL:
             return f"{scope} AND ExecutionStatus != 'Completed'"
+        if kind is ScanKind.OPEN:
+            return f"{scope} AND ExecutionStatus = 'Running'"
         if since is None:
             return scope
         if kind is ScanKind.ENDED:

@@ -52,6 +52,7 @@ def an_amender(server: Server) -> Amender:
 
 
 SUSPEND = Amendment(Group.SUSPEND, "suspend", None, "suspend/1")
+RUN = an_observation()
 RETRY = Amendment(Group.RETRY, "retry", None, "retry/1", shown=False)
 
 
@@ -66,9 +67,9 @@ def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def after(server: Server, change: Amendment = SUSPEND) -> EditState:
     amender = an_amender(server)
-    amender.send(an_observation(), [change], [change])
+    amender.send(RUN, [change], [change])
     await asyncio.wait_for(server.answered.wait(), 5)
-    return amender.state(UID)
+    return amender.state(UID, RUN.run_id)
 
 
 async def test_an_accepted_edit_counts_as_applying_until_the_order_shows_it() -> None:
@@ -93,7 +94,7 @@ async def test_an_edit_that_is_sent_again_is_told_of_once(caplog: pytest.LogCapt
 
     for change in (SUSPEND, RETRY, SUSPEND):
         server.answered.clear()
-        amender.send(an_observation(), [change], [change])
+        amender.send(RUN, [change], [change])
         await asyncio.wait_for(server.answered.wait(), 5)
 
     assert len(server.sent) == 3
@@ -122,15 +123,15 @@ async def test_an_edit_that_an_older_worker_does_not_know_is_sent_again_ever_mor
     for _ in range(3):
         server.answered.clear()
         asked = time.monotonic()
-        amender.send(an_observation(), [SUSPEND], [SUSPEND])
+        amender.send(RUN, [SUSPEND], [SUSPEND])
         await asyncio.wait_for(server.answered.wait(), 5)
-        (refusal,) = amender.state(UID).refused.values()
+        (refusal,) = amender.state(UID, RUN.run_id).refused.values()
         pauses.append((refusal.again_at or 0.0) - asked)
 
     assert refusal.reason == Reason.WORKER_TOO_OLD
     assert [15 <= pauses[0] <= 31, 30 <= pauses[1] <= 61, 60 <= pauses[2] <= 121] == [True, True, True]
-    assert not amender.state(UID).is_due(SUSPEND, asked)
-    assert amender.state(UID).is_due(SUSPEND, asked + 121)
+    assert not amender.state(UID, RUN.run_id).is_due(SUSPEND, asked)
+    assert amender.state(UID, RUN.run_id).is_due(SUSPEND, asked + 121)
 
 
 async def test_an_edit_that_a_newer_worker_accepts_is_refused_no_more() -> None:
@@ -139,10 +140,10 @@ async def test_an_edit_that_a_newer_worker_accepts_is_refused_no_more() -> None:
     for answer in (NO_SUCH_UPDATE, None):
         server.error = answer
         server.answered.clear()
-        amender.send(an_observation(), [SUSPEND], [SUSPEND])
+        amender.send(RUN, [SUSPEND], [SUSPEND])
         await asyncio.wait_for(server.answered.wait(), 5)
 
-    assert amender.state(UID).refused == {}
+    assert amender.state(UID, RUN.run_id).refused == {}
 
 
 async def test_an_edit_that_no_worker_answers_is_sent_again_and_nothing_else_happens() -> None:
@@ -182,9 +183,34 @@ async def test_only_an_unreachable_server_counts_as_lost(status: RPCStatusCode, 
 async def test_answers_to_what_is_not_wanted_any_more_are_forgotten() -> None:
     server = Server()
     amender = an_amender(server)
-    amender.send(an_observation(), [SUSPEND], [SUSPEND])
+    amender.send(RUN, [SUSPEND], [SUSPEND])
     await asyncio.wait_for(server.answered.wait(), 5)
 
-    amender.send(an_observation(), [], [])
+    amender.send(RUN, [], [])
 
-    assert amender.state(UID).is_due(SUSPEND, time.monotonic())
+    assert amender.state(UID, RUN.run_id).is_due(SUSPEND, time.monotonic())
+
+
+async def test_what_one_run_has_accepted_is_sent_to_the_next_one_again() -> None:
+    """B46: Temporal had lost the history, and the approval was never sent to the run that asked for it anew."""
+    server = Server()
+    amender = an_amender(server)
+    amender.send(RUN, [SUSPEND], [SUSPEND])
+    await asyncio.wait_for(server.answered.wait(), 5)
+
+    assert amender.state(UID, "the-next-run").is_due(SUSPEND, time.monotonic())
+
+
+async def test_an_edit_in_anybodys_encoding_is_not_sent_in_a_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    pauses: list[float] = []
+
+    async def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(amendment, "MAX_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+
+    await after(Server(KeyError("binary/aes")))
+
+    assert len(pauses) == 1
+    assert pauses[0] > 0

@@ -1,14 +1,18 @@
 """What becomes of workflows whose Order is gone."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from builders import an_observation
+from builders import an_observation, an_order_input, an_order_spec
 from kubernetes.aio import client
+from temporalio.api.history.v1 import HistoryEvent
+from temporalio.contrib.pydantic import pydantic_data_converter
 
+from order_domain.order import DeletionPolicy
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.events import EventRecorder
 from order_operator.orders.observation import Observation
@@ -23,6 +27,7 @@ from order_operator.orders.orphans import (
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
+from order_workflows.contract import SIGNAL_ORPHAN
 
 STARTED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 YOUNG = STARTED + timedelta(seconds=60)
@@ -107,6 +112,9 @@ class Servers:
         self.problem = None
         self.client = self
         self.cancelled: list[str] = []
+        self.let_go: list[str] = []
+        self.started_with: object = an_order_input()
+        self.namespace, self.data_converter = "default", pydantic_data_converter
         self.events: list[client.EventsV1Event] = []
 
     async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
@@ -115,12 +123,22 @@ class Servers:
     async def get(self, plural: str, _namespace: str, name: str) -> None:
         raise NotFound(plural, name)
 
-    def get_workflow_handle(self, workflow_id: str) -> "Servers":
-        self.cancelled.append(workflow_id)
+    def get_workflow_handle(self, workflow_id: str, **_: Any) -> "Servers":
+        self._handle_of = workflow_id
         return self
 
     async def cancel(self, **_: Any) -> None:
-        pass
+        self.cancelled.append(self._handle_of)
+
+    async def signal(self, name: str, **_: Any) -> None:
+        assert name == SIGNAL_ORPHAN
+        self.let_go.append(self._handle_of)
+
+    async def fetch_history_events(self, **_: Any) -> AsyncIterator[HistoryEvent]:
+        event = HistoryEvent()
+        payloads = await self.data_converter.encode([self.started_with])
+        event.workflow_execution_started_event_attributes.input.payloads.extend(payloads)
+        yield event
 
 
 @pytest.fixture
@@ -177,3 +195,19 @@ async def test_a_workflow_that_lost_its_order_by_force_is_told_by_one_event_of_t
     assert event.regarding is not None
     assert (event.reason, event.regarding.kind, event.regarding.uid) == ("WorkflowWithoutOrder", "Order", run.key.uid)
     assert run.workflow_id in (event.note or "")
+
+
+async def test_a_workflow_whose_order_was_to_be_orphaned_goes_on_without_it(servers: Servers) -> None:
+    """B6: an order deleted before it had a finalizer, while no operator ran, was cancelled whatever its policy."""
+    servers.started_with = an_order_input(spec=an_order_spec(deletion_policy=DeletionPolicy.ORPHAN))
+
+    assert await look(servers, an_observation(cluster="here"), times=3) == []
+
+    assert len(servers.let_go) == 1
+
+
+async def test_a_workflow_that_began_with_what_nobody_can_read_is_left_alone(servers: Servers) -> None:
+    servers.started_with = "junk"
+
+    assert await look(servers, an_observation(cluster="here"), times=3) == []
+    assert servers.let_go == []

@@ -59,6 +59,7 @@ class Server:
         self.work: list[PendingWork] = []
         self.run: Observation | None = RUN
         self.failure: Exception | None = None
+        self.doubts: list[str] = []
 
     def get_workflow_handle(self, workflow_id: str, **_: Any) -> "Server":
         self.asked.append(workflow_id)
@@ -76,6 +77,9 @@ class Server:
     def run_of(self, uid: str) -> Observation | None:
         self.looked_at.append(uid)
         return self.run
+
+    def doubt(self, uid: str) -> None:
+        self.doubts.append(uid)
 
     def found(self, _: str, _run: Observation, work: PendingWork) -> None:
         self.work.append(work)
@@ -168,6 +172,26 @@ async def test_a_look_that_fails_is_made_again() -> None:
 
 
 @pytest.mark.usefixtures("quick")
+async def test_an_order_that_cannot_be_looked_at_holds_up_no_other_look() -> None:
+    server = Server(an_activity())
+    server.failure = KeyError("encoding")
+
+    await follow(server, until=3)
+
+    assert server.work == []
+
+
+@pytest.mark.usefixtures("quick")
+async def test_a_run_that_temporal_does_not_have_casts_doubt_on_what_is_known() -> None:
+    server = Server(an_activity())
+    server.failure = RPCError("workflow execution not found", RPCStatusCode.NOT_FOUND, b"")
+
+    await follow(server, until=2)
+
+    assert server.doubts[0] == "1"
+
+
+@pytest.mark.usefixtures("quick")
 async def test_an_order_that_went_on_costs_nothing() -> None:
     server = Server(an_activity())
     server.run = None
@@ -210,6 +234,23 @@ def test_an_order_that_waits_for_a_person_needs_no_worker_unless_it_was_edited()
 
     assert no_worker(waiting, None, {"orders"}, applying=False) is None
     assert no_worker(waiting, None, {"orders"}, applying=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("encoding", "data"),
+    [(b"binary/aes", b"x"), (b"binary/encrypted", b"x"), (b"json/plain", b"{"), (b"", b"x"), (b"json/plain", b"[]")],
+)
+async def test_a_failure_in_anybodys_encoding_stops_nothing(encoding: bytes, data: bytes) -> None:
+    """B10: it ended the operator, and the next one as well."""
+    activity = an_activity()
+    encoded = activity.last_failure.cause.encoded_attributes
+    encoded.metadata["encoding"], encoded.data = encoding, data
+    server = Server(activity)
+    server.data_converter = data_converter({})
+
+    [retry] = (await work_of(server)).retries
+
+    assert retry.error == "connection refused" or retry.error.startswith("its message cannot be read: ")
 
 
 async def test_the_message_of_an_encrypted_failure_is_told_and_without_its_key_the_key(tmp_path: Path) -> None:
