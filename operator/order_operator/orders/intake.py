@@ -56,6 +56,8 @@ class Intake:
         self._look = look
         self._forget = forget
         self.open_runs = OpenRuns()
+        self._share_workers: set[str] = set()
+        """Other installations with orders on our task queue."""
         self._background = Background()
         self._orphans = Orphans(
             connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put, events=events
@@ -132,10 +134,25 @@ class Intake:
         key = parse_workflow_id(row.execution.workflow_id)
         if key is None:
             return None
-        if key.uid not in self._tracked and cluster_of(row) != self._settings.cluster:
+        cluster = cluster_of(row)
+        if key.uid not in self._tracked and cluster != self._settings.cluster:
             self.open_runs.saw(key, running=is_open(row))
+            if is_open(row) and row.task_queue == self._settings.task_queue:
+                self._shares_workers(cluster or "of an earlier release")
             return None
         return await decode(self._connection.client, key, row)
+
+    def _shares_workers(self, cluster: str) -> None:
+        """Told once of each installation: two may share all, ledger and providers as well, on purpose."""
+        if cluster in self._share_workers:
+            return
+        self._share_workers.add(cluster)
+        logger.error(
+            "another installation has orders on our task queue: workers of either carry out the orders of both, by "
+            "their own ledger and payment provider. Unless these are shared, too, give one a task queue of its own: "
+            "operator.taskQueue and workers.<name>.taskQueue",
+            extra={"installation": cluster, "task_queue": self._settings.task_queue},
+        )
 
     def _observed(self, observation: Observation) -> None:
         uid, began = observation.key.uid, parse_workflow_id(observation.workflow_id)

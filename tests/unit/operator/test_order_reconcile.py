@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body, an_order_resource
 from kubernetes.aio import client
+from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
@@ -20,7 +21,7 @@ from order_operator.orders.reconcile import Reconciler
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
-from order_workflows.contract import WORKFLOW_TYPE, OrderInput, RunKey, workflow_id
+from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, OrderInput, RunKey, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
 
@@ -375,3 +376,18 @@ async def test_starts_of_a_namespace_that_get_no_answer_hold_up_no_other(
     queue.cancel()
 
     assert begun.count("stuck") == reconcile.OF_A_NAMESPACE
+
+
+async def test_orders_of_another_installation_on_our_task_queue_are_told_of_once(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    """B9: workers of a second cluster carried out orders of the first, by their own ledger."""
+    decode = shop.scanner.subscribers[WORKFLOW_TYPE].decode
+    for number, task_queue in enumerate(("theirs", "orders", "orders")):
+        row = WorkflowExecutionInfo(status=1, task_queue=task_queue)
+        row.execution.workflow_id = workflow_id("shop", f"order-{number}", "uid-of-theirs")
+        row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = b'"there"'
+        assert await decode(row) is None
+
+    [told] = [vars(record) for record in caplog.records if record.levelname == "ERROR"]
+    assert (told["installation"], told["task_queue"]) == ("there", "orders")
