@@ -188,11 +188,11 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
     """Record the end. While the ledger says that its books do not fit this end, the order is in Manual Review."""
     asked = False
     while True:
-        shown = order.last_error
+        shown, request = order.last_error, _closing(order, end)
         try:
-            await local_activities.until_done(OrderActivities.close, _closing(order, end), failed=order.show_ledger_away)
+            await local_activities.until_done(OrderActivities.close, request, failed=order.show_ledger_away)
         except FailureError as refused:
-            cause = reason_of(refused)
+            order.last_error, cause = shown, reason_of(refused)
             if asked or workflow.patched(LEDGER_DECIDES):
                 order.compensation = CompensationState.FAILED
                 await wait_for_repair(order, cause)
@@ -204,8 +204,8 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
                 workflow.logger.error("the ledger keeps another end", extra={"cause": cause.type})
                 break
         else:
+            order.last_error = shown
             break
-    order.last_error = shown
     order.suspended = False
     order.publish(end.status)
 
