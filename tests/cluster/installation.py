@@ -49,19 +49,19 @@ class Installation:
         """The same, for pods that will not become ready."""
         self._helm("upgrade", RELEASE, self._values(changes), wait=False)
 
-    def upgrade_to_this_release(self) -> None:
+    def upgrade_to_this_release(self, changes: Mapping[str, Any] | None = None) -> None:
         """From another one's charts, the kinds first."""
         self._charts = CHARTS
         self._helm("upgrade", KINDS, {})
-        self.upgrade()
+        self.upgrade(changes)
 
     def take_over(self) -> None:
         """The usual values, also where something else than Helm has set a field, as an autoscaler sets replicas."""
         self._helm("upgrade", RELEASE, self._values({}), "--force-conflicts")
 
-    def roll_back(self) -> None:
-        """To the release before."""
-        self.node.helm("rollback", RELEASE, "--namespace", NAMESPACE, "--wait", f"--timeout={HELM_SECONDS}s")
+    def roll_back(self, seconds: int = HELM_SECONDS) -> None:
+        """To the release before. Raises CommandFailed where its pods are not ready so soon."""
+        self.node.helm("rollback", RELEASE, "--namespace", NAMESPACE, "--wait", f"--timeout={seconds}s")
 
     def reinstall(self) -> None:
         """The platform, with its usual values, on kinds that have stayed; nothing where it is installed."""

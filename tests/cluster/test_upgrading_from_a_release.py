@@ -11,11 +11,14 @@ from previous_images import TAG, of_previous_release
 from previous_release import obtain
 
 from order_devstack.cluster.cluster import Cluster
+from order_devstack.errors import CommandFailed
 from order_devstack.images import Image
 
 pytestmark = pytest.mark.cluster
 
 REVIEWED = "reviewed"
+ROLLBACK_SECONDS = 30
+"""Operators are ready in ten; for the workers no time suffices."""
 ORDERS = 10
 """Of ten two are approved and Completed, two approved while they are held, two cancelled; four wait."""
 
@@ -102,3 +105,41 @@ def test_orders_keep_phase_progress_and_decisions_and_go_on(previous: Installati
     assert {shop.phases()[name] for number, name in enumerate(names) if number % 5 == 2} == {"Cancelled"}
     # What was charged before lies in the books of a provider that went with its pod.
     shop.nothing_is_lost_or_twice([name for number, name in enumerate(names) if number % 5 in {1, 3, 4}] + another)
+
+
+def test_a_rollback_keeps_the_workers_that_the_ledger_needs_and_orders_go_on_under_the_earlier_operator(
+    previous: Installation,
+) -> None:
+    a_class_that_asks_somebody(previous)
+    kept = {"cluster": "default"}
+    previous.upgrade_to_this_release(kept)
+    previous.becomes_whole()
+    shop = Shop(previous, "shop")
+    names = shop.place(2, of=REVIEWED)
+    previous.until(lambda: set(shop.phases().values()) == {"Waiting"}, "all orders waiting")
+    [worker] = [pod["metadata"]["name"] for pod in previous.pods("worker")]
+
+    with pytest.raises(CommandFailed):
+        previous.roll_back(ROLLBACK_SECONDS)
+
+    previous.until(lambda: images(previous, "operator") == {TAG}, "operators of the earlier release alone")
+    assert {pod["metadata"]["name"]: ready(pod) for pod in previous.pods("worker")}[worker]
+    shop.patch(names[0], approval={"decision": "Approved", "by": "bob"})
+    shop.complete(names[:1])
+    assert shop.phases()[names[1]] == "Waiting"
+
+    previous.upgrade_to_this_release(kept)
+    previous.becomes_whole()
+    shop.patch(names[1], approval={"decision": "Approved", "by": "bob"})
+    shop.complete(names)
+    shop.nothing_is_lost_or_twice(names)
+
+
+def images(platform: Installation, component: str) -> set[str]:
+    """Tags of the pods' images."""
+    return {pod["spec"]["containers"][0]["image"].rpartition(":")[2] for pod in platform.pods(component)}
+
+
+def ready(pod: dict[str, Any]) -> bool:
+    """Whether the pod serves."""
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))

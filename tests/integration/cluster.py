@@ -278,13 +278,14 @@ class Cluster:
 
     def audit(self) -> str:
         """What `order-worker verify-audit` says of the ledger."""
-        return self._worker("verify-audit")
+        return self.worker_command("verify-audit")
 
     def reconcile(self) -> str:
         """What `order-worker reconcile` says of the ledger and the payment provider."""
-        return self._worker("reconcile")
+        return self.worker_command("reconcile")
 
-    def _worker(self, *arguments: str) -> str:
+    def worker_command(self, *arguments: str) -> str:
+        """What `order-worker` says, given these arguments."""
         done = subprocess.run(
             [sys.executable, "-P", "-m", "order_worker", *arguments],
             env={**os.environ, **ledger_variables(self.stack.root)},

@@ -6,18 +6,21 @@ import pytest
 from builders import a_line, a_policy, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, eventually
+from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError
 
 from order_domain.errors import BooksDisagree, LedgerRefused, LedgerUnavailable, LinesDiffer, OperationConflict
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
+from order_domain.refusals import EndType
 from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.activities.effect import EffectKind
 from order_workflows.activities.order import HaltOrder, NoteKind, ReceiveOrder
 from order_workflows.contract import CancelRequest, ResourceIdentity
+from order_workflows.patches import LEDGER_DECIDES
 
 
 def asking() -> OrderClassSpec:
@@ -76,6 +79,22 @@ async def test_what_the_run_does_not_remember_is_undone_by_the_ledgers_list(shop
     payment = (await order.snapshot()).payment
     assert payment is not None
     assert (payment.captured_minor, payment.refunded_minor) == (50_000, 50_000)
+
+
+async def test_an_order_undone_from_memory_is_undone_by_the_ledgers_list_where_its_end_is_refused(
+    shop: Storefront, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one is that a worker of an earlier release has brought so far."""
+    patched = workflow.patched
+    monkeypatch.setattr(workflow, "patched", lambda change: change != LEDGER_DECIDES and patched(change))
+    world.fail("close_order", BooksDisagree("money is kept"), times=1)
+    order = await waiting(shop)
+    world.charged[f"{order.uid}/charge"] = 50_000
+
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    result = await order.result()
+
+    assert (result.status, world.untouched) == (OrderStatus.ORDER_CANCELLED, True)
 
 
 async def test_an_order_whose_units_are_sold_is_not_undone_but_goes_on(shop: Storefront, world: World) -> None:
@@ -230,6 +249,24 @@ async def test_an_order_that_is_to_end_without_a_ledger_says_so_and_ends_later(s
     assert shown.last_error.type == "LedgerUnavailable"
     world.repair("halt_order")
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+
+
+async def test_an_end_that_waited_for_the_ledger_keeps_its_own_reason(shop: Storefront, world: World) -> None:
+    world.fail("close_order", LedgerUnavailable("connection refused"))
+    order = await waiting(shop)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+
+    async def waits_for_the_ledger() -> bool:
+        error = (await order.snapshot()).last_error
+        return error is not None and error.type == "LedgerUnavailable"
+
+    await eventually(waits_for_the_ledger, "an end without a ledger")
+    world.repair("close_order")
+    await order.result()
+
+    error = (await order.snapshot()).last_error
+    assert error is not None
+    assert error.type == EndType.CANCELLED
 
 
 async def test_a_step_without_a_ledger_shows_its_attempts_and_can_be_cancelled(shop: Storefront, world: World) -> None:

@@ -24,7 +24,7 @@ from order_workflows.activity_failures import reason_of
 from order_workflows.compensation import compensate, step_of
 from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_run import OrderEnded, OrderRun
-from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.patches import ASKS_BEFORE_A_REFUSED_END, LEDGER_DECIDES
 from order_workflows.steps import receive_order
 
 TERMINATED = ErrorRecord(
@@ -186,7 +186,32 @@ async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:
 
 async def close(order: OrderRun, end: OrderEnded) -> None:
     """Record the end. While the ledger says that its books do not fit this end, the order is in Manual Review."""
-    request = CloseOrder(
+    asked = False
+    while True:
+        shown, request = order.last_error, _closing(order, end)
+        try:
+            await local_activities.until_done(OrderActivities.close, request, failed=order.show_ledger_away)
+        except FailureError as refused:
+            order.last_error, cause = shown, reason_of(refused)
+            if asked or workflow.patched(LEDGER_DECIDES):
+                order.compensation = CompensationState.FAILED
+                await wait_for_repair(order, cause)
+            elif end.status is not OrderStatus.ORDER_COMPLETED and workflow.patched(ASKS_BEFORE_A_REFUSED_END):
+                asked = True
+                end = await settle(order, end) or end
+            else:
+                # Another end is on record, of a run that was reset. What was done stays as it is, and is shown.
+                workflow.logger.error("the ledger keeps another end", extra={"cause": cause.type})
+                break
+        else:
+            order.last_error = shown
+            break
+    order.suspended = False
+    order.publish(end.status)
+
+
+def _closing(order: OrderRun, end: OrderEnded) -> CloseOrder:
+    return CloseOrder(
         order=order.input.identity,
         operation_id=order.operation("close"),
         status=end.status,
@@ -195,19 +220,3 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
         received=order.has_done(StepName.RECEIVE),
         notes=order.notes.pending,
     )
-    while True:
-        try:
-            await local_activities.until_done(OrderActivities.close, request, failed=order.show_ledger_away)
-        except FailureError as refused:
-            cause = reason_of(refused)
-            if not workflow.patched(LEDGER_DECIDES):
-                # Another end is on record, of a run that was reset. What was done stays as it is, and is shown.
-                workflow.logger.error("the ledger keeps another end", extra={"cause": cause.type})
-                break
-            order.compensation = CompensationState.FAILED
-            await wait_for_repair(order, cause)
-            request = request.model_copy(update={"notes": order.notes.pending})
-        else:
-            break
-    order.suspended = False
-    order.publish(end.status)

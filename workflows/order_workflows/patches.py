@@ -4,6 +4,10 @@ LEDGER_DECIDES = "ledger-decides"
 """An order that ends other than Completed is halted in the ledger, and what the ledger lists is undone. Before, a run
 undid what it remembered, which is wrong after a reset or a lost workflow task."""
 
+ASKS_BEFORE_A_REFUSED_END = "asks-before-a-refused-end"
+"""Where a worker of an earlier release undid an order from memory and the ledger refuses that end, the ledger is asked
+what is left to undo. Before, the order ended all the same, and its units stayed held."""
+
 TELLS_REQUESTS = "tells-requests"
 """The snapshot tells what the resource asked for last where a client of the workflow has changed lines or suspension
 since. Before, the operator took each such change back."""
