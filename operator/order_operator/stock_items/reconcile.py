@@ -255,15 +255,15 @@ class StockReconciler:
 
     async def _keep(self, uid: str, tracked: Tracked) -> float | None:
         item, run, problem = tracked.resource, self._own_run(uid), None
+        unseen, away = run is None or not run.running or run.former, self._connection.problem
+        if unseen and (away is NOT_ANSWERED or (away is None and not self._scanner.synced.is_set())):
+            return None  # the first full scan knows whether the workflow runs; it queues this item again
         try:
             spec = item.parse_spec()
         except InvalidSpec as invalid:
-            problem = Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+            problem = (away if run is None else None) or Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
-            if run is None or not run.running or run.former:
-                problem = self._connection.problem
-                if problem is NOT_ANSWERED or (problem is None and not self._scanner.synced.is_set()):
-                    return None  # the first full scan knows whether the workflow runs; it queues this item again
+            if unseen:
                 problem = _ended_just_now(run) or await self._start(item, spec)
                 run = self._own_run(uid)
             problem = problem or await self._hand_over(uid)

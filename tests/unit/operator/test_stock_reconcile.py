@@ -20,12 +20,13 @@ from order_codec.settings import data_converter
 from order_domain.stock_item import StockSnapshot
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
+from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.stock_items import reconcile
 from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconciler
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
-from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal.connection import NOT_ANSWERED, UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
 from order_operator.work_queue import MAX_BACKOFF_SECONDS
@@ -222,6 +223,46 @@ async def test_a_spec_that_admission_did_not_check_is_refused_once(shelf: Shelf)
     assert len(shelf.written) == 1
     reason, message = shelf.said()
     assert (reason, "target must be at least minimum" in message) == (Reason.INVALID_SPEC, True)
+
+
+async def shown(shelf: Shelf) -> Mapping[str, Any]:
+    """A status with counts, as an operator wrote it that saw the workflow."""
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    await shelf.look("a")
+    return shelf.written[-1]
+
+
+@pytest.mark.parametrize("target", [2, 0], ids=["valid", "refused by a rule of today"])
+@pytest.mark.parametrize(
+    ("problem", "synced"), [(NOT_ANSWERED, False), (NOT_ANSWERED, True), (None, False)], ids=["start", "asks", "scans"]
+)
+async def test_an_item_keeps_its_status_until_its_workflow_can_have_been_seen(
+    shelf: Shelf, target: int, problem: Problem | None, synced: bool
+) -> None:
+    """B2: one whose spec a newer rule refuses lost its counts and its workflow at each start."""
+    status = await shown(shelf)
+    started = Shelf(shelf.connection.client)
+    started.connection.problem = problem
+    if not synced:
+        started.scanner.synced.clear()
+    started.put("a", status=status, target=target)
+
+    assert await started.look("a") is None
+    assert started.written == []
+
+
+async def test_a_refused_item_whose_workflow_is_not_seen_while_temporal_is_away_keeps_its_counts(shelf: Shelf) -> None:
+    status = await shown(shelf)
+    started = Shelf(shelf.connection.client)
+    started.connection.problem = UNREACHABLE
+    started.put("a", status=status, target=0)
+
+    again = await started.look("a")
+
+    assert again is not None
+    assert started.said()[0] == Reason.TEMPORAL_UNAVAILABLE
+    assert (started.written[-1]["onHand"], started.written[-1]["workflow"]) == (5, status["workflow"])
 
 
 async def test_before_the_first_full_scan_nothing_is_started(shelf: Shelf) -> None:
