@@ -83,6 +83,10 @@ class Tracked:
     """Newest metadata.generation whose settings were sent."""
     configured_at: float = float("-inf")
     """Monotonic time at which they were sent last."""
+    ended: str | None = None
+    """Id of the run whose end under the item was seen last."""
+    ended_at: float = float("-inf")
+    """Monotonic time at which it was."""
 
 
 class StockReconciler:
@@ -264,13 +268,14 @@ class StockReconciler:
             problem = (away if run is None else None) or Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
             if unseen:
-                problem = _ended_just_now(run) or await self._start(item, spec)
+                problem = _ended_just_now(tracked, run) or await self._start(item, spec)
                 run = self._own_run(uid)
             problem = problem or await self._hand_over(uid)
             if run is not None and run.unreadable:
                 return None  # an older operator must not guess; the status stays as the newer one wrote it
             if problem is None and run is not None and self._awaits_worker(uid, tracked):
                 problem = await self._configure(tracked, run, spec)
+                run = self._own_run(uid)
                 grace = tracked.configured_at + ANSWER_GRACE_SECONDS - time.monotonic()
                 if problem is None and grace > 0:
                     return grace
@@ -331,7 +336,7 @@ class StockReconciler:
         except RPCError as failed:
             if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
-            del self._runs[former.workflow_id]
+            self._not_there(former)
         return None
 
     async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
@@ -352,9 +357,16 @@ class StockReconciler:
         except RPCError as failed:
             if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
-            # The run has ended; the scanner brings its end.
+            self._not_there(run)
+            return Problem(Reason.SUBMITTING, "")
         tracked.configured, tracked.configured_at = item.generation, now
         return None
+
+    def _not_there(self, run: StockRun) -> None:
+        """Temporal itself has no such open run. The scanner brings its end, if it has one; a run that is lost has none,
+        and the next look starts another."""
+        if self._runs.get(run.workflow_id) is run:
+            del self._runs[run.workflow_id]
 
     def _input(self, item: StockItemResource, spec: StockItemSpec, former: StockRun | None) -> StockItemInput:
         cluster = self._settings.cluster
@@ -421,11 +433,15 @@ _ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reaso
 """What somebody has to act for, and no news tells that it was done."""
 
 
-def _ended_just_now(run: StockRun | None) -> Problem | None:
-    """The item's own run has ended under it, and is not replaced yet."""
-    if run is None or run.close_time is None:
+def _ended_just_now(tracked: Tracked, run: StockRun | None) -> Problem | None:
+    """The item's own run has ended under it, and is not replaced yet. Counted from when that was seen: the server that
+    dates the end may be minutes away from our clock."""
+    if run is None or run.running:
         return None
-    if (datetime.now(UTC) - run.close_time).total_seconds() >= RESTART_SECONDS:
+    now = time.monotonic()
+    if tracked.ended != run.run_id:
+        tracked.ended, tracked.ended_at = run.run_id, now
+    if now - tracked.ended_at >= RESTART_SECONDS:
         return None
     message = f"the workflow ended as {run.status.name.title()} although the item is there: it is started again"
     return Problem(Reason.WORKFLOW_TERMINATED, message)

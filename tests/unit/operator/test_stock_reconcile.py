@@ -11,7 +11,7 @@ import pytest
 from encryption_keys import ring_file
 from kubernetes.aio import client
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
@@ -23,12 +23,13 @@ from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.stock_items import reconcile
-from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconciler
+from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
 from order_operator.temporal.connection import NOT_ANSWERED, UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
+from order_operator.temporal.starting import Start
 from order_operator.work_queue import MAX_BACKOFF_SECONDS
 from order_workflows.contract import (
     MEMO_STOCK_SNAPSHOT,
@@ -303,14 +304,60 @@ async def test_an_item_whose_workflow_temporal_refused_looks_again(
     assert again <= MAX_BACKOFF_SECONDS
 
 
-async def test_a_run_that_has_just_ended_under_its_item_is_not_replaced_at_once(shelf: Shelf) -> None:
+@pytest.fixture
+def starts(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the workflows that were started; none of them is found right away."""
+    started: list[str] = []
+
+    async def start(_client: Client, wanted: Start) -> None:
+        started.append(wanted.workflow_id)
+
+    async def find(*_: object) -> None:
+        """No row yet."""
+
+    monkeypatch.setattr(reconcile, "start", start)
+    monkeypatch.setattr(reconcile, "find", find)
+    return started
+
+
+@pytest.mark.parametrize("ahead", [0.0, 600.0, -600.0], ids=["alike", "the server is ahead", "the server is behind"])
+async def test_a_run_that_ended_under_its_item_is_replaced_when_the_pause_is_over_by_whatever_clock(
+    shelf: Shelf, starts: list[str], monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """Ten minutes behind the server, nobody kept the article for ten minutes."""
     shelf.put("a")
-    await shelf.publish("a", counts(), COMPLETED, ended_before=RESTART_SECONDS / 2)
+    await shelf.publish("a", counts(), COMPLETED, ended_before=-ahead)
 
     again = await shelf.look("a")
+    before, said = list(starts), shelf.said()[0]
+    monkeypatch.setattr(reconcile, "RESTART_SECONDS", 0.0)
+    await shelf.look("a")
+
+    assert (again is not None, before, said) == (True, [], Reason.WORKFLOW_TERMINATED)
+    assert starts == [stock_workflow_id("here", "a")]
+
+
+async def test_settings_for_a_run_that_temporal_has_lost_begin_another(
+    shelf: Shelf, starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row told of an end, and the item waited for its settings until the next full scan."""
+
+    async def lost(*_: object, **__: object) -> None:
+        raise RPCError("workflow not found for ID: stock/here/a", RPCStatusCode.NOT_FOUND, b"")
+
+    monkeypatch.setattr(WorkflowHandle, "signal", lost)
+    await shown(shelf)
+    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
+    shelf.put("a", generation=2, status=shelf.written[-1])
+
+    again = await shelf.look("a")
+    told = shelf.said()[0], shelf.written[-1]["onHand"]
+    await shelf.look("a")
 
     assert again is not None
-    assert shelf.said()[0] == Reason.WORKFLOW_TERMINATED
+    assert again <= MAX_BACKOFF_SECONDS
+    assert told == (Reason.SUBMITTING, 5)
+    assert starts == [stock_workflow_id("here", "a")]
 
 
 async def test_a_run_that_goes_on_under_another_id_is_no_end(shelf: Shelf) -> None:
