@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
 from order_domain.stock_item import StockItemSpec
-from order_operator import backoff, metrics
+from order_operator import backoff
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
@@ -34,6 +34,7 @@ from order_operator.cluster.resource import InvalidSpec
 from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
 from order_operator.settings import Settings
+from order_operator.stock_items.orphans import StockOrphans
 from order_operator.stock_items.reflection import reflect_stock, taken
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
@@ -114,6 +115,7 @@ class StockReconciler:
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
+        self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._let_go.add)
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, handler=STOCK_ITEMS, about=self._about)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
@@ -160,15 +162,19 @@ class StockReconciler:
             known = tracked.resource
             if uid not in listed and covers(known.namespace) and known.version <= version:
                 self._gone(uid)
-        for run in self._runs.values():
-            orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
-            namespace = run.item.partition("/")[0]
-            watched = self._settings.watches(namespace) and covers(namespace)
-            ours = run.cluster == self._settings.cluster  # another installation's run is none of our business
-            readable = not run.unreadable  # whose it is cannot be told otherwise
-            if run.running and orphan and watched and ours and readable and run.run_id not in self._let_go:
-                self._background.spawn(self._cancel_if_orphan(run))
+        open_runs = [run for run in self._runs.values() if run.running]
+        orphans = [run for run in open_runs if self._is_orphan(run, listed, covers)]
+        self._background.spawn(self._orphans.look(orphans, len(open_runs)))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+
+    def _is_orphan(self, run: StockRun, listed: Mapping[str, Listed], covers: Callable[[str], bool]) -> bool:
+        """Whether the item of an open run is not there, and nobody has told it that."""
+        namespace = run.item.partition("/")[0]
+        if not (self._settings.watches(namespace) and covers(namespace)) or run.run_id in self._let_go:
+            return False
+        if run.unreadable or run.cluster != self._settings.cluster:
+            return False  # nothing says that it is ours
+        return run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
 
     def _gone(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
@@ -410,23 +416,6 @@ class StockReconciler:
             if run is not None:
                 self._learn(run)  # nothing is kept of one that has ended
         return None
-
-    async def _cancel_if_orphan(self, run: StockRun) -> None:
-        """A running workflow that no item was seen for: make sure with the API server before stopping it."""
-        namespace, _, name = run.item.partition("/")
-        if name:
-            try:
-                body = await self._api.get(STOCK_ITEMS, namespace, name)
-                item = StockItemResource.from_body(body)
-                if (item.uid, item.sku) == (run.owner, run.sku):
-                    self.put(body)
-                    return
-            except NotFound:
-                pass
-        logger.warning("cancelling a workflow without a StockItem", extra={"workflow_id": run.workflow_id})
-        metrics.ORPHANS_CANCELLED.inc()
-        await request_cancel(self._connection.client, run)
-        self._let_go.add(run.run_id)
 
 
 _ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})

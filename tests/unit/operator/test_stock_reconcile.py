@@ -22,7 +22,7 @@ from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, List
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.settings import Settings
-from order_operator.stock_items import reconcile
+from order_operator.stock_items import orphans, reconcile
 from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
@@ -414,7 +414,8 @@ async def test_only_a_workflow_of_this_installation_is_cancelled_for_want_of_its
     async def request_cancel(_client: Client, run: Run) -> None:
         told.append(run.workflow_id)
 
-    monkeypatch.setattr(reconcile, "request_cancel", request_cancel)
+    monkeypatch.setattr(orphans, "request_cancel", request_cancel)
+    monkeypatch.setattr(orphans, "TWO_LOOKS_SECONDS", 0.0)
     await shelf.publish("a", counts(), identifier=former_stock_workflow_id("a"), cluster=cluster)
 
     for _ in range(2):
