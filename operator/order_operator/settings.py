@@ -82,8 +82,8 @@ class Settings(ProgramSettings):
     )
     cancel_orphans: Flag = Field(
         False,
-        description="Cancel every workflow whose Order is gone, however many there are. For a person who has made sure "
-        "that this is the right cluster and Temporal namespace.",
+        description="Cancel every workflow whose Order or StockItem is gone, however many there are. For a person who "
+        "has made sure that this is the right cluster and Temporal namespace.",
     )
 
     def watches(self, namespace: str) -> bool:

@@ -12,6 +12,7 @@ from charts import (
     Render,
     RenderingFailed,
     environment,
+    granted,
     only,
     pod,
 )
@@ -39,6 +40,22 @@ def test_two_releases_with_long_names_that_begin_alike_have_no_name_in_common(re
     assert first & second == set()
     assert max(len(name) for _, name in first | second) <= 63
     assert max(len(name) for kind, name in first | second if kind == "CronJob") <= 52
+
+
+@pytest.mark.parametrize("release", ["order-platform", "shop-a"])
+def test_the_lease_that_an_operator_asks_for_is_that_of_its_release_and_the_only_one_it_may_write(
+    render: Render, release: str
+) -> None:
+    """B20: of two releases in one namespace both asked for the same, and one never did anything, without a word."""
+    manifests = render("order-platform", release=release)
+    [lease] = [item["metadata"]["name"] for item in manifests if item["kind"] == "Lease"]
+    [container] = pod(only(manifests, "Deployment", lease))["containers"]
+
+    assert release in lease
+    assert environment(container)["ORDER_OPERATOR_LEASE_NAME"] == lease
+    assert f"order-platform/{lease}-leader: get,update on coordination.k8s.io/leases [{lease}]" in granted(
+        manifests, "Role"
+    )
 
 
 def test_the_operator_reads_every_variable_that_the_chart_sets(render: Render) -> None:

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 from cluster import STOCK_ITEMS, Cluster, condition
 
+from order_operator.stock_items.orphans import TWO_LOOKS_SECONDS
+
 RETURN_SECONDS = 90.0
 """After a server was away: its own start, and the clients' back-off of at most ten seconds."""
 
@@ -126,7 +128,8 @@ def test_a_deleted_item_is_restocked_no_more(cluster: Cluster, sku: str) -> None
     assert cluster.supplier_orders(sku) == []
 
 
-def test_an_item_deleted_while_the_operator_is_down_is_let_go(cluster: Cluster, sku: str) -> None:
+@pytest.mark.long
+def test_an_item_deleted_while_the_operator_is_down_is_let_go_after_a_second_look(cluster: Cluster, sku: str) -> None:
     cluster.keep_stock("item", sku)
     shown(cluster, counted)
     cluster.stack.kill("operator")
@@ -134,7 +137,7 @@ def test_an_item_deleted_while_the_operator_is_down_is_let_go(cluster: Cluster, 
 
     cluster.stack.up()
 
-    cluster.until(lambda: ended(cluster, sku), RETURN_SECONDS)
+    cluster.until(lambda: ended(cluster, sku), TWO_LOOKS_SECONDS + 120)
 
 
 def test_an_item_created_again_under_its_name_keeps_the_article_again(cluster: Cluster, sku: str) -> None:

@@ -80,14 +80,14 @@ def _had_run(order: OrderResource) -> bool:
     return (order.names_workflow or (order.held and to_undo)) and not order.ended
 
 
-def _show_deletion(known: Known, run: Observation) -> Action:
+def _show_deletion(known: Known, run: Observation, *, again: float | None = AGAIN_SECONDS) -> Action:
     """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
     more."""
     parsed, refusals = known.order.decoded, []
     if not isinstance(parsed, Problem) and run.snapshot is not None:
         unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
         refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]
-    return show(known, _blocked(run), refusals=refusals, again=AGAIN_SECONDS)
+    return show(known, _blocked(run), refusals=refusals, again=again)
 
 
 def _blocked(run: Observation) -> Problem | None:
@@ -106,7 +106,13 @@ def _is_undoing(run: Observation) -> bool:
 
 
 def _let_go(known: Known) -> Action:
-    return SetFinalizer(False) if known.order.held else Wait()
+    """Somebody else's finalizer may still hold the resource: how its order ended is shown then."""
+    order, run = known.order, known.observation
+    if order.held:
+        return SetFinalizer(False)
+    if not order.finalizers or run is None or known.adopted_elsewhere:
+        return Wait()
+    return _show_deletion(known, run, again=None)
 
 
 def after_deletion(known: Known) -> Action:

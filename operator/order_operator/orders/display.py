@@ -57,7 +57,8 @@ def show(
         return SetFinalizer(finalizer)
     if changed:
         return WriteStatus(status)
-    if phase in TERMINAL_PHASES and known.observation is not None and not is_abandoned(known.observation):
+    ended = phase in TERMINAL_PHASES and known.observation is not None and not is_abandoned(known.observation)
+    if ended and not order.deleting:  # what is being deleted already is not to be deleted in time
         return Finish()
     passing = problem not in (None, PAUSED) and not problem.stalled and known.connection is None
     if again is None and (passing or applying):

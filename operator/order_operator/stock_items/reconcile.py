@@ -23,7 +23,7 @@ from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
 from order_domain.stock_item import StockItemSpec
-from order_operator import backoff, metrics
+from order_operator import backoff
 from order_operator.background import Background
 from order_operator.cluster.api import Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import STOCK_ITEMS
@@ -34,6 +34,7 @@ from order_operator.cluster.resource import InvalidSpec
 from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
 from order_operator.settings import Settings
+from order_operator.stock_items.orphans import StockOrphans
 from order_operator.stock_items.reflection import reflect_stock, taken
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
@@ -83,6 +84,10 @@ class Tracked:
     """Newest metadata.generation whose settings were sent."""
     configured_at: float = float("-inf")
     """Monotonic time at which they were sent last."""
+    ended: str | None = None
+    """Id of the run whose end under the item was seen last."""
+    ended_at: float = float("-inf")
+    """Monotonic time at which it was."""
 
 
 class StockReconciler:
@@ -110,6 +115,7 @@ class StockReconciler:
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
+        self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._let_go.add)
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, handler=STOCK_ITEMS, about=self._about)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
@@ -156,15 +162,19 @@ class StockReconciler:
             known = tracked.resource
             if uid not in listed and covers(known.namespace) and known.version <= version:
                 self._gone(uid)
-        for run in self._runs.values():
-            orphan = run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
-            namespace = run.item.partition("/")[0]
-            watched = self._settings.watches(namespace) and covers(namespace)
-            ours = run.cluster == self._settings.cluster  # another installation's run is none of our business
-            readable = not run.unreadable  # whose it is cannot be told otherwise
-            if run.running and orphan and watched and ours and readable and run.run_id not in self._let_go:
-                self._background.spawn(self._cancel_if_orphan(run))
+        open_runs = [run for run in self._runs.values() if run.running]
+        orphans = [run for run in open_runs if self._is_orphan(run, listed, covers)]
+        self._background.spawn(self._orphans.look(orphans, len(open_runs)))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+
+    def _is_orphan(self, run: StockRun, listed: Mapping[str, Listed], covers: Callable[[str], bool]) -> bool:
+        """Whether the item of an open run is not there, and nobody has told it that."""
+        namespace = run.item.partition("/")[0]
+        if not (self._settings.watches(namespace) and covers(namespace)) or run.run_id in self._let_go:
+            return False
+        if run.unreadable or run.cluster != self._settings.cluster:
+            return False  # nothing says that it is ours
+        return run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
 
     def _gone(self, uid: str) -> None:
         tracked = self._tracked.get(uid)
@@ -255,22 +265,23 @@ class StockReconciler:
 
     async def _keep(self, uid: str, tracked: Tracked) -> float | None:
         item, run, problem = tracked.resource, self._own_run(uid), None
+        unseen, away = run is None or not run.running or run.former, self._connection.problem
+        if unseen and (away is NOT_ANSWERED or (away is None and not self._scanner.synced.is_set())):
+            return None  # the first full scan knows whether the workflow runs; it queues this item again
         try:
             spec = item.parse_spec()
         except InvalidSpec as invalid:
-            problem = Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
+            problem = (away if run is None else None) or Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
-            if run is None or not run.running or run.former:
-                problem = self._connection.problem
-                if problem is NOT_ANSWERED or (problem is None and not self._scanner.synced.is_set()):
-                    return None  # the first full scan knows whether the workflow runs; it queues this item again
-                problem = _ended_just_now(run) or await self._start(item, spec)
+            if unseen:
+                problem = _ended_just_now(tracked, run) or await self._start(item, spec)
                 run = self._own_run(uid)
             problem = problem or await self._hand_over(uid)
             if run is not None and run.unreadable:
                 return None  # an older operator must not guess; the status stays as the newer one wrote it
             if problem is None and run is not None and self._awaits_worker(uid, tracked):
                 problem = await self._configure(tracked, run, spec)
+                run = self._own_run(uid)
                 grace = tracked.configured_at + ANSWER_GRACE_SECONDS - time.monotonic()
                 if problem is None and grace > 0:
                     return grace
@@ -331,7 +342,7 @@ class StockReconciler:
         except RPCError as failed:
             if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
-            del self._runs[former.workflow_id]
+            self._not_there(former)
         return None
 
     async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
@@ -352,9 +363,16 @@ class StockReconciler:
         except RPCError as failed:
             if not is_no_such_run(failed):
                 return self._connection.problem_of(failed)
-            # The run has ended; the scanner brings its end.
+            self._not_there(run)
+            return Problem(Reason.SUBMITTING, "")
         tracked.configured, tracked.configured_at = item.generation, now
         return None
+
+    def _not_there(self, run: StockRun) -> None:
+        """Temporal itself has no such open run. The scanner brings its end, if it has one; a run that is lost has none,
+        and the next look starts another."""
+        if self._runs.get(run.workflow_id) is run:
+            del self._runs[run.workflow_id]
 
     def _input(self, item: StockItemResource, spec: StockItemSpec, former: StockRun | None) -> StockItemInput:
         cluster = self._settings.cluster
@@ -399,33 +417,20 @@ class StockReconciler:
                 self._learn(run)  # nothing is kept of one that has ended
         return None
 
-    async def _cancel_if_orphan(self, run: StockRun) -> None:
-        """A running workflow that no item was seen for: make sure with the API server before stopping it."""
-        namespace, _, name = run.item.partition("/")
-        if name:
-            try:
-                body = await self._api.get(STOCK_ITEMS, namespace, name)
-                item = StockItemResource.from_body(body)
-                if (item.uid, item.sku) == (run.owner, run.sku):
-                    self.put(body)
-                    return
-            except NotFound:
-                pass
-        logger.warning("cancelling a workflow without a StockItem", extra={"workflow_id": run.workflow_id})
-        metrics.ORPHANS_CANCELLED.inc()
-        await request_cancel(self._connection.client, run)
-        self._let_go.add(run.run_id)
-
 
 _ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})
 """What somebody has to act for, and no news tells that it was done."""
 
 
-def _ended_just_now(run: StockRun | None) -> Problem | None:
-    """The item's own run has ended under it, and is not replaced yet."""
-    if run is None or run.close_time is None:
+def _ended_just_now(tracked: Tracked, run: StockRun | None) -> Problem | None:
+    """The item's own run has ended under it, and is not replaced yet. Counted from when that was seen: the server that
+    dates the end may be minutes away from our clock."""
+    if run is None or run.running:
         return None
-    if (datetime.now(UTC) - run.close_time).total_seconds() >= RESTART_SECONDS:
+    now = time.monotonic()
+    if tracked.ended != run.run_id:
+        tracked.ended, tracked.ended_at = run.run_id, now
+    if now - tracked.ended_at >= RESTART_SECONDS:
         return None
     message = f"the workflow ended as {run.status.name.title()} although the item is there: it is started again"
     return Problem(Reason.WORKFLOW_TERMINATED, message)

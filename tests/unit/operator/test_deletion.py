@@ -96,6 +96,36 @@ def test_a_resource_goes_once_temporal_has_said_that_its_run_has_ended() -> None
     assert next_action(deleting(observation=ENDED, asked=True)) == SetFinalizer(False)
 
 
+def held_by_another(facts: Known) -> Known:
+    """Our finalizer is off, and somebody else's is still on."""
+    return replace(facts, order=replace(facts.order, finalizers=("example.com/keep",)))
+
+
+def test_the_end_of_an_order_that_only_anothers_finalizer_holds_is_shown_and_looked_at_no_more() -> None:
+    """B33: the status said for ever that the order waits."""
+    ended = shown(held_by_another(deleting(observation=ENDED, asked=True)))
+
+    assert (ended.order.status["phase"], next_action(ended)) == ("Completed", Wait())
+
+
+def test_an_end_that_a_status_shows_stays_where_temporal_has_forgotten_the_run() -> None:
+    facts = held_by_another(deleting(asked=True))
+
+    assert next_action(replace(facts, order=replace(facts.order, status=COMPLETED_STATUS))) == Wait()
+
+
+def test_an_order_that_another_resource_has_taken_over_shows_nothing_of_it() -> None:
+    adopted = replace(ENDED, key=ENDED.key._replace(uid="uid-of-another"))
+
+    assert next_action(held_by_another(deleting(observation=adopted, asked=True))) == Wait()
+
+
+def test_an_order_that_goes_on_alone_is_shown_as_long_as_anothers_finalizer_holds_it() -> None:
+    orphan = held_by_another(deleting("Orphan", observation=replace(at(OrderStatus.SHIP_ORDER), orphaned=True)))
+
+    assert shown(orphan).order.status["orderStatus"] == OrderStatus.SHIP_ORDER
+
+
 def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() -> None:
     assert isinstance(next_action(deleting(asked=True)), Start)
 

@@ -5,7 +5,7 @@ from builders import a_policy, an_order_spec
 
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, EARLIER_DEFAULT_CLASS_ANNOTATION
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.classes import OrderClass, OrderClasses
+from order_operator.orders.classes import OrderClass, OrderClasses, WatchedClasses
 from order_operator.problem import Problem
 
 
@@ -126,3 +126,25 @@ def test_a_list_of_the_classes_makes_good_what_the_watch_has_missed() -> None:
     assert not classes.replace([a_class("standard")])
     assert classes.spec("gone") is None
     assert classes.spec("standard") == a_policy()
+
+
+class Statuses:
+    """Of classes; nobody looks at them here."""
+
+    def put(self, _body: object) -> None:
+        pass
+
+    def remove(self, _name: str) -> None:
+        pass
+
+
+def test_a_class_that_only_a_list_brings_is_followed_and_told_of_once() -> None:
+    """B21: the orders that waited for it waited until the operator started again."""
+    classes, changes = OrderClasses(), []
+    watched = WatchedClasses(classes, lambda: changes.append(classes.spec("new")), Statuses())
+
+    for _ in range(2):
+        watched.listed([a_class("new")])
+
+    assert name_of(classes.resolve(an_order_spec(class_name="new"))) == "new"
+    assert changes == [a_policy()]

@@ -244,6 +244,20 @@ async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: 
     assert shop.api.body["status"]["phase"] == "Compensating"
 
 
+async def test_a_write_that_goes_on_meeting_newer_versions_is_made_ever_more_rarely(shop: Shop) -> None:
+    """B31: orders that met one another's writes met again a second later, all at once."""
+    await waiting(shop)
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Compensate Order", seq=3)))
+    shop.api.conflicts = 5
+    pauses = [await shop.look() or 0.0 for _ in range(5)]
+    await shop.look()
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Manual Review", seq=4)))
+    shop.api.conflicts = 1
+
+    assert [pauses[0] == 0.0, 1.0 <= pauses[1] <= 2.0, 5.0 <= pauses[4] <= 10.0] == [True, True, True]
+    assert await shop.look() == 0.0
+
+
 async def refused(shop: Shop, status: int, reason: str) -> list[client.EventsV1Event]:
     """The events of an order whose status was refused so."""
     shop.orders.intake.put(shop.api.store())
@@ -302,7 +316,8 @@ async def test_a_workflow_that_bears_the_uid_of_another_order_is_not_followed(sh
     """B38: it replaced what was known of that order."""
     await waiting(shop)
     key = RunKey("elsewhere", "thing", UID)
-    shop.observe(an_observation(key=key, workflow_id=workflow_id(*key), snapshot=a_snapshot(status="Order Failed")))
+    failed = a_snapshot(status="Order Failed", seq=3)
+    shop.observe(an_observation(key=key, workflow_id=workflow_id(*key), run_id="run-2", snapshot=failed))
 
     await shop.look()
 

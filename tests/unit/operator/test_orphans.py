@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from builders import an_observation, an_order_input, an_order_spec
+from builders import UID, an_observation, an_order_body, an_order_input, an_order_spec
 from kubernetes.aio import client
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.contrib.pydantic import pydantic_data_converter
@@ -179,6 +179,18 @@ async def test_a_workflow_of_another_installation_or_an_earlier_release_is_never
 ) -> None:
     """B8: a second cluster with the chart's defaults cancelled every order of the first."""
     assert await look(servers, an_observation(cluster=cluster)) == []
+
+
+@pytest.mark.parametrize(("uid", "cancelled"), [(UID, 0), ("uid-of-the-next", 1)], ids=["its own", "the next one's"])
+async def test_the_api_server_is_asked_once_more_before_a_workflow_is_cancelled(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, uid: str, cancelled: int
+) -> None:
+    async def get(*_: str) -> dict[str, object]:
+        return an_order_body(uid=uid)
+
+    monkeypatch.setattr(servers, "get", get)
+
+    assert len(await look(servers, an_observation(cluster="here"))) == cancelled
 
 
 async def test_a_workflow_that_was_cancelled_is_not_cancelled_again_at_each_look(servers: Servers) -> None:

@@ -11,7 +11,7 @@ import pytest
 from encryption_keys import ring_file
 from kubernetes.aio import client
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
-from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.client import Client, WorkflowExecutionStatus, WorkflowHandle
 from temporalio.contrib.pydantic import pydantic_data_converter
 from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
@@ -20,14 +20,16 @@ from order_codec.settings import data_converter
 from order_domain.stock_item import StockSnapshot
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
+from order_operator.problem import Problem
 from order_operator.settings import Settings
-from order_operator.stock_items import reconcile
-from order_operator.stock_items.reconcile import RESTART_SECONDS, StockReconciler
+from order_operator.stock_items import orphans, reconcile
+from order_operator.stock_items.reconcile import StockReconciler
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM
-from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
+from order_operator.temporal.connection import NOT_ANSWERED, UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
+from order_operator.temporal.starting import Start
 from order_operator.work_queue import MAX_BACKOFF_SECONDS
 from order_workflows.contract import (
     MEMO_STOCK_SNAPSHOT,
@@ -224,6 +226,46 @@ async def test_a_spec_that_admission_did_not_check_is_refused_once(shelf: Shelf)
     assert (reason, "target must be at least minimum" in message) == (Reason.INVALID_SPEC, True)
 
 
+async def shown(shelf: Shelf) -> Mapping[str, Any]:
+    """A status with counts, as an operator wrote it that saw the workflow."""
+    shelf.put("a")
+    await shelf.publish("a", counts())
+    await shelf.look("a")
+    return shelf.written[-1]
+
+
+@pytest.mark.parametrize("target", [2, 0], ids=["valid", "refused by a rule of today"])
+@pytest.mark.parametrize(
+    ("problem", "synced"), [(NOT_ANSWERED, False), (NOT_ANSWERED, True), (None, False)], ids=["start", "asks", "scans"]
+)
+async def test_an_item_keeps_its_status_until_its_workflow_can_have_been_seen(
+    shelf: Shelf, target: int, problem: Problem | None, synced: bool
+) -> None:
+    """B2: one whose spec a newer rule refuses lost its counts and its workflow at each start."""
+    status = await shown(shelf)
+    started = Shelf(shelf.connection.client)
+    started.connection.problem = problem
+    if not synced:
+        started.scanner.synced.clear()
+    started.put("a", status=status, target=target)
+
+    assert await started.look("a") is None
+    assert started.written == []
+
+
+async def test_a_refused_item_whose_workflow_is_not_seen_while_temporal_is_away_keeps_its_counts(shelf: Shelf) -> None:
+    status = await shown(shelf)
+    started = Shelf(shelf.connection.client)
+    started.connection.problem = UNREACHABLE
+    started.put("a", status=status, target=0)
+
+    again = await started.look("a")
+
+    assert again is not None
+    assert started.said()[0] == Reason.TEMPORAL_UNAVAILABLE
+    assert (started.written[-1]["onHand"], started.written[-1]["workflow"]) == (5, status["workflow"])
+
+
 async def test_before_the_first_full_scan_nothing_is_started(shelf: Shelf) -> None:
     shelf.scanner.synced.clear()
     shelf.put("a")
@@ -262,14 +304,60 @@ async def test_an_item_whose_workflow_temporal_refused_looks_again(
     assert again <= MAX_BACKOFF_SECONDS
 
 
-async def test_a_run_that_has_just_ended_under_its_item_is_not_replaced_at_once(shelf: Shelf) -> None:
+@pytest.fixture
+def starts(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the workflows that were started; none of them is found right away."""
+    started: list[str] = []
+
+    async def start(_client: Client, wanted: Start) -> None:
+        started.append(wanted.workflow_id)
+
+    async def find(*_: object) -> None:
+        """No row yet."""
+
+    monkeypatch.setattr(reconcile, "start", start)
+    monkeypatch.setattr(reconcile, "find", find)
+    return started
+
+
+@pytest.mark.parametrize("ahead", [0.0, 600.0, -600.0], ids=["alike", "the server is ahead", "the server is behind"])
+async def test_a_run_that_ended_under_its_item_is_replaced_when_the_pause_is_over_by_whatever_clock(
+    shelf: Shelf, starts: list[str], monkeypatch: pytest.MonkeyPatch, ahead: float
+) -> None:
+    """Ten minutes behind the server, nobody kept the article for ten minutes."""
     shelf.put("a")
-    await shelf.publish("a", counts(), COMPLETED, ended_before=RESTART_SECONDS / 2)
+    await shelf.publish("a", counts(), COMPLETED, ended_before=-ahead)
 
     again = await shelf.look("a")
+    before, said = list(starts), shelf.said()[0]
+    monkeypatch.setattr(reconcile, "RESTART_SECONDS", 0.0)
+    await shelf.look("a")
+
+    assert (again is not None, before, said) == (True, [], Reason.WORKFLOW_TERMINATED)
+    assert starts == [stock_workflow_id("here", "a")]
+
+
+async def test_settings_for_a_run_that_temporal_has_lost_begin_another(
+    shelf: Shelf, starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No row told of an end, and the item waited for its settings until the next full scan."""
+
+    async def lost(*_: object, **__: object) -> None:
+        raise RPCError("workflow not found for ID: stock/here/a", RPCStatusCode.NOT_FOUND, b"")
+
+    monkeypatch.setattr(WorkflowHandle, "signal", lost)
+    await shown(shelf)
+    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
+    shelf.put("a", generation=2, status=shelf.written[-1])
+
+    again = await shelf.look("a")
+    told = shelf.said()[0], shelf.written[-1]["onHand"]
+    await shelf.look("a")
 
     assert again is not None
-    assert shelf.said()[0] == Reason.WORKFLOW_TERMINATED
+    assert again <= MAX_BACKOFF_SECONDS
+    assert told == (Reason.SUBMITTING, 5)
+    assert starts == [stock_workflow_id("here", "a")]
 
 
 async def test_a_run_that_goes_on_under_another_id_is_no_end(shelf: Shelf) -> None:
@@ -326,7 +414,8 @@ async def test_only_a_workflow_of_this_installation_is_cancelled_for_want_of_its
     async def request_cancel(_client: Client, run: Run) -> None:
         told.append(run.workflow_id)
 
-    monkeypatch.setattr(reconcile, "request_cancel", request_cancel)
+    monkeypatch.setattr(orphans, "request_cancel", request_cancel)
+    monkeypatch.setattr(orphans, "TWO_LOOKS_SECONDS", 0.0)
     await shelf.publish("a", counts(), identifier=former_stock_workflow_id("a"), cluster=cluster)
 
     for _ in range(2):

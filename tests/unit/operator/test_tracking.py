@@ -1,14 +1,15 @@
 """What is kept in mind of orders, and how little of those that have ended."""
 
+import math
 import tracemalloc
 from typing import Any
 
 import pytest
-from builders import an_observation, an_order_body
+from builders import a_snapshot, an_observation, an_order_body
 
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.orders.resource import OrderResource
-from order_operator.orders.tracking import Look, Tracked, TrackedOrders
+from order_operator.orders.tracking import Finished, Look, Tracked, TrackedOrders
 
 BYTES_PER_ORDER = 900
 """A hundred thousand have to find room in 400 MiB beside the operator itself."""
@@ -94,6 +95,21 @@ def test_an_answer_between_two_reconciliations_ends_the_doubt_and_is_asked_for_a
     tracked.learn(an_observation(), asked=True)
 
     assert (tracked.doubted, tracked.look) == (False, None)
+
+
+def test_what_is_known_of_a_run_is_not_replaced_by_an_older_row() -> None:
+    """B29: a visibility store that reads back in time put the status back."""
+    older, newer = (an_observation(snapshot=a_snapshot(seq=seq)) for seq in (1, 2))
+    tracked = Tracked()
+
+    assert tracked.learn(newer, asked=False)
+    assert not tracked.learn(older, asked=False)
+    assert tracked.observation is newer
+
+
+def test_an_end_in_a_year_that_python_does_not_know_is_never_past_its_time() -> None:
+    """B41: Kubernetes takes it, and the order failed at every look."""
+    assert Finished.of(an_order(status={**ENDED, "completionTime": "0000-01-01T00:00:00Z"})).at == math.inf
 
 
 def test_a_finished_order_costs_few_bytes() -> None:
