@@ -119,7 +119,7 @@ class Temporal:
 class Shop:
     """A reconciler between the two."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, paused: bool = False) -> None:
         self.api, self.temporal = ApiServer(), Temporal()
         self.leads = True
         classes = OrderClasses()
@@ -129,7 +129,7 @@ class Shop:
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
         self.scanner.synced.set()
-        settings = Settings(cluster="here")
+        settings = Settings(cluster="here", paused=paused)
         self.orders = Reconciler(
             cast("KubernetesApi", self.api), connection, classes, self.scanner, settings, may_act=lambda: self.leads
         )
@@ -144,8 +144,16 @@ class Shop:
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return connected(Shop(), monkeypatch)
+
+
+@pytest.fixture
+def paused_shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return connected(Shop(paused=True), monkeypatch)
+
+
+def connected(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Describing and starting go to the one run."""
-    shop = Shop()
 
     async def describe(*_: Any) -> Observation | None:
         return await shop.temporal.describe()
@@ -175,6 +183,24 @@ async def test_an_order_that_waits_costs_its_finalizer_and_one_status(shop: Shop
     await shop.look()
 
     assert shop.api.writes == ["finalizer on", "status"]
+
+
+async def test_an_operator_that_is_paused_starts_no_new_order_and_says_so(paused_shop: Shop) -> None:
+    paused_shop.orders.intake.put(paused_shop.api.store())
+
+    await paused_shop.look()
+
+    assert "start" not in paused_shop.temporal.calls
+    assert paused_shop.api.body is not None
+    assert reason(paused_shop.api.body["status"], "Accepted") == ("Unknown", "Paused")
+
+
+async def test_an_operator_that_is_paused_goes_on_with_an_order_that_has_its_run(paused_shop: Shop) -> None:
+    await waiting(paused_shop)
+
+    assert paused_shop.api.body is not None
+    assert paused_shop.api.body["status"]["phase"] == "Waiting"
+    assert paused_shop.api.body["metadata"]["finalizers"] == [FINALIZER]
 
 
 async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_run_is_looked_at(shop: Shop) -> None:
@@ -333,12 +359,12 @@ async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(
 
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Waiting"
-    assert ready(shop.api.body["status"]) == ("True", "Waiting")
+    assert reason(shop.api.body["status"], "Ready") == ("True", "Waiting")
 
 
-def ready(status: Mapping[str, Any]) -> tuple[str, str]:
-    """What the condition Ready says."""
-    return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == "Ready")
+def reason(status: Mapping[str, Any], condition: str) -> tuple[str, str]:
+    """What a condition says, and why."""
+    return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == condition)
 
 
 async def test_starts_of_a_namespace_that_get_no_answer_hold_up_no_other(
