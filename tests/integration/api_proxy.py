@@ -44,6 +44,8 @@ class Request:
     body: bytes
     at: float
     """Monotonic time at which it arrived."""
+    accept: str = ""
+    """The kinds of answer that it wants."""
     status: int | None = None
     """Of the API server's answer, whether or not it was handed on; None if the server was not asked."""
     done: bool = False
@@ -67,6 +69,8 @@ class Call:
     says: Callable[[dict[str, Any]], bool] = lambda _: True
     """What has to be true of the body."""
     watch: bool = False
+    accepts: str = ".*"
+    """A pattern of the kinds of answer that it wants."""
 
     def fits(self, request: Request) -> bool:
         """Whether it is one of them."""
@@ -74,6 +78,7 @@ class Call:
             request.watch is self.watch
             and re.fullmatch(self.method, request.method) is not None
             and re.fullmatch(self.path, request.path) is not None
+            and re.fullmatch(self.accepts, request.accept) is not None
             and self.says(request.json)
         )
 
@@ -267,6 +272,7 @@ class ApiProxy:
             client.query.get("watch") in {"true", "1"},
             await client.read(),
             time.monotonic(),
+            client.headers.get("Accept", ""),
         )
         self.requests.append(request)
         of_requests = [fault for fault in self._faults if not isinstance(fault, StreamFault)]
