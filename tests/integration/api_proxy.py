@@ -116,6 +116,8 @@ class OtherAnswer(Fault):
 
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    """JSON; None for a refusal."""
 
 
 @dataclass
@@ -193,6 +195,10 @@ class ApiProxy:
         """See OtherAnswer."""
         return self._announce(OtherAnswer(call, times, status=status, headers=headers or {}))
 
+    def answer_as_before(self, call: Call, body: str, times: int = ALWAYS) -> Fault:
+        """See OtherAnswer; `body` is what the API server answered earlier."""
+        return self._announce(OtherAnswer(call, times, status=200, body=body))
+
     def hold(self, call: Call, *, after: bool, times: int = 1) -> Fault:
         """See Held."""
         return self._announce(Held(call, times, after=after))
@@ -211,9 +217,9 @@ class ApiProxy:
         call = Call("GET", path, watch=True)
         return self._announce(Late(call, containing=containing.encode(), seconds=seconds))
 
-    def silence(self, path: str, containing: str) -> Fault:
+    def silence(self, path: str, containing: str, times: int = 1) -> Fault:
         """See Silent."""
-        return self._announce(Silent(Call("GET", path, watch=True), containing=containing.encode()))
+        return self._announce(Silent(Call("GET", path, watch=True), times, containing=containing.encode()))
 
     def mend(self) -> None:
         """No fault any more; what was held is dropped."""
@@ -287,15 +293,17 @@ class ApiProxy:
 
     async def _treat(self, fault: Fault | None, request: Request, client: web.BaseRequest) -> web.StreamResponse:
         match fault:
+            case OtherAnswer(body=str(body)):
+                return web.Response(text=body, content_type="application/json")
             case OtherAnswer(status=status, headers=headers):
-                body = {
+                refusal = {
                     "kind": "Status",
                     "apiVersion": "v1",
                     "status": "Failure",
                     "code": status,
                     "message": "as asked",
                 }
-                return web.json_response(body, status=status, headers=headers)
+                return web.json_response(refusal, status=status, headers=headers)
             case Held(after=after):
                 if after:
                     await self._ask(request, client)

@@ -14,6 +14,7 @@ from operator_calls import (
     LEASE,
     WRITES,
     complete,
+    gone,
     grow_old,
     order_path,
     same_write,
@@ -22,10 +23,11 @@ from operator_calls import (
     submit_and_wait,
 )
 from order_history import OrderHistory
-from traffic import DEAR, PLAIN, Traffic, nothing_wrong
+from traffic import DEAR, PLAIN, Traffic, approve, nothing_wrong
 from wiring import Wiring
 
 from order_operator.cluster.inventory import INTERVAL_SECONDS
+from order_operator.orders.orphans import TWO_LOOKS_SECONDS
 from order_operator.watch_liveness import RECONNECT_SECONDS
 
 pytestmark = pytest.mark.long
@@ -262,3 +264,33 @@ def test_a_read_that_fails_before_an_old_order_is_started_starts_it_once(
     read.wait()
     shop.reaches("Completed")
     nothing_wrong(shop, history, {"order": PLAIN})
+
+
+def test_while_lists_and_watch_tell_of_an_earlier_time_nothing_is_undone_and_afterwards_all_orders_end_right(
+    wired: Wiring, shop: Cluster, history: OrderHistory
+) -> None:
+    """An API server that is behind: it lists what was before one order was made, one approved and one deleted. Asked
+    for one by its name it reads from etcd, and so tells the truth. That lasts until every workflow without an order on
+    the list has been looked at twice."""
+    traffic = Traffic(shop, history)
+    traffic.before()
+    earlier = {path: wired.stack.kubectl("get", "--raw", path) for path in (ORDERS_WATCH, f"{API}/stockitems")}
+    traffic.during()
+    for name in ("made", "approved"):
+        shop.reaches("Completed", name)
+    gone(shop, "dropped")
+    shop.apply("unlisted", total=DEAR)
+    shop.reaches("Waiting", "unlisted")
+    wired.stack.kill("operator")
+    shop.apply("unseen", total=PLAIN)
+    lists, _ = [wired.api.answer_as_before(Call("GET", path), body) for path, body in earlier.items()]
+    wired.api.silence(ORDERS_WATCH, "", times=ALWAYS)
+
+    wired.stack.start("operator")
+
+    looks = 2 + TWO_LOOKS_SECONDS / INTERVAL_SECONDS
+    shop.until(lambda: len(lists.struck) >= looks, seconds=looks * INTERVAL_SECONDS)
+    assert shop.status("unlisted")["phase"] == "Waiting"
+    wired.api.mend()
+    approve(shop, "unlisted")
+    traffic.after({"unlisted": DEAR, "unseen": PLAIN})
