@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body
+from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body, an_order_spec
 from kubernetes.aio import client
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
@@ -105,6 +105,9 @@ class Temporal:
         self.calls.append("cancel")
         if self.run is None or not self.run.running:
             raise RPCError("no open run", RPCStatusCode.NOT_FOUND, b"")
+
+    async def signal(self, *_: Any, **__: Any) -> None:
+        self.calls.append("signal")
 
     async def describe(self) -> Observation | None:
         self.calls.append("describe")
@@ -236,17 +239,45 @@ async def test_a_cancellation_that_finds_no_run_is_followed_by_a_question_and_le
         workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Cancelled", seq=3)
     )
     shop.temporal.run = ended
+
+    await delete(shop)
+
+    assert shop.temporal.calls[-2:] == ["cancel", "describe"]
+    assert shop.api.writes[-1] == "finalizer off"
+
+
+async def delete(shop: Shop) -> None:
+    """The order, which its finalizer keeps."""
     assert shop.api.body is not None
     metadata = {**shop.api.body["metadata"], "deletionTimestamp": "2026-01-02T03:05:00Z"}
     shop.api.version += 1
     metadata["resourceVersion"] = str(shop.api.version)
     shop.api.body = {**shop.api.body, "metadata": metadata}
     shop.orders.intake.put(shop.api.body)
-
     await shop.look()
 
-    assert shop.temporal.calls[-2:] == ["cancel", "describe"]
-    assert shop.api.writes[-1] == "finalizer off"
+
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+async def test_an_order_that_is_deleted_under_way_tells_which_policy_counted(shop: Shop, policy: str) -> None:
+    await waiting(shop, spec=an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True))
+
+    await delete(shop)
+    await asyncio.sleep(0)
+
+    [event] = [event for event in shop.api.events if event.reason == "DeletionDecided"]
+    assert f"deletionPolicy {policy}" in (event.note or "")
+
+
+async def test_an_order_that_ended_before_it_is_deleted_tells_of_no_policy(shop: Shop) -> None:
+    await waiting(shop)
+    shop.temporal.run = an_observation(
+        workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Cancelled", seq=3)
+    )
+
+    await delete(shop)
+    await asyncio.sleep(0)
+
+    assert "DeletionDecided" not in {event.reason for event in shop.api.events}
 
 
 async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: Shop) -> None:
