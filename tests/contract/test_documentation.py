@@ -233,6 +233,14 @@ def test_what_is_still_to_come_says_how_it_is_done_today(row: str) -> None:
     assert len(cells.split(" | ")[1]) > 40
 
 
+def test_all_sixty_rows_of_what_the_best_operators_offer_are_on_the_page() -> None:
+    """Each with what is here or why it is not, or with both."""
+    page = (ROOT / "docs/features.md").read_text()
+    rows = {int(number) for number in re.findall(r"^\| K(\d+) \|", page, re.MULTILINE)}
+
+    assert rows == set(range(1, 61))
+
+
 def test_the_index_of_the_documentation_lists_every_page() -> None:
     index = set(LINK.findall((ROOT / "docs/README.md").read_text()))
     docs = ROOT / "docs"

@@ -15,7 +15,9 @@ from order_domain.errors import (
     ProviderUnavailable,
     Undeliverable,
 )
+from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.ledger import tables
+from order_worker.providers.fraud.port import FraudCheck
 from order_workflows.activities.effect import Outcome
 
 
@@ -71,12 +73,35 @@ async def test_nothing_is_undone_for_an_order_that_was_never_received(shop: Shop
     assert await shop.rows(tables.operations) == []
 
 
-async def test_a_fraud_verdict_is_kept(shop: Shop) -> None:
-    buyer = await shop.buyer()
-    with pytest.raises(FraudSuspected):
-        await shop.fraud.check(buyer.fraud_check("FRAUD-7"))
-    errors = {row["operation_id"]: row["error_type"] for row in await shop.rows(tables.operations)}
-    assert errors["uid-1/fraud"] == "FraudSuspected"
+class FickleFraudCheck(FraudCheck):
+    """Suspects everybody or nobody, as it is told."""
+
+    suspects = False
+
+    async def check(self, *, customer_id: str, total_minor: int, currency: str, country: str) -> None:  # noqa: ARG002
+        if self.suspects:
+            raise FraudSuspected(f"customer {customer_id} is suspected of fraud")
+
+
+@pytest.mark.parametrize("suspected", [False, True], ids=["good, then suspected", "suspected, then good"])
+async def test_a_fraud_verdict_is_kept_though_the_service_changes_its_mind(shop: Shop, suspected: bool) -> None:
+    provider = FickleFraudCheck()
+    checks = LedgerFraudChecks(shop.ledger, provider)
+    request = (await shop.buyer()).fraud_check()
+
+    async def is_suspected() -> bool:
+        try:
+            await checks.check(request)
+        except FraudSuspected:
+            return True
+        return False
+
+    provider.suspects = suspected
+    first = await is_suspected()
+    provider.suspects = not suspected
+    again = await is_suspected()
+
+    assert (first, again) == (suspected, suspected)
 
 
 async def test_shipping_twice_hands_over_one_parcel(shop: Shop) -> None:

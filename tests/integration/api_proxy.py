@@ -44,6 +44,8 @@ class Request:
     body: bytes
     at: float
     """Monotonic time at which it arrived."""
+    accept: str = ""
+    """The kinds of answer that it wants."""
     status: int | None = None
     """Of the API server's answer, whether or not it was handed on; None if the server was not asked."""
     done: bool = False
@@ -67,6 +69,8 @@ class Call:
     says: Callable[[dict[str, Any]], bool] = lambda _: True
     """What has to be true of the body."""
     watch: bool = False
+    accepts: str = ".*"
+    """A pattern of the kinds of answer that it wants."""
 
     def fits(self, request: Request) -> bool:
         """Whether it is one of them."""
@@ -74,6 +78,7 @@ class Call:
             request.watch is self.watch
             and re.fullmatch(self.method, request.method) is not None
             and re.fullmatch(self.path, request.path) is not None
+            and re.fullmatch(self.accepts, request.accept) is not None
             and self.says(request.json)
         )
 
@@ -111,6 +116,8 @@ class OtherAnswer(Fault):
 
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
+    body: str | None = None
+    """JSON; None for a refusal."""
 
 
 @dataclass
@@ -188,6 +195,10 @@ class ApiProxy:
         """See OtherAnswer."""
         return self._announce(OtherAnswer(call, times, status=status, headers=headers or {}))
 
+    def answer_as_before(self, call: Call, body: str, times: int = ALWAYS) -> Fault:
+        """See OtherAnswer; `body` is what the API server answered earlier."""
+        return self._announce(OtherAnswer(call, times, status=200, body=body))
+
     def hold(self, call: Call, *, after: bool, times: int = 1) -> Fault:
         """See Held."""
         return self._announce(Held(call, times, after=after))
@@ -206,9 +217,9 @@ class ApiProxy:
         call = Call("GET", path, watch=True)
         return self._announce(Late(call, containing=containing.encode(), seconds=seconds))
 
-    def silence(self, path: str, containing: str) -> Fault:
+    def silence(self, path: str, containing: str, times: int = 1) -> Fault:
         """See Silent."""
-        return self._announce(Silent(Call("GET", path, watch=True), containing=containing.encode()))
+        return self._announce(Silent(Call("GET", path, watch=True), times, containing=containing.encode()))
 
     def mend(self) -> None:
         """No fault any more; what was held is dropped."""
@@ -267,6 +278,7 @@ class ApiProxy:
             client.query.get("watch") in {"true", "1"},
             await client.read(),
             time.monotonic(),
+            client.headers.get("Accept", ""),
         )
         self.requests.append(request)
         of_requests = [fault for fault in self._faults if not isinstance(fault, StreamFault)]
@@ -281,15 +293,17 @@ class ApiProxy:
 
     async def _treat(self, fault: Fault | None, request: Request, client: web.BaseRequest) -> web.StreamResponse:
         match fault:
+            case OtherAnswer(body=str(body)):
+                return web.Response(text=body, content_type="application/json")
             case OtherAnswer(status=status, headers=headers):
-                body = {
+                refusal = {
                     "kind": "Status",
                     "apiVersion": "v1",
                     "status": "Failure",
                     "code": status,
                     "message": "as asked",
                 }
-                return web.json_response(body, status=status, headers=headers)
+                return web.json_response(refusal, status=status, headers=headers)
             case Held(after=after):
                 if after:
                     await self._ask(request, client)

@@ -66,9 +66,9 @@ def grow_old(shop: Cluster, name: str) -> None:
     shop.until(lambda: datetime.now(UTC) - created > timedelta(seconds=CONFIRMED_AGE_SECONDS + 1))
 
 
-def gone(shop: Cluster) -> None:
+def gone(shop: Cluster, name: str = "order") -> None:
     """The resource is no more."""
-    shop.until(lambda: shop.order() == {}, 90.0)
+    shop.until(lambda: shop.order(name) == {}, 90.0)
 
 
 @dataclass(frozen=True)

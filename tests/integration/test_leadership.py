@@ -73,7 +73,7 @@ async def test_nobody_releases_the_lease_of_another(api: client.ApiClient, names
 async def test_a_dead_leader_is_followed_when_its_lease_has_run_out(api: client.ApiClient, namespace: str) -> None:
     await Leadership(api, namespace, LEASE, "first").acquire()
 
-    await asyncio.wait_for(Leadership(api, namespace, LEASE, "second").acquire(), timeout=25)
+    await asyncio.wait_for(Leadership(api, namespace, LEASE, "second").acquire(), timeout=20)
 
 
 async def test_two_releases_in_one_namespace_lead_side_by_side(api: client.ApiClient, namespace: str) -> None:

@@ -1,6 +1,7 @@
 """Processes die, servers go away; orders go on, and nothing happens twice."""
 
 import json
+import time
 
 import pytest
 from cluster import Cluster, condition
@@ -55,6 +56,29 @@ def test_orders_survive_one_death_after_another(cluster: Cluster) -> None:
     assert charged_once(cluster, 28)
     stock = cluster.stock()
     assert stock["on_hand"] + stock["reserved"] + stock["sold"] == stock["initial"] + stock["restocked"]
+    assert "no flaws" in cluster.audit()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("process", ["kube-apiserver", "temporal"])
+def test_orders_survive_five_deaths_of_a_server_five_seconds_apart(process: str, cluster: Cluster) -> None:
+    """How long it lives is the fault: in five seconds the clients come back, each after a pause of its own, and begin
+    to work off what waited. Any state that could be waited for has them all at one place."""
+    names = [f"order-{life}-{part}-{number}" for life in range(5) for part in ("early", "late") for number in range(4)]
+    for life in range(5):
+        born = time.monotonic()
+        of_this_life = [name for name in names if name.startswith(f"order-{life}-")]
+        for name in of_this_life[:4]:
+            cluster.apply(name)
+        cluster.until(lambda born=born: time.monotonic() - born > 5)  # type: ignore[misc]
+        for name in of_this_life[4:]:
+            cluster.apply(name)
+        cluster.stack.kill(process)
+        cluster.stack.up()
+
+    for name in names:
+        cluster.eventually(lambda s: s.get("phase") == "Completed", name, RETURN_SECONDS)
+    assert charged_once(cluster, len(names))
     assert "no flaws" in cluster.audit()
 
 

@@ -28,6 +28,10 @@ class EventReason(Explained):
         "CompletedInPart",
         "Parcels that could not be called back are sold, the rest was refunded.",
     )
+    DELETION_DECIDED = (
+        "DeletionDecided",
+        "The order was deleted while under way; the message says by which policy, and what becomes of its workflow.",
+    )
     STATUS_REFUSED = (
         "StatusRefused",
         "The API server refuses the status of the order or the stock item, which therefore stands still.",

@@ -1,10 +1,11 @@
 """What people want to be told of an order by Kubernetes Events: it waits for them, goes no further, ignored what
-somebody asked for, or has ended other than completed. An order that just completes is told by its status alone: an
-event would be a quarter of its API writes."""
+somebody asked for, was deleted under way, or has ended other than completed. An order that just completes is told by
+its status alone: an event would be a quarter of its API writes."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from order_domain.order import DeletionPolicy
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import metrics
 from order_operator.cluster.conditions import ConditionType, Reason
@@ -23,6 +24,13 @@ def news(status: Status, before: Status) -> list[Event]:
     so that it is told once."""
     told = {event.occasion for event in _events(before)}
     return [event for event in _events(status) if event.occasion not in told]
+
+
+def deletion_decided(policy: DeletionPolicy) -> Event:
+    """The resource is gone or going, and its workflow was told what that means."""
+    becomes = "goes on without it" if policy is DeletionPolicy.ORPHAN else "was asked to cancel the order"
+    note = f"the order was deleted with deletionPolicy {policy}: its workflow {becomes}"
+    return Event(f"{EventReason.DELETION_DECIDED}.{policy}", "Normal", EventReason.DELETION_DECIDED, note)
 
 
 def count_decision(status: Status, before: Status) -> None:

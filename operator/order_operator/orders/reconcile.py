@@ -44,7 +44,7 @@ from order_operator.orders.adoption import Predecessor, describe_order
 from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.decision import next_action
-from order_operator.orders.events import news
+from order_operator.orders.events import deletion_decided, news
 from order_operator.orders.intake import Intake
 from order_operator.orders.known import Known
 from order_operator.orders.namespace_defaults import NamespaceDefaults
@@ -256,9 +256,9 @@ class Reconciler:
                 ours = replace(run, key=RunKey(order.namespace, order.name, order.uid))
                 self.amender.send(ours, [adoption], [adoption])
             case Cancel(run):
-                self._tell(tracked, look, run, found=await request_cancel(client, run))
+                self._told(tracked, look, run, order, found=await request_cancel(client, run))
             case Release(run):
-                self._tell(tracked, look, run, found=await mark_orphaned(client, run))
+                self._told(tracked, look, run, order, found=await mark_orphaned(client, run))
             case SetFinalizer(present):
                 tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
                 self._budget.wrote()
@@ -324,9 +324,10 @@ class Reconciler:
         if look.exists and (newer or tracked.outlined):
             tracked.resource = found
 
-    def _tell(self, tracked: Tracked, look: Look, run: Observation, *, found: bool) -> None:
+    def _told(self, tracked: Tracked, look: Look, run: Observation, order: OrderResource, *, found: bool) -> None:
         if found:
             tracked.told, look.asked = run.run_id, False
+            self._events.tell(order, deletion_decided(order.deletion_policy))
         else:
             tracked.doubt()
 

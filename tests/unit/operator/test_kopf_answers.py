@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from order_operator.kopf_answers import answers_for
 
 GROUP_PATH = "/apis/order-platform.dev/v1alpha1"
 Body = Mapping[str, Any]
+Until = Callable[[int], Awaitable[None]]
 
 
 def an_object(name: str, version: int) -> dict[str, Any]:
@@ -155,6 +156,8 @@ class ApiServer:
         self.version = 5
         self.asked: list[str | None] = []
         """The version since which changes were wanted, or None for a list."""
+        self.limits: list[str | None] = []
+        """The largest number of orders that each list was to have."""
         self.too_old = ""
         """Changes since then are not known any more."""
         self.news = asyncio.Event()
@@ -173,6 +176,7 @@ class ApiServer:
     async def orders(self, request: web.Request) -> web.StreamResponse:
         if "watch" not in request.query:
             self.asked.append(None)
+            self.limits.append(request.query.get("limit"))
             version = str(self.version)
             page = {"metadata": {"resourceVersion": version}, "items": [an_object("a", self.version)]}
             return web.json_response(page)
@@ -195,14 +199,14 @@ class ApiServer:
         return web.json_response({"metadata": {"resourceVersion": "1"}, "items": []})
 
 
-async def test_kopf_goes_on_from_the_last_change_and_lists_again_when_that_is_too_old(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    api, orders, stop = ApiServer(), Orders(), asyncio.Event()
+@asynccontextmanager
+async def watched_by_kopf(api: ApiServer, orders: Orders, folder: Path) -> AsyncIterator[Until]:
+    """Within it kopf watches as in the operator; what is yielded waits until so much was brought."""
     application = web.Application()
     application.router.add_get(f"{GROUP_PATH}/orders", api.orders)
     application.router.add_get(f"{GROUP_PATH}/stockitems", api.stock_items)
     application.router.add_get("/{path:.*}", api.discovery)
+    stop = asyncio.Event()
 
     async def until(told: int) -> None:
         async with asyncio.timeout(30):
@@ -210,24 +214,42 @@ async def test_kopf_goes_on_from_the_last_change_and_lists_again_when_that_is_to
                 await asyncio.sleep(0.01)
 
     async with TestServer(application) as server:
-        file = tmp_path / "kubeconfig"
+        file = folder / "kubeconfig"
         context = {"name": "it", "context": {"cluster": "it", "user": "it"}}
         clusters = [{"name": "it", "cluster": {"server": str(server.make_url("/"))}}]
         users = [{"name": "it", "user": {"token": "one"}}]
         file.write_text(
             yaml.safe_dump({"current-context": "it", "contexts": [context], "clusters": clusters, "users": users})
         )
-        monkeypatch.setenv("KUBECONFIG", str(file))
-        registry = registry_of_resources(orders, Orders(), at_once, lambda _path, **_: None)
-        watching = asyncio.create_task(
-            kopf.operator(registry=registry, settings=build_settings(), clusterwide=True, stop_flag=stop)
-        )
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("KUBECONFIG", str(file))
+            registry = registry_of_resources(orders, Orders(), at_once, lambda _path, **_: None)
+            watching = asyncio.create_task(
+                kopf.operator(registry=registry, settings=build_settings(), clusterwide=True, stop_flag=stop)
+            )
+            try:
+                yield until
+            finally:
+                stop.set()
+                await watching
+
+
+async def test_kopf_goes_on_from_the_last_change_and_lists_again_when_that_is_too_old(tmp_path: Path) -> None:
+    api, orders = ApiServer(), Orders()
+    async with watched_by_kopf(api, orders, tmp_path) as until:
         await until(1)
         api.too_old = "6"
         api.news.set()
         await until(3)
-        stop.set()
-        await watching
 
     assert api.asked[:4] == [None, "5", "6", None]
     assert orders.told == [("put", "5"), ("put", "6"), ("put", "6")]
+
+
+async def test_kopf_lists_in_pages_of_five_hundred(tmp_path: Path) -> None:
+    """The answer to one question for all orders would be held whole, by the API server and here."""
+    api, orders = ApiServer(), Orders()
+    async with watched_by_kopf(api, orders, tmp_path) as until:
+        await until(1)
+
+    assert api.limits == ["500"]

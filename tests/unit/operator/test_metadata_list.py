@@ -58,6 +58,13 @@ async def test_all_pages_are_asked_for_as_metadata_only() -> None:
     assert all("PartialObjectMetadataList" in request.headers["Accept"] for request in asked)
 
 
+async def test_every_page_is_asked_for_with_its_bound() -> None:
+    async with answering(a_page(an_item("a", 3), token="next"), a_page(an_item("b", 4))) as (api, asked):
+        await api.list_metadata("orders", "shop")
+
+    assert [request.query.get("limit") for request in asked] == ["500", "500"]
+
+
 async def test_a_list_without_items_is_empty() -> None:
     empty = web.json_response({"metadata": {"resourceVersion": "9"}, "items": None})
     async with answering(empty) as (api, _):

@@ -6,7 +6,17 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
-from builders import NAME, NAMESPACE, UID, a_policy, a_snapshot, an_observation, an_order_body, an_order_resource
+from builders import (
+    NAME,
+    NAMESPACE,
+    UID,
+    a_policy,
+    a_snapshot,
+    an_observation,
+    an_order_body,
+    an_order_resource,
+    an_order_spec,
+)
 from kubernetes.aio import client
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
@@ -107,6 +117,9 @@ class Temporal:
         if self.run is None or not self.run.running:
             raise RPCError("no open run", RPCStatusCode.NOT_FOUND, b"")
 
+    async def signal(self, *_: Any, **__: Any) -> None:
+        self.calls.append("signal")
+
     async def describe(self) -> Observation | None:
         self.calls.append("describe")
         return self.run
@@ -120,7 +133,7 @@ class Temporal:
 class Shop:
     """A reconciler between the two."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, paused: bool = False) -> None:
         self.api, self.temporal = ApiServer(), Temporal()
         self.leads = True
         classes = OrderClasses()
@@ -130,7 +143,7 @@ class Shop:
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
         self.scanner.synced.set()
-        settings = Settings(cluster="here")
+        settings = Settings(cluster="here", paused=paused)
         self.orders = Reconciler(
             cast("KubernetesApi", self.api), connection, classes, self.scanner, settings, may_act=lambda: self.leads
         )
@@ -145,8 +158,16 @@ class Shop:
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return connected(Shop(), monkeypatch)
+
+
+@pytest.fixture
+def paused_shop(monkeypatch: pytest.MonkeyPatch) -> Shop:
+    return connected(Shop(paused=True), monkeypatch)
+
+
+def connected(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     """Describing and starting go to the one run."""
-    shop = Shop()
 
     async def describe(*_: Any) -> Observation | None:
         return await shop.temporal.describe()
@@ -176,6 +197,24 @@ async def test_an_order_that_waits_costs_its_finalizer_and_one_status(shop: Shop
     await shop.look()
 
     assert shop.api.writes == ["finalizer on", "status"]
+
+
+async def test_an_operator_that_is_paused_starts_no_new_order_and_says_so(paused_shop: Shop) -> None:
+    paused_shop.orders.intake.put(paused_shop.api.store())
+
+    await paused_shop.look()
+
+    assert "start" not in paused_shop.temporal.calls
+    assert paused_shop.api.body is not None
+    assert reason(paused_shop.api.body["status"], "Accepted") == ("Unknown", "Paused")
+
+
+async def test_an_operator_that_is_paused_goes_on_with_an_order_that_has_its_run(paused_shop: Shop) -> None:
+    await waiting(paused_shop)
+
+    assert paused_shop.api.body is not None
+    assert paused_shop.api.body["status"]["phase"] == "Waiting"
+    assert paused_shop.api.body["metadata"]["finalizers"] == [FINALIZER]
 
 
 async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_run_is_looked_at(shop: Shop) -> None:
@@ -219,17 +258,45 @@ async def test_a_cancellation_that_finds_no_run_is_followed_by_a_question_and_le
         workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Cancelled", seq=3)
     )
     shop.temporal.run = ended
+
+    await delete(shop)
+
+    assert shop.temporal.calls[-2:] == ["cancel", "describe"]
+    assert shop.api.writes[-1] == "finalizer off"
+
+
+async def delete(shop: Shop) -> None:
+    """The order, which its finalizer keeps."""
     assert shop.api.body is not None
     metadata = {**shop.api.body["metadata"], "deletionTimestamp": "2026-01-02T03:05:00Z"}
     shop.api.version += 1
     metadata["resourceVersion"] = str(shop.api.version)
     shop.api.body = {**shop.api.body, "metadata": metadata}
     shop.orders.intake.put(shop.api.body)
-
     await shop.look()
 
-    assert shop.temporal.calls[-2:] == ["cancel", "describe"]
-    assert shop.api.writes[-1] == "finalizer off"
+
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+async def test_an_order_that_is_deleted_under_way_tells_which_policy_counted(shop: Shop, policy: str) -> None:
+    await waiting(shop, spec=an_order_spec(deletion_policy=policy).model_dump(mode="json", exclude_none=True))
+
+    await delete(shop)
+    await asyncio.sleep(0)
+
+    [event] = [event for event in shop.api.events if event.reason == "DeletionDecided"]
+    assert f"deletionPolicy {policy}" in (event.note or "")
+
+
+async def test_an_order_that_ended_before_it_is_deleted_tells_of_no_policy(shop: Shop) -> None:
+    await waiting(shop)
+    shop.temporal.run = an_observation(
+        workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=a_snapshot(status="Order Cancelled", seq=3)
+    )
+
+    await delete(shop)
+    await asyncio.sleep(0)
+
+    assert "DeletionDecided" not in {event.reason for event in shop.api.events}
 
 
 async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: Shop) -> None:
@@ -357,12 +424,12 @@ async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(
 
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Waiting"
-    assert ready(shop.api.body["status"]) == ("True", "Waiting")
+    assert reason(shop.api.body["status"], "Ready") == ("True", "Waiting")
 
 
-def ready(status: Mapping[str, Any]) -> tuple[str, str]:
-    """What the condition Ready says."""
-    return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == "Ready")
+def reason(status: Mapping[str, Any], condition: str) -> tuple[str, str]:
+    """What a condition says, and why."""
+    return next((item["status"], item["reason"]) for item in status["conditions"] if item["type"] == condition)
 
 
 async def test_starts_of_a_namespace_that_get_no_answer_hold_up_no_other(
