@@ -27,7 +27,7 @@ from traffic import DEAR, PLAIN, Traffic, approve, nothing_wrong
 from wiring import Wiring
 
 from order_operator.cluster.inventory import INTERVAL_SECONDS
-from order_operator.orders.orphans import TWO_LOOKS_SECONDS
+from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
 from order_operator.watch_liveness import RECONNECT_SECONDS
 
 pytestmark = pytest.mark.long

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from cluster import STOCK_ITEMS, Cluster, condition
 
-from order_operator.stock_items.orphans import TWO_LOOKS_SECONDS
+from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
 
 RETURN_SECONDS = 90.0
 """After a server was away: its own start, and the clients' back-off of at most ten seconds."""

@@ -6,7 +6,7 @@ import time
 import pytest
 from cluster import Cluster, condition
 
-from order_operator.orders.orphans import TWO_LOOKS_SECONDS
+from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
 
 RETURN_SECONDS = 90.0
 """After a server was away: its own start, the clients' back-off of at most ten seconds, and the order itself."""

@@ -28,19 +28,19 @@ from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned, take_over
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
-from order_operator.temporal.cancellation import mark_orphaned, request_cancel
+from order_operator.temporal.cancellation import (
+    BRAKE_NUMBER,
+    BRAKE_SHARE,
+    MAX_PER_LOOK,
+    TWO_LOOKS_SECONDS,
+    mark_orphaned,
+    request_cancel,
+)
 from order_operator.temporal.connection import TemporalConnection
 
 YOUNG_SECONDS = 600.0
 """Age, at the first look without its resource, up to which a run counts as young. An order that lasts carries the
 finalizer seconds after its start; the rest is for an operator that was away."""
-TWO_LOOKS_SECONDS = 120.0
-"""Least time between the first look without the resource and the cancellation."""
-MAX_PER_LOOK = 5
-"""Cancellations at each look, which is once a minute."""
-BRAKE_NUMBER = 10
-BRAKE_SHARE = 0.05
-"""Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
 
 logger = logging.getLogger(__name__)
 

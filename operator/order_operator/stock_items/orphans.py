@@ -18,16 +18,14 @@ from order_operator.cluster.api_names import STOCK_ITEMS
 from order_operator.settings import Settings
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import StockRun
-from order_operator.temporal.cancellation import request_cancel
+from order_operator.temporal.cancellation import (
+    BRAKE_NUMBER,
+    BRAKE_SHARE,
+    MAX_PER_LOOK,
+    TWO_LOOKS_SECONDS,
+    request_cancel,
+)
 from order_operator.temporal.connection import TemporalConnection
-
-TWO_LOOKS_SECONDS = 120.0
-"""Least time between the first look without the item and the cancellation."""
-MAX_PER_LOOK = 5
-"""Cancellations at each look, which is once a minute."""
-BRAKE_NUMBER = 10
-BRAKE_SHARE = 0.05
-"""Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
 
 logger = logging.getLogger(__name__)
 

@@ -9,6 +9,14 @@ from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import RPC_TIMEOUT, Run
 from order_workflows.contract import SIGNAL_ORPHAN
 
+TWO_LOOKS_SECONDS = 120.0
+"""Least time between the first look without the resource and the cancellation."""
+MAX_PER_LOOK = 5
+"""Cancellations for want of a resource at each look, which is once a minute."""
+BRAKE_NUMBER = 10
+BRAKE_SHARE = 0.05
+"""Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
+
 
 async def request_cancel(client: Client, run: Run) -> bool:
     """Ask the workflow to stop and undo what it did. Needs no worker to be accepted. False if there is no open run."""

@@ -16,16 +16,10 @@ from order_domain.order import DeletionPolicy
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.events import EventRecorder
 from order_operator.orders.observation import Observation
-from order_operator.orders.orphans import (
-    BRAKE_NUMBER,
-    MAX_PER_LOOK,
-    TWO_LOOKS_SECONDS,
-    YOUNG_SECONDS,
-    OrphanLog,
-    Orphans,
-)
+from order_operator.orders.orphans import YOUNG_SECONDS, OrphanLog, Orphans
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
+from order_operator.temporal.cancellation import BRAKE_NUMBER, MAX_PER_LOOK, TWO_LOOKS_SECONDS
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import SIGNAL_ORPHAN
 

@@ -10,8 +10,9 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.settings import Settings
 from order_operator.stock_items import orphans
-from order_operator.stock_items.orphans import BRAKE_NUMBER, MAX_PER_LOOK, StockOrphans
+from order_operator.stock_items.orphans import StockOrphans
 from order_operator.stock_items.run import StockRun
+from order_operator.temporal.cancellation import BRAKE_NUMBER, MAX_PER_LOOK
 from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 
