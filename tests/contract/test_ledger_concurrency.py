@@ -45,6 +45,19 @@ async def test_a_ledger_keeps_up_until_transactions_wait_for_others(shop: Shop) 
     assert shop.ledger.keeps_up()
 
 
+async def test_a_ledger_is_free_while_a_thread_has_nothing_to_do(shop: Shop) -> None:
+    go_on = threading.Event()
+    before = shop.ledger.is_free()
+    asked = [asyncio.create_task(shop.ledger.transaction(lambda _: go_on.wait(60))) for _ in range(MORE_THAN_AT_ONCE)]
+    await asyncio.sleep(0)  # all of them have begun
+    meanwhile = shop.ledger.is_free()
+
+    go_on.set()
+    await asyncio.gather(*asked)
+
+    assert (before, meanwhile, shop.ledger.is_free()) == (True, False, True)
+
+
 async def test_two_hundred_reservations_of_a_hundred_pieces_sell_exactly_a_hundred(
     shop: Shop, shops: list[Shop]
 ) -> None:

@@ -220,7 +220,7 @@ def build_worker(client: Client, settings: Settings, ledger: Ledger, providers: 
     tell_what_runs(settings, metrics)
     known = duties(settings, ledger, providers, metrics)
     tell_what_is_simulated(settings, providers, metrics)
-    slots = WorkflowSlots(settings.max_concurrent_workflow_tasks, ledger_keeps_up=ledger.keeps_up)
+    slots = WorkflowSlots(settings.max_concurrent_workflow_tasks, ledger)
     requests = max(2, settings.max_concurrent_workflow_tasks // REQUESTS_OF_SLOTS)
     worker = Worker(
         client,

@@ -22,11 +22,14 @@ class Ledger:
     """As much of one as the slots see."""
 
     def __init__(self) -> None:
-        self.idle = True
+        self.waiting = 0
+        """Transactions."""
 
     def keeps_up(self) -> bool:
-        """Whether nothing waits."""
-        return self.idle
+        return self.waiting <= 2
+
+    def is_free(self) -> bool:
+        return self.waiting == 0
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def slots(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> WorkflowSlots:
     """Five, that wait as long as they have to."""
     monkeypatch.setattr("order_worker.workflow_slots.BEGINNING_SECONDS", NEVER)
     monkeypatch.setattr("order_worker.workflow_slots.LONGEST_WAIT_SECONDS", NEVER)
-    return WorkflowSlots(5, ledger_keeps_up=ledger.keeps_up)
+    return WorkflowSlots(5, ledger)
 
 
 async def task(slots: WorkflowSlots, kind: Any) -> SlotPermit:
@@ -82,19 +85,21 @@ async def looked_at_twice(slots: WorkflowSlots) -> None:
     slots._may_ask = may_ask  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("kind", [UNDER_WAY, BEGINS])
-async def test_no_task_is_asked_for_while_transactions_wait(slots: WorkflowSlots, ledger: Ledger, kind: Any) -> None:
-    await task(slots, BEGINS)
-    ledger.idle = False
+@pytest.mark.parametrize(("kind", "too_many", "few"), [(UNDER_WAY, 3, 2), (BEGINS, 1, 0)])
+async def test_no_task_is_asked_for_while_transactions_wait_and_the_first_of_an_order_while_any_does(
+    slots: WorkflowSlots, ledger: Ledger, kind: Any, too_many: int, few: int
+) -> None:
+    done(slots, await task(slots, BEGINS))
+    ledger.waiting = too_many
 
     async with kept_waiting(slots, kind):
-        ledger.idle = True
+        ledger.waiting = few
 
 
 async def test_a_stuck_ledger_holds_up_only_for_a_while(
     slots: WorkflowSlots, ledger: Ledger, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    ledger.idle = False
+    ledger.waiting = 3
 
     async with kept_waiting(slots, UNDER_WAY):
         monkeypatch.setattr("order_worker.workflow_slots.LONGEST_WAIT_SECONDS", 0.0)
@@ -119,7 +124,7 @@ async def test_after_a_while_the_next_order_begins_however_long_others_take(
 ) -> None:
     for _ in range(BEGINNING):
         await task(slots, BEGINS)
-    ledger.idle = False
+    ledger.waiting = 3
 
     async with kept_waiting(slots, BEGINS):
         monkeypatch.setattr("order_worker.workflow_slots.BEGINNING_SECONDS", 0.0)

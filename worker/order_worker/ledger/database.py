@@ -142,6 +142,10 @@ class Ledger:
         """Whether at most MAY_WAIT transactions wait for a thread."""
         return self._asked - self._at_once <= MAY_WAIT
 
+    def is_free(self) -> bool:
+        """Whether a transaction would be carried out at once."""
+        return self._asked < self._at_once
+
     async def ping(self) -> None:
         """Raises LedgerUnavailable unless the database answers and can be written to. It waits for no transaction, so
         that a busy ledger is not taken for a dead one."""
