@@ -72,7 +72,7 @@ async def test_an_update_that_an_earlier_worker_refused_is_heard_by_the_next_one
             answered.clear()
             amender.send(run, [CHANGE], [CHANGE])
             await asyncio.wait_for(answered.wait(), 30)
-            return amender.state(run.key.uid)
+            return amender.state(run.key.uid, run.run_id)
 
     handle = await temporal.start_workflow("Order", id=identifier, task_queue=queue)
 
