@@ -312,7 +312,9 @@ def main() -> None:
     parser.add_argument("--in-flight", type=int, default=32, help="orders at a time (default: %(default)s)")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="order-bench-") as folder:
-        stack = Stack(Path(folder) / "stack", ui=False)
+        # The orders of the bare client are another installation's.
+        shared = {"operator": {"ORDER_OPERATOR_SHARE_TASK_QUEUE": "true"}}
+        stack = Stack(Path(folder) / "stack", ui=False, environment=shared)
         try:
             stack.up()
             with yardstick_worker(stack):

@@ -43,6 +43,11 @@ class Settings(ProgramSettings):
         json_schema_extra={"default": "the uid of the namespace kube-system"},
     )
     task_queue: str = Field(DEFAULT_TASK_QUEUE, description="Temporal task queue of the workers.")
+    share_task_queue: Flag = Field(
+        False,
+        description="Start workflows on the task queue also where another installation has some and this one has none. "
+        "For installations that have workers, ledger and providers in common, and for one that follows another.",
+    )
     metrics: Listen = Field(
         Address("0.0.0.0", 9090),  # noqa: S104
         validation_alias="ORDER_OPERATOR_METRICS_ADDRESS",

@@ -71,7 +71,11 @@ def cluster(platform: Stack) -> Iterator[Cluster]:
 def elsewhere(cluster: Cluster, tmp_path: Path) -> Iterator[Cluster]:
     """A second cluster on the Temporal of the first."""
     second = Stack(tmp_path / "second", ui=False)
-    second = second.with_environment({"operator": {"TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"]}})
+    of_the_operator = {
+        "TEMPORAL_ADDRESS": cluster.stack.addresses["temporal"],
+        "ORDER_OPERATOR_SHARE_TASK_QUEUE": "true",  # workers and ledger are the first one's
+    }
+    second = second.with_environment({"operator": of_the_operator})
     try:
         second.up(["etcd", "kube-apiserver", "operator"])
         yield Cluster(second, cluster.namespace)

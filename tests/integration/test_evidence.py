@@ -217,6 +217,23 @@ def test_a_second_cluster_on_the_same_temporal_leaves_the_orders_of_the_first_al
     assert cluster.status()["phase"] == "Waiting"
 
 
+def test_a_second_cluster_on_the_task_queue_of_the_first_starts_nothing_there(
+    cluster: Cluster, elsewhere: Cluster
+) -> None:
+    """B9: workers of either carried out the orders of both, by the ledger that they had."""
+    cluster.apply()
+    cluster.reaches("Completed")
+    as_by_default = {"operator": {"ORDER_OPERATOR_SHARE_TASK_QUEUE": "false"}}
+    elsewhere.stack.stop("operator")
+    elsewhere.stack.with_environment(as_by_default).start("operator")
+
+    elsewhere.apply("another")
+
+    told = elsewhere.eventually(lambda status: "TaskQueueTaken" in json.dumps(status), "another")
+    assert cluster.identity() in json.dumps(told)
+    assert [item for item in cluster.workflows() if "/another/" in item] == []
+
+
 @pytest.mark.long
 def test_of_two_clusters_on_one_ledger_neither_stops_the_workflow_of_the_others_article(
     cluster: Cluster, elsewhere: Cluster

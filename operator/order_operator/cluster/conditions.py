@@ -121,6 +121,11 @@ class Reason(Explained):
         "A search attribute of that name has another type.",
         "Use another Temporal namespace, or remove the attribute and register it with the type that the message names.",
     )
+    TASK_QUEUE_TAKEN = (
+        "TaskQueueTaken",
+        "Another installation's workers ask for the tasks of this task queue.",
+        "Give this installation a task queue of its own; the message says how, and when it may be shared.",
+    )
     WORKFLOW_MISMATCH = (
         "WorkflowMismatch",
         "The workflow was started with another spec. The operator does not touch it.",

@@ -62,6 +62,7 @@ from order_operator.temporal.cancellation import mark_orphaned, request_cancel
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 from order_operator.temporal.starting import key_missing
+from order_operator.temporal.task_queue_owner import TaskQueueOwner
 from order_operator.temporal.task_queues import TaskQueueWatch
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import OrderInput, RunKey, parse_workflow_id, workflow_id
@@ -99,6 +100,7 @@ class Reconciler:
         self._events = EventRecorder(api, settings.identity)
         self._writer = StatusWriter(api, self._events)
         self._budget = WriteBudget()
+        self._queue_owner = TaskQueueOwner(connection, settings)
         self._scanner = scanner
         self.queue = WorkQueue(
             self.reconcile,
@@ -290,6 +292,9 @@ class Reconciler:
 
     async def _start(self, tracked: Tracked, look: Look, wanted: OrderInput) -> None:
         try:
+            if wanted.abandoned is None and (taken := await self._queue_owner.problem()):
+                look.refused = taken
+                return
             started = await ensure_started(self._connection, wanted, self._settings.task_queue)
         except Undecodable as lacking:
             look.refused = key_missing(lacking)

@@ -44,6 +44,7 @@ from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import RPC_TIMEOUT, find
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.temporal.starting import Start, key_missing, start
+from order_operator.temporal.task_queue_owner import TaskQueueOwner
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
     MEMO_UID,
@@ -115,6 +116,7 @@ class StockReconciler:
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
         self._background = Background()
+        self._queue_owner = TaskQueueOwner(connection, settings)
         self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._let_go.add)
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, handler=STOCK_ITEMS, about=self._about)
@@ -300,6 +302,8 @@ class StockReconciler:
         client = self._connection.client
         identifier = stock_workflow_id(self._settings.cluster, spec.sku)
         try:
+            if taken_queue := await self._queue_owner.problem():
+                return taken_queue
             await start(
                 client,
                 Start(

@@ -24,13 +24,16 @@ from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
+from order_operator.cluster.conditions import Reason
 from order_operator.orders import adoption, reconcile, submission
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
+from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
+from order_operator.temporal.task_queue_owner import TaskQueueOwner
 from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, OrderInput, RunKey, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
@@ -143,7 +146,7 @@ class Shop:
         connection = cast("TemporalConnection", self.temporal)
         self.scanner = Scanner(connection)
         self.scanner.synced.set()
-        settings = Settings(cluster="here", paused=paused)
+        settings = Settings(cluster="here", share_task_queue=True, paused=paused)
         self.orders = Reconciler(
             cast("KubernetesApi", self.api), connection, classes, self.scanner, settings, may_act=lambda: self.leads
         )
@@ -473,3 +476,19 @@ async def test_orders_of_another_installation_on_our_task_queue_are_told_of_once
 
     [told] = [vars(record) for record in caplog.records if record.levelname == "ERROR"]
     assert (told["installation"], told["task_queue"]) == ("there", "orders")
+
+
+async def test_an_order_is_not_started_on_the_task_queue_of_another_installation_and_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def problem(_: TaskQueueOwner) -> Problem:
+        return Problem(Reason.TASK_QUEUE_TAKEN, "taken", stalled=True)
+
+    monkeypatch.setattr(TaskQueueOwner, "problem", problem)
+    shop.orders.intake.put(shop.api.store())
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Ready") == ("False", "TaskQueueTaken")

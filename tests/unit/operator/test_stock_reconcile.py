@@ -30,6 +30,7 @@ from order_operator.temporal.connection import NOT_ANSWERED, UNREACHABLE, Tempor
 from order_operator.temporal.runs import Run
 from order_operator.temporal.scanner import Scanner
 from order_operator.temporal.starting import Start
+from order_operator.temporal.task_queue_owner import TaskQueueOwner
 from order_operator.work_queue import MAX_BACKOFF_SECONDS
 from order_workflows.contract import (
     MEMO_STOCK_SNAPSHOT,
@@ -58,7 +59,7 @@ class Shelf:
         self.conflicts = 0
         self.refusal: client.ApiException | None = None
         self.events: list[client.EventsV1Event] = []
-        settings = Settings(cluster="here")
+        settings = Settings(cluster="here", share_task_queue=True)
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
     async def write_status(self, item: StockItemResource, status: Mapping[str, Any]) -> dict[str, Any]:
@@ -472,3 +473,18 @@ async def test_an_article_whose_workflow_lacks_its_key_is_not_taken_for_anothers
     reason, message = shelf.said()
     assert reason == Reason.ENCRYPTION_KEY_MISSING
     assert "'lost'" in message
+
+
+async def test_an_article_is_not_kept_on_the_task_queue_of_another_installation_and_says_so(
+    shelf: Shelf, starts: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def problem(_: TaskQueueOwner) -> Problem:
+        return Problem(Reason.TASK_QUEUE_TAKEN, "taken", stalled=True)
+
+    monkeypatch.setattr(TaskQueueOwner, "problem", problem)
+    shelf.put("a")
+
+    await shelf.look("a")
+
+    assert starts == []
+    assert shelf.said() == (Reason.TASK_QUEUE_TAKEN, "taken")
