@@ -28,6 +28,8 @@ class OrderFigure(NamedTuple):
     """Seconds since it came to where it stands; None of one that has ended."""
     overdue: bool = False
     """What it waits for was due."""
+    suspended: bool = False
+    """It is held before its next step."""
     mismatched: bool = False
     """Its workflow has published another OrderStatus than the resource shows, for longer than that takes."""
 
@@ -93,6 +95,7 @@ class _Tally:
         self.current: Counter[tuple[str, str]] = Counter()
         self._oldest: dict[tuple[str, str], float] = {}
         self._overdue: Counter[tuple[str, str]] = Counter()
+        self._suspended: Counter[str] = Counter()
         self._mismatched: Counter[str] = Counter()
 
     def add(self, order: OrderFigure) -> None:
@@ -102,6 +105,7 @@ class _Tally:
         if order.age is not None:
             self._oldest[key] = max(order.age, self._oldest.get(key, 0.0))
             self._overdue[key] += order.overdue
+            self._suspended[order.namespace] += order.suspended
             self._mismatched[order.namespace] += order.mismatched
 
     def families(self, filled: Sequence[str]) -> Iterator[GaugeMetricFamily]:
@@ -121,6 +125,12 @@ class _Tally:
             "Orders that still wait although what they wait for was due, by OrderStatus: no worker ends their wait.",
             labels,
             _filled(self._overdue, filled, OPEN_STATUSES),
+        )
+        yield _family(
+            "orders_suspended",
+            "Orders that somebody holds before their next step, at whatever OrderStatus, by namespace.",
+            labels[:1],
+            {(namespace,): self._suspended[namespace] for namespace in (filled or self._suspended)},
         )
         yield _family(
             "orders_search_attribute_mismatch",

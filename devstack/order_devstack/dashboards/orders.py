@@ -107,6 +107,12 @@ DASHBOARD = Dashboard(
                     Look.STACKED,
                 ),
                 Panel(
+                    "Held",
+                    "Orders that somebody holds before their next step, by namespace. They go on once resumed.",
+                    Unit.NUMBER,
+                    [Query(f"sum by (order_namespace) (orders_suspended{{{_ORDERS}}})", "{{order_namespace}}")],
+                ),
+                Panel(
                     "Failures against the error budget",
                     "Share of orders that failed by no fault of the business, over an hour and over six. With a budget "
                     "of 0.1 %, 1.4 % for an hour pages and 0.6 % for six hours warns.",

@@ -208,6 +208,7 @@ class TrackedOrders(dict[str, Tracked]):
                 status,
                 age=max(0.0, seconds - _since(order, snapshot).timestamp()),
                 overdue=action is not None and action.deadline is not None and action.deadline < now,
+                suspended=snapshot is not None and snapshot.suspended,
                 mismatched=snapshot is not None
                 and snapshot.status != status
                 and clock - tracked.status_seen_at > MISMATCH_SECONDS,

@@ -71,6 +71,13 @@ def test_an_order_is_overdue_once_its_deadline_has_passed(seconds: int, overdue:
     assert figure.overdue is overdue
 
 
+@pytest.mark.parametrize(("suspended", "held"), [(True, 1), (False, 0)])
+def test_an_order_that_is_held_is_counted_at_whatever_status_it_stands(suspended: bool, held: int) -> None:
+    orders = figures(status=OrderStatus.AWAIT_APPROVAL, suspended=suspended)
+
+    assert samples(of(orders), "orders_suspended") == {(NAMESPACE,): held}
+
+
 @pytest.mark.parametrize(("seconds", "mismatched"), [(MISMATCH_SECONDS / 2, False), (2 * MISMATCH_SECONDS, True)])
 def test_a_status_that_stays_behind_its_workflow_is_a_mismatch(seconds: float, mismatched: bool) -> None:
     tracked = following(status=OrderStatus.SHIP_ORDER)
