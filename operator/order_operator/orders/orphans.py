@@ -105,6 +105,8 @@ class Orphans:
         self._events = events
         self._log = OrphanLog()
         self._reported: set[str] = set()
+        self._left: set[str] = set()
+        """Run ids of those that began with what nobody can read: they take no other's turn."""
 
     async def look(self, without_resource: Mapping[str, Tracked], open_runs: int) -> None:
         """One look at the runs that have no resource: `without_resource` by uid, of all `open_runs`."""
@@ -119,7 +121,7 @@ class Orphans:
                 continue  # nothing says that it is ours, or that it was not released on purpose
             if is_abandoned(run):
                 await self._take_over(tracked, run)
-            elif tracked.told != run.run_id:
+            elif tracked.told != run.run_id and run.run_id not in self._left:
                 orphans[run.run_id] = tracked
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
         newest = self._newest() or datetime.now(UTC)
@@ -172,7 +174,8 @@ class Orphans:
             elif policy is DeletionPolicy.ORPHAN:
                 await mark_orphaned(self._connection.client, run)
             else:
-                return  # nothing says what is to happen to it
+                self._left.add(run.run_id)  # nothing says what is to happen to it
+                return
         except RPCError as failed:
             logger.warning("orphan not told", extra={"workflow_id": run.workflow_id, "error": failed.message})
             return

@@ -1,6 +1,8 @@
 """Whose workers ask for the tasks of our task queue. They carry out whatever waits there, by the ledger and the payment
 provider that they have: orders of a second cluster that has kept the chart's defaults would be charged for real."""
 
+import time
+
 from temporalio.api.workflowservice.v1 import CountWorkflowExecutionsRequest, ListWorkflowExecutionsRequest
 
 from order_operator.cluster.conditions import Reason
@@ -13,6 +15,9 @@ from order_workflows.contract import ORDER_CLUSTER
 EARLIER_IDENTITY = "default"
 """Of every installation of a release before identities were the cluster's own. It may be this one."""
 
+AGAIN_SECONDS = 10.0
+"""For so long one answer counts for all that must not start."""
+
 
 class TaskQueueOwner:
     """An installation may start workflows on a task queue on which it has some, or nobody else has."""
@@ -21,16 +26,22 @@ class TaskQueueOwner:
         self._connection = connection
         self._settings = settings
         self._ours = settings.share_task_queue
+        self._refusal: Problem | None = None
+        self._refused_at = 0.0
+        """Monotonic."""
 
     async def problem(self) -> Problem | None:
         """Why nothing may be started there; None if it may. Asks until it may, and never again. Raises RPCError."""
-        if self._ours or await self._has_runs_of_ours():
-            self._ours = True
+        if self._ours:
             return None
-        other = await self._another()
-        if other is None:
-            self._ours = True
-            return None
+        if self._refusal is None or time.monotonic() - self._refused_at >= AGAIN_SECONDS:
+            other = None if await self._has_runs_of_ours() else await self._another()
+            self._ours = other is None
+            self._refusal = None if other is None else self._taken_by(other)
+            self._refused_at = time.monotonic()
+        return self._refusal
+
+    def _taken_by(self, other: str) -> Problem:
         queue, namespace = self._settings.task_queue, self._connection.client.namespace
         why = (
             f"installation {other} has workflows on the task queue {queue} of Temporal's namespace {namespace}, and "

@@ -141,10 +141,9 @@ def servers(monkeypatch: pytest.MonkeyPatch) -> Servers:
     return Servers()
 
 
-async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[str]:
-    """The workflows that are cancelled for want of the resource of this run."""
+def an_orphans_look(servers: Servers) -> Orphans:
     settings = Settings(cluster="here")
-    orphans = Orphans(
+    return Orphans(
         cast("TemporalConnection", servers),
         cast("KubernetesApi", servers),
         settings,
@@ -152,6 +151,11 @@ async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[st
         resource_found=lambda _: None,
         events=EventRecorder(cast("KubernetesApi", servers), "test"),
     )
+
+
+async def look(servers: Servers, run: Observation, *, times: int = 1) -> list[str]:
+    """The workflows that are cancelled for want of the resource of this run."""
+    orphans = an_orphans_look(servers)
     without_resource = {run.key.uid: Tracked(observation=run)}
     for _ in range(times):
         await orphans.look(without_resource, 1)
@@ -210,6 +214,20 @@ async def test_a_workflow_whose_order_was_to_be_orphaned_goes_on_without_it(serv
     assert await look(servers, an_observation(cluster="here"), times=3) == []
 
     assert len(servers.let_go) == 1
+
+
+async def test_workflows_that_began_with_what_nobody_can_read_take_no_others_turn(servers: Servers) -> None:
+    orphans = an_orphans_look(servers)
+    junk = [an_observation(cluster="here", run_id=f"junk-{number}") for number in range(MAX_PER_LOOK)]
+    without_resource = {f"uid-{number}": Tracked(observation=run) for number, run in enumerate(junk)}
+    servers.started_with = "junk"
+    await orphans.look(without_resource, 1)
+
+    servers.started_with = an_order_input()
+    without_resource["uid-readable"] = Tracked(observation=an_observation(cluster="here", run_id="readable"))
+    await orphans.look(without_resource, 1)
+
+    assert len(servers.cancelled) == 1
 
 
 async def test_a_workflow_that_began_with_what_nobody_can_read_is_left_alone(servers: Servers) -> None:

@@ -79,11 +79,15 @@ async def test_once_it_may_start_nobody_is_asked_again() -> None:
     assert visibility.asked == 1
 
 
-async def test_one_that_may_not_start_asks_again() -> None:
+async def test_one_that_may_not_start_asks_again_after_a_while_however_many_orders_wait(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     visibility = Visibility("theirs")
     asking = owner(visibility)
 
-    await asking.problem()
-    visibility.installations = ()
+    refusals = [await asking.problem() for _ in range(1_000)]
+    assert (None in refusals, visibility.asked) == (False, 2)
 
+    visibility.installations = ()
+    monkeypatch.setattr("order_operator.temporal.task_queue_owner.AGAIN_SECONDS", 0.0)
     assert await asking.problem() is None
