@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
@@ -32,28 +33,29 @@ async def shops(shop: Shop, ledger_url: str, providers: Providers) -> AsyncItera
         await ledger.close()
 
 
-async def test_a_ledger_keeps_up_until_transactions_wait_for_others(shop: Shop) -> None:
+@asynccontextmanager
+async def busy(ledger: Ledger) -> AsyncIterator[None]:
+    """Within it each thread of the ledger has a transaction, and more wait than may."""
     go_on = threading.Event()
-    asked = [asyncio.create_task(shop.ledger.transaction(lambda _: go_on.wait(60))) for _ in range(MORE_THAN_AT_ONCE)]
+    asked = [asyncio.create_task(ledger.transaction(lambda _: go_on.wait(60))) for _ in range(MORE_THAN_AT_ONCE)]
     await asyncio.sleep(0)  # all of them have begun
-    kept_up = shop.ledger.keeps_up()
-
+    yield
     go_on.set()
     await asyncio.gather(*asked)
+
+
+async def test_a_ledger_keeps_up_until_transactions_wait_for_others(shop: Shop) -> None:
+    async with busy(shop.ledger):
+        kept_up = shop.ledger.keeps_up()
 
     assert not kept_up
     assert shop.ledger.keeps_up()
 
 
 async def test_a_ledger_is_free_while_a_thread_has_nothing_to_do(shop: Shop) -> None:
-    go_on = threading.Event()
     before = shop.ledger.is_free()
-    asked = [asyncio.create_task(shop.ledger.transaction(lambda _: go_on.wait(60))) for _ in range(MORE_THAN_AT_ONCE)]
-    await asyncio.sleep(0)  # all of them have begun
-    meanwhile = shop.ledger.is_free()
-
-    go_on.set()
-    await asyncio.gather(*asked)
+    async with busy(shop.ledger):
+        meanwhile = shop.ledger.is_free()
 
     assert (before, meanwhile, shop.ledger.is_free()) == (True, False, True)
 

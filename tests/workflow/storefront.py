@@ -38,6 +38,8 @@ from order_workflows.order_workflow import OrderWorkflow
 DEADLINE_SECONDS = 60.0
 """Far more than anything here takes: a machine may be busy with something else."""
 POLL_SECONDS = 0.02
+UPDATES_AT_ONCE = 8
+"""To one order. The server allows ten that are not answered yet."""
 SHORT_TASK = timedelta(seconds=3)
 """For `Storefront.task_timeout`: what comes while a local activity runs is heard at four fifths of it."""
 

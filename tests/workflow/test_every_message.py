@@ -9,7 +9,7 @@ from builders import STANDARD_PIPELINE, a_line, a_policy, an_order_spec
 from hostile_messages import ARGUMENTS, Sent, bursts, every_odd_one, every_unreadable_one
 from hypothesis import HealthCheck, given, settings
 from hypothesis import Phase as Stage
-from storefront import DEADLINE_SECONDS, PlacedOrder, Storefront, a_shop, eventually
+from storefront import DEADLINE_SECONDS, UPDATES_AT_ONCE, PlacedOrder, Storefront, a_shop, eventually
 from temporalio.api.enums.v1 import EventType, WorkflowTaskFailedCause
 from temporalio.client import Client, WorkflowUpdateFailedError, WorkflowUpdateStage
 from temporalio.exceptions import TemporalError
@@ -22,8 +22,6 @@ from order_workflows import contract
 from order_workflows.contract import CancelRequest
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
-UPDATES_AT_ONCE = 8
-"""The server allows ten that are not answered yet."""
 
 Phase = Callable[[Storefront], Awaitable[PlacedOrder]]
 

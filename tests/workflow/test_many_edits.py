@@ -3,7 +3,7 @@
 import asyncio
 
 from builders import a_line, an_address, an_order_spec
-from storefront import PlacedOrder, Storefront
+from storefront import UPDATES_AT_ONCE, PlacedOrder, Storefront
 
 from order_domain.status import OrderStatus
 from order_workflows import contract
@@ -11,8 +11,6 @@ from order_workflows.acceptance import MAX_EDITS
 from order_workflows.contract import AddressChange, Decision, LinesChange
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
-UPDATES_AT_ONCE = 8
-"""The server allows ten that are not answered yet."""
 
 
 async def changed_as_often_as_possible(order: PlacedOrder) -> None:

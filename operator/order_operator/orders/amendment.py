@@ -24,6 +24,7 @@ from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.not_found import is_no_such_run
+from order_operator.temporal.runs import in_a_line
 from order_workflows.contract import (
     KUBERNETES,
     UPDATE_APPROVE,
@@ -329,8 +330,7 @@ class Amender:
             await self._not_sent(uid, change, answers, failed, log)
         except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
             # Either the edit or the answer. The next attempt, under the same id, repeats nothing.
-            why = f"{type(unreadable).__name__}: {unreadable}"[:200]
-            logger.warning("edit not sent, or its answer not read", extra={**log, "error": why})
+            logger.warning("edit not sent, or its answer not read", extra={**log, "error": in_a_line(unreadable)})
             answers.failures += 1
             await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
         else:

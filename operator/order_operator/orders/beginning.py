@@ -6,7 +6,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from order_domain.order import DeletionPolicy
-from order_operator.temporal.runs import RPC_TIMEOUT, Run, converter_of
+from order_operator.temporal.runs import RPC_TIMEOUT, Run, converter_of, in_a_line
 from order_workflows.contract import OrderInput
 
 logger = logging.getLogger(__name__)
@@ -24,6 +24,6 @@ async def deletion_policy(client: Client, run: Run) -> DeletionPolicy | None:
     except RPCError:
         raise
     except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
-        why = f"{type(unreadable).__name__}: {unreadable}"[:200]
-        logger.warning("what a run began with cannot be read: %s", why, extra={"workflow_id": run.workflow_id})
+        about = {"workflow_id": run.workflow_id}
+        logger.warning("what a run began with cannot be read: %s", in_a_line(unreadable), extra=about)
     return None

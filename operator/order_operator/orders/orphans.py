@@ -29,12 +29,11 @@ from order_operator.orders.takeover import is_abandoned, take_over
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import (
-    BRAKE_NUMBER,
-    BRAKE_SHARE,
     MAX_PER_LOOK,
     TWO_LOOKS_SECONDS,
     mark_orphaned,
     request_cancel,
+    too_many,
 )
 from order_operator.temporal.connection import TemporalConnection
 
@@ -79,7 +78,7 @@ class OrphanLog:
                 found.report.append(run)
             elif clock - since >= TWO_LOOKS_SECONDS:
                 due.append(run)
-        found.braked = not released and len(orphans) > max(BRAKE_NUMBER, BRAKE_SHARE * open_runs)
+        found.braked = not released and too_many(len(orphans), open_runs)
         if not found.braked:
             found.cancel = due[:MAX_PER_LOOK]
         return found
@@ -106,7 +105,7 @@ class Orphans:
         self._log = OrphanLog()
         self._reported: set[str] = set()
         self._left: set[str] = set()
-        """Run ids of those that began with what nobody can read: they take no other's turn."""
+        """Run ids of those that began with what nobody can read: the others do not wait for them."""
 
     async def look(self, without_resource: Mapping[str, Tracked], open_runs: int) -> None:
         """One look at the runs that have no resource: `without_resource` by uid, of all `open_runs`."""

@@ -123,7 +123,7 @@ class PendingWorkScanner:
                 else:
                     self._connection.problem_of(failed)
             except Exception:
-                # One order that cannot be read holds up no other.
+                # The others do not wait for one order that cannot be read.
                 logger.exception("not known what an order waits for", extra={"workflow_id": run.workflow_id})
             else:
                 self._orders.found(uid, run, work)

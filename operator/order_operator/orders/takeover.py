@@ -21,7 +21,7 @@ from order_operator import metrics
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.observation import Observation, describe
 from order_operator.problem import Problem
-from order_operator.temporal.runs import RPC_TIMEOUT, converter_of
+from order_operator.temporal.runs import RPC_TIMEOUT, converter_of, in_a_line
 from order_operator.temporal.starting import Start, start
 from order_workflows.contract import (
     MEMO_INPUT_HASH,
@@ -91,8 +91,8 @@ async def take_over(client: Client, seen: Observation) -> Observation:
     except RPCError:
         raise
     except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
-        why = f"{type(unreadable).__name__}: {unreadable}"[:200]
-        logger.error("not taken over: %s", why, extra={"workflow_id": observation.workflow_id})  # noqa: TRY400
+        about = {"workflow_id": observation.workflow_id}
+        logger.error("not taken over: %s", in_a_line(unreadable), extra=about)  # noqa: TRY400
         return observation
     if wanted is None:
         return observation

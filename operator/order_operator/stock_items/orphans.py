@@ -19,11 +19,10 @@ from order_operator.settings import Settings
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import StockRun
 from order_operator.temporal.cancellation import (
-    BRAKE_NUMBER,
-    BRAKE_SHARE,
     MAX_PER_LOOK,
     TWO_LOOKS_SECONDS,
     request_cancel,
+    too_many,
 )
 from order_operator.temporal.connection import TemporalConnection
 
@@ -57,7 +56,7 @@ class StockOrphans:
             return
         now = time.monotonic()
         self._first = {run.run_id: self._first.get(run.run_id, now) for run in orphans}
-        if not self._settings.cancel_orphans and len(orphans) > max(BRAKE_NUMBER, BRAKE_SHARE * open_runs):
+        if not self._settings.cancel_orphans and too_many(len(orphans), open_runs):
             logger.error(
                 "many workflows have no StockItem, and none is cancelled. Is this the right cluster, the right "
                 "namespace? Then set ORDER_OPERATOR_CANCEL_ORPHANS=true",

@@ -18,6 +18,11 @@ BRAKE_SHARE = 0.05
 """Nothing is cancelled while more runs than both of these look orphaned: a number, and a share of all open runs."""
 
 
+def too_many(orphans: int, open_runs: int) -> bool:
+    """Whether so many of all open runs look orphaned that something else must be wrong."""
+    return orphans > max(BRAKE_NUMBER, BRAKE_SHARE * open_runs)
+
+
 async def request_cancel(client: Client, run: Run) -> bool:
     """Ask the workflow to stop and undo what it did. Needs no worker to be accepted. False if there is no open run."""
     return await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))

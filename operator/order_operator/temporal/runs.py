@@ -113,8 +113,13 @@ async def memo_values(client: Client, row: WorkflowExecutionInfo, keys: Sequence
     except Undecodable as failed:
         raise Unreadable(str(failed), lacks_key=isinstance(failed, KeyMissing)) from failed
     except Exception as failed:  # whatever a converter raises at foreign bytes
-        raise Unreadable(f"{type(failed).__name__}: {failed}"[:200]) from failed
+        raise Unreadable(in_a_line(failed)) from failed
     return dict(zip(names, values, strict=True))
+
+
+def in_a_line(failed: Exception) -> str:
+    """What a converter raised at foreign bytes, for a log line or a message; 200 characters at most."""
+    return f"{type(failed).__name__}: {failed}"[:200]
 
 
 async def missing_key(client: Client, row: WorkflowExecutionInfo) -> str:
