@@ -10,6 +10,8 @@ HOST = "127.0.0.1"
 # Below the range that kernels hand out for outgoing connections (from 32768 on Linux): a connection of somebody
 # else cannot sit on the port of a process that is down for a moment.
 _CANDIDATES = range(20000, 30000)
+_reserved: dict[int, socket.socket] = {}
+"""What this process chose: several choose at the same time, and their servers start one after the other."""
 
 
 def is_free(port: int) -> bool:
@@ -26,13 +28,37 @@ def is_free(port: int) -> bool:
 
 
 def choose(names: Iterable[str], *, keep: Mapping[str, int]) -> dict[str, int]:
-    """A port for each name: the one in `keep`, else a free one that no other name has."""
+    """A port for each name: the one in `keep`, else a free one that no other name has. Nobody else chooses one of them
+    until this process ends or gives it back."""
     chosen = dict(keep)
+    for port in chosen.values():
+        _reserve(port)
     candidates = iter(secrets.SystemRandom().sample(_CANDIDATES, k=len(_CANDIDATES)))
     for name in names:
         if name not in chosen:
-            chosen[name] = next(port for port in candidates if port not in chosen.values() and is_free(port))
+            chosen[name] = next(port for port in candidates if _reserve(port))
     return chosen
+
+
+def give_back(chosen: Iterable[int]) -> None:
+    """Others may choose these again."""
+    for port in chosen:
+        if port in _reserved:
+            _reserved.pop(port).close()
+
+
+def _reserve(port: int) -> bool:
+    """Whether nobody has it. A server that starts much later finds it free: what is bound and does not listen is in the
+    way of no server, but of everybody who asks for the port alone."""
+    probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        probe.bind((HOST, port))
+    except OSError:
+        probe.close()
+        return False
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    _reserved[port] = probe
+    return True
 
 
 def load(file: Path) -> dict[str, int]:

@@ -190,6 +190,7 @@ class Stack:
     def down(self) -> None:
         """Stop everything; the data stays."""
         self.stop(*KNOWN)
+        ports.give_back(ports.load(self._ports_file).values())
 
     def clean(self) -> None:
         """Stop everything, without waiting for it to come to an orderly end, and delete the state directory."""
@@ -200,6 +201,7 @@ class Stack:
         with self._exclusive():
             for name in reversed(KNOWN):
                 self._stop(name, within_seconds=0.0)
+            ports.give_back(ports.load(self._ports_file).values())
             shutil.rmtree(self.root)
 
     def kill(self, name: str, number: int = signal.SIGKILL) -> None:

@@ -1,4 +1,6 @@
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -24,10 +26,46 @@ def test_a_kept_port_is_neither_changed_nor_given_away() -> None:
     assert chosen["new"] != 20001
 
 
-def test_a_taken_port_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ports, "is_free", lambda port: port == 20007)
+def test_a_port_on_which_somebody_listens_is_not_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server((ports.HOST, 0)) as server:
+        monkeypatch.setattr(ports, "_CANDIDATES", range(taken := server.getsockname()[1], taken + 1))
 
-    assert ports.choose(["name"], keep={}) == {"name": 20007}
+        with pytest.raises(StopIteration):
+            ports.choose(["name"], keep={})
+
+
+def test_a_port_that_another_process_chose_is_not_chosen_before_its_server_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    choose = "from order_devstack import ports; print(ports.choose(['name'], keep={})['name'], flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", choose], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout is not None
+        theirs = int(other.stdout.readline())
+        monkeypatch.setattr(ports, "_CANDIDATES", range(theirs, theirs + 1))
+
+        with pytest.raises(StopIteration):
+            ports.choose(["name"], keep={})
+
+        other.communicate("\n")
+
+
+def test_a_server_may_listen_on_a_chosen_port() -> None:
+    port = ports.choose(["name"], keep={})["name"]
+
+    assert ports.is_free(port)
+    with socket.create_server((ports.HOST, port)):
+        pass
+
+
+def test_a_port_that_was_given_back_is_chosen_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = ports.choose(["name"], keep={})["name"]
+    monkeypatch.setattr(ports, "_CANDIDATES", range(port, port + 1))
+
+    ports.give_back([port])
+
+    assert ports.choose(["name"], keep={}) == {"name": port}
 
 
 def test_ports_outlive_the_command(tmp_path: Path) -> None:
