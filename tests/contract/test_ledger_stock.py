@@ -11,6 +11,7 @@ from order_domain.errors import (
     LedgerRefused,
     OperationCancelled,
     OperationConflict,
+    OperationReversed,
     OutOfStock,
     PermanentError,
     UnknownSku,
@@ -102,6 +103,30 @@ async def test_reserved_pieces_are_not_available(shop: Shop) -> None:
     await shop.stock.reserve(buyer.reserve(2))
     with pytest.raises(OutOfStock):
         await shop.stock.available(CheckAvailability(lines=[a_line("1", 9)]))
+
+
+@pytest.mark.parametrize("sold", [False, True])
+async def test_the_pieces_of_the_order_itself_are_available_to_it(shop: Shop, sold: bool) -> None:
+    """A run that begins anew asks while the order has them already."""
+    buyer = await shop.buyer()
+    await shop.stock.reserve(buyer.reserve(10))
+    if sold:
+        await shop.stock.commit(buyer.commit())
+
+    await shop.stock.available(CheckAvailability(lines=[a_line("1", 10)], order=buyer.identity))
+
+    with pytest.raises(OutOfStock):
+        await shop.stock.available(CheckAvailability(lines=[a_line("1", 11)], order=buyer.identity))
+
+
+async def test_an_order_that_waits_is_not_told_again_of_a_shortage_of_before(shop: Shop) -> None:
+    """A run that begins anew asks under the ids of the one before: what was short then may be there now."""
+    buyer = await shop.buyer()
+    with pytest.raises(OutOfStock):
+        await shop.stock.reserve(buyer.reserve(11, backorder=True))
+
+    with pytest.raises(OperationReversed):
+        await shop.stock.reserve(buyer.reserve(11, backorder=True))
 
 
 async def test_releasing_twice_adds_once(shop: Shop) -> None:

@@ -1,15 +1,18 @@
 """An order whose run is reset, on the product's own worker: what exists is undone or kept, never forgotten."""
 
 from contextlib import suppress
+from functools import partial
 
 import pytest
 from builders import a_line, a_policy, an_address, an_order_spec
-from real_shop import NOTHING_REAPPLIED, SHIPPING, RealShop, shipping_class
+from real_shop import NOTHING_REAPPLIED, PIECES, SHIPPING, RealShop, shipping_class
+from sqlalchemy import update
 from storefront import PlacedOrder, eventually
 from temporalio.service import RPCError
 
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
+from order_worker.ledger import tables
 from order_workflows import contract
 from order_workflows.contract import AddressChange, CancelRequest, Decision
 
@@ -186,6 +189,42 @@ async def test_a_paid_order_that_is_reset_after_its_address_was_refused_is_shipp
 
     assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
     await real.carried_out(order, total=50_000)
+
+
+async def test_an_order_that_holds_the_last_units_is_not_refused_for_want_of_them_after_a_reset(real: RealShop) -> None:
+    """It was undone, since too few units were free beside its own."""
+    pipeline = ["Receive", "Validate", "Enrich", "ReserveStock", "Approval", "ChargePayment", "UpdateOrderStatus"]
+    everything = an_order_spec(lines=[a_line(quantity=PIECES, unit_price_minor=1)])
+    order = await real.place(everything, policy=a_policy(pipeline=pipeline, approval={"mode": "Always"}))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    order = await real.reset(order, exclude=NOTHING_REAPPLIED)
+    await order.ends_or_waits()
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=PIECES))
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+
+
+async def test_a_backorder_that_is_reset_asks_for_its_units_and_not_for_the_answers_of_before(real: RealShop) -> None:
+    """It waited as long as the run before had waited, or until it expired, beside units that were there."""
+    one_too_many = an_order_spec(lines=[a_line(quantity=PIECES + 1, unit_price_minor=1)])
+    patient = shipping_class(inventory={"on_shortage": "Backorder", "backorder_seconds": 3600})
+    order = await real.place(one_too_many, policy=patient)
+    for attempts in (1, 2, 3):
+        await eventually(partial(has_asked_for_units, real, attempts), "an attempt")
+        await order.handle.signal(contract.SIGNAL_STOCK_ARRIVED)
+    await eventually(partial(has_asked_for_units, real, 4), "the last attempt")
+    more = {"on_hand": PIECES + 1, "restocked": 1}
+    one = update(tables.stock).where(tables.stock.c.sku == "PROD-001").values(**more)
+    await real.ledger.transaction(lambda tx: tx.execute(one))
+
+    order = await real.reset(order, exclude=NOTHING_REAPPLIED)
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+
+
+async def has_asked_for_units(real: RealShop, times: int) -> bool:
+    return sum(row["kind"] == "reserve" for row in await real.rows(tables.operations)) >= times
 
 
 async def test_an_order_that_is_reset_while_its_shipment_is_under_way_waits_for_it(real: RealShop) -> None:

@@ -126,7 +126,8 @@ class OperationCancelled(PermanentError):
 
 
 class OperationReversed(PermanentError):
-    """The operation happened and was undone since: its result no longer stands, and it is never repeated as done."""
+    """The operation has an answer of before that no longer stands: it happened and was undone since, and is never
+    repeated as done; or an order that waits was refused then for want of pieces."""
 
     benign = True
 

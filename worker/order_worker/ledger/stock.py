@@ -13,6 +13,7 @@ from order_domain.errors import (
     InvalidOrder,
     LinesDiffer,
     OperationConflict,
+    OperationReversed,
     OrderError,
     OutOfStock,
     PermanentError,
@@ -80,6 +81,11 @@ _RESERVED = (
     .where(operations.c.order_uid == bindparam("order"), reservations.c.state.in_(["held", "committed"]))
     .limit(1)
 )
+_OWN = (
+    select(reservations.c.sku, reservations.c.quantity)
+    .join(operations, operations.c.operation_id == reservations.c.operation_id)
+    .where(operations.c.order_uid == bindparam("order"), reservations.c.state.in_(["held", "committed"]))
+)
 _HOLD = insert(reservations)
 _CHANGE_ROW = update(reservations).where(
     reservations.c.operation_id == bindparam("reservation"), reservations.c.sku == bindparam("article")
@@ -105,14 +111,18 @@ def unknown_article(tx: Connection, lines: Iterable[OrderLine]) -> InvalidOrder 
 
 
 def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderError:
-    """Whether enough pieces are free now. The next moment it may be otherwise: only `reserve` holds them."""
+    """Whether enough pieces are free now, or the order's own. The next moment it may be otherwise: only `reserve` holds
+    them."""
     wanted = pieces(request.lines)
-    return shortage(wanted, _read_free(tx, _FREE, wanted)) or Outcome()
+    own = _own(tx, request.order.uid) if request.order is not None else Counter()
+    free = _read_free(tx, _FREE, wanted)
+    return shortage(wanted, {sku: each._replace(pieces=each.pieces + own[sku]) for sku, each in free.items()}) or Outcome()
 
 
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     """Hold all lines or none; what the order holds under another operation is exchanged. A refusal is final for this
-    operation id, even if pieces come in later, and leaves everything as it was."""
+    operation id, even if pieces come in later, and leaves everything as it was. To an order that waits it is not told
+    again: that too few were free then says nothing of now. Raises OperationReversed in its place."""
     wanted = pieces(request.lines)
     operation = Operation(
         request.order,
@@ -126,6 +136,8 @@ def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
     refuse_if_undone(order, operation)
     known = recall(tx, operation)
     if known is not None:
+        if request.backorder and isinstance(known.error, OutOfStock):
+            raise OperationReversed(f"operation {operation.operation_id} was refused before: {known.error}")
         return known.error or Reserved.model_validate(known.outcome)
     refuse_if_completed(order, operation)
     earlier = held_by(tx, request.order.uid)
@@ -301,6 +313,14 @@ def held_by(tx: Connection, order_uid: str) -> dict[str, dict[str, int]]:
     for row in tx.execute(_HELD, {"order": order_uid}):
         held.setdefault(row.operation_id, {})[row.sku] = row.quantity
     return held
+
+
+def _own(tx: Connection, order_uid: str) -> Counter[str]:
+    """The pieces that an order holds or has bought."""
+    own: Counter[str] = Counter()
+    for row in tx.execute(_OWN, {"order": order_uid}):
+        own[row.sku] += row.quantity
+    return own
 
 
 def reservation_of(tx: Connection, order_uid: str) -> str | None:

@@ -8,6 +8,7 @@ from temporalio import activity
 from order_domain.order import OrderLine
 from order_domain.value import Value
 from order_workflows.activities.effect import Effect, Outcome
+from order_workflows.contract import ResourceIdentity
 
 
 class ValidateLines(Value):
@@ -26,6 +27,8 @@ class CheckAvailability(Value):
     """Ask whether enough units are free now; holds none."""
 
     lines: list[OrderLine]
+    order: ResourceIdentity | None = None
+    """Whose own units count as free: a run that begins anew may have them already. None from an older workflow."""
 
 
 class ReserveStock(Effect):
@@ -81,7 +84,8 @@ class StockActivities(ABC):
     @abstractmethod
     async def reserve(self, request: ReserveStock) -> Reserved:
         """Hold all lines or none. Raises UnknownSku or OutOfStock, both final; OperationReversed for a reservation
-        that was given up since; LinesDiffer if the ledger holds other lines for the order."""
+        that was given up since, or, of an order that waits, that was refused for want of units before; LinesDiffer if
+        the ledger holds other lines for the order."""
 
     @activity.defn(name="release_stock")
     @abstractmethod

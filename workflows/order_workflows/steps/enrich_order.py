@@ -45,7 +45,7 @@ async def _check_availability(order: OrderRun) -> None:
     try:
         outcome = await local_activities.as_class_says(
             StockActivities.available,
-            CheckAvailability(lines=order.lines),
+            CheckAvailability(lines=order.lines, order=order.input.identity),
             order.retry(StepName.ENRICH),
             failed=order.show_retry,
         )

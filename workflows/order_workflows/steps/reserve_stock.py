@@ -40,7 +40,8 @@ async def run(order: OrderRun) -> None:
         except FailureError as failure:
             reason = reason_of(failure)
             if reason.type == OperationReversed.__name__:
-                # An earlier run gave these units back for other lines; the next attempt is an operation of its own.
+                # An earlier run gave these units back for other lines, or was refused when there were too few of them;
+                # the next attempt is an operation of its own.
                 continue
             if inventory.on_shortage is ShortagePolicy.FAIL or reason.type != OutOfStock.__name__:
                 raise
