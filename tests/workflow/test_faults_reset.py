@@ -227,6 +227,26 @@ async def has_asked_for_units(real: RealShop, times: int) -> bool:
     return sum(row["kind"] == "reserve" for row in await real.rows(tables.operations)) >= times
 
 
+async def test_an_order_that_was_reset_and_got_another_address_than_its_parcel_can_be_put_right(real: RealShop) -> None:
+    """The address could not be put back, and no attempt could succeed: it waited for a person for ever."""
+    pipeline = ["Receive", "Validate", "ReserveStock", "ChargePayment", "AddressWindow", "Ship"]
+    order = await real.place(policy=shipping_class(pipeline, address_window={"seconds": 3600}))
+    await order.reaches(OrderStatus.AWAIT_ADDRESS)
+    shipped_to, another = an_address(line1="742 Evergreen Terrace"), an_address(line1="1 High Street")
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=shipped_to))
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    order = await real.reset(order, before="ship_line", exclude=NOTHING_REAPPLIED)
+    await order.reaches(OrderStatus.AWAIT_ADDRESS)
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=another))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=shipped_to))
+    await order.update(contract.UPDATE_RETRY)
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=50_000)
+
+
 async def test_an_order_that_is_reset_while_its_shipment_is_under_way_waits_for_it(real: RealShop) -> None:
     """A second workflow for the line could not be started: the order was undone, and its parcel called back."""
     gate = real.carrier.holds("dispatch")

@@ -455,6 +455,41 @@ async def test_a_shipment_under_way_for_another_address_is_not_believed(
     assert shown.shipments == []
 
 
+@pytest.mark.parametrize("mode", APART)
+async def test_a_shipment_that_fails_past_the_pivot_is_asked_for_again_with_what_it_has_packed(
+    shop: Storefront, depot: Depot, world: World, mode: ShippingMode
+) -> None:
+    """It took its packing apart, which is never done again: the order was paid for and could not be shipped."""
+    await depot.opens(mode)
+    world.fail("ship_line", ProviderUnavailable("no truck"))
+    changes: dict[str, Any] = {"compensation": {"pivot": StepName.CHARGE_PAYMENT}}
+    order = await shop.place(policy=depot.policy(mode, **changes, retry={"default": {"max_attempts": 1}}))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    world.repair("ship_line")
+    await order.update(contract.UPDATE_RETRY)
+    await order.ends_or_waits()
+
+    assert (await order.snapshot()).status is OrderStatus.ORDER_COMPLETED
+    assert world.packed == {f"{order.uid}/ship/1/pack": ["1"]}
+
+
+async def test_a_line_that_the_carrier_refuses_past_the_pivot_is_packed_once(
+    shop: Storefront, depot: Depot, world: World
+) -> None:
+    """What is asked for next has another name, and packs for itself."""
+    mode = ShippingMode.CHILD_WORKFLOWS
+    await depot.opens(mode)
+    world.fail("ship_line", Undeliverable("no such street"), times=1)
+    order = await shop.place(policy=depot.policy(mode, compensation={"pivot": StepName.CHARGE_PAYMENT}))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    await order.update(contract.UPDATE_RETRY)
+    await order.result()
+
+    assert world.packed == {f"{order.uid}/ship/1/2/pack": ["1"]}
+
+
 async def test_lines_that_have_shipped_are_left_alone_by_another_attempt(
     shop: Storefront, depot: Depot, world: World
 ) -> None:

@@ -8,7 +8,7 @@ from fake_activities import World
 from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from order_domain.errors import OperationConflict, ProviderUnavailable, Undeliverable
+from order_domain.errors import FraudSuspected, OperationConflict, ProviderUnavailable, Undeliverable
 from order_domain.order import ChargeKind, OrderCharge
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
@@ -459,3 +459,29 @@ async def test_a_line_is_asked_for_under_the_id_under_which_it_was_shipped(shop:
 
     assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
     assert len(world.parcels) == 1
+
+
+async def test_a_run_that_takes_over_asks_about_the_country_before_the_parcel_leaves(
+    shop: Storefront, world: World
+) -> None:
+    """The run before knew that it had asked about another one."""
+    world.hold("charge_payment")
+    order = await shop.place(policy=a_policy(compensation={"pivot": "ChargePayment"}))
+    await order.reaches(OrderStatus.CHARGE_CUSTOMER)
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(country="DE")))
+    world.fail("check_fraud", FraudSuspected("not to that country"))
+    world.release_all()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    questions = world.count("check_fraud")
+
+    again = await next_run(order)
+
+    async def asked() -> bool:
+        return world.count("check_fraud") > questions or bool(world.parcels)
+
+    await eventually(asked, "a question, or a parcel")
+    assert world.parcels == {}
+    await again.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address()))
+    world.repair("check_fraud")
+    await again.update(contract.UPDATE_RETRY)
+    assert (await again.result()).status == OrderStatus.ORDER_COMPLETED

@@ -323,6 +323,8 @@ class ShipmentInput(Value):
     """Of the order's lines and charges, as its workflow knows them."""
     asked_for: str | None = None
     """`asked_for` of the order's workflow, which the answer repeats. None from an older one."""
+    forward_only: bool = False
+    """The order is past its pivot: what is packed stays packed, and is asked for again with the parcel."""
 
 
 class StockItemInput(Value):

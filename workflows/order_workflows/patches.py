@@ -24,5 +24,17 @@ ASKS_FOR_EACH_COUNTRY = "asks-for-each-country"
 """No parcel goes to a country that the fraud check was not asked about: it is asked again where the address changed
 while it was being asked, and past the pivot. Before, both went unchecked."""
 
+ASKS_AFTER_A_TAKEOVER = "asks-after-a-takeover"
+"""A run that takes over asks the fraud check before the parcels leave: the run before knew for which country it had
+asked. Before, any country that had come since went unchecked."""
+
+OVERTAKES_LINES = "overtakes-lines"
+"""Of many changes of lines that wait, the oldest give way. Before, ten of them kept every other Update from the order,
+a cancellation too, until the step under way was over."""
+
+PUTS_ADDRESSES_BACK = "puts-addresses-back"
+"""Where a parcel was asked for before with another address, by a run before a reset, the address can be put back.
+Before, it was taken for shipped with the present one, and no attempt could succeed."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

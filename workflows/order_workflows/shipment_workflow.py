@@ -5,6 +5,7 @@ import asyncio
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain.errors import Undeliverable
 from order_workflows import contract, packing, timing
 from order_workflows.activities.shipping import Ship, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
@@ -18,15 +19,16 @@ class ShipmentWorkflow:
 
     @workflow.run
     async def run(self, shipment: ShipmentInput) -> Shipped:
-        """Raises what the activities raise, with its own packing undone. A dispatch without an answer is the order's
-        to call back."""
+        """Raises what the activities raise, with its own packing undone, unless the order asks for the parcel again: a
+        packing that is undone is never done again. A dispatch without an answer is the order's to call back."""
         if shipment.packed:
             shipped = await dispatch(shipment)
         else:
             try:
                 shipped = await _pack_and_dispatch(shipment)
-            except (FailureError, asyncio.CancelledError):
-                await _undo_packing(shipment)
+            except (FailureError, asyncio.CancelledError) as failure:
+                if not (shipment.forward_only and _is_asked_again(failure)):
+                    await _undo_packing(shipment)
                 raise
         return shipped.model_copy(update={"asked_for": shipment.asked_for})
 
@@ -54,6 +56,11 @@ async def dispatch(shipment: ShipmentInput, waits: Waits = nobody_is_told) -> Sh
         timing.remote(shipment.retry),
         waits=waits,
     )
+
+
+def _is_asked_again(failure: BaseException) -> bool:
+    """Whether the order asks for the parcel under the same operation. One that was refused has another one next."""
+    return not isinstance(failure, FailureError) or reason_of(failure).type != Undeliverable.__name__
 
 
 async def _undo_packing(shipment: ShipmentInput) -> None:

@@ -1,12 +1,13 @@
 """Hand every line to the carrier, all at once: in this workflow, in one of its own each, or behind a Nexus endpoint."""
 
 import asyncio
+from collections.abc import Sequence
 
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError, FailureError, WorkflowAlreadyStartedError
 from temporalio.workflow import ChildWorkflowCancellationType, NexusOperationCancellationType
 
-from order_domain.errors import OperationConflict, Undeliverable
+from order_domain.errors import OperationConflict, OrderError, Undeliverable
 from order_domain.order import OrderLine
 from order_domain.pipeline import StepName
 from order_domain.policy import ParentClosePolicy, ShippingMode
@@ -19,7 +20,12 @@ from order_workflows.activities.shipping import CancelShipment, Shipped, Shippin
 from order_workflows.activity_failures import failures_of, raise_first, reason_of
 from order_workflows.contract import ShipmentInput
 from order_workflows.order_run import OrderRun
-from order_workflows.patches import ASKS_FOR_EACH_COUNTRY, WAITS_FOR_SHIPMENTS
+from order_workflows.patches import (
+    ASKS_AFTER_A_TAKEOVER,
+    ASKS_FOR_EACH_COUNTRY,
+    PUTS_ADDRESSES_BACK,
+    WAITS_FOR_SHIPMENTS,
+)
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
 
@@ -48,6 +54,7 @@ async def run(order: OrderRun) -> None:
             simulation=order.input.policy.simulation,
             lines_digest=order.lines_digest,
             asked_for=contract.asked_for(_operation(order, line), line, order.address),
+            forward_only=order.pivot_passed,
         )
         for line in order.lines
         if line.line_id not in order.shipments
@@ -61,29 +68,48 @@ async def run(order: OrderRun) -> None:
     order.shipments = {
         line.line_id: order.shipments[line.line_id] for line in order.lines if line.line_id in order.shipments
     }
-    refused = [
-        shipment.line.line_id
-        for shipment, failure in zip(shipments, failures, strict=True)
-        if isinstance(failure, FailureError) and reason_of(failure).type == Undeliverable.__name__
-    ]
+    refused = _lines_with(Undeliverable, shipments, failures)
     order.refused_shipments.update(refused)
     for line_id in refused:
         order.ship_operations.pop(line_id, None)
-    if refused and len(refused) == sum(failure is not None for failure in failures):
-        # Every line is either shipped or refused for good: another address can still help.
-        order.shipping_started = False
+    asked_before = _lines_with(OperationConflict, shipments, failures)
+    if failed := sum(failure is not None for failure in failures):
+        # Every line is either shipped or refused for good, or was asked for with an address of before: another address
+        # can still help.
+        settled = len(refused) == failed
+        if settled or (len(refused) + len(asked_before) == failed and workflow.patched(PUTS_ADDRESSES_BACK)):
+            order.shipping_started = False
     raise_first(failures)
+
+
+def _lines_with(
+    error: type[OrderError], shipments: Sequence[ShipmentInput], failures: Sequence[BaseException | None]
+) -> list[str]:
+    """Ids of the lines whose shipment failed with it."""
+    return [
+        shipment.line.line_id
+        for shipment, failure in zip(shipments, failures, strict=True)
+        if isinstance(failure, FailureError) and reason_of(failure).type == error.__name__
+    ]
 
 
 async def _ask_about_the_country(order: OrderRun) -> None:
     """A verdict holds for the country that it was asked about; the address may change while it is asked. A No past the
     pivot leads to Manual Review: the address can still be put back."""
     again = order.pivot_passed
+    if _has_forgotten_the_country(order) and workflow.patched(ASKS_AFTER_A_TAKEOVER):
+        order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
     while order.checked_country not in (None, order.address.country) and order.input.revision > 2:
         if again and not workflow.patched(ASKS_FOR_EACH_COUNTRY):
             return
         order.attempted(await questions.fraud_verdict(order, order.lines, order.charges))
         again = True
+
+
+def _has_forgotten_the_country(order: OrderRun) -> bool:
+    """Whether an earlier run had asked, and a parcel is still to be handed over."""
+    left = [line for line in order.lines if line.line_id not in {*order.shipments, *order.ship_operations}]
+    return bool(left) and order.checked_country is None and order.steps.is_over(StepName.CHECK_FRAUD)
 
 
 def _operation(order: OrderRun, line: OrderLine) -> str:
