@@ -3,12 +3,15 @@
 import asyncio
 
 from builders import a_line, an_address, an_order_spec
+from fake_activities import World
 from storefront import UPDATES_AT_ONCE, PlacedOrder, Storefront
 
+from order_domain.errors import ProviderUnavailable
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.acceptance import MAX_EDITS
-from order_workflows.contract import AddressChange, Decision, LinesChange
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
+from order_workflows.reference_messages import UPDATE_ORDER, NewAddress
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
 
@@ -27,6 +30,36 @@ async def changed_as_often_as_possible(order: PlacedOrder) -> None:
             await order.update(contract.UPDATE_RESUME)
 
     await asyncio.gather(*(change() for _ in range(UPDATES_AT_ONCE)))
+
+
+async def test_streets_in_the_form_of_system_000_are_edits_as_well(shop: Storefront) -> None:
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    left = iter(range(MAX_EDITS))
+
+    async def change() -> None:
+        for number in left:
+            await order.update(UPDATE_ORDER, NewAddress(address=f"{number} Main Street"))
+
+    await asyncio.gather(*(change() for _ in range(UPDATES_AT_ONCE)))
+
+    assert await order.refuses(UPDATE_ORDER, NewAddress(address="1 High Street")) == "TooManyEdits"
+
+
+async def test_an_order_whose_lines_are_edited_again_and_again_while_a_step_is_tried_hears_a_cancellation(
+    shop: Storefront, world: World
+) -> None:
+    """Temporal takes no Update while ten are not answered."""
+    world.fail("check_fraud", ProviderUnavailable("away"))
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.CHECK_FRAUD)
+    for number in range(12):
+        lines = [a_line(unit_price_minor=150_000 + number)]
+        await order.begins(contract.UPDATE_CHANGE_LINES, LinesChange(lines=lines))
+
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+
+    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
 
 
 async def test_an_order_that_was_changed_a_thousand_times_still_hears_a_decision(shop: Storefront) -> None:

@@ -41,6 +41,11 @@ class RefusalType(Explained):
         "Lines and charges cannot change once the order is decided about, prepared or charged.",
         "Set them back, or cancel the order and create another.",
     )
+    OVERTAKEN = (
+        "Overtaken",
+        "Many changes of lines waited for the step under way, and later ones have taken the place of this one.",
+        "Look at what is in force.",
+    )
     AMOUNT_NOT_STATED = (
         "AmountNotStated",
         "Lines or charges have changed, and the decision does not say about which amount it is.",

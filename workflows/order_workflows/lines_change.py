@@ -1,5 +1,6 @@
 """Letting an order have other lines: asked for at any time, made where the order waits or between two steps."""
 
+from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
 from order_domain.order import lines_digest, sum_minor
@@ -12,15 +13,37 @@ from order_workflows.activities.effect import EffectKind
 from order_workflows.activities.order import BegunEffect, ChangeLines, OrderActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
-from order_workflows.order_run import OrderRun
+from order_workflows.order_run import OrderRun, WantedLines
+from order_workflows.patches import OVERTAKES_LINES
+
+MAX_WAITING = 8
+"""Changes that wait at a time. Temporal takes no Update of a run while ten are not answered
+(`history.maxInFlightUpdates`): a decision and a cancellation have the rest."""
 
 ENDING = ErrorRecord(type=RefusalType.ORDER_ENDING, message="the order ends and takes no more changes")
+
+
+OVERTAKEN = ErrorRecord(
+    type=RefusalType.OVERTAKEN, message=f"{MAX_WAITING} later changes of lines wait for the step under way"
+)
+
+
+def want(order: OrderRun, change: LinesChange) -> WantedLines:
+    """Ask for the change. It names all lines, so that of those that wait the oldest can be left out."""
+    wanted = WantedLines(change)
+    order.wanted_lines.append(wanted)
+    if len(order.wanted_lines) > MAX_WAITING and workflow.patched(OVERTAKES_LINES):
+        oldest = next(each for each in order.wanted_lines if not each.under_way)
+        order.wanted_lines.remove(oldest)
+        oldest.settle(OVERTAKEN)
+    return wanted
 
 
 async def apply_wanted(order: OrderRun) -> None:
     """Make every change that was asked for, or refuse it with the reason; a refused one leaves everything as it was."""
     while order.wanted_lines:
         wanted = order.wanted_lines[0]
+        wanted.under_way = True
         refusal: ErrorRecord | None = ENDING
         try:
             await _apply(order, wanted.change)

@@ -88,6 +88,7 @@ class WantedLines:
 
     def __init__(self, change: LinesChange) -> None:
         self.change = change
+        self.under_way = False
         self.settled = False
         self.refusal: ErrorRecord | None = None
 
@@ -295,6 +296,7 @@ class OrderRun:
         self.pivot_passed = True
         self.ending = self.undone = False
         self.cancellation = None
+        self.compensation = None
         self.last_error = None
 
     def take_over_lines(self, in_force: LinesInForce) -> None:

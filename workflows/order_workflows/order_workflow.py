@@ -13,7 +13,7 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
 from order_domain.visible_text import is_visible
-from order_workflows import acceptance, contract, ending
+from order_workflows import acceptance, contract, ending, lines_change
 from order_workflows.answers import accepts, drop, raise_if, refused
 from order_workflows.contract import (
     AddressChange,
@@ -25,7 +25,7 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.forward import Forward
-from order_workflows.order_run import OrderEnded, OrderRun, WantedLines
+from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.other_names import OtherNames
 from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
 from order_workflows.signals import signal
@@ -130,8 +130,7 @@ class OrderWorkflow(OtherNames):
         """Order other lines. Answers when they are in force; raises the reason for which they are not."""
         self._order.edits += 1
         self._order.tells_requests = workflow.patched(TELLS_REQUESTS)
-        wanted = WantedLines(change)
-        self._order.wanted_lines.append(wanted)
+        wanted = lines_change.want(self._order, change)
         await workflow.wait_condition(lambda: wanted.settled)
         if wanted.refusal is not None:
             raise refused(wanted.refusal.type, wanted.refusal.message)

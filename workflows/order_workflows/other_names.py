@@ -9,11 +9,11 @@ from temporalio import workflow
 from order_domain.order import DecisionKind, OrderLine
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot
-from order_workflows import acceptance
+from order_workflows import acceptance, lines_change
 from order_workflows.answers import accepts, drop, raise_if
 from order_workflows.contract import SIGNAL, CancelRequest, Decision, LinesChange
 from order_workflows.forward import Forward
-from order_workflows.order_run import OrderRun, WantedLines
+from order_workflows.order_run import OrderRun
 from order_workflows.reference_messages import (
     ADD_LINE_ITEM,
     APPROVE_PAYMENT,
@@ -36,6 +36,7 @@ class OtherNames:
     @workflow.update(name=UPDATE_ORDER)
     def update_order(self, wanted: NewAddress) -> str:
         """Ship to another street; answers with it."""
+        self._order.edits += 1
         self._change_address(wanted)
         return wanted.address
 
@@ -97,7 +98,7 @@ class OtherNames:
         change = LinesChange(lines=lines)
         if accepts(self._order, ADD_LINE_ITEM, acceptance.refusal_of_lines(self._order, change)):
             self._order.tells_requests = True
-            self._order.wanted_lines.append(WantedLines(change))
+            lines_change.want(self._order, change)
 
     def _heard(self, name: str) -> bool:
         if self._order.input.revision < 4:
