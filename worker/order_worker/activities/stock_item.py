@@ -3,9 +3,10 @@
 from functools import partial
 
 from temporalio import activity
-from temporalio.service import RPCError, RPCStatusCode
+from temporalio.service import RPCError
 
 from order_domain.errors import OrderError
+from order_worker.interceptors.stock_news import OF_THIS_WORKFLOW
 from order_worker.ledger import supply
 from order_worker.ledger.database import Ledger
 from order_worker.metrics import Metrics
@@ -74,13 +75,14 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="wake_backorders")
     async def wake(self, request: Article) -> Outcome:
-        """An order that is told in vain, or twice, asks the ledger again and waits on."""
+        """An order that is told in vain, or twice, asks the ledger again and waits on. One that takes no more signals
+        keeps it from no other."""
         client = activity.client()
         for key in await self._ledger.transaction(partial(supply.waiting, sku=request.sku)):
             try:
                 await client.get_workflow_handle(workflow_id(*key)).signal(SIGNAL_STOCK_ARRIVED)
             except RPCError as error:
-                if error.status != RPCStatusCode.NOT_FOUND:
+                if error.status not in OF_THIS_WORKFLOW:
                     raise
         return Outcome()
 

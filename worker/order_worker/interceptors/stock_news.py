@@ -35,6 +35,10 @@ KEPT = 10_000
 ROUND_SECONDS = 3.0
 """Longest round; what is not told by then is lost. Short, since a worker that stops waits for its last round."""
 
+OF_THIS_WORKFLOW = frozenset({RPCStatusCode.NOT_FOUND, RPCStatusCode.INVALID_ARGUMENT})
+"""Answers to a signal that say nothing of other workflows: it is not there, or has had as many as Temporal takes
+(`history.maximumSignalsPerExecution`), as one has whose workflow task fails while its article is in demand."""
+
 _KEEPER = func.coalesce(stock.c.keeper, literal(former_stock_workflow_id("")).op("||")(stock.c.sku))
 """Id of the workflow that keeps an article; a release before the column had one for each."""
 _MOVED = (
@@ -113,7 +117,7 @@ class StockNews(Interceptor):
         try:
             await handle.signal(SIGNAL_STOCK_CHANGED)
         except RPCError as error:
-            if error.status != RPCStatusCode.NOT_FOUND:
+            if error.status not in OF_THIS_WORKFLOW:
                 raise
 
 
