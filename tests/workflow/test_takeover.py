@@ -8,7 +8,7 @@ from fake_activities import World
 from storefront import PlacedOrder, Storefront, a_worker, eventually
 from temporalio.client import Client, WorkflowExecutionStatus
 
-from order_domain.errors import FraudSuspected, OperationConflict, ProviderUnavailable, Undeliverable
+from order_domain.errors import BooksDisagree, FraudSuspected, OperationConflict, ProviderUnavailable, Undeliverable
 from order_domain.order import ChargeKind, OrderCharge
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
@@ -485,3 +485,35 @@ async def test_a_run_that_takes_over_asks_about_the_country_before_the_parcel_le
     world.repair("check_fraud")
     await again.update(contract.UPDATE_RETRY)
     assert (await again.result()).status == OrderStatus.ORDER_COMPLETED
+
+
+async def test_an_order_that_goes_on_after_its_books_were_put_right_takes_another_address(
+    shop: Storefront, world: World
+) -> None:
+    """It was taken for one that is being undone, and its address could not be corrected any more."""
+    world.fail("ship_line", Undeliverable("no such street"))
+    compensation = {"pivot": "ChargePayment"}
+    order = await shop.place(policy=a_policy(compensation=compensation, retry={"default": {"max_attempts": 1}}))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    world.fail("halt_order", BooksDisagree("the ledger knows of nothing"), times=1)
+    going_on = await next_run(order)
+
+    async def books_disagree() -> bool:
+        error = (await going_on.snapshot()).last_error
+        return error is not None and error.type == "BooksDisagree"
+
+    await eventually(books_disagree, "the books that disagree")
+    await going_on.update(contract.UPDATE_RETRY)
+
+    async def shipped_again() -> bool:
+        return world.count("ship_line") == 2
+
+    await eventually(shipped_again, "the next try to ship")
+    await going_on.reaches(OrderStatus.MANUAL_REVIEW)
+
+    await going_on.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(line1="2 High Street")))
+    world.repair("ship_line")
+    await going_on.update(contract.UPDATE_RETRY)
+
+    assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
+    assert (await going_on.snapshot()).compensation is None
