@@ -208,9 +208,7 @@ async def a_backorder(ledger: Ledger, order: ResourceIdentity) -> None:
         total_minor=1,
     )
     await ledger.transaction(partial(orders.receive, request=received))
-    wanted = ReserveStock(
-        order=order, operation_id=f"{order.uid}/reserve", lines=[a_line(sku="SKU")], backorder=True
-    )
+    wanted = ReserveStock(order=order, operation_id=f"{order.uid}/reserve", lines=[a_line(sku="SKU")], backorder=True)
     with pytest.raises(OutOfStock):
         await ledger.transaction(partial(stock.reserve, request=wanted))
 

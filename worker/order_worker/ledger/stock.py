@@ -115,8 +115,8 @@ def available(tx: Connection, request: CheckAvailability) -> Outcome | OrderErro
     them."""
     wanted = pieces(request.lines)
     own = _own(tx, request.order.uid) if request.order is not None else Counter()
-    free = _read_free(tx, _FREE, wanted)
-    return shortage(wanted, {sku: each._replace(pieces=each.pieces + own[sku]) for sku, each in free.items()}) or Outcome()
+    free = {sku: each._replace(pieces=each.pieces + own[sku]) for sku, each in _read_free(tx, _FREE, wanted).items()}
+    return shortage(wanted, free) or Outcome()
 
 
 def reserve(tx: Connection, request: ReserveStock) -> Reserved | OrderError:
