@@ -293,6 +293,18 @@ async def test_another_amount_than_what_is_owed_is_not_charged(shop: Shop) -> No
     assert await shop.provider_log("charges") == []
 
 
+async def test_an_order_for_which_nothing_is_held_any_more_is_not_charged(shop: Shop) -> None:
+    """The ledger was restored from a backup that does not have the reservation of which the workflow knows."""
+    buyer = Buyer()
+    await shop.orders.receive(buyer.receive(*LINES, charged=True))
+    charge = buyer.charge(amount_minor=TOTAL).model_copy(update={"reservation_id": "RES-1"})
+    with pytest.raises(BooksDisagree, match="RES-1"):
+        await shop.payments.charge(charge)
+
+    await shop.stock.reserve(buyer.reserve_lines(*LINES))
+    await shop.payments.charge(charge)
+
+
 async def test_another_currency_than_the_orders_is_not_charged(shop: Shop) -> None:
     buyer = await shop.buyer()
     with pytest.raises(OperationConflict, match="a charge in EUR"):

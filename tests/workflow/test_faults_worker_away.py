@@ -1,6 +1,7 @@
 """Workers that come back late, or with a ledger that has forgotten the orders."""
 
 import asyncio
+import sqlite3
 
 import pytest
 from builders import a_policy
@@ -12,7 +13,7 @@ from order_domain.snapshot import CompensationState, PaymentRecord
 from order_domain.status import OrderStatus
 from order_worker.ledger import tables
 from order_workflows import contract
-from order_workflows.contract import CancelRequest
+from order_workflows.contract import CancelRequest, Decision
 
 
 async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
@@ -36,6 +37,30 @@ async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_
     charges = await real.provider_rows("charges")
     assert [charge["state"] for charge in charges] == ["captured"]
     assert await real.provider_rows("refunds") == []
+
+
+async def test_an_order_whose_units_a_restored_ledger_does_not_hold_is_not_charged(real: RealShop) -> None:
+    """It was charged and shipped without any, and could never end."""
+    pipeline = ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"]
+    retry = {"default": {"max_interval_seconds": 1, "start_to_close_seconds": 5}}
+    order = await real.place(policy=a_policy(pipeline=pipeline, approval={"mode": "Always"}, retry=retry))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    backup = real.folder / "backup.db"
+    with sqlite3.connect(real.folder / "ledger.db") as now, sqlite3.connect(backup) as then:
+        now.backup(then)
+    real.payments.is_down_for("charge", "find_charge")
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=50_000))
+    await real.shows_step(order, StepName.CHARGE_PAYMENT)
+    await real.stop_working()
+    await real.open_ledger(f"sqlite:///{backup}")
+    real.payments.recovers()
+    await real.work()
+
+    shown = await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    assert shown.last_error is not None
+    assert shown.last_error.type == "BooksDisagree"
+    assert await real.provider_rows("charges") == []
 
 
 async def test_an_order_whose_history_and_ledger_are_both_lost_is_not_charged_again(real: RealShop) -> None:

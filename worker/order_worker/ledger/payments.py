@@ -2,7 +2,8 @@
 
 from sqlalchemy import Connection, bindparam, select, update
 
-from order_domain.errors import LinesDiffer, OperationConflict
+from order_domain.errors import BooksDisagree, LinesDiffer, OperationConflict
+from order_worker.ledger import stock
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.tables import payments
@@ -25,7 +26,8 @@ def is_charged(order: LockedOrder) -> bool:
 
 def intend_charge(tx: Connection, order: LockedOrder, request: Charge) -> None:
     """Note how much is to be taken. Raises LinesDiffer if that is not what the order owes, OperationConflict for
-    another currency than the order's, or if another operation charges this order."""
+    another currency than the order's, or if another operation charges this order, BooksDisagree if nothing is held for
+    it any more: a ledger that was restored from a backup may have lost that."""
     if request.currency != order.currency:
         raise OperationConflict(f"a charge in {request.currency}, but order {request.order.uid} is in {order.currency}")
     if order.owed_minor is not None and request.amount_minor != order.owed_minor:
@@ -34,6 +36,11 @@ def intend_charge(tx: Connection, order: LockedOrder, request: Charge) -> None:
         raise LinesDiffer(
             f"a charge of {request.amount_minor} is more than the total of order {request.order.uid}, "
             f"{order.total_minor}"
+        )
+    if request.reservation_id is not None and stock.reservation_of(tx, request.order.uid) is None:
+        raise BooksDisagree(
+            f"the workflow knows of reservation {request.reservation_id}, the ledger holds nothing for order "
+            f"{request.order.uid}: it is not charged"
         )
     row = {
         "order_uid": request.order.uid,

@@ -18,6 +18,8 @@ class Charge(Effect):
     """The provider's token."""
     lines_digest: str | None = None
     """Of the order's lines and charges, as the workflow knows them."""
+    reservation_id: str | None = None
+    """Of the units that the workflow knows to be held."""
     notes: list[AuditNote] = Field(default_factory=list)
     """Recorded in the same transaction as the intent."""
 
@@ -67,7 +69,8 @@ class PaymentActivities(ABC):
     @abstractmethod
     async def charge(self, request: Charge) -> Receipt:
         """At most once per `operation_id`. Raises PaymentDeclined (final), LinesDiffer if the order owes another
-        amount, OperationReversed for a charge that was given back since, or ProviderUnavailable."""
+        amount, OperationReversed for a charge that was given back since, BooksDisagree if the ledger has none of the
+        units that the workflow knows to be held, or ProviderUnavailable."""
 
     @activity.defn(name="refund_payment")
     @abstractmethod

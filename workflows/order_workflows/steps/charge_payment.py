@@ -30,6 +30,7 @@ async def run(order: OrderRun) -> None:
         currency=order.spec.currency,
         method=order.spec.payment.method,
         lines_digest=order.lines_digest,
+        reservation_id=order.reservation_id,
         notes=order.notes.pending,
     )
     order.begins(BegunEffect(kind=EffectKind.CHARGE, operation_id=request.operation_id))
