@@ -220,9 +220,11 @@ class KeptItem:
         """Tell it to look."""
         await self.handle.signal(contract.SIGNAL_STOCK_CHANGED)
 
-    async def configure(self, *, minimum: int = 0, target: int = 10, generation: int) -> None:
+    async def configure(
+        self, *, minimum: int = 0, target: int = 10, generation: int, replaces: int | None = None
+    ) -> None:
         """Give it other settings."""
-        settings = StockSettings(minimum=minimum, target=target, generation=generation)
+        settings = StockSettings(minimum=minimum, target=target, generation=generation, replaces=replaces)
         await self.handle.signal(contract.SIGNAL_CONFIGURE, settings)
 
     async def ends(self) -> WorkflowExecutionDescription:

@@ -220,7 +220,7 @@ class StockReconciler:
         run = self._own_run(uid)
         if run is None or not run.running or run.unreadable:
             return False
-        return run.snapshot is None or run.snapshot.generation < tracked.resource.generation
+        return run.snapshot is None or run.snapshot.generation != tracked.resource.generation
 
     async def _decode(self, row: WorkflowExecutionInfo) -> StockRun | None:
         key = parse_stock_workflow_id(row.execution.workflow_id)
@@ -350,7 +350,9 @@ class StockReconciler:
         return None
 
     async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
-        """Send edited settings to a run that has published older ones; again from time to time, until it has them."""
+        """Send edited settings to a run that has published other ones; again from time to time, until it has them.
+        Newer ones are those of an item that was restored from a backup, unless the watch lags: the API server is
+        asked."""
         item, now = tracked.resource, time.monotonic()
         if run.snapshot is None or (
             tracked.configured == item.generation and now - tracked.configured_at < MAX_BACKOFF_SECONDS
@@ -358,8 +360,14 @@ class StockReconciler:
             return None
         if self._connection.problem is not None:
             return self._connection.problem
-        handle = self._connection.client.get_workflow_handle(run.workflow_id)
         settings = self._input(item, spec, None).settings
+        if run.snapshot.generation > item.generation:
+            body = await self._api.get(STOCK_ITEMS, item.namespace, item.name)
+            if StockItemResource.from_body(body).version != item.version:
+                self.put(body)
+                return None
+            settings = settings.model_copy(update={"replaces": run.snapshot.generation})
+        handle = self._connection.client.get_workflow_handle(run.workflow_id)
         try:
             await handle.signal(SIGNAL_CONFIGURE, settings, rpc_timeout=RPC_TIMEOUT)
         except Undecodable as lacking:

@@ -30,8 +30,8 @@ def reflect_stock(
     if run is None and problem is not None and not problem.stalled and item.status.get("workflow"):
         return held_up(item.status, problem, now)  # what is not seen is no reason to forget what is shown
     snapshot = run.snapshot if run else None
-    awaited = snapshot is not None and snapshot.generation < item.generation and not (problem and problem.stalled)
-    generation = snapshot.generation if snapshot and awaited else item.generation
+    awaited = snapshot is not None and snapshot.generation != item.generation and not (problem and problem.stalled)
+    generation = min(snapshot.generation, item.generation - 1) if snapshot and awaited else item.generation
     if snapshot is not None and snapshot.kept_by is not None:
         problem = problem or taken(item.sku, f"workflow {snapshot.kept_by}, of another installation")
     problem = problem or failing(run, "stock item") or (APPLYING if awaited else None)

@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_codec.settings import data_converter
-from order_domain.stock_item import StockSnapshot
+from order_domain.stock_item import StockSettings, StockSnapshot
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
@@ -359,6 +359,58 @@ async def test_settings_for_a_run_that_temporal_has_lost_begin_another(
     assert again <= MAX_BACKOFF_SECONDS
     assert told == (Reason.SUBMITTING, 5)
     assert starts == [stock_workflow_id("here", "a")]
+
+
+async def test_an_item_that_was_restored_from_a_backup_has_its_settings_kept_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its workflow knew newer ones, and the item was told to be kept by settings that nobody kept."""
+    sent = signals(monkeypatch)
+    restored = shelf.body("a", generation=3, minimum=7, target=9)
+    monkeypatch.setattr(shelf, "get", lambda *_: answered(restored))
+    shelf.stock.put(restored)
+    await shelf.publish("a", counts(generation=5))
+
+    await shelf.look("a")
+
+    assert [(each.minimum, each.generation, each.replaces) for each in sent] == [(7, 3, 5)]
+    monkeypatch.setattr(reconcile, "ANSWER_GRACE_SECONDS", 0.0)
+    await shelf.look("a")
+    assert shelf.written[-1]["observedGeneration"] < 3
+    await shelf.publish("a", counts(seq=2, generation=3))
+    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
+    await shelf.look("a")
+    assert shelf.said()[0] == Reason.KEPT
+
+
+async def test_an_item_whose_watch_lags_has_no_older_settings_sent(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent = signals(monkeypatch)
+    shelf.put("a", generation=3)
+    newest = shelf.body("a", generation=5)
+    monkeypatch.setattr(shelf, "get", lambda *_: answered(newest))
+    await shelf.publish("a", counts(generation=5))
+
+    await shelf.look("a")
+
+    assert sent == []
+    assert shelf.written[-1]["observedGeneration"] == 5
+
+
+def signals(monkeypatch: pytest.MonkeyPatch) -> list[StockSettings]:
+    """What workflows are sent."""
+    sent: list[StockSettings] = []
+
+    async def signal(_handle: object, _name: str, settings: StockSettings, **_: object) -> None:
+        sent.append(settings)
+
+    monkeypatch.setattr(WorkflowHandle, "signal", signal)
+    return sent
+
+
+async def answered(body: Any) -> Any:
+    return body
 
 
 async def test_a_run_that_goes_on_under_another_id_is_no_end(shelf: Shelf) -> None:
