@@ -72,6 +72,12 @@ UNOBSERVED = Gauge(
     "Orders and StockItems that the watch has not brought for a minute, by an independent list.",
     ["order_namespace"],
 )
+UNLISTED = Gauge(
+    "orders_operator_unlisted",
+    "1 for a namespace that could not be listed at the last look: what the watch has missed of it is not known. "
+    "`*`: all namespaces together, or the classes.",
+    ["order_namespace"],
+)
 ORPHANS = Gauge(
     "orders_orphans",
     "Open workflows of this installation whose Order is gone, not told to go on without it.",

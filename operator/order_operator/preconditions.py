@@ -72,6 +72,7 @@ class Preconditions:
                 raise Unmet(message)
 
     async def _know(self, classes: OrderClasses, identity: str) -> str:
-        for body in await self._api.list_order_classes():
+        bodies, _ = await self._api.list_order_classes()
+        for body in bodies:
             classes.put(body)
         return identity or await self._api.cluster_identity()

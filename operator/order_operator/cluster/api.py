@@ -155,13 +155,13 @@ class KubernetesApi:
             if not token:
                 return found, int(version)
 
-    async def list_order_classes(self) -> list[dict[str, Any]]:
-        """All of them; classes are few."""
+    async def list_order_classes(self) -> tuple[list[dict[str, Any]], int]:
+        """All of them, since classes are few, and the resourceVersion of the list."""
         call: Awaitable[Any] = self._objects.list_cluster_custom_object(
             GROUP, VERSION, ORDER_CLASSES, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
         answer: dict[str, Any] = await _counted("list", ORDER_CLASSES, call)
-        return list(answer["items"])
+        return list(answer["items"]), int(answer["metadata"]["resourceVersion"])
 
     async def cluster_identity(self) -> str:
         """The uid of the namespace kube-system, which stays the same as long as the cluster exists."""

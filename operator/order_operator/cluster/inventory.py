@@ -20,6 +20,9 @@ LONGEST_INTERVAL_SECONDS = 300.0
 SHARE_OF_TIME = 0.01
 """Of a core at the most: the metadata of a hundred thousand orders are two hundred pages to read."""
 
+EVERYWHERE = "*"
+"""Stands for all namespaces where they are listed together, and for what lies in none."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -65,12 +68,12 @@ class Inventory:
         caches: Sequence[Cache],
         namespaces: Sequence[str],
         known: asyncio.Event,
-        classes_listed: Callable[[Sequence[Mapping[str, Any]]], None],
+        classes_listed: Callable[[Sequence[Mapping[str, Any]], int], None],
         has_listed: Callable[[str, str], bool],
     ) -> None:
-        """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time. `has_listed`:
-        whether the watch of a plural is through with its first list of a namespace: it may take minutes, and until then
-        nothing was missed."""
+        """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time, and the
+        resourceVersion of their list. `has_listed`: whether the watch of a plural is through with its first list of a
+        namespace: it may take minutes, and until then nothing was missed."""
         self._api = api
         self._caches = caches
         self._namespaces: Sequence[str | None] = namespaces or [None]
@@ -80,6 +83,8 @@ class Inventory:
         self._behind: set[str] = set()
         self._seen: set[str] = set()
         """Namespaces with resources, and those that are watched by name: none of them lacks a figure."""
+        self._unlisted: set[str] = set()
+        """Of which nothing is known, since they could not be listed."""
         self._taken = False
         self._interval = INTERVAL_SECONDS
         self._newest = 0
@@ -109,21 +114,37 @@ class Inventory:
         """One comparison. What was behind in the last one too is fetched now."""
         self._taken = True
         self._seen = {name for name in self._namespaces if name is not None}
-        self._classes_listed(await self._api.list_order_classes())
+        self._unlisted = set()
+        await self._look_at_classes()
         behind = [(cache, item) for cache in self._caches for item in await self._compare(cache)]
         missed = [(cache, item) for cache, item in behind if item.uid in self._behind]
         self._behind = {item.uid for _, item in behind}
         self.problem = "the watch misses changes" if missed else None
         counts = Counter(item.namespace for _, item in missed)
-        metrics.UNOBSERVED.clear()
-        for name in self._seen | set(counts):
-            metrics.UNOBSERVED.labels(order_namespace=name).set(counts[name])
+        self._tell(counts)
         for cache, item in missed:
             logger.warning("the watch missed one of the %s: %s/%s", cache.plural, item.namespace, item.name)
             try:
                 cache.put(await self._api.get(cache.plural, item.namespace, item.name))
             except NotFound:
                 continue
+
+    def _tell(self, missed: Mapping[str, int]) -> None:
+        """By namespace. Of one that could not be listed nobody knows how much was missed: it has no figure of that."""
+        metrics.UNOBSERVED.clear()
+        for name in (self._seen | set(missed)) - self._unlisted:
+            metrics.UNOBSERVED.labels(order_namespace=name).set(missed.get(name, 0))
+        for name in {EVERYWHERE, *(name or EVERYWHERE for name in self._namespaces)}:
+            metrics.UNLISTED.labels(order_namespace=name).set(name in self._unlisted)
+
+    async def _look_at_classes(self) -> None:
+        try:
+            bodies, version = await self._api.list_order_classes()
+        except (TryLater, NotFound) as failed:
+            self._unlisted.add(EVERYWHERE)
+            logger.warning("classes not listed", extra={"error": str(failed)})
+        else:
+            self._classes_listed(bodies, version)
 
     async def _compare(self, cache: Cache) -> list[Listed]:
         listed: dict[str, Listed] = {}
@@ -132,8 +153,9 @@ class Inventory:
         for namespace in self._namespaces:
             try:
                 part, version = await self._api.list_metadata(cache.plural, namespace)
-            except TryLater as failed:
+            except (TryLater, NotFound) as failed:
                 # Nothing is known of this namespace then, and the others do not wait for it.
+                self._unlisted.add(namespace or EVERYWHERE)
                 logger.warning("namespace not listed", extra={"namespace": namespace, "error": str(failed)})
                 continue
             covered.add(namespace)

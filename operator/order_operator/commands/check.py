@@ -73,7 +73,8 @@ class Check:
 
     async def _classes(self) -> str:
         classes = OrderClasses()
-        for body in await self._api.list_order_classes():
+        bodies, _ = await self._api.list_order_classes()
+        for body in bodies:
             classes.put(body)
         if not classes.names:
             raise Unmet("there is no valid OrderClass")

@@ -34,7 +34,7 @@ class OrderClasses:
     def __init__(self) -> None:
         self._valid: dict[str, OrderClass] = {}
         self._invalid: dict[str, str] = {}
-        self._versions: dict[str, str] = {}
+        self._versions: dict[str, int] = {}
         """resourceVersion of each, by name."""
 
     def put(self, body: Mapping[str, Any]) -> None:
@@ -73,6 +73,10 @@ class OrderClasses:
         self._valid.pop(name, None)
         self._invalid.pop(name, None)
         self._versions.pop(name, None)
+
+    def version(self, name: str) -> int:
+        """The resourceVersion of what is known of the class of this name; 0 if there is none."""
+        return self._versions.get(name, 0)
 
     @property
     def names(self) -> list[str]:
@@ -130,8 +134,9 @@ def _is_default(metadata: Mapping[str, Any]) -> bool:
     return "true" in (labels.get(DEFAULT_CLASS_LABEL), annotations.get(EARLIER_DEFAULT_CLASS_ANNOTATION))
 
 
-def _version(body: Mapping[str, Any]) -> str:
-    return str(body["metadata"].get("resourceVersion", ""))
+def _version(body: Mapping[str, Any]) -> int:
+    """The resourceVersion, by which two versions compare."""
+    return int(body["metadata"].get("resourceVersion") or 0)
 
 
 class Statuses(Protocol):
@@ -145,28 +150,46 @@ class Statuses(Protocol):
 
 
 class WatchedClasses:
-    """Takes in what the watch and the lists bring, and tells of each change."""
+    """Takes in what the watch and the lists bring, and tells of each change.
+
+    The two cross: a list is under way while the watch brings something newer. What is older never replaces it.
+    """
 
     def __init__(self, classes: OrderClasses, changed: Callable[[], None], statuses: Statuses) -> None:
         self._classes = classes
         self._changed = changed
         self._statuses = statuses
+        self._newest = 0
+        """Greatest resourceVersion that was told of, by the watch or as that of a list."""
 
     def put(self, body: Mapping[str, Any]) -> None:
         """One version of a class."""
+        if self._is_old(body):
+            return
         self._classes.put(body)
         self._statuses.put(body)
         self._changed()
 
     def remove(self, body: Mapping[str, Any]) -> None:
         """The last version of a class that is gone."""
+        if self._is_old(body):
+            return
         name = body["metadata"]["name"]
         self._classes.remove(name)
         self._statuses.remove(name)
         self._changed()
 
-    def listed(self, bodies: Sequence[Mapping[str, Any]]) -> None:
-        """All classes, independently of the watch."""
+    def _is_old(self, body: Mapping[str, Any]) -> bool:
+        """Whether something newer is known of the class."""
+        version = _version(body)
+        self._newest = max(self._newest, version)
+        return version < self._classes.version(body["metadata"]["name"])
+
+    def listed(self, bodies: Sequence[Mapping[str, Any]], version: int) -> None:
+        """All classes as of resourceVersion `version`, independently of the watch."""
+        if version < self._newest:
+            return  # the watch has been quicker, and the next list comes in a minute
+        self._newest = version
         if self._classes.replace(bodies):
             logger.warning("the watch missed a change of the classes")
             self._changed()

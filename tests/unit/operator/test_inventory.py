@@ -5,9 +5,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, cast
 
 import pytest
+from prometheus_client import REGISTRY
 
-from order_operator.cluster.api import KubernetesApi, Listed
-from order_operator.cluster.inventory import Cache, Inventory, WentBack, interval
+from order_operator.cluster.api import KubernetesApi, Listed, NotFound
+from order_operator.cluster.inventory import EVERYWHERE, Cache, Inventory, WentBack, interval
 from order_operator.work_queue import TryLater
 
 
@@ -18,13 +19,18 @@ class OneOrder:
         self.version = 7
         self.list_version = 100
         self.namespaces = namespaces
-        self.refused: set[str] = set()
-        self.classes: list[Sequence[Mapping[str, Any]]] = []
+        self.refused: set[str | None] = set()
+        self.missing: set[str] = set()
+        self.classes: list[tuple[Sequence[Mapping[str, Any]], int]] = []
 
-    async def list_order_classes(self) -> list[dict[str, Any]]:
-        return [{"metadata": {"name": "standard"}}]
+    async def list_order_classes(self) -> tuple[list[dict[str, Any]], int]:
+        if "orderclasses" in self.refused:
+            raise TryLater("403 Forbidden")
+        return [{"metadata": {"name": "standard"}}], self.list_version
 
-    async def list_metadata(self, _plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
+    async def list_metadata(self, plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
+        if plural in self.missing:
+            raise NotFound("404 page not found")
         if namespace in self.refused:
             raise TryLater("403 Forbidden")
         if namespace not in (None, "shop"):
@@ -58,7 +64,7 @@ def inventory(cluster: OneOrder, *caches: Cache, listed: bool = True) -> Invento
         caches,
         cluster.namespaces,
         asyncio.Event(),
-        cluster.classes.append,
+        lambda bodies, version: cluster.classes.append((bodies, version)),
         lambda *_: listed,
     )
 
@@ -140,7 +146,64 @@ async def test_classes_are_compared_as_well() -> None:
 
     await inventory(cluster, Watched()).take()
 
-    assert cluster.classes == [[{"metadata": {"name": "standard"}}]]
+    assert cluster.classes == [([{"metadata": {"name": "standard"}}], 100)]
+
+
+def figure(name: str, namespace: str) -> float | None:
+    """None where there is no such figure."""
+    return REGISTRY.get_sample_value(name, {"order_namespace": namespace})
+
+
+@pytest.mark.parametrize(
+    ("chosen", "refused", "told"),
+    [(("shop", "outlet"), "outlet", "outlet"), ((), None, EVERYWHERE), (("shop",), "orderclasses", EVERYWHERE)],
+    ids=["a namespace", "all namespaces", "the classes"],
+)
+async def test_what_may_not_be_listed_is_told_by_a_figure_of_its_own_and_never_as_nothing_unseen(
+    chosen: tuple[str, ...], refused: str | None, told: str
+) -> None:
+    """A namespace that was created again without its Role: orders in it were not seen, and every figure was 0."""
+    cluster = OneOrder(*chosen)
+    stock = inventory(cluster, Watched(u1=7))
+    await stock.take()
+    before = figure("orders_operator_unlisted", told)
+    cluster.refused.add(refused)
+    await stock.take()
+    unlisted, unseen = figure("orders_operator_unlisted", told), figure("orders_unobserved", told)
+    cluster.refused.clear()
+    await stock.take()
+
+    assert (before, unlisted, unseen) == (0, 1, None)
+    assert figure("orders_operator_unlisted", told) == 0
+
+
+async def test_classes_that_may_not_be_listed_hold_up_no_order() -> None:
+    """No order that the watch had missed was found while the right to list classes was lost."""
+    cluster, watched = OneOrder(), Watched()
+    cluster.refused.add("orderclasses")
+    stock = inventory(cluster, watched)
+
+    await stock.take()
+    await stock.take()
+
+    assert watched.versions == {"u1": 7}
+
+
+class Items(Watched):
+    """Of another kind."""
+
+    plural = "stockitems"
+
+
+async def test_a_kind_that_is_gone_holds_up_no_other() -> None:
+    cluster, orders, items = OneOrder(), Watched(), Items()
+    cluster.missing.add("stockitems")
+    stock = inventory(cluster, items, orders)
+
+    await stock.take()
+    await stock.take()
+
+    assert (items.versions, orders.versions) == ({}, {"u1": 7})
 
 
 @pytest.mark.parametrize(("cost", "seconds"), [(0.2, 60.0), (1.5, 150.0), (60.0, 300.0)])

@@ -144,7 +144,53 @@ def test_a_class_that_only_a_list_brings_is_followed_and_told_of_once() -> None:
     watched = WatchedClasses(classes, lambda: changes.append(classes.spec("new")), Statuses())
 
     for _ in range(2):
-        watched.listed([a_class("new")])
+        watched.listed([a_class("new")], 9)
 
     assert name_of(classes.resolve(an_order_spec(class_name="new"))) == "new"
     assert changes == [a_policy()]
+
+
+def at(version: int, body: dict) -> dict:
+    return {**body, "metadata": {**body["metadata"], "resourceVersion": str(version)}}
+
+
+@pytest.fixture
+def watched() -> tuple[WatchedClasses, OrderClasses]:
+    classes = OrderClasses()
+    return WatchedClasses(classes, lambda: None, Statuses()), classes
+
+
+STRICT, LAX = a_policy(historyLimit=1), a_policy(historyLimit=2)
+
+
+def with_policy(name: str, policy: object) -> dict:
+    return a_class(name, spec=policy.model_dump(mode="json"))  # type: ignore[attr-defined]
+
+
+def test_a_list_that_is_older_than_what_the_watch_brought_changes_no_class(
+    watched: tuple[WatchedClasses, OrderClasses],
+) -> None:
+    """It was answered, the class was edited, the watch was quicker: orders began by the former policy for a minute."""
+    there, classes = watched
+    there.put(at(7, with_policy("edited", STRICT)))
+    there.put(at(9, a_class("new")))
+    there.put(at(5, a_class("gone")))
+    there.remove(at(10, a_class("gone")))
+
+    there.listed([at(3, with_policy("edited", LAX)), at(5, a_class("gone"))], 6)
+
+    assert classes.spec("edited") == STRICT
+    assert classes.names == ["edited", "new"]
+
+
+def test_news_of_the_watch_that_is_older_than_a_list_changes_no_class(
+    watched: tuple[WatchedClasses, OrderClasses],
+) -> None:
+    there, classes = watched
+    there.listed([at(7, with_policy("edited", STRICT)), at(8, a_class("created-again"))], 8)
+
+    there.put(at(3, with_policy("edited", LAX)))
+    there.remove(at(6, a_class("created-again")))
+
+    assert classes.spec("edited") == STRICT
+    assert classes.names == ["created-again", "edited"]

@@ -39,8 +39,8 @@ class Cluster:
             raise NotFound(name)
         return self.kinds[name]
 
-    async def list_order_classes(self) -> list[dict[str, Any]]:
-        return []
+    async def list_order_classes(self) -> tuple[list[dict[str, Any]], int]:
+        return [], 1
 
     async def cluster_identity(self) -> str:
         return "uid-of-kube-system"
