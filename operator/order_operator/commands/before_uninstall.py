@@ -5,7 +5,7 @@ waits until the Lease is free: Helm takes the rights away a moment after the Dep
 writes were refused and a reinstallation waited for the Lease of a process that was gone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -21,6 +21,9 @@ from order_operator.orders.resource import OrderResource
 
 _MERGE = "application/merge-patch+json"
 _SHOWN = 10
+STOP_SECONDS = 45.0
+"""How long an operator that was told to end may go on renewing its Lease: its pod is killed before. The Job has a minute
+beside its patience."""
 REASON = "order-platform is being uninstalled"
 
 
@@ -69,15 +72,22 @@ class Uninstallation:
             return False
         if wish is OpenOrders.CANCEL and not await self._cancel():
             return False
-        replicas = await self._scale(0)
-        await self._until_the_lease_is_free()
-        late = await self._open()
+        replicas, stopped = await self._scale(0), False
+        try:
+            stopped = await self._stop(wish)
+        finally:
+            if not stopped:  # for whatever reason: the installation stays, and orders need their operator
+                await self._scale(replicas)
+        return stopped
+
+    async def _stop(self, wish: OpenOrders) -> bool:
+        """With the operator on its way out. Raises ApiException."""
+        if not await self._lease_is_free():
+            return False
+        late = await self._open() if wish is not OpenOrders.LEAVE else await self._hold_all()
         if late and wish is not OpenOrders.LEAVE:  # ordered in the last seconds
-            await self._scale(replicas)
             self._refuse(late)
             return False
-        for order in late:
-            await self._hold(order)
         await self._forget_the_lease()
         self._say("the operator is stopped" + (f"; {len(late)} open orders stay, each held" if late else ""))
         return True
@@ -117,12 +127,22 @@ class Uninstallation:
             self._say(f"{len(asked)} orders were cancelled and have ended")
         return True
 
-    async def _hold(self, order: OrderResource) -> None:
-        if not order.held:
-            finalizers = {"resourceVersion": order.resource_version, "finalizers": [*order.finalizers, FINALIZER]}
-            await self._patch(order, {"metadata": finalizers})
+    async def _hold_all(self) -> list[OrderResource]:
+        """All that are open, each held. One that somebody has edited meanwhile is looked at again; one that is being
+        deleted takes no finalizer any more."""
+        while True:
+            found = await self._open()
+            lacking = [order for order in found if not order.held and not order.deleting]
+            if not lacking:
+                return [order for order in found if order.held]
+            for order in lacking:
+                finalizers = {"resourceVersion": order.resource_version, "finalizers": [*order.finalizers, FINALIZER]}
+                await self._patch(order, {"metadata": finalizers}, harmless=frozenset({404, 409}))
+            await self._patience.pause()
 
-    async def _patch(self, order: OrderResource, change: dict[str, Any]) -> None:
+    async def _patch(
+        self, order: OrderResource, change: dict[str, Any], *, harmless: Collection[int] = frozenset({404})
+    ) -> None:
         """One that is gone needs none."""
         call = partial(
             self._objects.patch_namespaced_custom_object,
@@ -137,7 +157,7 @@ class Uninstallation:
         try:
             await self._patience.ask(call)
         except client.ApiException as refused:
-            if refused.status != 404:
+            if refused.status not in harmless:
                 raise
 
     async def _scale(self, replicas: int) -> int:
@@ -160,17 +180,22 @@ class Uninstallation:
             return 0
         return (scale.spec.replicas if scale.spec else 0) or 0
 
-    async def _until_the_lease_is_free(self) -> None:
-        """Given back, or not renewed for as long as it lasts."""
-        seen, since = "", running_clock()
+    async def _lease_is_free(self) -> bool:
+        """Given back, or not renewed for as long as it lasts. Waits for that, and not for ever."""
+        began = since = running_clock()
+        seen = ""
         while lease := await self._lease():
             version = str(lease.metadata.resource_version) if lease.metadata else ""
             if version != seen:
                 seen, since = version, running_clock()
-            held = lease.spec is not None and lease.spec.holder_identity
+            held = lease.spec.holder_identity if lease.spec is not None else ""
             if not held or running_clock() - since > LEASE_DURATION_SECONDS:
-                return
+                return True
+            if running_clock() - began > STOP_SECONDS:
+                self._say(f"an operator goes on although none should, and renews the Lease {self._of.lease}: {held}")
+                return False
             await self._patience.pause()
+        return True
 
     async def _lease(self) -> client.V1Lease | None:
         read = partial(self._leases.read_namespaced_lease, self._of.lease, self._of.home)
