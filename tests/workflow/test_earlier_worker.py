@@ -58,7 +58,7 @@ from builders import an_order_input
 print(an_order_input(uid=sys.argv[1]).model_dump_json())
 """
 
-CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+CLASS = OrderClass(name="standard", generation=1, spec=a_policy())
 ASKING = replace(CLASS, spec=a_policy(approval={"mode": "Always", "window_seconds": 3600}))
 IDENTITY = contract.ResourceIdentity(cluster="test", namespace="shop", name="order-1", uid="uid-1")
 WHOLE = an_address(company="Roe & Sons", state="IL", phone="+1 217 555 0100")

@@ -22,8 +22,8 @@ from order_operator.orders.resource import OrderResource
 _MERGE = "application/merge-patch+json"
 _SHOWN = 10
 STOP_SECONDS = 45.0
-"""How long an operator that was told to end may go on renewing its Lease: its pod is killed before. The Job has a minute
-beside its patience."""
+"""How long an operator that was told to end may go on renewing its Lease: its pod is killed before. The Job has a
+minute beside its patience."""
 REASON = "order-platform is being uninstalled"
 
 

@@ -79,6 +79,8 @@ class Check:
         if not classes.names:
             raise Unmet("there is no valid OrderClass")
         default = classes.default
+        if default is not None and (flaw := classes.flaw(default)):
+            raise Unmet(f"the default OrderClass {default} is invalid: {flaw}")
         return (
             f"{', '.join(classes.names)}; orders that name none follow {default}"
             if default

@@ -23,8 +23,6 @@ class OrderClass:
 
     name: str
     generation: int
-    created: str
-    is_default: bool
     spec: OrderClassSpec
 
 
@@ -36,6 +34,8 @@ class OrderClasses:
         self._invalid: dict[str, str] = {}
         self._versions: dict[str, int] = {}
         """resourceVersion of each, by name."""
+        self._defaults: dict[str, str] = {}
+        """When those were created that are labelled as default, valid or not, by name."""
 
     def put(self, body: Mapping[str, Any]) -> None:
         """Take in one version of a class, valid or not."""
@@ -43,6 +43,8 @@ class OrderClasses:
         name = metadata["name"]
         self.remove(name)
         self._versions[name] = _version(body)
+        if _is_default(metadata):
+            self._defaults[name] = metadata.get("creationTimestamp", "")
         try:
             spec = judge(OrderClassSpec, body.get("spec") or {})
         except ValidationError as invalid:
@@ -52,8 +54,6 @@ class OrderClasses:
         self._valid[name] = OrderClass(
             name=name,
             generation=metadata.get("generation", 1),
-            created=metadata.get("creationTimestamp", ""),
-            is_default=_is_default(metadata),
             spec=spec,
         )
 
@@ -73,6 +73,7 @@ class OrderClasses:
         self._valid.pop(name, None)
         self._invalid.pop(name, None)
         self._versions.pop(name, None)
+        self._defaults.pop(name, None)
 
     def version(self, name: str) -> int:
         """The resourceVersion of what is known of the class of this name; 0 if there is none."""
@@ -85,9 +86,9 @@ class OrderClasses:
 
     @property
     def default(self) -> str | None:
-        """Name of the class that orders of the cluster follow which name none."""
-        defaults = [each for each in self._valid.values() if each.is_default]
-        return max(defaults, key=lambda each: each.created).name if defaults else None
+        """Name of the class that orders of the cluster follow which name none: of several the newest, as with
+        StorageClasses. It may be invalid: no other one takes its place then."""
+        return max(self._defaults, key=lambda name: (self._defaults[name], name), default=None)
 
     def flaw(self, name: str) -> str | None:
         """What is wrong with the class of this name; None if nothing is."""
@@ -99,15 +100,13 @@ class OrderClasses:
         return found.spec if found else None
 
     def resolve(self, spec: OrderSpec, namespace_default: str | None = None) -> OrderClass | Problem:
-        """The class that `spec` names, or the default one: that of its namespace, or else that of the cluster; of
-        several the newest, as with StorageClasses."""
+        """The class that `spec` names, or the default one: that of its namespace, or else that of the cluster."""
         name, named_by = spec.class_name, "spec.className"
         if name is None and namespace_default is not None:
             name, named_by = namespace_default, f"label {DEFAULT_CLASS_LABEL} of the namespace"
         if name is None:
-            defaults = [item for item in self._valid.values() if item.is_default]
-            if defaults:
-                return max(defaults, key=lambda item: (item.created, item.name))
+            name, named_by = self.default, f"label {DEFAULT_CLASS_LABEL}=true"
+        if name is None:
             return Problem(
                 Reason.NO_DEFAULT_CLASS,
                 f"spec.className is empty and no OrderClass is labelled {DEFAULT_CLASS_LABEL}=true",

@@ -64,7 +64,7 @@ class Cluster:
         *_, name, change = names
         [order] = [each for each in self.orders if each["metadata"]["name"] == name]
         if "deletionTimestamp" in order["metadata"]:
-            raise client.ApiException(status=422, reason="no new finalizers can be added if the object is being deleted")
+            raise client.ApiException(status=422, reason="no new finalizers can be added")
         if name in self.edited:
             self.edited.remove(name)
             order["metadata"]["resourceVersion"] = "8"
@@ -79,6 +79,7 @@ class Cluster:
 
     async def read_namespaced_lease(self, *_: Any) -> Any:
         self.renewals += bool(self.holder)
+        assert self.renewals < 1_000
         metadata = SimpleNamespace(resource_version=str(self.renewals))
         return SimpleNamespace(metadata=metadata, spec=SimpleNamespace(holder_identity=self.holder))
 

@@ -46,7 +46,7 @@ CLOCK = 1_000.0
 OURS = {"cluster": "cluster-a", "temporal_namespace": "default"}
 AWAY = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal cannot be reached")
 NO_CLASS = Problem(Reason.CLASS_NOT_FOUND, "there is no OrderClass none", stalled=True)
-CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+CLASS = OrderClass(name="standard", generation=1, spec=a_policy())
 WORKFLOW = {"id": f"order/shop/order-1/{UID}", "runID": "run-1", "namespace": "default", "taskQueue": "orders"}
 WAITING_STATUS = {"phase": "Waiting", "orderStatus": "Await Approval", "observedGeneration": 1, "workflow": WORKFLOW}
 OF_AN_EARLIER_RUN = {**WAITING_STATUS, "workflow": {**WORKFLOW, "runID": "run-0"}}

@@ -50,7 +50,7 @@ from order_operator.stock_items.resource import StockItemResource
 from order_workflows.contract import RunKey, workflow_id
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-STANDARD = OrderClass(name="standard", generation=1, created="", is_default=True, spec=a_policy())
+STANDARD = OrderClass(name="standard", generation=1, spec=a_policy())
 AWAY = Problem(Reason.TEMPORAL_UNAVAILABLE, "Temporal does not answer")
 MOST_ACTIONS = 12
 

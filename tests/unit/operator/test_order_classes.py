@@ -68,6 +68,17 @@ def test_of_several_default_classes_the_newest_counts() -> None:
     assert name_of(resolved(new, old)) == "new"
 
 
+def test_a_default_class_that_became_invalid_leaves_the_orders_to_no_older_default() -> None:
+    """They were carried out by the former default class, which may ask nobody."""
+    old = a_class("old", default=True, created="2026-01-01T00:00:00Z")
+    new = a_class("new", default=True, created="2026-02-01T00:00:00Z", spec={"pipeline": ["Ship"]})
+
+    found = resolved(old, new)
+
+    assert reason_of(found) == Reason.CLASS_INVALID
+    assert "OrderClass new is invalid" in found.message  # type: ignore[union-attr]
+
+
 def test_without_a_default_class_the_order_waits_for_a_person() -> None:
     found = resolved(a_class("standard"))
 

@@ -25,7 +25,7 @@ from order_operator.orders.submission import ensure_started, order_input
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import OrderInput
 
-CLASS = OrderClass(name="standard", generation=1, created="2026-01-01T00:00:00Z", is_default=True, spec=a_policy())
+CLASS = OrderClass(name="standard", generation=1, spec=a_policy())
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
 
 
