@@ -221,10 +221,10 @@ class KeptItem:
         await self.handle.signal(contract.SIGNAL_STOCK_CHANGED)
 
     async def configure(
-        self, *, minimum: int = 0, target: int = 10, generation: int, replaces: int | None = None
+        self, *, minimum: int = 0, target: int = 10, generation: int, instead_of: int | None = None
     ) -> None:
         """Give it other settings."""
-        settings = StockSettings(minimum=minimum, target=target, generation=generation, replaces=replaces)
+        settings = StockSettings(minimum=minimum, target=target, generation=generation, instead_of=instead_of)
         await self.handle.signal(contract.SIGNAL_CONFIGURE, settings)
 
     async def ends(self) -> WorkflowExecutionDescription:

@@ -54,20 +54,6 @@ async def test_the_trail_says_who_changed_the_lines_to_which_amount(shop: Storef
     assert (note.total_minor, note.digest) == (90_000, lines_digest(CHEAPER, []))
 
 
-async def test_a_decision_about_lines_of_a_restored_resource_counts_though_its_generation_is_lower(
-    shop: Storefront,
-) -> None:
-    """The cluster was restored from a backup that was older than an edit: no decision was heard for as many edits."""
-    order = await a_waiting_order(shop)
-    await order.update(contract.UPDATE_CHANGE_LINES, to(MORE, generation=5))
-    await order.update(contract.UPDATE_CHANGE_LINES, to(BIG.lines, generation=2))
-
-    assert await order.refuses(contract.UPDATE_APPROVE, Decision(by="bob", generation=1)) == "StaleDecision"
-    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", generation=3, total_minor=150_000))
-
-    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
-
-
 SHIPPING = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
 
 

@@ -335,21 +335,17 @@ async def test_older_settings_are_ignored(keeper: Keeper) -> None:
     assert room.rules == (3, 10)
 
 
-@pytest.mark.parametrize(("replaces", "rules"), [(5, (8, 20)), (6, (3, 10))], ids=["in force", "not in force"])
-async def test_older_settings_take_the_place_of_those_that_they_name(
-    keeper: Keeper, replaces: int, rules: tuple[int, int]
-) -> None:
-    """As those of an item that was restored from a backup do."""
-    room = StockRoom(on_hand=9)
+async def test_older_settings_that_replace_just_those_in_force_apply(keeper: Keeper) -> None:
+    """etcd was restored: the resource has an earlier generation than the settings that are in force."""
+    room = StockRoom(on_hand=7)
     item = await keeper.keep(room, minimum=3, generation=5)
     await item.shows(lambda shown: shown.generation == 5)
 
-    await item.configure(minimum=8, target=20, generation=4, replaces=replaces)
-    room.sell()
-    await item.changed()
+    await item.configure(minimum=8, target=20, generation=3, instead_of=6)
+    await item.configure(minimum=4, target=20, generation=3, instead_of=5)
 
-    await item.shows(lambda shown: shown.on_hand == 8)
-    assert room.rules == rules
+    await item.shows(lambda shown: shown.generation == 3)
+    assert room.rules == (4, 20)
 
 
 async def test_waiting_orders_are_told_of_pieces_that_came_back(keeper: Keeper) -> None:

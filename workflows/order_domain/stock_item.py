@@ -42,9 +42,9 @@ class StockSettings(Value):
     minimum: JudgedPieces
     target: JudgedPieces
     generation: Annotated[int, Judged(Field(ge=0, le=2**63 - 1))]
-    replaces: Annotated[int, Judged(Field(ge=0, le=2**63 - 1))] | None = None
-    """The generation in force that these take the place of though theirs is lower: the resource was restored from a
-    backup that is older than those settings."""
+    instead_of: Annotated[int, Judged(Field(ge=0, le=2**63 - 1))] | None = None
+    """Generation of the settings that these replace although they are of an earlier one: etcd was restored, which set
+    the resource back."""
 
 
 class SupplierOrderRecord(Value):

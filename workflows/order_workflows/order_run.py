@@ -271,8 +271,7 @@ class OrderRun:
         if self.tells_requests:
             requested = None if change.generation else self._lines_requested or before
             self._lines_requested = None if requested == self.lines_digest else requested
-        # Of the resource that was heard last: one that was restored from a backup counts from an earlier one.
-        self.lines_generation = change.generation or self.lines_generation
+        self.lines_generation = max(self.lines_generation, change.generation)
         self.edited_by(change.by, change.channel)
         self.approval = self.approval.model_copy(update=self._question())
         about = {"by": change.by, "channel": change.channel, "generation": change.generation or None}

@@ -124,11 +124,12 @@ class StockItemWorkflow:
 
     @signal(name=contract.SIGNAL_CONFIGURE)
     def configure(self, settings: StockSettings) -> None:
-        """Keep the stock by other settings; older ones than those in force are ignored, unless they name these."""
+        """Keep the stock by other settings; older ones than those in force are ignored, unless they say that they are
+        to replace just those."""
         if found := flaws(settings, under=""):
             self.dropped(contract.SIGNAL_CONFIGURE, shortened("; ".join(found)))
-        elif settings.generation > self._settings.generation or settings.replaces == self._settings.generation:
-            self._settings = settings.model_copy(update={"replaces": None})
+        elif settings.generation > self._settings.generation or settings.instead_of == self._settings.generation:
+            self._settings = settings
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:

@@ -80,7 +80,8 @@ class StockOrphans:
             except NotFound:
                 pass
         try:
-            await request_cancel(self._connection.client, run)
+            if not await request_cancel(self._connection.client, run):
+                return  # it has ended, or goes on under another run id, which the next look tells
         except RPCError as failed:
             logger.warning("orphan not cancelled", extra={"workflow_id": run.workflow_id, "error": failed.message})
             return

@@ -35,7 +35,7 @@ from order_operator.cluster.status_writer import StatusWriter
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.stock_items.orphans import StockOrphans
-from order_operator.stock_items.reflection import reflect_stock, taken
+from order_operator.stock_items.reflection import UNSEEN, former_keeps, reflect_stock, taken
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
 from order_operator.temporal.cancellation import request_cancel
@@ -333,7 +333,24 @@ class StockReconciler:
             return Problem(Reason.ENCRYPTION_KEY_MISSING, why, stalled=True)
         if run.owner == item.uid:
             return None
+        if run.item == item.reference and run.cluster == self._settings.cluster:
+            return await self._follow_former_item(item, run)
         return taken(spec.sku, f"the StockItem {run.item}" if run.item else "a workflow that names no StockItem")
+
+    async def _follow_former_item(self, item: StockItemResource, run: StockRun) -> Problem:
+        """The workflow is of an item that had this name before: it was deleted and created again, or restored from a
+        backup. That the name is this item's, which the API server is asked, says that the former is gone. Raises
+        NotFound."""
+        if run.run_id not in self._let_go:
+            body = await self._api.get(STOCK_ITEMS, item.namespace, item.name)
+            if body["metadata"]["uid"] != item.uid:
+                raise Conflict("the name is another item's now")
+            try:
+                if await request_cancel(self._connection.client, run):
+                    self._let_go.add(run.run_id)
+            except RPCError as failed:
+                return self._connection.problem_of(failed)
+        return former_keeps(item.sku)
 
     async def _hand_over(self, uid: str) -> Problem | None:
         """Let the workflow of an earlier release look at the ledger: it ends once another keeps the article."""
@@ -360,14 +377,11 @@ class StockReconciler:
             return None
         if self._connection.problem is not None:
             return self._connection.problem
+        handle = self._connection.client.get_workflow_handle(run.workflow_id)
         settings = self._input(item, spec, None).settings
         if run.snapshot.generation > item.generation:
-            body = await self._api.get(STOCK_ITEMS, item.namespace, item.name)
-            if StockItemResource.from_body(body).version != item.version:
-                self.put(body)
-                return None
-            settings = settings.model_copy(update={"replaces": run.snapshot.generation})
-        handle = self._connection.client.get_workflow_handle(run.workflow_id)
+            await self._is_set_back(item)
+            settings = settings.model_copy(update={"instead_of": run.snapshot.generation})
         try:
             await handle.signal(SIGNAL_CONFIGURE, settings, rpc_timeout=RPC_TIMEOUT)
         except Undecodable as lacking:
@@ -379,6 +393,15 @@ class StockReconciler:
             return Problem(Reason.SUBMITTING, "")
         tracked.configured, tracked.configured_at = item.generation, now
         return None
+
+    async def _is_set_back(self, item: StockItemResource) -> None:
+        """The workflow has settings of a later version than `item`: etcd was restored, or this version is late, which
+        the API server tells. Raises Conflict in the latter case, NotFound."""
+        body = await self._api.get(STOCK_ITEMS, item.namespace, item.name)
+        newest = StockItemResource.from_body(body)
+        if (newest.uid, newest.generation) != (item.uid, item.generation):
+            self.put(body)
+            raise Conflict("a newer version is there")
 
     def _not_there(self, run: StockRun) -> None:
         """Temporal itself has no such open run. The scanner brings its end, if it has one; a run that is lost has none,
@@ -421,7 +444,8 @@ class StockReconciler:
         found = [await decode_stock(self._connection.client, row) for row in rows if row is not None]
         for run in found:
             if run is not None and run.running and run.owner == uid:
-                await request_cancel(self._connection.client, run)
+                if not await request_cancel(self._connection.client, run):
+                    return 1.0  # it has ended, or goes on under another run id: it is asked for again
                 self._let_go.add(run.run_id)
         del self._tracked[uid]
         for run in found:
@@ -430,7 +454,7 @@ class StockReconciler:
         return None
 
 
-_ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})
+_ASKED_AGAIN = frozenset({Reason.SKU_TAKEN, *UNSEEN})
 """What somebody has to act for, and no news tells that it was done."""
 
 

@@ -13,6 +13,9 @@ from order_operator.temporal.runs import failing, workflow_ref
 
 APPLYING = Problem(Reason.APPLYING, "no worker has taken over the edited settings yet")
 
+UNSEEN = frozenset({Reason.TASK_QUEUE_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})
+"""What takes a person, and tells nothing of whether the item's workflow runs."""
+
 
 def reflect_stock(
     item: StockItemResource,
@@ -27,9 +30,11 @@ def reflect_stock(
     `run` is the item's own, None while another item keeps the article; `problem` is what keeps the item from being
     followed. `now` (UTC) dates the conditions that change.
     """
-    if run is None and problem is not None and not problem.stalled and item.status.get("workflow"):
+    unseen = run is None and problem is not None and (not problem.stalled or problem.reason in UNSEEN)
+    if unseen and item.status.get("workflow"):
         return held_up(item.status, problem, now)  # what is not seen is no reason to forget what is shown
     snapshot = run.snapshot if run else None
+    # Greater than the item's where etcd was restored.
     awaited = snapshot is not None and snapshot.generation != item.generation and not (problem and problem.stalled)
     generation = min(snapshot.generation, item.generation - 1) if snapshot and awaited else item.generation
     if snapshot is not None and snapshot.kept_by is not None:
@@ -58,6 +63,13 @@ def reflect_stock(
 def taken(sku: str, keeper: str) -> Problem:
     """Another keeps the article."""
     why = f"article {sku} is kept by {keeper}: this item takes over once that one is deleted and has received its order"
+    return Problem(Reason.SKU_TAKEN, why, stalled=True)
+
+
+def former_keeps(sku: str) -> Problem:
+    """The item that had this name before still has something on order."""
+    keeper = "the StockItem that had this name before"
+    why = f"article {sku} is kept for {keeper}: this item takes over once what that one has ordered has come"
     return Problem(Reason.SKU_TAKEN, why, stalled=True)
 
 

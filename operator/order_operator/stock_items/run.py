@@ -30,6 +30,11 @@ class StockRun(Run):
     """None until the workflow has published, or when it wrote a format that this operator does not know."""
 
     @property
+    def shares_id(self) -> bool:
+        """See the base class. The id has the article, which one item keeps after the other."""
+        return True
+
+    @property
     def seq(self) -> int:
         """See the base class."""
         return self.snapshot.seq if self.snapshot else -1

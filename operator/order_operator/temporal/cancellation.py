@@ -24,8 +24,10 @@ def too_many(orphans: int, open_runs: int) -> bool:
 
 
 async def request_cancel(client: Client, run: Run) -> bool:
-    """Ask the workflow to stop and undo what it did. Needs no worker to be accepted. False if there is no open run."""
-    return await _unless_ended(client.get_workflow_handle(run.workflow_id).cancel(rpc_timeout=RPC_TIMEOUT))
+    """Ask the workflow to stop and undo what it did. Needs no worker to be accepted. False if there is no open run;
+    where its id is shared, if this very one is not open, which may go on under another run id."""
+    handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id if run.shares_id else None)
+    return await _unless_ended(handle.cancel(rpc_timeout=RPC_TIMEOUT))
 
 
 async def mark_orphaned(client: Client, run: Run) -> bool:

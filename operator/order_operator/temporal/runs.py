@@ -78,6 +78,11 @@ class Run:
     """The key that they fail for, as the worker says it; empty where they fail for something else."""
 
     @property
+    def shares_id(self) -> bool:
+        """Whether another run of this workflow id may belong to another resource."""
+        return False
+
+    @property
     def running(self) -> bool:
         """Whether the run is open."""
         return self.status is WorkflowExecutionStatus.RUNNING

@@ -12,7 +12,7 @@ from order_operator.settings import Settings
 from order_operator.stock_items import orphans
 from order_operator.stock_items.orphans import StockOrphans
 from order_operator.stock_items.run import StockRun
-from order_operator.temporal.cancellation import BRAKE_NUMBER, MAX_PER_LOOK
+from order_operator.temporal.cancellation import BRAKE_NUMBER, MAX_PER_LOOK, request_cancel
 from order_operator.temporal.connection import UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Run
 
@@ -51,6 +51,8 @@ class Servers:
         self.cancelled: list[str] = []
         self.asked: list[str] = []
         self.failures = 0
+        self.ended: set[str] = set()
+        """Run ids that Temporal has no open run of any more."""
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         self.asked.append(name)
@@ -63,7 +65,7 @@ class Servers:
             self.failures -= 1
             raise RPCError("no", RPCStatusCode.UNAVAILABLE, b"")
         self.cancelled.append(run.run_id)
-        return True
+        return run.run_id not in self.ended
 
     def orphans(self, **settings: Any) -> StockOrphans:
         return StockOrphans(
@@ -167,3 +169,31 @@ async def test_none_is_cancelled_while_temporal_cannot_be_asked(servers: Servers
     await servers.orphans().look(runs(1), 100)
 
     assert servers.asked == []
+
+
+@pytest.mark.usefixtures("later")
+async def test_a_workflow_that_had_ended_was_not_cancelled(servers: Servers) -> None:
+    servers.ended = {"run-0"}
+
+    await servers.orphans().look(runs(2), 100)
+
+    assert servers.told == ["run-1"]
+
+
+async def test_only_the_run_that_was_seen_is_cancelled_since_the_next_may_be_another_items() -> None:
+    """The next item of the article had its workflow ended, by a request that came late."""
+    asked: list[tuple[str, str | None]] = []
+
+    class Handle:
+        async def cancel(self, **_: object) -> None:
+            """Taken."""
+
+    class Client:
+        def get_workflow_handle(self, workflow_id: str, *, run_id: str | None = None) -> Handle:
+            asked.append((workflow_id, run_id))
+            return Handle()
+
+    [run] = runs(1)
+
+    assert await request_cancel(cast("Any", Client()), run)
+    assert asked == [("stock/here/PROD-0", "run-0")]

@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_codec.settings import data_converter
-from order_domain.stock_item import StockSettings, StockSnapshot
+from order_domain.stock_item import StockSnapshot
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
@@ -59,6 +59,8 @@ class Shelf:
         self.conflicts = 0
         self.refusal: client.ApiException | None = None
         self.events: list[client.EventsV1Event] = []
+        self.there: StockItemResource | None = None
+        """What the API server has, if it is asked."""
         settings = Settings(cluster="here", share_task_queue=True)
         self.stock = StockReconciler(cast("KubernetesApi", self), self.connection, self.scanner, settings)
 
@@ -71,8 +73,13 @@ class Shelf:
         self.written.append(status)
         return self.body(item.uid, status=status)
 
-    async def get(self, plural: str, _namespace: str, name: str) -> None:
-        raise NotFound(plural, name)
+    async def get(self, plural: str, _namespace: str, name: str) -> dict[str, Any]:
+        if self.there is None:
+            raise NotFound(plural, name)
+        item = self.there
+        metadata = {"namespace": item.namespace, "name": item.name, "uid": item.uid, "creationTimestamp": CREATED}
+        metadata |= {"generation": item.generation, "resourceVersion": item.resource_version}
+        return {"metadata": metadata, "spec": dict(item.spec), "status": dict(item.status)}
 
     async def create_event(self, _namespace: str, event: client.EventsV1Event) -> None:
         self.events.append(event)
@@ -361,58 +368,6 @@ async def test_settings_for_a_run_that_temporal_has_lost_begin_another(
     assert starts == [stock_workflow_id("here", "a")]
 
 
-async def test_an_item_that_was_restored_from_a_backup_has_its_settings_kept_again(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Its workflow knew newer ones, and the item was told to be kept by settings that nobody kept."""
-    sent = signals(monkeypatch)
-    restored = shelf.body("a", generation=3, minimum=7, target=9)
-    monkeypatch.setattr(shelf, "get", lambda *_: answered(restored))
-    shelf.stock.put(restored)
-    await shelf.publish("a", counts(generation=5))
-
-    await shelf.look("a")
-
-    assert [(each.minimum, each.generation, each.replaces) for each in sent] == [(7, 3, 5)]
-    monkeypatch.setattr(reconcile, "ANSWER_GRACE_SECONDS", 0.0)
-    await shelf.look("a")
-    assert shelf.written[-1]["observedGeneration"] < 3
-    await shelf.publish("a", counts(seq=2, generation=3))
-    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
-    await shelf.look("a")
-    assert shelf.said()[0] == Reason.KEPT
-
-
-async def test_an_item_whose_watch_lags_has_no_older_settings_sent(
-    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sent = signals(monkeypatch)
-    shelf.put("a", generation=3)
-    newest = shelf.body("a", generation=5)
-    monkeypatch.setattr(shelf, "get", lambda *_: answered(newest))
-    await shelf.publish("a", counts(generation=5))
-
-    await shelf.look("a")
-
-    assert sent == []
-    assert shelf.written[-1]["observedGeneration"] == 5
-
-
-def signals(monkeypatch: pytest.MonkeyPatch) -> list[StockSettings]:
-    """What workflows are sent."""
-    sent: list[StockSettings] = []
-
-    async def signal(_handle: object, _name: str, settings: StockSettings, **_: object) -> None:
-        sent.append(settings)
-
-    monkeypatch.setattr(WorkflowHandle, "signal", signal)
-    return sent
-
-
-async def answered(body: Any) -> Any:
-    return body
-
-
 async def test_a_run_that_goes_on_under_another_id_is_no_end(shelf: Shelf) -> None:
     shelf.put("a")
     await shelf.publish("a", counts())
@@ -464,8 +419,9 @@ async def test_only_a_workflow_of_this_installation_is_cancelled_for_want_of_its
     """B9: two clusters cancelled each other's, whose items they could not see."""
     told: list[str] = []
 
-    async def request_cancel(_client: Client, run: Run) -> None:
+    async def request_cancel(_client: Client, run: Run) -> bool:
         told.append(run.workflow_id)
+        return True
 
     monkeypatch.setattr(orphans, "request_cancel", request_cancel)
     monkeypatch.setattr(orphans, "TWO_LOOKS_SECONDS", 0.0)
@@ -540,3 +496,149 @@ async def test_an_article_is_not_kept_on_the_task_queue_of_another_installation_
 
     assert starts == []
     assert shelf.said() == (Reason.TASK_QUEUE_TAKEN, "taken")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [
+        Problem(Reason.TASK_QUEUE_TAKEN, "taken", stalled=True),
+        Problem(Reason.ENCRYPTION_KEY_MISSING, "lacks the key", stalled=True),
+        Problem(Reason.TEMPORAL_REFUSED, "too long", stalled=True),
+    ],
+    ids=lambda problem: problem.reason,
+)
+async def test_an_item_whose_workflow_cannot_be_asked_for_keeps_its_counts(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, problem: Problem
+) -> None:
+    """An operator that was started without the key took the counts off every article: none was below its minimum."""
+
+    async def cannot_tell(*_: object) -> Problem:
+        return problem
+
+    status = await shown(shelf)
+    started = Shelf(shelf.connection.client)
+    monkeypatch.setattr(started.stock, "_start", cannot_tell)
+    started.put("a", status=status)
+
+    again = await started.look("a")
+
+    assert again is not None
+    assert started.said() == (problem.reason, problem.message)
+    assert (started.written[-1]["onHand"], started.written[-1]["workflow"]) == (5, status["workflow"])
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Settings that were sent."""
+    sent: list[Any] = []
+
+    async def signal(_handle: object, _name: str, settings: Any, **_: object) -> None:
+        sent.append(settings)
+
+    monkeypatch.setattr(WorkflowHandle, "signal", signal)
+    return sent
+
+
+async def test_an_item_that_a_restored_etcd_set_back_does_not_say_that_its_settings_are_in_force(
+    shelf: Shelf, configured: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its edits were ignored until their count passed that of before the restore, and it said `Kept`."""
+    monkeypatch.setattr(reconcile, "ANSWER_GRACE_SECONDS", 0.0)
+    shelf.put("a", generation=5, minimum=3, target=4)
+    shelf.there = shelf.stock._tracked["a"].resource
+    await shelf.publish("a", counts(generation=7))
+
+    again = await shelf.look("a")
+    told, observed = shelf.said()[0], shelf.written[-1]["observedGeneration"]
+    monkeypatch.setattr(reconcile, "WRITE_INTERVAL_SECONDS", 0.0)
+    await shelf.publish("a", counts(seq=2, generation=5))
+    await shelf.look("a")
+
+    [sent] = configured
+    assert again is not None
+    assert (told, observed) == (Reason.APPLYING, 4)
+    assert (sent.generation, sent.minimum, sent.instead_of) == (5, 3, 7)
+    assert (shelf.said()[0], shelf.written[-1]["observedGeneration"]) == (Reason.KEPT, 5)
+
+
+async def test_settings_of_a_version_that_is_only_late_are_not_sent_back(shelf: Shelf, configured: list[Any]) -> None:
+    """Another leader has brought a newer one, which the watch has yet to bring."""
+    shelf.put("a", generation=5)
+    shelf.there = StockItemResource.from_body(shelf.body("a", generation=7))
+    await shelf.publish("a", counts(generation=7))
+
+    await shelf.look("a")
+
+    assert configured == []
+    assert shelf.stock._tracked["a"].resource.generation == 7
+
+
+class Keeper:
+    """The run that is found when an item asks for its article, and what it was asked."""
+
+    def __init__(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.shelf = shelf
+        self.row: WorkflowExecutionInfo | None = None
+        self.cancelled: list[str] = []
+
+        async def start(*_: object) -> None:
+            """It runs already."""
+
+        async def find(_client: Client, identifier: str) -> WorkflowExecutionInfo | None:
+            return self.row if self.row is not None and self.row.execution.workflow_id == identifier else None
+
+        async def request_cancel(_client: Client, run: Run) -> bool:
+            self.cancelled.append(run.run_id)
+            return True
+
+        monkeypatch.setattr(reconcile, "start", start)
+        monkeypatch.setattr(reconcile, "find", find)
+        monkeypatch.setattr(reconcile, "request_cancel", request_cancel)
+
+    async def of(self, owner: str, item: str, cluster: str = "here") -> None:
+        row = WorkflowExecutionInfo(status=int(RUNNING), task_queue="orders")  # type: ignore[arg-type]
+        row.execution.workflow_id, row.execution.run_id = stock_workflow_id("here", "a"), "run-1"
+        for name, value in {MEMO_UID: owner, MEMO_ITEM: item}.items():
+            (payload,) = await pydantic_data_converter.encode([value])
+            row.memo.fields[name].CopyFrom(payload)
+        row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = json.dumps(cluster).encode()
+        self.row = row
+
+
+@pytest.fixture
+def keeper(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> Keeper:
+    return Keeper(shelf, monkeypatch)
+
+
+async def test_an_item_that_was_restored_under_another_uid_has_the_former_ones_workflow_end_once(
+    shelf: Shelf, keeper: Keeper
+) -> None:
+    """Eleven items of a backup waited for ever, each for a StockItem of its own name: the brake held."""
+    await keeper.of("former-uid", "shop/a")
+    shelf.put("a")
+    shelf.there = shelf.stock._tracked["a"].resource
+
+    for _ in range(2):
+        await shelf.look("a")
+
+    assert keeper.cancelled == ["run-1"]
+    assert shelf.said()[0] == Reason.SKU_TAKEN
+    assert "had this name before" in shelf.said()[1]
+
+
+@pytest.mark.parametrize(
+    ("item", "cluster", "there"),
+    [("shop/b", "here", True), ("shop/a", "there", True), ("shop/a", "here", False)],
+    ids=["another item", "another installation", "it is gone itself"],
+)
+async def test_a_workflow_that_may_have_its_item_is_not_ended_for_another(
+    shelf: Shelf, keeper: Keeper, item: str, cluster: str, there: bool
+) -> None:
+    await keeper.of("former-uid", item, cluster)
+    shelf.put("a")
+    if there:
+        shelf.there = shelf.stock._tracked["a"].resource
+
+    await shelf.look("a")
+
+    assert keeper.cancelled == []
