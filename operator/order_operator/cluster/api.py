@@ -120,12 +120,7 @@ class KubernetesApi:
         call: Awaitable[Any] = self._objects.get_namespaced_custom_object(
             GROUP, VERSION, namespace, plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
-        try:
-            return await _counted("get", plural, call)
-        except NotFound as missing:
-            if missing.name == name:
-                raise
-            raise ApiUnreachable(f"get {plural}: the API server does not serve this kind now: {missing}") from missing
+        return await _found(plural, name, call)
 
     async def list_metadata(self, plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
         """Metadata of every object, of one namespace or of all, by uid, and the resourceVersion of the list."""
@@ -196,7 +191,7 @@ class KubernetesApi:
         call: Awaitable[Any] = self._objects.get_cluster_custom_object(
             "admissionregistration.k8s.io", "v1", plural, name, _request_timeout=REQUEST_TIMEOUT_SECONDS
         )
-        return await _counted("get", plural, call)
+        return await _found(plural, name, call)
 
     async def write_status(self, resource: Resource, status: Mapping[str, Any]) -> dict[str, Any]:
         """Replace the whole status, so that nothing which somebody else wrote into it stays. Guarded by the version
@@ -302,6 +297,16 @@ async def _body_of(call: Awaitable[aiohttp.ClientResponse]) -> bytes:
         refused.body, refused.headers = body.decode(errors="replace"), answer.headers
         raise refused
     return body
+
+
+async def _found(plural: str, name: str, call: Awaitable[T]) -> T:
+    """Raises NotFound only where the API server says it of the object of this name."""
+    try:
+        return await _counted("get", plural, call)
+    except NotFound as missing:
+        if missing.name == name:
+            raise
+        raise ApiUnreachable(f"get {plural}: the API server does not serve this kind now: {missing}") from missing
 
 
 async def _counted(verb: str, resource: str, call: Awaitable[T]) -> T:

@@ -8,6 +8,7 @@ from kubernetes.aio import client
 
 from order_operator.cluster.api import MAX_RETRY_AFTER_SECONDS, ApiRefused, ApiUnreachable, KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
+from order_operator.cluster.policies import PROVING_POLICY
 
 
 def too_many_requests(retry_after: str | None) -> ApiRefused:
@@ -36,6 +37,8 @@ def not_found(body: str) -> KubernetesApi:
             answer.body = body
             raise answer
 
+        get_cluster_custom_object = get_namespaced_custom_object
+
     api = KubernetesApi(cast("client.ApiClient", object()))
     api._objects = cast("client.CustomObjectsApi", Objects())
     return api
@@ -56,3 +59,18 @@ async def test_a_path_that_the_api_server_does_not_know_tells_of_no_object(body:
     """An API server that has just started does not know the kinds yet; a proxy knows none. Nothing is gone by that."""
     with pytest.raises(ApiUnreachable, match="does not serve this kind"):
         await not_found(body).get(ORDERS, "shop", "order-1")
+
+
+@pytest.mark.parametrize("body", ["404 page not found", '{"kind": "Status", "details": {}}'])
+async def test_a_path_that_the_api_server_does_not_know_tells_of_no_policy(body: str) -> None:
+    """It was taken for one that is off: no decision about an order of before counted as proven until a restart."""
+    api = not_found(body)
+
+    for question in (api.admission_policy, api.admission_policy_binding):
+        with pytest.raises(ApiUnreachable, match="does not serve this kind"):
+            await question(PROVING_POLICY)
+
+
+async def test_a_policy_that_the_api_server_says_is_not_there_is_missing() -> None:
+    with pytest.raises(NotFound):
+        await not_found(json.dumps({"details": {"name": PROVING_POLICY}})).admission_policy(PROVING_POLICY)
