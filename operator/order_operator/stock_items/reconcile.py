@@ -278,7 +278,7 @@ class StockReconciler:
             if unseen:
                 problem = _ended_just_now(tracked, run) or await self._start(item, spec)
                 run = self._own_run(uid)
-            problem = problem or await self._hand_over(uid)
+            problem = problem or await self._hand_over(uid) or await self._follow_other_identity(item, run)
             if run is not None and run.unreadable:
                 return None  # an older operator must not guess; the status stays as the newer one wrote it
             if problem is None and run is not None and self._awaits_worker(uid, tracked):
@@ -365,6 +365,29 @@ class StockReconciler:
                 return self._connection.problem_of(failed)
             self._not_there(former)
         return None
+
+    async def _follow_other_identity(self, item: StockItemResource, run: StockRun | None) -> Problem | None:
+        """The workflow that keeps the article in place of the item's own may have been started for this very item, when
+        this installation had another identity: it is ended, and the item's own told to look at the ledger. None if it
+        is another's."""
+        keeper = run.snapshot.kept_by if run is not None and run.snapshot is not None else None
+        if run is None or keeper is None or self._connection.problem is not None:
+            return None
+        client = self._connection.client
+        try:
+            row = await find(client, keeper)
+            former = await decode_stock(client, row) if row is not None else None
+            if former is None or former.owner != item.uid:
+                return None
+            if former.running and former.run_id not in self._let_go:
+                if await request_cancel(client, former):
+                    self._let_go.add(former.run_id)
+            else:
+                await client.get_workflow_handle(run.workflow_id).signal(SIGNAL_STOCK_CHANGED, rpc_timeout=RPC_TIMEOUT)
+        except RPCError as failed:
+            return self._connection.problem_of(failed)
+        why = f"workflow {keeper}, which this item had under another identity of the installation, lets the article go"
+        return Problem(Reason.SUBMITTING, why)
 
     async def _configure(self, tracked: Tracked, run: StockRun, spec: StockItemSpec) -> Problem | None:
         """Send edited settings to a run that has published other ones; again from time to time, until it has them.

@@ -445,6 +445,7 @@ async def test_the_workflow_of_an_earlier_release_is_shown_until_another_takes_i
     assert (shelf.written[-1]["onHand"], shelf.written[-1]["workflow"]["id"]) == (5, "stock/a")
 
 
+@pytest.mark.usefixtures("keeper")
 async def test_an_article_that_another_installation_keeps_is_taken(shelf: Shelf) -> None:
     shelf.put("a")
     await shelf.publish("a", counts(kept_by=stock_workflow_id("there", "a")))
@@ -595,14 +596,33 @@ class Keeper:
         monkeypatch.setattr(reconcile, "find", find)
         monkeypatch.setattr(reconcile, "request_cancel", request_cancel)
 
-    async def of(self, owner: str, item: str, cluster: str = "here") -> None:
-        row = WorkflowExecutionInfo(status=int(RUNNING), task_queue="orders")  # type: ignore[arg-type]
-        row.execution.workflow_id, row.execution.run_id = stock_workflow_id("here", "a"), "run-1"
+    async def of(
+        self,
+        owner: str,
+        item: str,
+        cluster: str = "here",
+        identifier: str = stock_workflow_id("here", "a"),
+        status: WorkflowExecutionStatus = RUNNING,
+    ) -> None:
+        row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
+        row.execution.workflow_id, row.execution.run_id = identifier, "run-1"
         for name, value in {MEMO_UID: owner, MEMO_ITEM: item}.items():
             (payload,) = await pydantic_data_converter.encode([value])
             row.memo.fields[name].CopyFrom(payload)
         row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = json.dumps(cluster).encode()
         self.row = row
+
+
+@pytest.fixture
+def signalled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Ids of the workflows that were told to look at the ledger."""
+    told: list[str] = []
+
+    async def signal(handle: WorkflowHandle[Any, Any], _name: str, **_: object) -> None:
+        told.append(handle.id)
+
+    monkeypatch.setattr(WorkflowHandle, "signal", signal)
+    return told
 
 
 @pytest.fixture
@@ -642,3 +662,36 @@ async def test_a_workflow_that_may_have_its_item_is_not_ended_for_another(
     await shelf.look("a")
 
     assert keeper.cancelled == []
+
+
+async def test_the_workflow_that_this_item_had_under_another_identity_hands_the_article_over(
+    shelf: Shelf, keeper: Keeper, signalled: list[str]
+) -> None:
+    """The value `cluster` was changed: every item waited for ever for an installation that is this one."""
+    there = stock_workflow_id("there", "a")
+    await keeper.of("a", "shop/a", "there", identifier=there)
+    shelf.put("a")
+    await shelf.publish("a", counts(kept_by=there))
+
+    again = await shelf.look("a")
+    before = list(signalled)
+    await keeper.of("a", "shop/a", "there", identifier=there, status=COMPLETED)
+    await shelf.look("a")
+
+    assert again is not None
+    assert (keeper.cancelled, before) == (["run-1"], [])
+    assert signalled == [stock_workflow_id("here", "a")]
+
+
+async def test_an_article_that_another_item_keeps_elsewhere_is_left_to_it(
+    shelf: Shelf, keeper: Keeper, signalled: list[str]
+) -> None:
+    there = stock_workflow_id("there", "a")
+    await keeper.of("uid-there", "shop/a", "there", identifier=there)
+    shelf.put("a")
+    await shelf.publish("a", counts(kept_by=there))
+
+    await shelf.look("a")
+
+    assert (keeper.cancelled, signalled) == ([], [])
+    assert shelf.said()[0] == Reason.SKU_TAKEN
