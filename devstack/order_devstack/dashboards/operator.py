@@ -57,7 +57,8 @@ DASHBOARD = Dashboard(
                     "Not seen",
                     "Resources that the watch has not brought for a minute, and namespaces that cannot be listed.",
                     Unit.NUMBER,
-                    f"(sum(orders_unobserved{{{_OPERATOR}}}) or vector(0)) + sum(orders_operator_unlisted{{{_OPERATOR}}})",
+                    f"(sum(orders_unobserved{{{_OPERATOR}}}) or vector(0))"
+                    f" + sum(orders_operator_unlisted{{{_OPERATOR}}})",
                     worry_above=1,
                     runbook="orders-unobserved",
                 ),
