@@ -112,7 +112,7 @@ class Temporal:
     def problem_of(self, _failed: RPCError) -> Any:
         raise AssertionError("Temporal does not fail here")
 
-    def get_workflow_handle(self, _id: str) -> "Temporal":
+    def get_workflow_handle(self, _id: str, **_: Any) -> "Temporal":
         return self
 
     async def cancel(self, **_: Any) -> None:
