@@ -9,7 +9,7 @@ takes its place keeps the article. Everything may be repeated or lost at any poi
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -38,7 +38,7 @@ from order_operator.stock_items.orphans import StockOrphans
 from order_operator.stock_items.reflection import UNSEEN, former_keeps, reflect_stock, taken
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import MEMO_ITEM, StockRun, decode_stock
-from order_operator.temporal.cancellation import request_cancel
+from order_operator.temporal.cancellation import request_cancel, too_many
 from order_operator.temporal.connection import NOT_ANSWERED, TemporalConnection
 from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import RPC_TIMEOUT, find
@@ -160,11 +160,14 @@ class StockReconciler:
         """Compare with a list of all items of the namespaces that it `covers`, made independently of the watch, as of
         resourceVersion `version`: items that are gone and workflows without an item are dealt with; what the watch has
         not brought yet is returned."""
-        for uid, tracked in self._tracked.items():
-            known = tracked.resource
-            if uid not in listed and covers(known.namespace) and known.version <= version:
-                self._gone(uid)
         open_runs = [run for run in self._runs.values() if run.running]
+        there = {uid: tracked.resource for uid, tracked in self._tracked.items() if not tracked.gone}
+        missing = [
+            uid
+            for uid, item in there.items()
+            if uid not in listed and covers(item.namespace) and item.version <= version
+        ]
+        self._missing(missing, len(open_runs))
         orphans = [run for run in open_runs if self._is_orphan(run, listed, covers)]
         self._background.spawn(self._orphans.look(orphans, len(open_runs)))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
@@ -177,6 +180,18 @@ class StockReconciler:
         if run.unreadable or run.cluster != self._settings.cluster:
             return False  # nothing says that it is ours
         return run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
+
+    def _missing(self, uids: Sequence[str], open_runs: int) -> None:
+        """Items that were here, and are in the list no more, though the watch has told of no deletion. Very many are
+        none: the list is of another cluster, or of one that was restored. What is left of them is a workflow without an
+        item, as one whose deletion nobody saw."""
+        if self._settings.cancel_orphans or not too_many(len(uids), open_runs):
+            for uid in uids:
+                self._gone(uid)
+            return
+        logger.error("many StockItems are gone that nobody was seen to delete", extra={"items": len(uids)})
+        for uid in uids:
+            del self._tracked[uid]
 
     def _gone(self, uid: str) -> None:
         tracked = self._tracked.get(uid)

@@ -579,14 +579,15 @@ class Keeper:
 
     def __init__(self, shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
         self.shelf = shelf
-        self.row: WorkflowExecutionInfo | None = None
+        self.rows: dict[str, WorkflowExecutionInfo] = {}
+        """By workflow id."""
         self.cancelled: list[str] = []
 
         async def start(*_: object) -> None:
             """It runs already."""
 
         async def find(_client: Client, identifier: str) -> WorkflowExecutionInfo | None:
-            return self.row if self.row is not None and self.row.execution.workflow_id == identifier else None
+            return self.rows.get(identifier)
 
         async def request_cancel(_client: Client, run: Run) -> bool:
             self.cancelled.append(run.run_id)
@@ -604,13 +605,14 @@ class Keeper:
         identifier: str = stock_workflow_id("here", "a"),
         status: WorkflowExecutionStatus = RUNNING,
     ) -> None:
+        """There is this run."""
         row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
         row.execution.workflow_id, row.execution.run_id = identifier, "run-1"
         for name, value in {MEMO_UID: owner, MEMO_ITEM: item}.items():
             (payload,) = await pydantic_data_converter.encode([value])
             row.memo.fields[name].CopyFrom(payload)
         row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = json.dumps(cluster).encode()
-        self.row = row
+        self.rows[identifier] = row
 
 
 @pytest.fixture
@@ -695,3 +697,22 @@ async def test_an_article_that_another_item_keeps_elsewhere_is_left_to_it(
 
     assert (keeper.cancelled, signalled) == ([], [])
     assert shelf.said()[0] == Reason.SKU_TAKEN
+
+
+@pytest.mark.parametrize(("items", "told"), [(10, 10), (11, 0)])
+async def test_many_items_that_a_list_lacks_at_once_are_no_deletions(
+    shelf: Shelf, keeper: Keeper, items: int, told: int
+) -> None:
+    """etcd was restored, and its revisions raised as its manual says: all newer than the backup were let go at once."""
+    for number in range(items):
+        name = f"item-{number}"
+        shelf.put(name)
+        await shelf.publish(name, counts(), cluster="here")
+        await keeper.of(name, f"shop/{name}", identifier=stock_workflow_id("here", name))
+
+    shelf.stock.compare({}, 1_000_000)
+    for number in range(items):
+        await shelf.look(f"item-{number}")
+
+    assert len(keeper.cancelled) == told
+    assert len(shelf.stock._runs) == items
