@@ -9,14 +9,25 @@ from order_domain.refusals import RefusalType
 from order_domain.snapshot import CompensationState
 from order_domain.status import OrderStatus
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.actions import Action, Cancel, Describe, Forget, Release, SetFinalizer, Start, TakeOver, Wait
-from order_operator.orders.amendment import Refusal, plan
+from order_operator.orders.actions import (
+    Action,
+    Cancel,
+    Describe,
+    Forget,
+    Release,
+    Send,
+    SetFinalizer,
+    Start,
+    TakeOver,
+    Wait,
+)
+from order_operator.orders.amendment import Amendment, Group, Refusal, plan
 from order_operator.orders.display import AGAIN_SECONDS, show
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.stopped_run import next_run
-from order_operator.orders.takeover import is_abandoned, seconds_until_takeover
+from order_operator.orders.takeover import is_abandoned, may_be_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
 
 REFUSED_SECONDS = 60.0
@@ -40,12 +51,21 @@ def deletion(known: Known) -> Action:
             return _deletion_without_run(known)
         if is_abandoned(run):
             return next_run(known, run)
+        if may_be_abandoned(run) and order.deletion_policy is DeletionPolicy.CANCEL:
+            return show(known, _not_known_to_have_ended(run), again=AGAIN_SECONDS)
         return _let_go(known)
     if order.deletion_policy is DeletionPolicy.ORPHAN:
         return _release(known, run)
     if not _is_undoing(run) and not known.told:
         return Cancel(run)
-    return _show_deletion(known, run)
+    return _try_again(known, run) or _show_deletion(known, run)
+
+
+def _try_again(known: Known, run: Observation) -> Action | None:
+    """Of all edits one is still heard: what waits for a repair is tried again when a person says so."""
+    wanted = [change for change in _unheard(known, run) if change.group is Group.RETRY]
+    due = [change for change in wanted if known.edits.is_due(change, known.clock)]
+    return Send(run, due, wanted) if due else None
 
 
 def _release(known: Known, run: Observation) -> Action:
@@ -83,11 +103,31 @@ def _had_run(order: OrderResource) -> bool:
 def _show_deletion(known: Known, run: Observation, *, again: float | None = AGAIN_SECONDS) -> Action:
     """Whoever waits for the deletion sees how far the undoing is, what holds it up, and which edits are not heard any
     more."""
-    parsed, refusals = known.order.decoded, []
-    if not isinstance(parsed, Problem) and run.snapshot is not None:
-        unheard = plan(parsed, known.order.generation, known.order.uid, run.snapshot)
-        refusals = [Refusal(change.group, RefusalType.ORDER_ENDING, "the order is being deleted") for change in unheard]
+    why = "the order is being deleted"
+    refusals = [
+        Refusal(change.group, RefusalType.ORDER_ENDING, why)
+        for change in _unheard(known, run)
+        if change.group is not Group.RETRY
+    ]
     return show(known, _blocked(run), refusals=refusals, again=again)
+
+
+def _unheard(known: Known, run: Observation) -> list[Amendment]:
+    order, parsed = known.order, known.order.decoded
+    if isinstance(parsed, Problem) or run.snapshot is None:
+        return []
+    return plan(parsed, order.generation, order.uid, run.snapshot)
+
+
+def _not_known_to_have_ended(run: Observation) -> Problem:
+    """Whether the run has undone what it did stands in what cannot be read."""
+    why = (
+        f"the deletion waits: workflow {run.workflow_id} stopped, and this operator cannot read whether it had ended "
+        f"the order: {run.unreadable_because or 'a newer release wrote it'}. Make it readable, or set deletionPolicy "
+        "Orphan to let the resource go as it is"
+    )
+    reason = Reason.ENCRYPTION_KEY_MISSING if run.lacks_key else Reason.SNAPSHOT_UNREADABLE
+    return Problem(reason, why, stalled=True)
 
 
 def _blocked(run: Observation) -> Problem | None:

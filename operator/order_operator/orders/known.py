@@ -43,7 +43,7 @@ class Known:
     """Something says that the observation may be wrong: a run that a full scan did not list, a call that did not find
     it, a status that somebody else changed."""
     told: bool = False
-    """The present run was told a moment ago that its resource is being deleted, or is gone."""
+    """The present run was told that its resource is being deleted, or is gone, with the policy that it has now."""
     synced: bool = True
     """The first full scan is through: open runs have been seen."""
     paused: bool = False

@@ -26,7 +26,7 @@ from order_operator.orders.beginning import deletion_policy
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned, take_over
-from order_operator.orders.tracking import Tracked
+from order_operator.orders.tracking import Told, Tracked
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import (
     MAX_PER_LOOK,
@@ -120,7 +120,7 @@ class Orphans:
                 continue  # nothing says that it is ours, or that it was not released on purpose
             if is_abandoned(run):
                 await self._take_over(tracked, run)
-            elif tracked.told != run.run_id and run.run_id not in self._left:
+            elif not tracked.has_told(run) and run.run_id not in self._left:
                 orphans[run.run_id] = tracked
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
         newest = self._newest() or datetime.now(UTC)
@@ -178,7 +178,7 @@ class Orphans:
         except RPCError as failed:
             logger.warning("orphan not told", extra={"workflow_id": run.workflow_id, "error": failed.message})
             return
-        tracked.told = run.run_id
+        tracked.told = Told(run.run_id, policy)
         if policy is DeletionPolicy.ORPHAN:
             about = {"workflow_id": run.workflow_id}
             logger.warning("a workflow goes on without its Order, whose deletionPolicy was Orphan", extra=about)

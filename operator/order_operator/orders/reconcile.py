@@ -54,7 +54,7 @@ from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
 from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
 from order_operator.orders.tally import count
-from order_operator.orders.tracking import Finished, Look, Tracked, TrackedOrders
+from order_operator.orders.tracking import Finished, Look, Told, Tracked, TrackedOrders
 from order_operator.orders.write_budget import WriteBudget
 from order_operator.problem import Problem
 from order_operator.settings import Settings
@@ -206,7 +206,7 @@ class Reconciler:
             without_worker=self.task_queues.without_worker,
             asked=look.asked,
             doubted=tracked.doubted,
-            told=run is not None and tracked.told == run.run_id,
+            told=run is not None and tracked.told == Told(run.run_id, order.deletion_policy),
             synced=self._scanner.synced.is_set(),
             paused=self._settings.paused,
             connection=self._connection.problem,
@@ -287,7 +287,7 @@ class Reconciler:
             self.intake.adopted(key.uid, run)
         else:
             first = self._tracked.get(key.uid)
-            told = first is not None and first.told == run.run_id
+            told = first is not None and first.has_told(run)
             look.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
 
     async def _start(self, tracked: Tracked, look: Look, wanted: OrderInput) -> None:
@@ -331,7 +331,7 @@ class Reconciler:
 
     def _told(self, tracked: Tracked, look: Look, run: Observation, order: OrderResource, *, found: bool) -> None:
         if found:
-            tracked.told, look.asked = run.run_id, False
+            tracked.told, look.asked = Told(run.run_id, order.deletion_policy), False
             self._events.tell(order, deletion_decided(order.deletion_policy))
         else:
             tracked.doubt()

@@ -67,6 +67,11 @@ def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
     return observation.snapshot is None or not observation.snapshot.status.terminal
 
 
+def may_be_abandoned(observation: Observation) -> bool:
+    """Whether nobody can tell: the run stopped, and what it has published cannot be read."""
+    return observation.status in _STOPPED and observation.unreadable
+
+
 def seconds_until_takeover(observation: Observation, now: datetime) -> float:
     """0 for the first run that stopped; later ones wait, each twice as long as the one before."""
     if observation.takeovers == 0 or observation.close_time is None:

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
+from order_domain.order import DeletionPolicy
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus, Phase
 from order_operator import metrics
@@ -61,6 +62,14 @@ def _seconds(instant: str) -> float:
         return math.inf  # Kubernetes takes the year 0, Python does not
 
 
+class Told(NamedTuple):
+    """What a run has heard of its resource's deletion."""
+
+    run_id: str
+    policy: DeletionPolicy
+    """It may change while the deletion waits."""
+
+
 @dataclass(slots=True)
 class Look:
     """What was asked in one reconciliation, and answered. The next one asks anew."""
@@ -86,8 +95,8 @@ class Tracked:
     """The resource was deleted; its workflow may still have to be told."""
     doubted: bool = False
     """Something says that the observation, or its absence, may be wrong."""
-    told: str | None = None
-    """Id of the run that was told that its resource is being deleted, or is gone."""
+    told: Told | None = None
+    """Which run was told that its resource is being deleted, or is gone, and what that means."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
     look: Look | None = None
@@ -116,6 +125,10 @@ class Tracked:
     def outlined(self) -> bool:
         """The resource was finished with, and has no spec any more by which anything could be decided."""
         return self.resource is not None and not self.resource.spec
+
+    def has_told(self, run: Observation) -> bool:
+        """Whether this run was told that its resource goes, whatever that was to mean."""
+        return self.told is not None and self.told.run_id == run.run_id
 
     def doubt(self) -> None:
         """Temporal has to be asked before anything is done."""

@@ -4,13 +4,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from builders import an_order_resource, an_order_spec
+from builders import an_observation, an_order_resource, an_order_spec
+from temporalio.client import WorkflowExecutionStatus
 from test_decision import (
     AWAY,
     COMPLETED_STATUS,
     ENDED,
     OTHER_ADDRESS,
     RUNS,
+    STOPS,
     WAITING_STATUS,
     WAITS,
     at,
@@ -24,7 +26,8 @@ from order_domain.snapshot import CompensationState, ErrorRecord
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.actions import Cancel, Describe, Forget, Release, SetFinalizer, Start, TakeOver, Wait
+from order_operator.orders.actions import Cancel, Describe, Forget, Release, Send, SetFinalizer, Start, TakeOver, Wait
+from order_operator.orders.amendment import EditState, Group
 from order_operator.orders.decision import next_action
 from order_operator.orders.display import AGAIN_SECONDS
 from order_operator.orders.known import Known
@@ -78,6 +81,38 @@ def test_a_deletion_that_a_person_has_to_make_possible_says_so() -> None:
     review = at(OrderStatus.MANUAL_REVIEW, compensation=CompensationState.FAILED, last_error=error)
 
     assert ready(shown(deleting(observation=review)).order.status) == ("False", Reason.DELETION_BLOCKED)
+
+
+def in_review(policy: str = "Cancel", *, retry: int = 0, **facts: Any) -> Known:
+    """A deletion that waits for a repair, and of which the workflow has heard."""
+    error = ErrorRecord(type="PaymentUnavailable", message="the provider is away")
+    review = at(OrderStatus.MANUAL_REVIEW, compensation=CompensationState.FAILED, last_error=error)
+    waits = deleting(policy, observation=review, told=True, **facts)
+    return replace(waits, order=replace(waits.order, spec={**waits.order.spec, "retry": retry}))
+
+
+def test_a_deletion_that_waits_for_a_repair_is_tried_again_when_a_person_says_so() -> None:
+    """The status asked for it, and nobody heard it."""
+    action = next_action(in_review(retry=1))
+
+    assert isinstance(action, Send)
+    assert [change.group for change in action.changes] == [Group.RETRY]
+    asked = shown(in_review(retry=1, edits=EditState(waiting=frozenset({action.changes[0].update_id}))))
+    assert next_action(asked) == Wait(AGAIN_SECONDS)
+    [applied] = [item for item in asked.order.status["conditions"] if item["type"] == "SpecApplied"]
+    assert applied["status"] == "True"
+
+
+@pytest.mark.parametrize("run", STOPS)
+def test_a_deletion_waits_where_a_stopped_run_cannot_be_read(run: WorkflowExecutionStatus) -> None:
+    """The finalizer came off, and what was charged stayed so."""
+    unread = an_observation(status=run, snapshot=None, unreadable=True, lacks_key=True, unreadable_because="key k1")
+    held = shown(deleting(observation=unread, asked=True))
+
+    assert held.order.held
+    assert ready(held.order.status) == ("False", Reason.ENCRYPTION_KEY_MISSING)
+    assert next_action(held) == Wait(AGAIN_SECONDS)
+    assert next_action(deleting("Orphan", observation=unread, asked=True)) == SetFinalizer(False)
 
 
 def test_a_deletion_waits_while_temporal_cannot_be_asked() -> None:

@@ -290,6 +290,26 @@ async def test_an_order_that_is_deleted_under_way_tells_which_policy_counted(sho
     assert f"deletionPolicy {policy}" in (event.note or "")
 
 
+@pytest.mark.parametrize(("first", "then", "call"), [("Cancel", "Orphan", "signal"), ("Orphan", "Cancel", "cancel")])
+async def test_a_policy_that_changes_while_the_deletion_waits_reaches_the_workflow(
+    shop: Shop, first: str, then: str, call: str
+) -> None:
+    """A deletion that waits for a repair says to set Orphan, and nobody told the workflow."""
+    await waiting(shop, spec=an_order_spec(deletion_policy=first).model_dump(mode="json", exclude_none=True))
+    await delete(shop)
+    assert call not in shop.temporal.calls
+
+    assert shop.api.body is not None
+    shop.api.version += 1
+    metadata = {**shop.api.body["metadata"], "generation": 2, "resourceVersion": str(shop.api.version)}
+    spec = {**shop.api.body["spec"], "deletionPolicy": then}
+    shop.api.body = {**shop.api.body, "metadata": metadata, "spec": spec}
+    shop.orders.intake.put(shop.api.body)
+    await shop.look()
+
+    assert shop.temporal.calls.count(call) == 1
+
+
 async def test_an_order_that_ended_before_it_is_deleted_tells_of_no_policy(shop: Shop) -> None:
     await waiting(shop)
     shop.temporal.run = an_observation(
