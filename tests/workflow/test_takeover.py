@@ -410,13 +410,20 @@ async def test_an_order_is_taken_over_once_however_often_that_is_tried(shop: Sto
     hold = world.hold("halt_order")
     stopped = await terminate(order)
 
-    runs = {(await take_over(order.client, stopped)).run_id for _ in range(3)}
+    runs = {await run_after(order.client, stopped) for _ in range(3)}
     hold.release()
     await cancelled(newest_run(order))
-    runs.add((await take_over(order.client, stopped)).run_id)
+    runs.add(await run_after(order.client, stopped))
 
     assert len(runs) == 1
     assert stopped.run_id not in runs
+
+
+async def run_after(client: Client, stopped: Observation) -> str:
+    """The id of the run that there is once `stopped` is taken over."""
+    found = await take_over(client, stopped)
+    assert found is not None
+    return found.run_id
 
 
 async def test_an_order_that_has_ended_is_left_alone(shop: Storefront, world: World) -> None:
@@ -438,6 +445,7 @@ async def test_a_workflow_that_nobody_can_read_stays_as_it_is(temporal: Client) 
 
     after = await take_over(temporal, stopped)
 
+    assert after is not None
     assert (after.run_id, after.status) == (stopped.run_id, WorkflowExecutionStatus.TERMINATED)
 
 

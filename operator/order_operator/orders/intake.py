@@ -108,7 +108,7 @@ class Intake:
             run = tracked.observation
             if run is None or run.key.uid != uid or not (run.running or is_abandoned(run)):
                 self._forget(uid)
-            elif run.key[:2] not in to_be_adopted:
+            elif is_abandoned(run) or run.key[:2] not in to_be_adopted:  # what stopped is not adopted, but waited for
                 without_resource[uid] = tracked
         self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)

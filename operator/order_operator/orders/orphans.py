@@ -25,7 +25,7 @@ from order_operator.cluster.events import Event, EventRecorder
 from order_operator.orders.beginning import deletion_policy
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
-from order_operator.orders.takeover import is_abandoned, take_over
+from order_operator.orders.takeover import is_abandoned, seconds_until_takeover, take_over
 from order_operator.orders.tracking import Told, Tracked
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import (
@@ -111,19 +111,20 @@ class Orphans:
         """One look at the runs that have no resource: `without_resource` by uid, of all `open_runs`."""
         if self._connection.problem is not None:
             return
+        newest = self._newest() or datetime.now(UTC)
         orphans: dict[str, Tracked] = {}
         for tracked in without_resource.values():
             run = tracked.observation
-            if run is None or run.orphaned or not self._settings.watches(run.key.namespace):
+            if run is None or not self._settings.watches(run.key.namespace):
                 continue
             if run.unreadable or run.cluster != self._settings.cluster:
                 continue  # nothing says that it is ours, or that it was not released on purpose
             if is_abandoned(run):
-                await self._take_over(tracked, run)
-            elif not tracked.has_told(run) and run.run_id not in self._left:
+                if seconds_until_takeover(run, newest) <= 0:
+                    await self._take_over(tracked, run)
+            elif not (run.orphaned or tracked.has_told(run) or run.run_id in self._left):
                 orphans[run.run_id] = tracked
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
-        newest = self._newest() or datetime.now(UTC)
         plan = self._log.plan(
             runs, open_runs, clock=time.monotonic(), newest=newest, released=self._settings.cancel_orphans
         )
@@ -187,7 +188,8 @@ class Orphans:
         logger.warning("cancelled a workflow without an Order", extra={"workflow_id": run.workflow_id})
 
     async def _take_over(self, tracked: Tracked, run: Observation) -> None:
-        """It makes no difference whether the resource is gone for good or has not been seen yet."""
+        """It makes no difference whether the resource is gone for good or has not been seen yet, nor whether the order
+        was to go on without it: a workflow that stopped goes nowhere."""
         try:
             tracked.learn(await take_over(self._connection.client, run), asked=True)
         except RPCError as failed:

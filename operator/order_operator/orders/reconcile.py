@@ -250,7 +250,7 @@ class Reconciler:
             case TakeOver(run):
                 taken = await take_over(client, run)
                 tracked.learn(taken, asked=True)
-                in_vain = taken.run_id == run.run_id and is_abandoned(taken)
+                in_vain = taken is not None and taken.run_id == run.run_id and is_abandoned(taken)
                 tracked.takeover_problem = NOT_TAKEN_OVER if in_vain else None
             case Send(run, changes, all_wanted):
                 self.amender.send(run, changes, all_wanted)

@@ -81,16 +81,16 @@ def seconds_until_takeover(observation: Observation, now: datetime) -> float:
     return min(pause, pause - (now - observation.close_time).total_seconds())
 
 
-async def take_over(client: Client, seen: Observation) -> Observation:
+async def take_over(client: Client, seen: Observation) -> Observation | None:
     """Start the run that brings the order to an end, or find the one that is there already. Returns what is the
-    case now: still the abandoned run if nobody can read what it had started with.
+    case now: still the abandoned run if nobody can read what it had started with, None if Temporal has lost it.
 
     Raises temporalio.service.RPCError when Temporal does not answer.
     """
     # What was seen may be old, and an order that has ended since must not be touched.
     observation = await describe(client, seen.key, seen.workflow_id)
     if observation is None or not is_abandoned(observation):
-        return observation or seen
+        return observation
     try:
         wanted = await _carried(client, observation)
     except RPCError:
@@ -130,7 +130,7 @@ async def take_over(client: Client, seen: Observation) -> Observation:
         metrics.TAKEN_OVER.inc()
         about = {"workflow_id": observation.workflow_id, "run_id": observation.run_id, "takeover": memo[MEMO_TAKEOVERS]}
         logger.warning("taking over an order whose workflow was stopped", extra=about)
-    return await describe(client, observation.key, observation.workflow_id) or observation
+    return await describe(client, observation.key, observation.workflow_id)
 
 
 async def _item(converter: DataConverter, payloads: Sequence[Payload]) -> LineItem | None:

@@ -22,10 +22,10 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
-from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders import adoption, reconcile, submission
+from order_operator.orders import adoption, orphans, reconcile, submission, takeover
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
@@ -179,7 +179,7 @@ def connected(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
         shop.temporal.begun_as.append(it.class_name)
         return await shop.temporal.start()
 
-    for module in (reconcile, submission, adoption):
+    for module in (reconcile, submission, adoption, takeover):
         monkeypatch.setattr(module, "describe", describe)
     monkeypatch.setattr(reconcile, "ensure_started", ensure_started)
     return shop
@@ -428,6 +428,45 @@ async def test_a_young_order_that_is_deleted_is_cancelled_once(shop: Shop) -> No
     await shop.look()
 
     assert shop.temporal.calls.count("cancel") == 1
+
+
+async def test_a_stopped_run_that_temporal_has_lost_is_followed_by_one_that_asks_the_ledger(shop: Shop) -> None:
+    """`temporal workflow delete` terminates a run before it forgets it: the order stood still until a restart."""
+    await waiting(shop)
+    stopped = an_observation(workflow_id=ID, snapshot=WAITING, status=WorkflowExecutionStatus.TERMINATED)
+    shop.observe(stopped)
+    shop.temporal.run = None
+
+    await shop.look()
+
+    assert shop.temporal.calls[-3:] == ["describe", "start", "describe"]
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Stalled")[0] == "False"
+
+
+async def test_a_run_that_stopped_is_taken_over_though_an_order_of_its_name_waits_for_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither went on: the order waited for the earlier one to be undone, and nobody undid that."""
+    taken: list[str] = []
+
+    async def take_over(_client: object, run: Observation) -> Observation:
+        taken.append(run.workflow_id)
+        return run
+
+    monkeypatch.setattr(orphans, "take_over", take_over)
+    first = RunKey(NAMESPACE, NAME, "uid-of-the-first")
+    shop.orders.intake.put(shop.api.store())
+    shop.observe(
+        an_observation(
+            key=first, workflow_id=workflow_id(*first), status=WorkflowExecutionStatus.TERMINATED, cluster="here"
+        )
+    )
+
+    shop.orders.intake.compare({UID: Listed(UID, NAMESPACE, NAME, shop.api.version)}, 1_000)
+    await asyncio.sleep(0)
+
+    assert taken == [workflow_id(*first)]
 
 
 async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(shop: Shop) -> None:

@@ -10,6 +10,7 @@ import pytest
 from builders import UID, an_observation, an_order_body, an_order_input, an_order_spec
 from kubernetes.aio import client
 from temporalio.api.history.v1 import HistoryEvent
+from temporalio.client import WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.order import DeletionPolicy
@@ -214,6 +215,38 @@ async def test_a_workflow_whose_order_was_to_be_orphaned_goes_on_without_it(serv
     assert await look(servers, an_observation(cluster="here"), times=3) == []
 
     assert len(servers.let_go) == 1
+
+
+@pytest.mark.parametrize("orphaned", [False, True])
+async def test_a_run_that_stopped_without_its_order_is_taken_over_whatever_the_order_was_to_do(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch, orphaned: bool
+) -> None:
+    """One that went on alone with deletionPolicy Orphan kept the money once somebody terminated it."""
+    taken: list[str] = []
+
+    async def take_over(_client: object, run: Observation) -> Observation:
+        taken.append(run.run_id)
+        return run
+
+    monkeypatch.setattr("order_operator.orders.orphans.take_over", take_over)
+    stopped = an_observation(cluster="here", status=WorkflowExecutionStatus.TERMINATED, orphaned=orphaned)
+
+    assert await look(servers, stopped) == []
+    assert taken == ["run-1"]
+
+
+async def test_a_run_without_its_order_that_stops_again_and_again_is_taken_over_ever_more_rarely(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def take_over(*_: object) -> Observation:
+        raise AssertionError("its time has not come")
+
+    monkeypatch.setattr("order_operator.orders.orphans.take_over", take_over)
+    stopped = an_observation(
+        cluster="here", status=WorkflowExecutionStatus.FAILED, takeovers=8, close_time=YOUNG - timedelta(minutes=5)
+    )
+
+    assert await look(servers, stopped) == []
 
 
 async def test_workflows_that_began_with_what_nobody_can_read_take_no_others_turn(servers: Servers) -> None:
