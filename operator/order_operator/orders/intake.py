@@ -4,7 +4,7 @@ Nothing is decided here: news of an order leads to a look at it (`reconcile.py`)
 """
 
 import logging
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -23,6 +23,7 @@ from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned
 from order_operator.orders.tracking import Tracked, TrackedOrders
 from order_operator.settings import Settings
+from order_operator.temporal.cancellation import too_many
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of, is_open
 from order_operator.temporal.scanner import Scanner, Subscriber
@@ -94,6 +95,7 @@ class Intake:
         resourceVersion `version`: orders that are gone and workflows without an order are dealt with; what the watch
         has not brought yet is returned."""
         without_resource: dict[str, Tracked] = {}
+        missing: list[str] = []
         to_be_adopted = self._tracked.names_without_run()
         for uid, tracked in list(self._tracked.items()):
             known = tracked.resource
@@ -102,16 +104,39 @@ class Intake:
                 continue
             if known is not None:
                 if known.version <= version:
-                    tracked.gone = True
-                    self._look(uid)
+                    missing.append(uid)
                 continue
             run = tracked.observation
             if run is None or run.key.uid != uid or not (run.running or is_abandoned(run)):
                 self._forget(uid)
             elif is_abandoned(run) or run.key[:2] not in to_be_adopted:  # what stopped is not adopted, but waited for
                 without_resource[uid] = tracked
+        without_resource |= self._missing(missing, to_be_adopted)
         self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+
+    def _missing(self, uids: Sequence[str], to_be_adopted: Container[tuple[str, str]]) -> dict[str, Tracked]:
+        """Orders that were here, and are in the list no more, though the watch has not said that they were deleted. One
+        without our finalizer may just have been; one that had it cannot have gone by itself, and where very many are
+        missing the list is of another cluster, or of one that was restored. What is left of these is a workflow without
+        a resource, which is returned."""
+        under_way = {uid for uid in uids if self._tracked[uid].may_have_run}
+        braked = too_many(len(under_way), self._number_of_open_runs())
+        left: dict[str, Tracked] = {}
+        for uid in uids:
+            tracked = self._tracked[uid]
+            known = tracked.resource
+            assert known is not None
+            by_force = known.held and not known.deleting
+            if uid not in under_way or tracked.gone or self._settings.cancel_orphans or not (braked or by_force):
+                tracked.gone = True
+                self._look(uid)
+                continue
+            logger.error("an order is gone, and nobody has deleted it", extra={"resource": known.reference, "uid": uid})
+            self._forget(uid)
+            if uid in self._tracked and (known.namespace, known.name) not in to_be_adopted:
+                left[uid] = self._tracked[uid]
+        return left
 
     def _number_of_open_runs(self) -> int:
         observations = (tracked.observation for tracked in self._tracked.values())

@@ -262,7 +262,7 @@ class Reconciler:
             case Release(run):
                 self._told(tracked, look, run, order, found=await mark_orphaned(client, run))
             case SetFinalizer(present):
-                tracked.resource = order.with_version(await self._api.set_finalizer(order, present=present))
+                tracked.take(order.with_version(await self._api.set_finalizer(order, present=present)))
                 self._budget.wrote()
             case WriteStatus(status):
                 await self._write_status(uid, tracked, order, status)
@@ -323,11 +323,15 @@ class Reconciler:
             tracked.gone = True
             return
         found = OrderResource.from_body(body)
-        tracked.gone = found.uid != order.uid
-        look.exists = not tracked.gone
-        newer = found.version > order.version
-        if look.exists and (newer or tracked.outlined):
+        if found.uid != order.uid:
+            tracked.gone = True
+        look.exists = not tracked.gone  # it may have been deleted since, and the watch have been quicker to say so
+        if not look.exists:
+            return
+        if tracked.outlined:
             tracked.resource = found
+        else:
+            tracked.take(found)
 
     def _told(self, tracked: Tracked, look: Look, run: Observation, order: OrderResource, *, found: bool) -> None:
         if found:
@@ -349,7 +353,8 @@ class Reconciler:
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         if order.held:
-            order = order.with_version(await self._api.set_finalizer(order, present=False))
+            tracked.take(order.with_version(await self._api.set_finalizer(order, present=False)))
+            return  # what came meanwhile is looked at first
         tracked.finish(order)
         self.amender.forget(uid)
 

@@ -126,6 +126,15 @@ class Tracked:
         """The resource was finished with, and has no spec any more by which anything could be decided."""
         return self.resource is not None and not self.resource.spec
 
+    @property
+    def may_have_run(self) -> bool:
+        """Whether a workflow may be under way, as far as is known here."""
+        if self.finished is not None or self.resource is None:
+            return False
+        if self.observation is not None:
+            return self.observation.running
+        return self.resource.names_workflow and not self.resource.ended
+
     def has_told(self, run: Observation) -> bool:
         """Whether this run was told that its resource goes, whatever that was to mean."""
         return self.told is not None and self.told.run_id == run.run_id
@@ -170,10 +179,15 @@ class Tracked:
         source = "startup" if snapshot.updated_at < self.known_since else "asked" if self.asked else "scan"
         metrics.STATUS_LAG_SECONDS.labels(source).observe(seconds)
 
+    def take(self, order: OrderResource) -> None:
+        """What the API server answered. The answer may be late, and the watch have brought a newer version."""
+        if self.resource is None or self.resource.version < order.version:
+            self.resource = order
+
     def wrote(self, order: OrderResource) -> None:
         """A status was written; `order` is what the API server answered."""
         self.written_at, self.conflicts = time.monotonic(), 0
-        self.resource = order
+        self.take(order)
         self.measure_lag()
 
 

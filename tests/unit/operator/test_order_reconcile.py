@@ -31,6 +31,7 @@ from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
 from order_operator.problem import Problem
 from order_operator.settings import Settings
+from order_operator.temporal.cancellation import BRAKE_NUMBER
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 from order_operator.temporal.task_queue_owner import TaskQueueOwner
@@ -348,6 +349,51 @@ async def test_a_write_that_goes_on_meeting_newer_versions_is_made_ever_more_rar
     assert await shop.look() == 0.0
 
 
+def edited_before_the_answer(shop: Shop, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
+    """Somebody edits the order right after this call was carried out, and the watch is quicker than its answer."""
+    carry_out = getattr(shop.api, call)
+
+    async def answered_late(*arguments: Any, **options: Any) -> dict[str, Any]:
+        answer: dict[str, Any] = await carry_out(*arguments, **options)
+        shop.api.version += 1
+        metadata = {**answer["metadata"], "generation": 2, "resourceVersion": str(shop.api.version)}
+        shop.api.body = {**answer, "metadata": metadata, "spec": {**answer["spec"], "deletionPolicy": "Orphan"}}
+        shop.orders.intake.put(shop.api.body)
+        monkeypatch.setattr(shop.api, call, carry_out)
+        return answer
+
+    monkeypatch.setattr(shop.api, call, answered_late)
+
+
+@pytest.mark.parametrize("call", ["write_status", "set_finalizer"])
+async def test_an_edit_that_the_watch_brings_before_a_late_answer_is_not_lost(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The answer's version took its place, and no watch brings a version twice: it came with a list, minutes later."""
+    edited_before_the_answer(shop, monkeypatch, call)
+
+    await waiting(shop)
+
+    assert shop.orders.intake.compare({UID: Listed(UID, NAMESPACE, NAME, shop.api.version)}, 1_000) == []
+
+
+async def test_an_order_that_is_deleted_before_a_late_answer_says_that_it_exists_is_not_started(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop.orders.intake.put(shop.api.store())
+    body = shop.api.body
+    assert body is not None
+
+    async def get(*_: str) -> dict[str, Any]:
+        shop.orders.intake.remove(body)
+        return body
+
+    monkeypatch.setattr(shop.api, "get", get)
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+
+
 async def refused(shop: Shop, status: int, reason: str) -> list[client.EventsV1Event]:
     """The events of an order whose status was refused so."""
     shop.orders.intake.put(shop.api.store())
@@ -467,6 +513,44 @@ async def test_a_run_that_stopped_is_taken_over_though_an_order_of_its_name_wait
     await asyncio.sleep(0)
 
     assert taken == [workflow_id(*first)]
+
+
+async def test_of_orders_that_are_missing_in_a_list_many_at_once_none_is_cancelled(shop: Shop) -> None:
+    """etcd was restored with a higher revision: every order since the backup was cancelled within a minute."""
+    for number in range(BRAKE_NUMBER + 1):
+        key = RunKey(NAMESPACE, f"order-{number}", f"uid-{number}")
+        shop.orders.intake.put(an_order_body(name=key.name, uid=key.uid))
+        shop.observe(an_observation(key=key, workflow_id=workflow_id(*key), cluster="here"))
+
+    for _ in range(2):
+        shop.orders.intake.compare({}, 1_000)
+        await asyncio.sleep(0)
+        for number in range(BRAKE_NUMBER + 1):
+            await shop.orders.reconcile(f"uid-{number}")
+
+    assert "cancel" not in shop.temporal.calls
+
+
+async def test_an_order_that_lost_its_finalizer_by_force_unseen_is_not_cancelled(shop: Shop) -> None:
+    await waiting(shop)
+    shop.api.body = None
+
+    shop.orders.intake.compare({}, 1_000)
+    await asyncio.sleep(0)
+    await shop.look()
+
+    assert "cancel" not in shop.temporal.calls
+
+
+async def test_a_young_order_that_is_missing_in_a_list_is_cancelled(shop: Shop) -> None:
+    shop.orders.intake.put(shop.api.store())
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock")))
+    shop.api.body = None
+
+    shop.orders.intake.compare({}, 1_000)
+    await shop.look()
+
+    assert shop.temporal.calls.count("cancel") == 1
 
 
 async def test_a_finished_order_whose_run_was_reset_is_followed_by_its_own_spec(shop: Shop) -> None:
