@@ -49,7 +49,7 @@ MAX_PAUSE_SECONDS = 10.0
 NO_HANDLER = "RuntimeError"
 """Type of the refusal by a worker that has no handler for an Update: it is of an earlier release."""
 FIRST_UPGRADE_SECONDS, MAX_UPGRADE_SECONDS = 30.0, 600.0
-"""Pauses before such an Update is sent again: it is heard once the workers are new enough."""
+"""Pauses before such an Update is sent again: it is heard once workers and servers are such that they take it."""
 MAX_IN_FLIGHT = 100
 
 logger = logging.getLogger(__name__)
@@ -370,6 +370,11 @@ class Amender:
         if failed.status in _PERMANENT:
             answers.refused[change.update_id] = Refusal(change.group, Reason.TEMPORAL_REFUSED, failed.message)
             return
+        if failed.status in _OF_THE_SERVER:
+            answers.failures += 1
+            again_at = time.monotonic() + _seldom(answers.failures)
+            answers.refused[change.update_id] = Refusal(change.group, Reason.TEMPORAL_REFUSED, failed.message, again_at)
+            return
         if failed.status is not RPCStatusCode.RESOURCE_EXHAUSTED:
             self._connection.lost()
         answers.failures += 1
@@ -383,13 +388,21 @@ def _refusal(change: Amendment, failed: WorkflowUpdateFailedError, answers: _Ans
     if cause.type != NO_HANDLER:
         return Refusal(change.group, cause.type or Reason.REFUSED, cause.message)
     answers.without_handler += 1
-    pause = backoff.growing(answers.without_handler, MAX_UPGRADE_SECONDS, first=FIRST_UPGRADE_SECONDS)
+    pause = _seldom(answers.without_handler)
     why = f"the worker that answered is of an earlier release and does not know the Update {change.update!r}"
     return Refusal(change.group, Reason.WORKER_TOO_OLD, f"{why}: roll out the new one", time.monotonic() + pause)
+
+
+def _seldom(failures: int) -> float:
+    """Seconds until another try of what only a roll-out or an administrator changes."""
+    return backoff.growing(failures, MAX_UPGRADE_SECONDS, first=FIRST_UPGRADE_SECONDS)
 
 
 for _group, _result in product(Group, ("accepted", "refused")):
     metrics.AMENDMENTS.labels(_group, _result)
 
-_PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT, RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})
+_PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT})
 """Answers that the same request gets again."""
+_OF_THE_SERVER = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})
+"""Answers that tell of the server as it is now: its namespace is active in another cluster, Updates are switched off, or
+it is older. The same request may be taken later."""

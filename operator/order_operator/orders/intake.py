@@ -123,6 +123,7 @@ class Intake:
         under_way = {uid for uid in uids if self._tracked[uid].may_have_run}
         braked = too_many(len(under_way), self._number_of_open_runs())
         left: dict[str, Tracked] = {}
+        lost: list[str] = []
         for uid in uids:
             tracked = self._tracked[uid]
             known = tracked.resource
@@ -132,10 +133,13 @@ class Intake:
                 tracked.gone = True
                 self._look(uid)
                 continue
-            logger.error("an order is gone, and nobody has deleted it", extra={"resource": known.reference, "uid": uid})
+            lost.append(known.reference)
             self._forget(uid)
             if uid in self._tracked and (known.namespace, known.name) not in to_be_adopted:
                 left[uid] = self._tracked[uid]
+        if lost:
+            about = {"orders": len(lost), "resource": lost[0]}
+            logger.error("orders are gone that nobody was seen to delete; their workflows go on", extra=about)
         return left
 
     def _number_of_open_runs(self) -> int:
