@@ -277,14 +277,14 @@ class Reconciler:
         key = parse_workflow_id(identifier)
         assert key is not None
         run = await describe(self._connection.client, key, identifier)
-        if run is None or not (run.running or is_abandoned(run)):
-            self.intake.open_runs.ended(identifier)
-        elif run.key.uid == order.uid:
+        if run is not None and run.key.uid == order.uid:  # also where it has ended since
             logger.info(
                 "adopted a workflow", extra={"resource": order.reference, "uid": order.uid, "workflow_id": identifier}
             )
             tracked.learn(run, asked=True)
             self.intake.adopted(key.uid, run)
+        elif run is None or not (run.running or is_abandoned(run)):
+            self.intake.open_runs.ended(identifier)
         else:
             first = self._tracked.get(key.uid)
             told = first is not None and first.has_told(run)

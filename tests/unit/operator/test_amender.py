@@ -170,6 +170,19 @@ async def test_an_edit_that_temporal_refuses_for_good_is_not_sent_for_ever() -> 
     assert refusal.reason == "TemporalRefused"
 
 
+@pytest.mark.parametrize("status", [RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED])
+async def test_an_edit_that_the_server_does_not_take_now_is_sent_again_ever_more_rarely(status: RPCStatusCode) -> None:
+    """An approval that met a namespace under failover was never sent again, and its order expired."""
+    asked = time.monotonic()
+
+    state = await after(Server(rpc(status)))
+
+    (refusal,) = state.refused.values()
+    assert refusal.reason == "TemporalRefused"
+    assert not state.is_due(SUSPEND, asked)
+    assert state.is_due(SUSPEND, asked + 31)
+
+
 @pytest.mark.parametrize(("status", "losses"), [(RPCStatusCode.UNAVAILABLE, 1), (RPCStatusCode.RESOURCE_EXHAUSTED, 0)])
 async def test_only_an_unreachable_server_counts_as_lost(status: RPCStatusCode, losses: int) -> None:
     server = Server(rpc(status))

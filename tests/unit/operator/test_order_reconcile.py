@@ -515,6 +515,25 @@ async def test_a_run_that_stopped_is_taken_over_though_an_order_of_its_name_wait
     assert taken == [workflow_id(*first)]
 
 
+async def test_an_adopted_run_that_ended_before_it_was_looked_at_is_shown_as_ended(shop: Shop) -> None:
+    """The order began anew, and ended as a Duplicate of itself."""
+    first = RunKey(NAMESPACE, NAME, "uid-of-the-first")
+    shop.orders.intake.open_runs.saw(first, running=True)
+    shop.temporal.run = an_observation(
+        workflow_id=workflow_id(*first),
+        status=WorkflowExecutionStatus.COMPLETED,
+        snapshot=a_snapshot(status="Order Completed"),
+        cluster="here",
+    )
+    shop.orders.intake.put(shop.api.store())
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Completed"
+
+
 async def test_of_orders_that_are_missing_in_a_list_many_at_once_none_is_cancelled(shop: Shop) -> None:
     """etcd was restored with a higher revision: every order since the backup was cancelled within a minute."""
     for number in range(BRAKE_NUMBER + 1):
