@@ -184,6 +184,11 @@ class Reason(Explained):
         "Temporal has lost the history of the order. A new run asks the ledger what was done.",
         "Make sure that a worker runs.",
     )
+    WORKFLOW_ELSEWHERE = (
+        "WorkflowElsewhere",
+        "The order has a workflow in another Temporal namespace than the one that the operator uses now.",
+        "Set the operator's Temporal namespace back, or do as the message says.",
+    )
     RESTORED_ELSEWHERE = (
         "RestoredElsewhere",
         "Another installation started a workflow for this order.",

@@ -97,6 +97,9 @@ def _start(known: Known) -> Action:
         return show(known, known.refused, again=REFUSED_SECONDS)
     if (order.names_workflow or order.held) and not known.asked:
         return Describe()
+    elsewhere = order.elsewhere(known.temporal_namespace)
+    if elsewhere is not None:
+        return show(known, elsewhere, again=AGAIN_SECONDS)
     if not known.exists and abs(order.age(known.now)) > CONFIRMED_AGE_SECONDS:
         return Confirm()
     if known.predecessor is not None:

@@ -83,6 +83,9 @@ def _deletion_without_run(known: Known) -> Action:
     order = known.order
     if not _had_run(order):
         return _let_go(known)
+    elsewhere = order.elsewhere(known.temporal_namespace)
+    if elsewhere is not None:
+        return show(known, elsewhere, again=AGAIN_SECONDS)
     parsed, order_class = order.decoded, known.order_class
     if isinstance(parsed, Problem):
         return show(known, parsed, again=AGAIN_SECONDS)
@@ -183,6 +186,6 @@ def _start_after_deletion(known: Known) -> Action:
     order, parsed, order_class = known.order, known.order.decoded, known.order_class
     if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
         return Forget()
-    if known.refused is not None:
+    if known.refused is not None or order.elsewhere(known.temporal_namespace) is not None:
         return Wait(REFUSED_SECONDS)
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)

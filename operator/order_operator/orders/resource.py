@@ -79,6 +79,19 @@ class OrderResource(Resource):
         """Whether the status tells of a workflow: one was started then, whatever is seen of it now."""
         return bool(self.status.get("workflow"))
 
+    def elsewhere(self, temporal_namespace: str) -> Problem | None:
+        """What to tell of an order whose status names a workflow in another namespace of Temporal than the operator's:
+        that this one has no such workflow says nothing of that one."""
+        shown = str((self.status.get("workflow") or {}).get("namespace") or temporal_namespace)
+        if shown == temporal_namespace:
+            return None
+        why = (
+            f"the order has a workflow in Temporal's namespace {shown!r}, and this operator uses {temporal_namespace!r}: "
+            "set that back; or, if the other is gone for good, take `workflow` off the status, and a new run asks the "
+            "ledger what was done"
+        )
+        return Problem(Reason.WORKFLOW_ELSEWHERE, why, stalled=True)
+
     @property
     def named_workflow(self) -> RunKey | None:
         """The workflow that the status tells of, where it began under this name and another uid."""

@@ -208,6 +208,18 @@ def test_an_order_whose_history_temporal_has_lost_is_started_so_that_the_ledger_
     assert isinstance(next_action(lost), Start)
 
 
+def test_an_order_with_a_workflow_in_another_temporal_namespace_is_not_begun_in_this_one() -> None:
+    """The operator was given another namespace, and began every open order a second time there."""
+    order = an_order_resource(status=WAITING_STATUS, finalizers=[FINALIZER])
+    moved = shown(known(order, asked=True, temporal_namespace="another"))
+
+    assert ready(moved.order.status) == ("False", Reason.WORKFLOW_ELSEWHERE)
+    assert moved.order.status["phase"] == "Waiting"
+    assert next_action(moved) == Wait(AGAIN_SECONDS)
+    released = {key: value for key, value in moved.order.status.items() if key != "workflow"}
+    assert isinstance(next_action(replace(moved, order=replace(moved.order, status=released))), Start)
+
+
 def test_until_the_ledger_has_answered_such_an_order_keeps_what_it_shows() -> None:
     order = an_order_resource(status={**OF_AN_EARLIER_RUN, "progress": 33}, finalizers=[FINALIZER])
     asking = shown(known(order, observation=an_observation(snapshot=None), asked=True))

@@ -165,6 +165,16 @@ def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() ->
     assert isinstance(next_action(deleting(asked=True)), Start)
 
 
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+def test_a_deletion_of_an_order_with_a_workflow_in_another_temporal_namespace_waits(policy: str) -> None:
+    waits = shown(deleting(policy, asked=True, temporal_namespace="another"))
+
+    assert waits.order.held
+    assert ready(waits.order.status) == ("False", Reason.WORKFLOW_ELSEWHERE)
+    lost = gone(policy, asked=True, temporal_namespace="another")
+    assert next_action(replace(lost, order=replace(lost.order, status=WAITING_STATUS))) == Wait(60.0)
+
+
 def test_what_is_begun_for_such_an_order_undoes_it_and_carries_nothing_out() -> None:
     """Started as a new order it could charge before its cancellation came."""
     action = next_action(deleting(asked=True))
