@@ -10,7 +10,7 @@ from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.activities.order import NoteKind
-from order_workflows.contract import AddressChange, Decision
+from order_workflows.contract import AddressChange, Decision, LinesChange
 
 ELSEWHERE = an_address(line1="742 Evergreen Terrace", city="Shelbyville")
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
@@ -47,6 +47,26 @@ async def test_a_change_of_address_by_signal_is_used(shop: Storefront, world: Wo
     await order.result()
 
     assert world.delivered == {"1": ELSEWHERE}
+
+
+async def test_an_earlier_edit_of_the_resource_that_arrives_late_is_refused(shop: Storefront, world: World) -> None:
+    """Held up while Temporal was away, it took the place of the later one, and the parcel went to the wrong address."""
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    cheaper = [a_line(unit_price_minor=120_000)]
+
+    await order.update(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=ELSEWHERE, generation=3))
+    await order.update(contract.UPDATE_CHANGE_LINES, LinesChange(lines=cheaper, generation=3))
+    await order.update(contract.UPDATE_RESUME, update_id=f"{order.uid}/suspend/false/3")
+    late = [
+        await order.refuses(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address(), generation=2)),
+        await order.refuses(contract.UPDATE_CHANGE_LINES, LinesChange(lines=BIG.lines, generation=2)),
+        await order.refuses(contract.UPDATE_SUSPEND, update_id=f"{order.uid}/suspend/true/2"),
+    ]
+
+    assert late == ["Superseded"] * 3
+    snapshot = await order.snapshot()
+    assert (snapshot.shipping_address, snapshot.total_minor, snapshot.suspended) == (ELSEWHERE, 120_000, False)
 
 
 async def test_a_change_of_address_once_the_carrier_was_asked_is_refused(shop: Storefront, world: World) -> None:

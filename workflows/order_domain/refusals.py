@@ -56,6 +56,11 @@ class RefusalType(Explained):
         "The order was changed as often as its workflow can hold; the message has the number.",
         "Set the fields back to what is in force. Decisions and a cancellation are still heard.",
     )
+    SUPERSEDED = (
+        "Superseded",
+        "The resource has asked for something else since; this edit came late.",
+        "Edit the order once more if it shows something else than its spec says.",
+    )
     COUNTRY_FIXED = (
         "CountryFixed",
         "The order is past its pivot, and was checked for its present country.",

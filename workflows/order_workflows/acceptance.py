@@ -79,6 +79,15 @@ def refusal_of_any_edit(order: OrderRun) -> Refusal | None:
     return None
 
 
+def refusal_of_earlier_edit(heard: int, generation: int) -> Refusal | None:
+    """Edits may arrive in another order than they were made in: one was held up while Temporal or its sender was away.
+    Only edits of the resource say of which generation they are, above 0."""
+    if 0 < generation < heard:
+        message = f"the resource has asked for something else since, in generation {heard} after {generation}"
+        return Refusal(RefusalType.SUPERSEDED, message)
+    return None
+
+
 def flaw_of_decision(decision: Decision) -> Refusal | None:
     """What is wrong with the argument of an Update `approve` or `reject` by itself."""
     return refusal_of_content(decision, Decision, RefusalType.INVALID_MESSAGE) or _refusal_of_channel(decision)
@@ -90,6 +99,7 @@ def refusal_of_address_update(order: OrderRun, change: AddressChange) -> Refusal
         refusal_of_content(change, AddressChange, RefusalType.INVALID_ADDRESS)
         or _refusal_of_channel(change)
         or refusal_of_any_edit(order)
+        or refusal_of_earlier_edit(order.address_generation, change.generation)
         or refusal_of_address(order, change.address)
     )
 
@@ -206,7 +216,8 @@ def refusal_of_lines(order: OrderRun, change: LinesChange) -> Refusal | None:
     """What can be told without asking the ledger."""
     if refusal := refusal_of_content(change, LinesChange, RefusalType.INVALID_ORDER) or _refusal_of_channel(change):
         return refusal
-    if refusal := refusal_of_any_edit(order):
+    heard = max([order.lines_generation, *(wanted.change.generation for wanted in order.wanted_lines)])
+    if refusal := refusal_of_any_edit(order) or refusal_of_earlier_edit(heard, change.generation):
         return refusal
     if order.lines_fixed:
         message = "the order has been decided about, prepared or charged with the earlier lines"

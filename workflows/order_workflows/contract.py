@@ -4,6 +4,7 @@ Renaming anything here breaks orders in flight.
 """
 
 import hashlib
+import re
 from datetime import datetime, timedelta
 from typing import Annotated, Any, NamedTuple, Self, cast
 
@@ -363,6 +364,12 @@ def is_of_resource(update_id: str, uid: str) -> bool:
     """Whether an Update with this id was sent for the resource `uid`. A client of Temporal can forge it: who may send
     an Update at all, Temporal's own authorization decides."""
     return update_id.startswith(f"{uid}/")
+
+
+def generation_of(update_id: str) -> int:
+    """metadata.generation that an Update of the operator is about, by its id; 0 where that does not tell."""
+    last = update_id.rpartition("/")[2]
+    return int(last) if re.fullmatch(r"[0-9]{1,18}", last) else 0
 
 
 class RunKey(NamedTuple):

@@ -110,7 +110,8 @@ class OrderRun:
         self.charges: list[OrderCharge] = order.spec.charges
         self._sold_for: int | None = None
         self._digest_of_the_ledger: str | None = None
-        self.lines_generation = order.generation
+        self.lines_generation = self.address_generation = self.suspend_generation = order.generation
+        """metadata.generation of the resource that was heard last, of each."""
         self.checked_country: str | None = None
         """The country that the fraud check was asked about last."""
         self.lines_revision = 1
@@ -390,6 +391,7 @@ class OrderRun:
 
     def note_address(self, change: AddressChange) -> None:
         """Record who wants another address; of the address itself only a digest."""
+        self.address_generation = max(self.address_generation, change.generation)
         self.edited_by(change.by, change.channel)
         about = {"digest": digest(change.address), "generation": change.generation or None}
         self.notes.add(NoteKind.ADDRESS_CHANGED, workflow.now(), by=change.by, channel=change.channel, **about)
@@ -414,7 +416,7 @@ class OrderRun:
         """The order belongs to this resource from now on, whose generations count anew. The operations keep the uid
         that they began with."""
         self.owner = Owner(uid=adoption.uid, cluster=adoption.cluster)
-        self.lines_generation = adoption.generation
+        self.lines_generation = self.address_generation = self.suspend_generation = adoption.generation
         about = {"generation": adoption.generation, "channel": adoption.channel}
         owner = {"owner_uid": adoption.uid, "owner_cluster": adoption.cluster}
         self.notes.add(NoteKind.ADOPTED, workflow.now(), **about, **owner)

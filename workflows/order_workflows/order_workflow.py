@@ -155,7 +155,7 @@ class OrderWorkflow(OtherNames):
 
     @suspend.validator
     def _validate_suspend(self) -> None:
-        raise_if(acceptance.refusal_of_any_edit(self._order))
+        raise_if(acceptance.refusal_of_any_edit(self._order) or self._refusal_of_earlier_suspension())
 
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
@@ -163,8 +163,21 @@ class OrderWorkflow(OtherNames):
         self._order.try_again(by_resource=self._is_of_resource())
         self._suspend(False)
 
+    @resume.validator
+    def _validate_resume(self) -> None:
+        raise_if(self._refusal_of_earlier_suspension())
+
+    def _refusal_of_earlier_suspension(self) -> acceptance.Refusal | None:
+        return acceptance.refusal_of_earlier_edit(self._order.suspend_generation, self._generation())
+
+    def _generation(self) -> int:
+        """Of the resource that the present Update was sent for; 0 where it was sent for none."""
+        info = workflow.current_update_info()
+        return contract.generation_of(info.id) if info is not None and self._is_of_resource() else 0
+
     def _suspend(self, wanted: bool) -> None:
         self._order.edits += 1
+        self._order.suspend_generation = max(self._order.suspend_generation, self._generation())
         if workflow.patched(TELLS_REQUESTS):
             self._order.suspend(wanted, by_resource=self._is_of_resource())
         else:

@@ -353,8 +353,7 @@ class Reconciler:
 
     async def _finish(self, uid: str, tracked: Tracked, order: OrderResource) -> None:
         if order.held:
-            tracked.take(order.with_version(await self._api.set_finalizer(order, present=False)))
-            return  # what came meanwhile is looked at first
+            order = order.with_version(await self._api.set_finalizer(order, present=False))
         tracked.finish(order)
         self.amender.forget(uid)
 
