@@ -27,7 +27,7 @@ from order_operator.temporal.cancellation import too_many
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.runs import cluster_of, is_open
 from order_operator.temporal.scanner import Scanner, Subscriber
-from order_workflows.contract import WORKFLOW_TYPE, parse_workflow_id
+from order_workflows.contract import WORKFLOW_TYPE, parse_workflow_id, workflow_id
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +57,8 @@ class Intake:
         self._look = look
         self._forget = forget
         self.open_runs = OpenRuns()
+        self._adopted: set[str] = set()
+        """Ids of the workflows that are followed for a resource that adopted them, whoever started or adopted them."""
         self._share_workers: set[str] = set()
         """Other installations with orders on our task queue."""
         self._background = Background()
@@ -164,7 +166,8 @@ class Intake:
         if key is None:
             return None
         cluster = cluster_of(row)
-        if key.uid not in self._tracked and cluster != self._settings.cluster:
+        followed = key.uid in self._tracked or row.execution.workflow_id in self._adopted
+        if not followed and cluster != self._settings.cluster:
             self.open_runs.saw(key, running=is_open(row))
             if is_open(row) and row.task_queue == self._settings.task_queue:
                 self._shares_workers(cluster or "of an earlier release")
@@ -204,6 +207,11 @@ class Intake:
             tracked.doubt()
         if tracked.learn(observation, asked=False) and tracked.resource is not None:
             self._look(uid)
+
+    def follow(self, observation: Observation) -> None:
+        """The workflow of an order that is here."""
+        if observation.workflow_id != workflow_id(*observation.key):
+            self._adopted.add(observation.workflow_id)
 
     def adopted(self, first_uid: str, observation: Observation) -> None:
         """The workflow that began with this uid belongs to another resource now."""

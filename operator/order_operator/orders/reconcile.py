@@ -239,7 +239,13 @@ class Reconciler:
         client = self._connection.client
         match action:
             case Describe():
-                tracked.learn(await describe_order(client, order), asked=True)
+                found = await describe_order(client, order)
+                tracked.learn(found, asked=True)
+                if found is not None:
+                    self.intake.follow(found)
+                elif (named := order.named_workflow) is not None:
+                    # Not this order's, or not yet: a hint, like a row, to be asked for before another is begun.
+                    self.intake.open_runs.saw(named, running=True)
             case DescribeOther(identifier):
                 await self._describe_other(identifier, tracked, look, order)
             case Confirm():

@@ -35,7 +35,7 @@ from order_operator.temporal.cancellation import BRAKE_NUMBER
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.scanner import Scanner
 from order_operator.temporal.task_queue_owner import TaskQueueOwner
-from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, OrderInput, RunKey, workflow_id
+from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, OrderInput, RunKey, input_hash, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
 
@@ -495,26 +495,24 @@ async def test_a_run_that_stopped_is_taken_over_though_an_order_of_its_name_wait
         return run
 
     monkeypatch.setattr(orphans, "take_over", take_over)
-    first = RunKey(NAMESPACE, NAME, "uid-of-the-first")
     shop.orders.intake.put(shop.api.store())
     shop.observe(
         an_observation(
-            key=first, workflow_id=workflow_id(*first), status=WorkflowExecutionStatus.TERMINATED, cluster="here"
+            key=FIRST, workflow_id=workflow_id(*FIRST), status=WorkflowExecutionStatus.TERMINATED, cluster="here"
         )
     )
 
     shop.orders.intake.compare({UID: Listed(UID, NAMESPACE, NAME, shop.api.version)}, 1_000)
     await asyncio.sleep(0)
 
-    assert taken == [workflow_id(*first)]
+    assert taken == [workflow_id(*FIRST)]
 
 
 async def test_an_adopted_run_that_ended_before_it_was_looked_at_is_shown_as_ended(shop: Shop) -> None:
     """The order began anew, and ended as a Duplicate of itself."""
-    first = RunKey(NAMESPACE, NAME, "uid-of-the-first")
-    shop.orders.intake.open_runs.saw(first, running=True)
+    shop.orders.intake.open_runs.saw(FIRST, running=True)
     shop.temporal.run = an_observation(
-        workflow_id=workflow_id(*first),
+        workflow_id=workflow_id(*FIRST),
         status=WorkflowExecutionStatus.COMPLETED,
         snapshot=a_snapshot(status="Order Completed"),
         cluster="here",
@@ -526,6 +524,52 @@ async def test_an_adopted_run_that_ended_before_it_was_looked_at_is_shown_as_end
     assert "start" not in shop.temporal.calls
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Completed"
+
+
+FIRST = RunKey(NAMESPACE, NAME, "uid-of-the-first")
+OF_THE_FIRST = {"phase": "Waiting", "workflow": {"id": workflow_id(*FIRST), "namespace": "default"}}
+
+
+def temporal_has(shop: Shop, monkeypatch: pytest.MonkeyPatch, run: Observation) -> None:
+    """This run, and none under another id."""
+
+    async def describe(_client: object, _key: RunKey, identifier: str) -> Observation | None:
+        return run if identifier == run.workflow_id else None
+
+    for module in (reconcile, adoption):
+        monkeypatch.setattr(module, "describe", describe)
+
+
+async def test_a_restored_order_adopts_the_run_that_its_status_names_though_no_row_shows_it(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With a visibility store that was empty it began anew, and ended as a Duplicate of itself."""
+    content = input_hash(an_order_spec())
+    run = an_observation(key=FIRST, workflow_id=workflow_id(*FIRST), input_hash=content, cluster="here")
+    temporal_has(shop, monkeypatch, run)
+    shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Ready")[1] == "Adopting"
+
+
+async def test_an_order_that_adopted_its_run_is_followed_under_any_identity_of_the_installation(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The value `cluster` was set later: its status stood still until its end."""
+    run = an_observation(workflow_id=workflow_id(*FIRST), snapshot=WAITING, cluster="before")
+    temporal_has(shop, monkeypatch, run)
+    shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
+    await shop.look()
+
+    row = WorkflowExecutionInfo(status=1)
+    row.execution.workflow_id = run.workflow_id
+    row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = b'"before"'
+
+    assert await shop.scanner.subscribers[WORKFLOW_TYPE].decode(row) is not None
 
 
 async def test_of_orders_that_are_missing_in_a_list_many_at_once_none_is_cancelled(shop: Shop) -> None:
