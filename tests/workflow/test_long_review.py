@@ -2,7 +2,7 @@
 
 import pytest
 from real_shop import RealShop, shipping_class
-from storefront import PlacedOrder
+from storefront import PlacedOrder, eventually
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.errors import OperationConflict
@@ -58,3 +58,26 @@ async def test_an_order_that_is_undone_goes_on_in_a_new_run(real: RealShop) -> N
     assert await real.ends(newest) == OrderStatus.ORDER_CANCELLED
     assert await first_run(real, order) is WorkflowExecutionStatus.CONTINUED_AS_NEW
     await real.kept_nothing(order)
+
+
+async def test_an_order_that_goes_on_alone_says_so_in_its_new_run_too(real: RealShop) -> None:
+    """Nothing said any more that it was released on purpose: it was cancelled for want of its resource."""
+    gate = real.carrier.holds("dispatch")
+    real.payments.is_down_for("refund")
+    order = await real.place(policy=shipping_class())
+    await real.shows_step(order, StepName.SHIP)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    gate.set()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    await order.handle.signal(contract.SIGNAL_ORPHAN)
+    newest = PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+    await newest.update(contract.UPDATE_RETRY)
+
+    async def in_a_new_run() -> bool:
+        return (await newest.handle.describe()).run_id != order.handle.first_execution_run_id
+
+    await eventually(in_a_new_run, "continued")
+    assert (await (await newest.handle.describe()).memo()).get(contract.MEMO_ORPHANED) is True
+    real.payments.recovers()
+    assert await real.ends(newest) == OrderStatus.ORDER_CANCELLED

@@ -47,4 +47,6 @@ async def _continue_in_a_new_run(order: OrderRun) -> None:
     """The next run asks the ledger what is left to do, as one does that takes over."""
     await until(workflow.all_handlers_finished)
     spec = order.spec.with_lines(order.lines, order.charges)
-    workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}))
+    # By itself the next run gets the memo that this one began with: not that it goes on without its resource.
+    memo = dict(workflow.memo())
+    workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}), memo=memo)
