@@ -37,6 +37,11 @@ class EventReason(Explained):
         "The API server refuses the status of the order or the stock item, which therefore stands still.",
         "Update the chart `order-platform-crds`.",
     )
+    FINALIZER_REFUSED = (
+        "FinalizerRefused",
+        "The API server refuses to let the operator put its finalizer on the order, or to take it off.",
+        "Change the admission policy or webhook that the message names.",
+    )
     WORKFLOW_WITHOUT_ORDER = (
         "WorkflowWithoutOrder",
         "Somebody took the finalizer off an order by force. Its workflow goes on.",

@@ -50,9 +50,19 @@ def event_name(resource: Resource, occasion: str) -> str:
 
 def status_refused(refusal: str) -> Event:
     """The API server refuses the resource's status, which therefore shows what was, and says why."""
-    occasion = f"{EventReason.STATUS_REFUSED}.{hashlib.sha256(refusal.encode()).hexdigest()[:8]}"
     note = f"the status is not up to date, the API server refuses it: {refusal}"
-    return Event(occasion, "Warning", EventReason.STATUS_REFUSED, note)
+    return _refused(EventReason.STATUS_REFUSED, note, refusal)
+
+
+def finalizer_refused(refusal: str, *, present: bool) -> Event:
+    """The API server refuses the write that puts our finalizer on the resource (`present`), or takes it off."""
+    means = "a deletion does not wait for the order to be undone" if present else "the deleted order cannot go"
+    return _refused(EventReason.FINALIZER_REFUSED, f"{means}, the API server refuses the finalizer: {refusal}", refusal)
+
+
+def _refused(reason: EventReason, note: str, refusal: str) -> Event:
+    occasion = f"{reason}.{hashlib.sha256(refusal.encode()).hexdigest()[:8]}"
+    return Event(occasion, "Warning", reason, note)
 
 
 class EventRecorder:

@@ -26,6 +26,9 @@ order's dearest."""
 AGAIN_SECONDS = 10.0
 """Before something that only another party can end is looked at again."""
 
+REFUSED_FINALIZER_SECONDS = 60.0
+"""Before a finalizer that the API server has refused is tried again."""
+
 PAUSED = Problem(Reason.PAUSED, "new orders are not started at present: the operator's setting `paused` is on")
 
 
@@ -53,7 +56,7 @@ def show(
     phase = Phase(status["phase"])
     changed = status != order.status
     finalizer = _wants_finalizer(known, phase)
-    if finalizer != order.held:
+    if finalizer != order.held and not (finalizer and known.unguarded):
         return SetFinalizer(finalizer)
     if changed:
         return WriteStatus(status)
@@ -65,6 +68,8 @@ def show(
         again = AGAIN_SECONDS
     if again is None and _gets_finalizer_later(known, phase):
         again = max(FINALIZER_AGE_SECONDS - order.age(known.now), BUSY_SECONDS)
+    if known.unguarded:
+        again = min(again or REFUSED_FINALIZER_SECONDS, REFUSED_FINALIZER_SECONDS)
     return Wait(again)
 
 

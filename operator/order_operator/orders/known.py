@@ -53,6 +53,8 @@ class Known:
     order_class: OrderClass | Problem
     refused: Problem | None = None
     """Why Temporal has just refused to start the workflow."""
+    unguarded: bool = False
+    """The API server has just refused our finalizer: the status does not wait for it."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
     evidence: Evidence | None = NO_EVIDENCE

@@ -16,9 +16,9 @@ from temporalio.service import RPCError
 from order_codec.undecodable import Undecodable
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
-from order_operator.cluster.api import Conflict, KubernetesApi, NotFound
+from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
 from order_operator.cluster.api_names import ORDERS
-from order_operator.cluster.events import EventRecorder
+from order_operator.cluster.events import EventRecorder, finalizer_refused
 from order_operator.cluster.policies import Evidence
 from order_operator.cluster.policy_watch import PolicyWatch
 from order_operator.cluster.status_writer import StatusWriter
@@ -215,6 +215,7 @@ class Reconciler:
             else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace)),
             takeover_problem=tracked.takeover_problem,
             refused=look.refused,
+            unguarded=look.unguarded,
             evidence=self._evidence(order, run, parsed),
             require_proof=self._settings.require_proof,
             edits=self.amender.state(uid, run.run_id if run is not None else None),
@@ -268,8 +269,7 @@ class Reconciler:
             case Release(run):
                 self._told(tracked, look, run, order, found=await mark_orphaned(client, run))
             case SetFinalizer(present):
-                tracked.take(order.with_version(await self._api.set_finalizer(order, present=present)))
-                self._budget.wrote()
+                await self._set_finalizer(tracked, look, order, present=present)
             case WriteStatus(status):
                 await self._write_status(uid, tracked, order, status)
             case Finish():
@@ -346,6 +346,21 @@ class Reconciler:
         else:
             tracked.doubt()
 
+    async def _set_finalizer(self, tracked: Tracked, look: Look, order: OrderResource, *, present: bool) -> None:
+        """A policy of others may refuse it; people see then what the order waits for all the same."""
+        try:
+            body = await self._api.set_finalizer(order, present=present)
+        except ApiRefused as refused:
+            if refused.status in _OVERLOADED:
+                raise
+            self._events.tell(order, finalizer_refused(str(refused), present=present))
+            if not present:
+                raise
+            look.unguarded = True
+            return
+        tracked.take(order.with_version(body))
+        self._budget.wrote()
+
     async def _write_status(self, uid: str, tracked: Tracked, order: OrderResource, status: Mapping[str, Any]) -> None:
         tracked.wrote(await self._writer.write(order, status))
         self._budget.wrote()
@@ -380,6 +395,10 @@ class Reconciler:
             self._scanner.forget(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
+
+
+_OVERLOADED = frozenset({429, 503, 504})
+"""Answers of an API server that has no time now."""
 
 
 def _names_no_class(order: OrderResource) -> bool:

@@ -82,6 +82,8 @@ class Look:
     """What Temporal told of an open workflow under the same name."""
     refused: Problem | None = None
     """Why Temporal refused to start the workflow."""
+    unguarded: bool = False
+    """The API server refused our finalizer."""
 
 
 @dataclass(slots=True)

@@ -422,6 +422,27 @@ async def test_a_status_that_is_refused_for_the_moment_is_told_by_no_event(shop:
     assert await refused(shop, 429, "Too Many Requests") == []
 
 
+async def test_an_order_whose_finalizer_a_policy_refuses_shows_what_it_waits_for(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It showed nothing at all: nobody saw that it waits for an approval."""
+
+    async def refuse(*_: Any, **__: Any) -> dict[str, Any]:
+        raise ApiRefused("denied by webhook", client.ApiException(status=403, reason="denied by webhook"))
+
+    monkeypatch.setattr(shop.api, "set_finalizer", refuse)
+    shop.orders.intake.put(shop.api.store())
+    shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
+
+    again = await shop.look()
+    await asyncio.sleep(0)
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Waiting"
+    assert again is not None
+    assert {"FinalizerRefused", "Waiting"} <= {event.reason for event in shop.api.events}
+
+
 async def test_a_process_that_does_not_lead_does_nothing(shop: Shop) -> None:
     shop.leads = False
     shop.orders.intake.put(shop.api.store())
