@@ -272,8 +272,14 @@ class Amender:
     """
 
     def __init__(
-        self, connection: TemporalConnection, answered: Callable[[str], None], vanished: Callable[[str], None]
+        self,
+        connection: TemporalConnection,
+        answered: Callable[[str], None],
+        vanished: Callable[[str], None],
+        may_act: Callable[[], bool] = lambda: True,
     ) -> None:
+        """`may_act`: whether this process leads, asked before each edit is sent."""
+        self._may_act = may_act
         self._connection = connection
         self._answered = answered
         self._vanished = vanished
@@ -318,6 +324,8 @@ class Amender:
         }
         try:
             async with self._slots:
+                if not self._may_act():
+                    return  # a process that was frozen: what it wanted to send may have been taken back since
                 await self._ask(observation.workflow_id, change)
         except WorkflowUpdateFailedError as failed:
             refusal = answers.refused[key] = _refusal(change, failed, answers)

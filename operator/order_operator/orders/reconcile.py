@@ -113,7 +113,7 @@ class Reconciler:
         self.intake = Intake(
             api, connection, scanner, settings, self._tracked, self._events, look=self.queue.add, forget=self._forget
         )
-        self.amender = Amender(connection, answered=self.queue.add, vanished=self.intake.doubt)
+        self.amender = Amender(connection, answered=self.queue.add, vanished=self.intake.doubt, may_act=may_act)
         self.pending_work = PendingWorkScanner(connection, self.intake)
         self.policies = PolicyWatch(api, changed=self.intake.decisions_proven_otherwise)
         self.task_queues = TaskQueueWatch(connection, self.intake.queues_in_use, changed=self.intake.look_at_all)
@@ -240,13 +240,7 @@ class Reconciler:
         client = self._connection.client
         match action:
             case Describe():
-                found = await describe_order(client, order)
-                tracked.learn(found, asked=True)
-                if found is not None:
-                    self.intake.follow(found)
-                elif (named := order.named_workflow) is not None:
-                    # Not this order's, or not yet: a hint, like a row, to be asked for before another is begun.
-                    self.intake.open_runs.saw(named, running=True)
+                await self._describe(tracked, order)
             case DescribeOther(identifier):
                 await self._describe_other(identifier, tracked, look, order)
             case Confirm():
@@ -278,6 +272,19 @@ class Reconciler:
                 raise AssertionError(action)
             case _:
                 assert_never(action)
+
+    async def _describe(self, tracked: Tracked, order: OrderResource) -> None:
+        before = tracked.observation
+        found = await describe_order(self._connection.client, order)
+        seen = tracked.observation
+        if seen is not None and seen is not before and (found is None or found.precedes(seen)):
+            return  # the answer was late, and a row quicker: it is asked for again
+        tracked.learn(found, asked=True)
+        if found is not None:
+            self.intake.follow(found)
+        elif (named := order.named_workflow) is not None:
+            # Not this order's, or not yet: a hint, like a row, to be asked for before another is begun.
+            self.intake.open_runs.saw(named, running=True)
 
     async def _describe_other(self, identifier: str, tracked: Tracked, look: Look, order: OrderResource) -> None:
         key = parse_workflow_id(identifier)

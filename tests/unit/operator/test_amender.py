@@ -79,6 +79,17 @@ async def test_an_accepted_edit_counts_as_applying_until_the_order_shows_it() ->
     assert SUSPEND.update_id in state.sent_at
 
 
+async def test_a_process_that_does_not_lead_any_more_sends_nothing() -> None:
+    """Frozen, and woken after another led for a while, it sent an approval that had been taken back."""
+    server = Server()
+    amender = Amender(cast("TemporalConnection", server), lambda _: server.answered.set(), print, lambda: False)
+
+    amender.send(RUN, [SUSPEND], [SUSPEND])
+    await asyncio.wait_for(server.answered.wait(), 5)
+
+    assert server.sent == []
+
+
 async def test_an_accepted_retry_is_done_with_and_not_sent_again() -> None:
     state = await after(Server(), RETRY)
 

@@ -463,6 +463,30 @@ async def test_an_open_run_that_a_full_scan_did_not_list_is_asked_for_and_kept_i
     assert len(shop.api.writes) == writes
 
 
+async def test_an_answer_that_comes_later_than_a_newer_row_puts_nothing_back(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status of an order that had ended went back to where it had waited, and no row came again."""
+    await waiting(shop)
+    asked_for: list[str] = []
+
+    async def describe(_client: object, _key: RunKey, identifier: str) -> Observation | None:
+        asked_for.append(identifier)
+        before = shop.temporal.run
+        if len(asked_for) == 1:
+            ended = a_snapshot(status="Order Completed", seq=3)
+            shop.observe(an_observation(workflow_id=ID, status=WorkflowExecutionStatus.COMPLETED, snapshot=ended))
+        return before
+
+    monkeypatch.setattr(adoption, "describe", describe)
+    shop.orders.intake.doubt(UID)
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Completed"
+    assert shop.api.writes.count("status") == 2
+
+
 async def test_a_workflow_that_bears_the_uid_of_another_order_is_not_followed(shop: Shop) -> None:
     """B38: it replaced what was known of that order."""
     await waiting(shop)
