@@ -412,5 +412,5 @@ for _group, _result in product(Group, ("accepted", "refused")):
 _PERMANENT = frozenset({RPCStatusCode.INVALID_ARGUMENT})
 """Answers that the same request gets again."""
 _OF_THE_SERVER = frozenset({RPCStatusCode.FAILED_PRECONDITION, RPCStatusCode.UNIMPLEMENTED})
-"""Answers that tell of the server as it is now: its namespace is active in another cluster, Updates are switched off, or
-it is older. The same request may be taken later."""
+"""Answers that tell of the server as it is now: its namespace is active in another cluster, Updates are switched off,
+or it is older. The same request may be taken later."""

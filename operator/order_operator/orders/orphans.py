@@ -115,13 +115,10 @@ class Orphans:
         orphans: dict[str, Tracked] = {}
         for tracked in without_resource.values():
             run = tracked.observation
-            if run is None or not self._settings.watches(run.key.namespace):
+            if run is None or not self._is_ours(run):
                 continue
-            if run.unreadable or run.cluster != self._settings.cluster:
-                continue  # nothing says that it is ours, or that it was not released on purpose
             if is_abandoned(run):
-                if seconds_until_takeover(run, newest) <= 0:
-                    await self._take_over(tracked, run)
+                await self._take_over(tracked, run, newest)
             elif not (run.orphaned or tracked.has_told(run) or run.run_id in self._left):
                 orphans[run.run_id] = tracked
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
@@ -141,6 +138,12 @@ class Orphans:
         self._reported &= {run.run_id for run in runs}
         for run in plan.cancel:
             await self._tell(orphans[run.run_id], run)
+
+    def _is_ours(self, run: Observation) -> bool:
+        """Of one that cannot be read nothing says so, nor that it was not released on purpose."""
+        return (
+            self._settings.watches(run.key.namespace) and not run.unreadable and run.cluster == self._settings.cluster
+        )
 
     def _report(self, run: Observation) -> None:
         if run.run_id in self._reported:
@@ -187,9 +190,11 @@ class Orphans:
         metrics.ORPHANS_CANCELLED.inc()
         logger.warning("cancelled a workflow without an Order", extra={"workflow_id": run.workflow_id})
 
-    async def _take_over(self, tracked: Tracked, run: Observation) -> None:
+    async def _take_over(self, tracked: Tracked, run: Observation, newest: datetime) -> None:
         """It makes no difference whether the resource is gone for good or has not been seen yet, nor whether the order
         was to go on without it: a workflow that stopped goes nowhere."""
+        if seconds_until_takeover(run, newest) > 0:
+            return
         try:
             tracked.learn(await take_over(self._connection.client, run), asked=True)
         except RPCError as failed:

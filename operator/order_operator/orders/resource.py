@@ -86,8 +86,8 @@ class OrderResource(Resource):
         if shown == temporal_namespace:
             return None
         why = (
-            f"the order has a workflow in Temporal's namespace {shown!r}, and this operator uses {temporal_namespace!r}: "
-            "set that back; or, if the other is gone for good, take `workflow` off the status, and a new run asks the "
+            f"this order runs in Temporal's namespace {shown!r}, and the operator uses {temporal_namespace!r}. "
+            "Set that back; or, if the other is gone for good, take `workflow` off the status, and a new run asks the "
             "ledger what was done"
         )
         return Problem(Reason.WORKFLOW_ELSEWHERE, why, stalled=True)
