@@ -1,6 +1,7 @@
 """Loopback ports of a stack, remembered so that a process that comes back is found where it was."""
 
 import json
+import os
 import secrets
 import socket
 from collections.abc import Iterable, Mapping
@@ -10,8 +11,9 @@ HOST = "127.0.0.1"
 # Below the range that kernels hand out for outgoing connections (from 32768 on Linux): a connection of somebody
 # else cannot sit on the port of a process that is down for a moment.
 _CANDIDATES = range(20000, 30000)
-_reserved: dict[int, socket.socket] = {}
-"""What this process chose: several choose at the same time, and their servers start one after the other."""
+_reserved: dict[int, int] = {}
+"""What this process chose, and the file descriptor by which it keeps it from others: several processes choose at the
+same time, and their servers start one after the other."""
 
 
 def is_free(port: int) -> bool:
@@ -44,7 +46,7 @@ def give_back(chosen: Iterable[int]) -> None:
     """Others may choose these again."""
     for port in chosen:
         if port in _reserved:
-            _reserved.pop(port).close()
+            os.close(_reserved.pop(port))
 
 
 def _reserve(port: int) -> bool:
@@ -57,7 +59,7 @@ def _reserve(port: int) -> bool:
         probe.close()
         return False
     probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    _reserved[port] = probe
+    _reserved[port] = probe.detach()
     return True
 
 

@@ -10,7 +10,10 @@ from mutation_table import CHECKOUT, Mutation, read, read_faults
 TEST = "tests/unit/devstack/test_ports.py::test_a_port_somebody_listens_on_is_not_free"
 
 
-def a_mutation(name: str, replacement: str, test: str = TEST, text: str = "except OSError:") -> Mutation:
+REST = "\n            return False"
+
+
+def a_mutation(name: str, replacement: str, test: str = TEST, text: str = f"except OSError:{REST}") -> Mutation:
     return Mutation("a-fault", name, f"{name} is safe.", "devstack/order_devstack/ports.py", text, replacement, (test,))
 
 
@@ -63,8 +66,8 @@ def test_a_guard_that_no_test_misses_fails_the_run(
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     rows = [
-        a_mutation("missed", "except ArithmeticError:"),
-        a_mutation("not-missed", "except OSError:  # as before"),
+        a_mutation("missed", f"except ArithmeticError:{REST}"),
+        a_mutation("not-missed", f"except OSError:  # as before{REST}"),
         a_mutation("no-python", "except:::"),
     ]
     monkeypatch.setattr(run_mutations, "read", lambda: rows)
