@@ -20,6 +20,7 @@ from temporalio.client import (
     WorkflowHandle,
     WorkflowUpdateFailedError,
     WorkflowUpdateHandle,
+    WorkflowUpdateRPCTimeoutOrCancelledError,
     WorkflowUpdateStage,
 )
 from temporalio.exceptions import ApplicationError
@@ -103,8 +104,17 @@ class PlacedOrder:
     async def update(self, name: str, argument: object = None, *, update_id: str | None = None) -> None:
         """Raises WorkflowUpdateFailedError when refused. The operator's Updates have ids that begin with the uid."""
         arguments = [] if argument is None else [argument]
+        identifier = update_id or str(uuid.uuid4())
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await self.handle.execute_update(name, args=arguments, id=update_id)
+            while True:
+                try:
+                    await self.handle.execute_update(name, args=arguments, id=identifier)
+                except WorkflowUpdateRPCTimeoutOrCancelledError as late:
+                    if not isinstance(late.__cause__, RPCError):
+                        raise  # ours, not Temporal's
+                else:
+                    return
+                # Beside many others a worker answers late. Asked under its id again, it repeats nothing.
 
     async def begins(self, name: str, argument: object) -> WorkflowUpdateHandle[Any]:
         """The Update `name`, accepted but perhaps not answered yet."""
