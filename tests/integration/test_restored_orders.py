@@ -113,3 +113,24 @@ def test_an_order_restored_in_another_cluster_waits_until_somebody_says_from_whe
     approve_in_spec(elsewhere)
     elsewhere.reaches("Completed")
     assert list(cluster.charges().values()) == [(150_000, 0)]
+
+
+def test_a_suspension_whose_id_the_workflow_knows_from_before_a_restore_holds_the_order(cluster: Cluster) -> None:
+    """Temporal answered with what it had answered before, and the edit was applying for ever."""
+    identifier = wait_for_approval(cluster)
+    metadata = cluster.order()["metadata"]
+    update(cluster, identifier, "suspend", f"{metadata['uid']}/suspend/true/{metadata['generation'] + 1}")
+    update(cluster, identifier, "resume", f"{metadata['uid']}/suspend/false/{metadata['generation'] + 2}")
+
+    cluster.patch("order", suspend=True)
+
+    cluster.reaches("Suspended")
+    cluster.until(lambda: cluster.condition("SpecApplied")["status"] == "True")
+    cluster.delete("order")
+
+
+def update(cluster: Cluster, identifier: str, name: str, update_id: str) -> None:
+    """As the operator did before etcd was restored."""
+    cluster.stack.temporal(
+        "workflow", "update", "execute", "--workflow-id", identifier, "--name", name, "--update-id", update_id
+    )

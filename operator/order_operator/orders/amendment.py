@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import product
@@ -51,6 +51,9 @@ NO_HANDLER = "RuntimeError"
 FIRST_UPGRADE_SECONDS, MAX_UPGRADE_SECONDS = 30.0, 600.0
 """Pauses before such an Update is sent again: it is heard once workers and servers are such that they take it."""
 MAX_IN_FLIGHT = 100
+ANSWER_GRACE_SECONDS = 2.0
+"""An edit that is answered and has its effect within this time is shown in one write, with its effect."""
+_AGAIN = "/seq-"
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +70,11 @@ class Group(StrEnum):
     ADOPTION = "adoption"
 
 
+_SENT_AGAIN = frozenset({Group.SUSPEND, Group.LINES, Group.ADDRESS})
+"""What an order follows back and forth, so that the same edit may be meant twice. A cancellation may have been answered
+with "only forward from here", and a decision is made once."""
+
+
 @dataclass(frozen=True)
 class Amendment:
     """One wanted change that the workflow does not have yet."""
@@ -78,6 +86,8 @@ class Amendment:
     """Deterministic, so that the server recognises a repetition."""
     shown: bool = True
     """Whether the order shows what it has of it; else its answer is all that there is to see."""
+    repeats: str | None = None
+    """The id under which Temporal answers only with what the same edit was answered once before."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +99,12 @@ class Refusal:
     message: str
     again_at: float | None = None
     """Monotonic time from which it is asked again; None if its answer is final."""
+
+
+def sent_again(change: Amendment, snapshot: OrderSnapshot) -> Amendment:
+    """`change` under an id of its own, the same one for as long as the order publishes nothing: it lacks the effect of
+    every edit that it had before. The generation is not what the id ends with."""
+    return replace(change, update_id=f"{change.update_id}{_AGAIN}{snapshot.seq}", repeats=change.update_id)
 
 
 def plan(
@@ -232,6 +248,22 @@ class EditState:
     waiting: frozenset[str] = frozenset()
     """Under way, accepted, or not to be tried again yet."""
     refused: Mapping[str, Refusal] = field(default_factory=dict)
+    accepted: Mapping[str, float] = field(default_factory=dict)
+    """Monotonic time of the answer."""
+
+    def is_repeated_in_vain(self, change: Amendment, asked: float) -> bool:
+        """Whether `change` was accepted more than ANSWER_GRACE_SECONDS before `asked`, the monotonic time at which the
+        order still lacked it. Generations count from an earlier one after a restore of etcd: Temporal recognises the
+        id then, and answers what the same edit was answered before."""
+        answered = self.accepted.get(change.update_id)
+        again = change.group in _SENT_AGAIN and change.repeats is None
+        return again and answered is not None and answered + ANSWER_GRACE_SECONDS <= asked
+
+    def as_sent(self, change: Amendment) -> Amendment:
+        """`change` under the id of its own under which it was sent again, if it was."""
+        prefix = f"{change.update_id}{_AGAIN}"
+        own = next((key for key in (*self.sent_at, *self.refused) if key.startswith(prefix)), None)
+        return change if own is None else replace(change, update_id=own, repeats=change.update_id)
 
     def is_due(self, change: Amendment, clock: float) -> bool:
         """Whether `change` has to be sent now. `clock`: monotonic time."""
@@ -247,7 +279,7 @@ class _Answers:
     run_id: str
     sent_at: dict[str, float] = field(default_factory=dict)
     in_flight: set[str] = field(default_factory=set)
-    accepted: set[str] = field(default_factory=set)
+    accepted: dict[str, float] = field(default_factory=dict)
     refused: dict[str, Refusal] = field(default_factory=dict)
     logged: set[str] = field(default_factory=set)
     """Accepted at any time, and so told of."""
@@ -259,7 +291,7 @@ class _Answers:
     def keep_only(self, wanted: set[str]) -> None:
         """Forget what is effective by now, or belongs to an earlier generation of the spec."""
         self.sent_at = {key: at for key, at in self.sent_at.items() if key in wanted}
-        self.accepted &= wanted
+        self.accepted = {key: at for key, at in self.accepted.items() if key in wanted}
         self.refused = {key: refusal for key, refusal in self.refused.items() if key in wanted}
 
 
@@ -292,7 +324,7 @@ class Amender:
         answers = self._answers.get(observation.key.uid)
         if answers is None or answers.run_id != observation.run_id:
             answers = self._answers[observation.key.uid] = _Answers(observation.run_id)
-        answers.keep_only({change.update_id for change in wanted})
+        answers.keep_only({key for change in wanted for key in (change.update_id, change.repeats) if key is not None})
         for change in changes:
             answers.sent_at.setdefault(change.update_id, time.monotonic())
             answers.in_flight.add(change.update_id)
@@ -307,7 +339,8 @@ class Amender:
         if answers is None or run_id not in (None, answers.run_id):
             return EditState()
         sent_at = {key: at for key, at in answers.sent_at.items() if key not in answers.refused}
-        return EditState(sent_at, frozenset(answers.in_flight | answers.accepted), dict(answers.refused))
+        waiting = frozenset(answers.in_flight | answers.accepted.keys())
+        return EditState(sent_at, waiting, dict(answers.refused), dict(answers.accepted))
 
     def forget(self, uid: str) -> None:
         """The order has ended or is gone."""
@@ -348,7 +381,7 @@ class Amender:
                 answers.logged.add(key)
             answers.failures = answers.without_handler = 0
             answers.refused.pop(key, None)
-            answers.accepted.add(key)
+            answers.accepted.setdefault(key, time.monotonic())
             if not change.shown:
                 answers.sent_at.pop(key, None)
         finally:

@@ -26,11 +26,13 @@ from order_operator.orders.actions import (
 )
 from order_operator.orders.adoption import Predecessor, adoption, ending, is_another_order, obstacle
 from order_operator.orders.amendment import (
+    ANSWER_GRACE_SECONDS,
     Group,
     awaits_decision,
     deferred_approval,
     drifted,
     plan,
+    sent_again,
     unproven_approval,
 )
 from order_operator.orders.deletion import REFUSED_SECONDS, after_deletion, deletion
@@ -47,8 +49,6 @@ from order_operator.temporal.connection import NOT_ANSWERED
 CONFIRMED_AGE_SECONDS = 5.0
 """An order older than this may be gone by now, though the watch still delivers it: an operator that was frozen reads
 its creation before its deletion. The API server is asked before such an order is started."""
-ANSWER_GRACE_SECONDS = 2.0
-"""An edit that is answered and has its effect within this time is shown in one write, with its effect."""
 LOOK_GRACE_SECONDS = 1.0
 """Before a decision is looked at again while the first look at the policies of its namespace is under way."""
 
@@ -167,6 +167,13 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     wanted = plan(parsed, order.generation, order.uid, snapshot, evidence.proof)
     if wanted and (known.connection is not None or run.task_problems):
         return show(known, known.connection, applying=True)
+    wanted = [known.edits.as_sent(change) for change in wanted]
+    in_vain = [change for change in wanted if known.edits.is_repeated_in_vain(change, known.since)]
+    if in_vain and not known.asked:
+        return Describe()  # a row of visibility may be older than the edit
+    if in_vain and not known.exists:
+        return Confirm()  # and what the watch has brought older than what was asked for since
+    wanted = [sent_again(change, snapshot) if change in in_vain else change for change in wanted]
     undecided = awaits_decision(parsed.spec, snapshot)
     unproven = known.require_proof and undecided and evidence.proof is not Proof.POLICY
     if undecided and (unproven or known.evidence is None):

@@ -23,6 +23,8 @@ class Known:
     now: datetime
     clock: float
     """Monotonic time, in seconds."""
+    since: float = float("-inf")
+    """Monotonic time at which this reconciliation began: whatever was asked in it was asked later."""
     gone: bool = False
     """The resource is deleted, says the watch or a complete list."""
     exists: bool = False

@@ -197,6 +197,7 @@ class Reconciler:
             order=order,
             now=datetime.now(UTC),
             clock=time.monotonic(),
+            since=look.since,
             gone=tracked.gone,
             exists=look.exists,
             observation=run,

@@ -84,6 +84,8 @@ class Look:
     """Why Temporal refused to start the workflow."""
     unguarded: bool = False
     """The API server refused our finalizer."""
+    since: float = field(default_factory=time.monotonic)
+    """Monotonic time at which it began."""
 
 
 @dataclass(slots=True)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -213,6 +214,21 @@ async def test_answers_to_what_is_not_wanted_any_more_are_forgotten() -> None:
     amender.send(RUN, [], [])
 
     assert amender.state(UID, RUN.run_id).is_due(SUSPEND, time.monotonic())
+
+
+async def test_that_an_edit_was_answered_before_is_kept_in_mind_while_it_is_sent_under_another_id() -> None:
+    """Else it is sent under the first id once more, and so on without end."""
+    server = Server()
+    amender = an_amender(server)
+    own = replace(SUSPEND, update_id="suspend/1/seq-17", repeats=SUSPEND.update_id)
+    for change in (SUSPEND, own):
+        server.answered.clear()
+        amender.send(RUN, [change], [change])
+        await asyncio.wait_for(server.answered.wait(), 5)
+
+    state = amender.state(UID, RUN.run_id)
+    assert state.as_sent(SUSPEND) == own
+    assert state.accepted.keys() == {SUSPEND.update_id, own.update_id}
 
 
 async def test_what_one_run_has_accepted_is_sent_to_the_next_one_again() -> None:

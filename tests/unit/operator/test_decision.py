@@ -28,7 +28,7 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.amendment import EditState, Group, Refusal, plan
+from order_operator.orders.amendment import Amendment, EditState, Group, Refusal, plan
 from order_operator.orders.classes import OrderClass
 from order_operator.orders.decision import LOOK_GRACE_SECONDS, next_action
 from order_operator.orders.display import AGAIN_SECONDS, BUSY_SECONDS, FINALIZER_AGE_SECONDS, LASTING_SECONDS
@@ -486,6 +486,81 @@ def test_an_edit_without_an_answer_is_shown_as_applying_and_looked_at_again() ->
 
     assert sent.order.status["observedGeneration"] == 1
     assert next_action(sent) == Wait(AGAIN_SECONDS)
+
+
+def answered_before(*edits: Amendment, seconds: float = 5) -> dict[str, Any]:
+    """These were accepted so long ago; what is asked in this reconciliation is asked now."""
+    then = {each.update_id: CLOCK - seconds for each in edits}
+    return {"edits": EditState(then, frozenset(then), accepted=then), "since": CLOCK}
+
+
+def test_an_edit_that_temporal_knows_from_before_a_restore_is_sent_under_an_id_of_its_own() -> None:
+    """Its id was that of an edit of before etcd was restored: it was accepted, and nothing happened for ever."""
+    repeated = edited(**answered_before(EDIT))
+
+    assert next_action(repeated) == Describe()
+    repeated = replace(repeated, asked=True, observation=at(OrderStatus.AWAIT_APPROVAL, seq=17))
+    assert next_action(repeated) == Confirm()
+    action = next_action(replace(repeated, exists=True))
+
+    assert isinstance(action, Send)
+    assert action.changes == [replace(EDIT, update_id=f"{EDIT.update_id}/seq-17", repeats=EDIT.update_id)]
+    assert action.wanted == action.changes
+
+
+def test_an_edit_that_was_accepted_a_moment_ago_is_not_sent_again() -> None:
+    """An answer of Temporal itself may be from before it."""
+    moment = shown(edited(**answered_before(EDIT, seconds=1.9), asked=True, exists=True))
+
+    assert isinstance(next_action(moment), Wait)
+
+
+def test_an_edit_is_sent_again_once_however_much_the_order_publishes_then() -> None:
+    [own] = [replace(EDIT, update_id=f"{EDIT.update_id}/seq-17", repeats=EDIT.update_id)]
+    later = at(OrderStatus.AWAIT_APPROVAL, seq=18)
+    sent = edited(**answered_before(EDIT, own), asked=True, exists=True)
+
+    assert next_action(shown(replace(sent, observation=later))) == Wait(AGAIN_SECONDS)
+
+
+def test_the_refusal_of_an_edit_that_was_sent_again_is_told() -> None:
+    no = Refusal(Group.ADDRESS, "AlreadyShipped", "the parcel left")
+    before = {EDIT.update_id: CLOCK - 5}
+    edits = EditState(before, frozenset(before), {f"{EDIT.update_id}/seq-17": no}, before)
+
+    refused = shown(edited(edits=edits, since=CLOCK))
+
+    assert refused.order.status["observedGeneration"] == 2
+    assert [item["reason"] for item in refused.order.status["conditions"] if item["type"] == "SpecApplied"] == [
+        "AlreadyShipped"
+    ]
+
+
+def suspended(**facts: Any) -> Known:
+    """An order that is shown, and then to be held."""
+    spec = an_order_spec(suspend=True).model_dump(mode="json", exclude_none=True)
+    before = shown(known(observation=WAITS)).order
+    return known(replace(before, spec=spec, generation=2), observation=WAITS, **facts)
+
+
+def test_a_suspension_that_a_client_of_the_workflow_took_back_is_not_sent_again() -> None:
+    [hold] = plan(ParsedSpec(an_order_spec(suspend=True)), 2, UID, a_snapshot())
+    resumed = at(OrderStatus.AWAIT_APPROVAL, suspended=False, suspend_requested=True)
+    facts = answered_before(hold) | {"asked": True, "exists": True}
+
+    assert next_action(shown(replace(suspended(**facts), observation=resumed))) == Wait()
+    assert isinstance(next_action(suspended(**facts)), Send)
+
+
+def test_a_cancellation_that_was_answered_is_not_sent_for_ever() -> None:
+    """The ledger may have answered that the order only goes forward."""
+    spec = an_order_spec(cancellation={"by": "ana"})
+    [cancel] = plan(ParsedSpec(spec), 2, UID, a_snapshot())
+    order = an_order_resource(spec=spec.model_dump(mode="json", exclude_none=True), generation=2)
+
+    answered = shown(known(order, observation=WAITS, **answered_before(cancel), asked=True, exists=True))
+
+    assert next_action(answered) == Wait(AGAIN_SECONDS)
 
 
 def test_an_edit_that_the_workflow_refused_is_told_and_observed() -> None:
