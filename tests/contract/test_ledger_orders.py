@@ -1,9 +1,12 @@
 """The ledger's record of orders, fraud verdicts, parcels and mails."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from audited import flaws
 from shop import Buyer, Shop
 
 from order_domain.errors import (
@@ -12,11 +15,13 @@ from order_domain.errors import (
     LedgerUnavailable,
     OperationCancelled,
     OperationConflict,
+    OrderError,
     ProviderUnavailable,
     Undeliverable,
 )
 from order_worker.activities.fraud import LedgerFraudChecks
 from order_worker.ledger import tables
+from order_worker.ledger.operations import fingerprint
 from order_worker.providers.fraud.port import FraudCheck
 from order_workflows.activities.effect import Outcome
 
@@ -177,6 +182,55 @@ async def test_notifying_twice_sends_one_mail(shop: Shop) -> None:
     for _ in range(2):
         assert await shop.notifications.notify(buyer.notice()) == Outcome()
     assert len(await shop.provider_log("mails")) == 1
+
+
+@contextmanager
+def no_mail(shop: Shop, monkeypatch: pytest.MonkeyPatch, error: OrderError) -> Iterator[None]:
+    """The mail service answers with this."""
+
+    async def refuse(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as away:
+        away.setattr(shop.providers.mailer, "send", refuse)
+        yield
+
+
+async def test_a_mail_that_another_run_has_left_open_is_sent_in_the_words_of_the_present_one(
+    shop: Shop, ledger_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was a conflict, which the run took for a mail that is sent."""
+    buyer = await shop.buyer()
+    with no_mail(shop, monkeypatch, ProviderUnavailable("no mail today")), pytest.raises(ProviderUnavailable):
+        await shop.notifications.notify(buyer.notice(body="On its way."))
+
+    assert await shop.notifications.notify(buyer.notice(body="On its way to you.")) == Outcome()
+
+    (mail,) = await shop.provider_log("mails")
+    assert mail["body"] == "On its way to you."
+    [row] = [row for row in await shop.rows(tables.operations) if row["kind"] == "notify"]
+    assert row["params"]["mail"] == fingerprint("Yours\n\nOn its way to you.")
+    assert flaws(ledger_url) == []
+
+
+async def test_a_mail_that_was_sent_is_not_sent_again_in_other_words(shop: Shop) -> None:
+    buyer = await shop.buyer()
+    for body in ("On its way.", "On its way to you."):
+        assert await shop.notifications.notify(buyer.notice(body=body)) == Outcome()
+
+    (mail,) = await shop.provider_log("mails")
+    assert mail["body"] == "On its way."
+
+
+async def test_a_mail_that_nobody_takes_does_not_count_as_sent_in_other_words(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer = await shop.buyer()
+    with no_mail(shop, monkeypatch, Undeliverable("no such mailbox")), pytest.raises(Undeliverable):
+        await shop.notifications.notify(buyer.notice(body="On its way."))
+
+    with pytest.raises(Undeliverable):
+        await shop.notifications.notify(buyer.notice(body="On its way to you."))
 
 
 async def test_neither_address_nor_mail_address_is_stored(shop: Shop) -> None:

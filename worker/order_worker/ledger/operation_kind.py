@@ -35,6 +35,12 @@ class OperationKind(StrEnum):
         return self is OperationKind.SHIP
 
     @property
+    def may_be_reworded(self) -> bool:
+        """Whether an operation of this kind stays the same one with other parameters. A customer is told once; a run
+        that was reset, or that takes over, may have other words for it than the one that opened the operation."""
+        return self is OperationKind.NOTIFY
+
+    @property
     def may_begin_after_halt(self) -> bool:
         """Whether an operation of this kind may begin although its order is halted or has ended: a mail is never
         undone."""

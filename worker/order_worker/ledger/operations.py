@@ -115,7 +115,8 @@ _END_INTENT = _END.where(operations.c.state == State.INTENT.value)
 
 def recall(tx: Connection, operation: Operation) -> Known | None:
     """What is known of `operation`, whose order must be locked. Raises OperationReversed if it was undone since,
-    OperationConflict for other parameters under the same id, unless it was refused whatever they are."""
+    OperationConflict for other parameters under the same id, unless it was refused whatever they are, or stays the same
+    operation with others."""
     row = tx.execute(_KNOWN, {"operation": operation.operation_id}).one_or_none()
     if row is None:
         return None
@@ -123,7 +124,8 @@ def recall(tx: Connection, operation: Operation) -> Known | None:
         raise OperationReversed(f"operation {operation.operation_id} was reversed by {row.reversed_by}")
     alike = row.params_hash in (None, operation.params_hash)  # None: it was undone before it was asked for
     refused = row.state == State.REFUSED and operation.kind.refusals_stand
-    if row.order_uid != operation.order.uid or not (alike or refused):
+    reworded = row.kind == operation.kind and operation.kind.may_be_reworded
+    if row.order_uid != operation.order.uid or not (alike or refused or reworded):
         raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
     return Known(State(row.state), row.outcome or {}, _error(row.error_type, row.outcome))
 
@@ -209,10 +211,15 @@ def refuse_if_completed(order: LockedOrder, operation: Operation) -> None:
         raise OperationCancelled(f"operation {operation.operation_id} comes after the end of its order")
 
 
-def _close_intent(tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError) -> bool:
-    """`settle` for an operation that was open when last seen; False if somebody else has closed it."""
+def _close_intent(
+    tx: Connection, order: LockedOrder, operation: Operation, outcome: Outcome | OrderError, *, called: bool
+) -> bool:
+    """`settle` for an operation that was open when last seen; False if somebody else has closed it. `called`: it was
+    carried out now, as it is asked for now."""
     ending = _ending(outcome)
-    ended = tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending}).one_or_none()
+    words = {"params": operation.stored_params, "params_hash": operation.params_hash}
+    reworded = words if called and operation.kind.may_be_reworded else {}
+    ended = tx.execute(_END_INTENT, {"operation": operation.operation_id, **ending, **reworded}).one_or_none()
     if ended is None:
         return False
     _audit(tx, order, operation, ended.params, ending)
@@ -296,7 +303,7 @@ async def carry_out(
 
     def finish(tx: Connection) -> R | OrderError:
         order = lock(tx, operation.order)
-        if not _close_intent(tx, order, operation, answer):
+        if not _close_intent(tx, order, operation, answer, called=found is None):
             latest = recall(tx, operation)
             assert latest is not None
             return latest.error or outcome_type.model_validate(latest.outcome)

@@ -103,7 +103,7 @@ async def _send(order: OrderRun, operation_id: str, *, subject: str, body: str) 
         if is_cancelled_exception(failure):
             raise
         cause = reason_of(failure).type
-        # A conflict: an earlier run has sent this mail, in other words.
+        # A conflict: the mail service has this mail already, in other words. The ledger knows no mail by its words.
         order.notified = cause == OperationConflict.__name__
         workflow.logger.warning("mail not sent", extra={"cause": cause})
         return None
