@@ -7,9 +7,9 @@ from audited import flaws
 from shop import REQUESTED_AT, Buyer, Shop
 from sqlalchemy import insert
 
+from order_domain.audit_note import AuditNote, NoteKind
 from order_worker.ledger import audit, locked_order, replay, tables
 from order_worker.ledger.operation_kind import OperationKind
-from order_workflows.activities.order import AuditNote, NoteKind
 
 
 async def halt(shop: Shop, buyer: Buyer, notes: list[AuditNote]) -> None:

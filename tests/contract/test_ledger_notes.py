@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from shop import Buyer, Shop
 
+from order_domain.audit_note import AuditNote
 from order_worker.ledger import tables
-from order_workflows.activities.order import AuditNote
 
 APPROVED = AuditNote(
     note_id="uid-1/note/1",

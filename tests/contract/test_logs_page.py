@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pages import sections
 
-from order_workflows.activities.order import NoteKind
+from order_domain.audit_note import NoteKind
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = "".join(

@@ -12,6 +12,7 @@ from typing import Any
 
 from temporalio import activity
 
+from order_domain.audit_note import AuditNote
 from order_domain.errors import (
     DuplicateOrder,
     InvalidOrder,
@@ -26,7 +27,6 @@ from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.fraud import CheckFraud, FraudActivities
 from order_workflows.activities.notification import Notice, NotificationActivities
 from order_workflows.activities.order import (
-    AuditNote,
     BegunEffect,
     ChangeLines,
     CloseOrder,

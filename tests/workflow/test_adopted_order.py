@@ -5,13 +5,13 @@ from fake_activities import World
 from storefront import PlacedOrder, Storefront
 from test_takeover import asking, seen
 
+from order_domain.audit_note import NoteKind
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import Owner
 from order_domain.status import OrderStatus
 from order_operator.orders.amendment import NO_HANDLER
 from order_operator.orders.takeover import take_over
 from order_workflows import contract
-from order_workflows.activities.order import NoteKind
 from order_workflows.contract import Adoption, Decision, LinesChange
 
 RESTORED = Adoption(uid="uid-restored", cluster="another", generation=1, channel="kubernetes")

@@ -4,12 +4,12 @@ from builders import a_line, an_address, an_order_spec
 from fake_activities import World
 from storefront import Storefront, eventually
 
+from order_domain.audit_note import NoteKind
 from order_domain.order import Address
 from order_domain.pipeline import StepName
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_workflows import contract
-from order_workflows.activities.order import NoteKind
 from order_workflows.contract import AddressChange, Decision, LinesChange
 
 ELSEWHERE = an_address(line1="742 Evergreen Terrace", city="Shelbyville")

@@ -10,6 +10,7 @@ from temporalio import workflow
 from temporalio.api.enums.v1 import EventType
 from temporalio.client import WorkflowFailureError
 
+from order_domain.audit_note import NoteKind
 from order_domain.errors import BooksDisagree, LedgerRefused, LedgerUnavailable, LinesDiffer, OperationConflict
 from order_domain.pipeline import StepName
 from order_domain.policy import OrderClassSpec
@@ -18,7 +19,7 @@ from order_domain.snapshot import CompensationState, StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.activities.effect import EffectKind
-from order_workflows.activities.order import HaltOrder, NoteKind, ReceiveOrder
+from order_workflows.activities.order import HaltOrder, ReceiveOrder
 from order_workflows.contract import CancelRequest, ResourceIdentity
 from order_workflows.patches import LEDGER_DECIDES
 

@@ -5,13 +5,13 @@ from builders import a_line, a_policy, an_order_spec
 from fake_activities import INITIAL_STOCK, World
 from storefront import SHORT_TASK, PlacedOrder, Storefront, eventually
 
+from order_domain.audit_note import NoteKind
 from order_domain.errors import FraudSuspected, OrderError, OutOfStock
 from order_domain.order import ChargeKind, OrderCharge, OrderLine, digest, lines_digest
 from order_domain.pipeline import StepName
 from order_domain.snapshot import StepState
 from order_domain.status import OrderStatus
 from order_workflows import contract
-from order_workflows.activities.order import NoteKind
 from order_workflows.contract import CancelRequest, Decision, LinesChange
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])

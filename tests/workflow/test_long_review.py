@@ -5,11 +5,13 @@ from real_shop import RealShop, shipping_class
 from storefront import PlacedOrder, eventually
 from temporalio.client import WorkflowExecutionStatus
 
+from order_domain.audit_note import NoteKind
 from order_domain.errors import OperationConflict
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
+from order_worker.ledger import tables
 from order_workflows import contract, timing
-from order_workflows.contract import CancelRequest
+from order_workflows.contract import Adoption, CancelRequest
 
 
 @pytest.fixture(autouse=True)
@@ -81,3 +83,24 @@ async def test_an_order_that_goes_on_alone_says_so_in_its_new_run_too(real: Real
     assert (await (await newest.handle.describe()).memo()).get(contract.MEMO_ORPHANED) is True
     real.payments.recovers()
     assert await real.ends(newest) == OrderStatus.ORDER_CANCELLED
+
+
+async def test_what_was_done_in_a_long_review_is_in_the_audit_trail_of_the_next_run(real: RealShop) -> None:
+    """The review ends the run, and what rode in no request to the ledger yet was forgotten."""
+    gate = real.carrier.holds("dispatch")
+    real.payments.is_down_for("refund")
+    order = await real.place(policy=shipping_class())
+    await real.shows_step(order, StepName.SHIP)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    gate.set()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    real.payments.recovers()
+
+    newest = PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+    await newest.update(contract.UPDATE_ADOPT, Adoption(uid="uid-restored", cluster="another", generation=1))
+    await newest.update(contract.UPDATE_RETRY)
+
+    assert await real.ends(newest) == OrderStatus.ORDER_CANCELLED
+    assert await first_run(real, order) is WorkflowExecutionStatus.CONTINUED_AS_NEW
+    kinds = [row["kind"] for row in await real.rows(tables.audit_events)]
+    assert [kind for kind in kinds if kind in set(NoteKind)] == ["cancelled", "adopted", "retried"]

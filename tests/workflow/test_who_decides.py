@@ -6,10 +6,10 @@ from fake_activities import World
 from storefront import PlacedOrder, Storefront, eventually
 from temporalio.exceptions import ApplicationError
 
+from order_domain.audit_note import NoteKind
 from order_domain.order import OrderSpec, Proof
 from order_domain.status import OrderStatus
 from order_workflows import contract
-from order_workflows.activities.order import NoteKind
 from order_workflows.contract import KUBERNETES, AddressChange, Decision, LinesChange, resource_update_id
 from order_workflows.reference_messages import APPROVE_PAYMENT
 

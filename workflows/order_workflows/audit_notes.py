@@ -6,15 +6,15 @@ from datetime import datetime
 
 from temporalio import workflow
 
-from order_workflows.activities.order import AuditNote, NoteKind
+from order_domain.audit_note import AuditNote, NoteKind
 
 
 class Notes:
     """Those that the ledger may not have yet."""
 
-    def __init__(self, uid: str) -> None:
+    def __init__(self, uid: str, pending: Sequence[AuditNote]) -> None:
         self._uid = uid
-        self._pending: list[AuditNote] = []
+        self._pending = list(pending)
 
     @property
     def pending(self) -> list[AuditNote]:

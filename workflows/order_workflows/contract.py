@@ -19,6 +19,7 @@ from pydantic import (
 )
 from temporalio.common import SearchAttributeKey
 
+from order_domain.audit_note import AuditNote
 from order_domain.judgement import Judged, field_errors
 from order_domain.money import MAX_MINOR
 from order_domain.order import (
@@ -158,6 +159,9 @@ class OrderInput(Value):
     abandoned: OrderSnapshot | None = None
     """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
     did, or goes on if the order is past its pivot."""
+    notes: list[AuditNote] = Field(default_factory=list)
+    """What people did about the order in the run that this one goes on from, and that rode in no request to the ledger
+    there. An older worker leaves it out."""
 
     @classmethod
     def of(cls, spec: OrderSpec, **fields: Any) -> Self:

@@ -44,9 +44,10 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
 
 
 async def _continue_in_a_new_run(order: OrderRun) -> None:
-    """The next run asks the ledger what is left to do, as one does that takes over."""
+    """The next run asks the ledger what is left to do, as one does that takes over, and brings it the notes."""
     await until(workflow.all_handlers_finished)
     spec = order.spec.with_lines(order.lines, order.charges)
     # By itself the next run gets the memo that this one began with: not that it goes on without its resource.
     memo = dict(workflow.memo())
-    workflow.continue_as_new(order.input.model_copy(update={"spec": spec, "abandoned": order.shown}), memo=memo)
+    left = {"spec": spec, "abandoned": order.shown, "notes": order.notes.pending}
+    workflow.continue_as_new(order.input.model_copy(update=left), memo=memo)

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from temporalio import workflow
 
 from order_domain import moments
+from order_domain.audit_note import NoteKind
 from order_domain.errors import LedgerUnavailable
 from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, Proof, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
@@ -29,7 +30,7 @@ from order_domain.snapshot import (
 )
 from order_domain.status import OrderStatus, progress
 from order_workflows.activities.effect import EffectKind, Outcome
-from order_workflows.activities.order import BegunEffect, LinesInForce, NoteKind
+from order_workflows.activities.order import BegunEffect, LinesInForce
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     KUBERNETES,
@@ -163,7 +164,7 @@ class OrderRun:
         """What this run has begun, each noted before it acts: what seems to have failed may still have happened."""
         self.ship_operations: dict[str, str] = {}
         """By line id, the operation under which an earlier run shipped it."""
-        self.notes = Notes(order.identity.uid)
+        self.notes = Notes(order.identity.uid, order.notes)
         self.owner = Owner(uid=order.identity.uid, cluster=order.identity.cluster)
         shown = None if order.abandoned == OrderSnapshot() else order.abandoned  # the default: it had shown nothing yet
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, bindparam, insert, select
 
+from order_domain.audit_note import AuditNote
 from order_worker.ledger import audit
 from order_worker.ledger.locked_order import LockedOrder
 from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.operations import State
 from order_worker.ledger.tables import operations
-from order_workflows.activities.order import AuditNote
 
 _RECORDED = select(operations.c.operation_id, operations.c.params_hash).where(
     operations.c.order_uid == bindparam("order"), operations.c.kind == OperationKind.NOTE.value

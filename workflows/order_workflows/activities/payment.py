@@ -5,8 +5,8 @@ from abc import ABC, abstractmethod
 from pydantic import Field
 from temporalio import activity
 
+from order_domain.audit_note import AuditNote
 from order_workflows.activities.effect import Effect, Outcome
-from order_workflows.activities.order import AuditNote
 
 
 class Charge(Effect):
