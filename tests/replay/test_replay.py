@@ -8,6 +8,7 @@ card number for a token, approval of an order that costs nothing, signals of nam
 recorded again.
 """
 
+import base64
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -99,6 +100,16 @@ def test_every_path_and_nothing_else_is_recorded() -> None:
 @pytest.mark.parametrize("path", PATHS)
 async def test_a_recorded_order_replays(path: str, runner: Callable[[], WorkflowRunner]) -> None:
     await a_replayer(runner()).replay_workflow(history(text_of(path)))
+
+
+async def test_a_shipment_that_an_older_worker_took_apart_past_the_pivot_replays() -> None:
+    """The order's worker was upgraded first, and told the shipment's that the order goes only forward."""
+    document = json.loads(text_of("2/shipment-cancelled"))
+    [payload] = document["events"][0]["workflowExecutionStartedEventAttributes"]["input"]["payloads"]
+    begun = json.loads(base64.b64decode(payload["data"])) | {"forwardOnly": True}
+    payload["data"] = base64.b64encode(json.dumps(begun).encode()).decode()
+
+    await a_replayer(checking_runner()).replay_workflow(history(json.dumps(document)))
 
 
 @pytest.mark.parametrize(

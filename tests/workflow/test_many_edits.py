@@ -7,6 +7,7 @@ from fake_activities import World
 from storefront import UPDATES_AT_ONCE, PlacedOrder, Storefront
 
 from order_domain.errors import ProviderUnavailable
+from order_domain.order import ChargeKind, OrderCharge
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.acceptance import MAX_EDITS
@@ -60,6 +61,24 @@ async def test_an_order_whose_lines_are_edited_again_and_again_while_a_step_is_t
     await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+
+
+async def test_charges_of_a_change_that_gave_way_come_into_force_with_a_later_one(
+    shop: Storefront, world: World
+) -> None:
+    """Lines of the later ones came into force with the charges of before."""
+    world.fail("check_fraud", ProviderUnavailable("away"))
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.CHECK_FRAUD)
+    shipping = OrderCharge(charge_id="ship", kind=ChargeKind.SHIPPING, amount_minor=500)
+    await order.begins(contract.UPDATE_CHANGE_LINES, LinesChange(lines=BIG.lines, charges=[shipping]))
+    for number in range(1, 9):
+        lines = [a_line(unit_price_minor=150_000 + number)]
+        await order.begins(contract.UPDATE_CHANGE_LINES, LinesChange(lines=lines))
+
+    world.repair("check_fraud")
+
+    assert (await order.reaches(OrderStatus.AWAIT_APPROVAL)).total_minor == 150_508
 
 
 async def test_an_order_that_was_changed_a_thousand_times_still_hears_a_decision(shop: Storefront) -> None:

@@ -29,11 +29,15 @@ OVERTAKEN = ErrorRecord(
 
 
 def want(order: OrderRun, change: LinesChange) -> WantedLines:
-    """Ask for the change. It names all lines, so that of those that wait the oldest can be left out."""
+    """Ask for the change. It names all lines, so that of those that wait the oldest can be left out; charges that only
+    this one named are named by the next."""
     wanted = WantedLines(change)
     order.wanted_lines.append(wanted)
     if len(order.wanted_lines) > MAX_WAITING and workflow.patched(OVERTAKES_LINES):
         oldest = next(each for each in order.wanted_lines if not each.under_way)
+        following = order.wanted_lines[order.wanted_lines.index(oldest) + 1]
+        if following.change.charges is None:
+            following.change = following.change.model_copy(update={"charges": oldest.change.charges})
         order.wanted_lines.remove(oldest)
         oldest.settle(OVERTAKEN)
     return wanted

@@ -52,6 +52,7 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.details import details
+from order_workflows.patches import FORGETS_COMPENSATION
 from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
 
@@ -170,6 +171,8 @@ class OrderRun:
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())
         if shown is not None and shown.owner is not None:
             self.owner = shown.owner
+            # Its generations count from one; those of the input are the former resource's.
+            self.lines_generation = self.address_generation = self.suspend_generation = 0
         self._publisher: Publisher[OrderSnapshot] = Publisher(
             lambda: self.owner.cluster,
             self._memo,
@@ -298,7 +301,8 @@ class OrderRun:
         self.pivot_passed = True
         self.ending = self.undone = False
         self.cancellation = None
-        self.compensation = None
+        if self.compensation is not None and workflow.patched(FORGETS_COMPENSATION):
+            self.compensation = None
         self.last_error = None
 
     def take_over_lines(self, in_force: LinesInForce) -> None:

@@ -36,5 +36,17 @@ PUTS_ADDRESSES_BACK = "puts-addresses-back"
 """Where a parcel was asked for before with another address, by a run before a reset, the address can be put back.
 Before, it was taken for shipped with the present one, and no attempt could succeed."""
 
+FOLLOWS_RESTORES = "follows-restores"
+"""Settings of an article that was restored from a backup take the place of those that they name. Before, they were
+ignored, as older ones."""
+
+FORGETS_COMPENSATION = "forgets-compensation"
+"""An order that goes on past its pivot, after its undoing was held up, is not being undone any more. Before, it took no
+other address."""
+
+KEEPS_PACKED = "keeps-packed"
+"""Past the pivot a shipment that failed keeps what it has packed, since it is asked for again. Before, it was taken
+apart, and could not be packed again."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

@@ -10,6 +10,7 @@ from order_workflows import contract, packing, timing
 from order_workflows.activities.shipping import Ship, Shipped, ShippingActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import ShipmentInput
+from order_workflows.patches import KEEPS_PACKED
 from order_workflows.remote_activities import Waits, carried_out, nobody_is_told
 
 
@@ -27,7 +28,8 @@ class ShipmentWorkflow:
             try:
                 shipped = await _pack_and_dispatch(shipment)
             except (FailureError, asyncio.CancelledError) as failure:
-                if not (shipment.forward_only and _is_asked_again(failure)):
+                stays = shipment.forward_only and _is_asked_again(failure) and workflow.patched(KEEPS_PACKED)
+                if not stays:
                     await _undo_packing(shipment)
                 raise
         return shipped.model_copy(update={"asked_for": shipment.asked_for})

@@ -16,6 +16,7 @@ from order_workflows import contract, local_activities, timing
 from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import StockItemInput
+from order_workflows.patches import FOLLOWS_RESTORES
 from order_workflows.publishing import Publisher
 from order_workflows.signals import log_dropped, signal
 
@@ -88,6 +89,8 @@ class StockItemWorkflow:
     def __init__(self, item: StockItemInput) -> None:
         self._item = item
         self._settings = item.settings
+        self._set_back = 0
+        """How often settings came that were to replace those in force, though their generation is lower."""
         self._news = False
         self._looked_at = workflow.now()
         self._looked_with: tuple[StockSettings, bool] | None = None
@@ -128,8 +131,16 @@ class StockItemWorkflow:
         to replace just those."""
         if found := flaws(settings, under=""):
             self.dropped(contract.SIGNAL_CONFIGURE, shortened("; ".join(found)))
-        elif settings.generation > self._settings.generation or settings.instead_of == self._settings.generation:
+        elif settings.generation > self._settings.generation or self._replaces(settings):
             self._settings = settings
+
+    def _replaces(self, settings: StockSettings) -> bool:
+        """An older worker ignored such settings, and they stay in the history: the first that are followed may come
+        after some that were not, so that each has a patch of its own."""
+        if settings.instead_of != self._settings.generation:
+            return False
+        self._set_back += 1
+        return workflow.patched(f"{FOLLOWS_RESTORES}/{self._set_back}")
 
     @workflow.signal(dynamic=True)
     def unknown_signal(self, name: str, _arguments: Sequence[RawValue]) -> None:

@@ -24,6 +24,8 @@ _SHOWN = 10
 STOP_SECONDS = 45.0
 """How long an operator that was told to end may go on renewing its Lease: its pod is killed before. The Job has a
 minute beside its patience."""
+HOLD_SECONDS = 10.0
+"""How long open orders are held again and again, while somebody orders or takes the finalizer off."""
 REASON = "order-platform is being uninstalled"
 
 
@@ -85,6 +87,8 @@ class Uninstallation:
         if not await self._lease_is_free():
             return False
         late = await self._open() if wish is not OpenOrders.LEAVE else await self._hold_all()
+        if late is None:
+            return False
         if late and wish is not OpenOrders.LEAVE:  # ordered in the last seconds
             self._refuse(late)
             return False
@@ -127,9 +131,10 @@ class Uninstallation:
             self._say(f"{len(asked)} orders were cancelled and have ended")
         return True
 
-    async def _hold_all(self) -> list[OrderResource]:
-        """All that are open, each held. One that somebody has edited meanwhile is looked at again; one that is being
-        deleted takes no finalizer any more."""
+    async def _hold_all(self) -> list[OrderResource] | None:
+        """All that are open, each held; None if there is always another one that is not. One that somebody has edited
+        meanwhile is looked at again; one that is being deleted takes no finalizer any more."""
+        began = running_clock()
         while True:
             found = await self._open()
             lacking = [order for order in found if not order.held and not order.deleting]
@@ -138,6 +143,9 @@ class Uninstallation:
             for order in lacking:
                 finalizers = {"resourceVersion": order.resource_version, "finalizers": [*order.finalizers, FINALIZER]}
                 await self._patch(order, {"metadata": finalizers}, harmless=frozenset({404, 409}))
+            if running_clock() - began > HOLD_SECONDS:
+                self._say(f"{len(lacking)} open orders could not be held in time: let nobody order meanwhile")
+                return None
             await self._patience.pause()
 
     async def _patch(

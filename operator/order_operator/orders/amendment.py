@@ -15,6 +15,7 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.order import Approval, DecisionKind, OrderSpec, Proof, digest
+from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
@@ -254,10 +255,15 @@ class EditState:
     def is_repeated_in_vain(self, change: Amendment, asked: float) -> bool:
         """Whether `change` was accepted more than ANSWER_GRACE_SECONDS before `asked`, the monotonic time at which the
         order still lacked it. Generations count from an earlier one after a restore of etcd: Temporal recognises the
-        id then, and answers what the same edit was answered before."""
+        id then, and answers what the same edit was answered before; or the workflow takes a suspension for one of
+        before, which goes without saying its generation."""
+        if change.group not in _SENT_AGAIN or change.repeats is not None:
+            return False
+        refusal = self.refused.get(change.update_id)
+        if refusal is not None and change.group is Group.SUSPEND:
+            return refusal.reason == RefusalType.SUPERSEDED
         answered = self.accepted.get(change.update_id)
-        again = change.group in _SENT_AGAIN and change.repeats is None
-        return again and answered is not None and answered + ANSWER_GRACE_SECONDS <= asked
+        return answered is not None and answered + ANSWER_GRACE_SECONDS <= asked
 
     def as_sent(self, change: Amendment) -> Amendment:
         """`change` under the id of its own under which it was sent again, if it was."""

@@ -99,7 +99,7 @@ def _start(known: Known) -> Action:
         return Describe()
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
-        return show(known, elsewhere, again=AGAIN_SECONDS)
+        return show(known, elsewhere)  # another setting, or another status, brings the order here again
     if not known.exists and abs(order.age(known.now)) > CONFIRMED_AGE_SECONDS:
         return Confirm()
     if known.predecessor is not None:

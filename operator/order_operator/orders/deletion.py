@@ -52,7 +52,7 @@ def deletion(known: Known) -> Action:
         if is_abandoned(run):
             return next_run(known, run)
         if may_be_abandoned(run) and order.deletion_policy is DeletionPolicy.CANCEL:
-            return show(known, _not_known_to_have_ended(run), again=AGAIN_SECONDS)
+            return show(known, _not_known_to_have_ended(run), again=REFUSED_SECONDS)
         return _let_go(known)
     if order.deletion_policy is DeletionPolicy.ORPHAN:
         return _release(known, run)
@@ -85,7 +85,7 @@ def _deletion_without_run(known: Known) -> Action:
         return _let_go(known)
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
-        return show(known, elsewhere, again=AGAIN_SECONDS)
+        return show(known, elsewhere) if order.deletion_policy is DeletionPolicy.CANCEL else _let_go(known)
     parsed, order_class = order.decoded, known.order_class
     if isinstance(parsed, Problem):
         return show(known, parsed, again=AGAIN_SECONDS)
@@ -186,6 +186,8 @@ def _start_after_deletion(known: Known) -> Action:
     order, parsed, order_class = known.order, known.order.decoded, known.order_class
     if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
         return Forget()
-    if known.refused is not None or order.elsewhere(known.temporal_namespace) is not None:
+    if order.elsewhere(known.temporal_namespace) is not None:
+        return Forget()  # from here nothing can be told to that workflow
+    if known.refused is not None:
         return Wait(REFUSED_SECONDS)
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)

@@ -123,7 +123,8 @@ class Intake:
         missing the list is of another cluster, or of one that was restored. What is left of these is a workflow without
         a resource, which is returned."""
         under_way = {uid for uid in uids if self._tracked[uid].may_have_run}
-        braked = too_many(len(under_way), self._number_of_open_runs())
+        unexpected = sum(1 for uid in under_way if not self._tracked[uid].gone)
+        braked = too_many(unexpected, self._number_of_open_runs())
         left: dict[str, Tracked] = {}
         lost: list[str] = []
         for uid in uids:
@@ -209,9 +210,13 @@ class Intake:
             self._look(uid)
 
     def follow(self, observation: Observation) -> None:
-        """The workflow of an order that is here."""
-        if observation.workflow_id != workflow_id(*observation.key):
+        """The open workflow of an order that is here."""
+        if observation.running and observation.workflow_id != workflow_id(*observation.key):
             self._adopted.add(observation.workflow_id)
+
+    def unfollow(self, identifier: str) -> None:
+        """The order that had adopted this workflow is gone."""
+        self._adopted.discard(identifier)
 
     def adopted(self, first_uid: str, observation: Observation) -> None:
         """The workflow that began with this uid belongs to another resource now."""

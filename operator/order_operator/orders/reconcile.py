@@ -283,7 +283,7 @@ class Reconciler:
         tracked.learn(found, asked=True)
         if found is not None:
             self.intake.follow(found)
-        elif (named := order.named_workflow) is not None:
+        elif (named := order.named_workflow) is not None and not order.ended:
             # Not this order's, or not yet: a hint, like a row, to be asked for before another is begun.
             self.intake.open_runs.saw(named, running=True)
 
@@ -359,7 +359,7 @@ class Reconciler:
         try:
             body = await self._api.set_finalizer(order, present=present)
         except ApiRefused as refused:
-            if refused.status in _OVERLOADED:
+            if refused.status in _PASSING or (refused.status >= 500 and "webhook" not in str(refused)):
                 raise
             self._events.tell(order, finalizer_refused(str(refused), present=present))
             if not present:
@@ -401,12 +401,13 @@ class Reconciler:
         known = tracked.resource
         if run is not None:
             self._scanner.forget(run.workflow_id)
+            self.intake.unfollow(run.workflow_id)
         elif known is not None:
             self._scanner.forget(workflow_id(known.namespace, known.name, uid))
 
 
-_OVERLOADED = frozenset({429, 503, 504})
-"""Answers of an API server that has no time now."""
+_PASSING = frozenset({401, 408, 429})
+"""Answers that say nothing of this write: the token is about to be renewed, or the API server has no time now."""
 
 
 def _names_no_class(order: OrderResource) -> bool:

@@ -215,14 +215,19 @@ class StockReconciler:
                 self.queue.add(uid)
 
     def _own_run(self, uid: str) -> StockRun | None:
-        """The item's workflow. Until there is one, the workflow of an earlier release."""
-        sku = self._tracked[uid].resource.sku
-        present, former = self._runs.get(stock_workflow_id(self._settings.cluster, sku)), self._former_run(uid)
+        """The item's workflow. Until there is one, the workflow of an earlier release. None for an item that a list has
+        taken away meanwhile."""
+        tracked = self._tracked.get(uid)
+        if tracked is None:
+            return None
+        present = self._runs.get(stock_workflow_id(self._settings.cluster, tracked.resource.sku))
+        former = self._former_run(uid)
         return present if present is not None and present.owner == uid else former
 
     def _former_run(self, uid: str) -> StockRun | None:
         """The open workflow that an earlier release started for the item."""
-        former = self._runs.get(former_stock_workflow_id(self._tracked[uid].resource.sku))
+        tracked = self._tracked.get(uid)
+        former = self._runs.get(former_stock_workflow_id(tracked.resource.sku)) if tracked is not None else None
         return former if former is not None and former.running and former.owner == uid else None
 
     def _about(self, uid: str) -> dict[str, object]:
@@ -394,9 +399,11 @@ class StockReconciler:
             former = await decode_stock(client, row) if row is not None else None
             if former is None or former.owner != item.uid:
                 return None
-            if former.running and former.run_id not in self._let_go:
-                if await request_cancel(client, former):
+            if former.running:
+                if former.run_id not in self._let_go and await request_cancel(client, former):
                     self._let_go.add(former.run_id)
+            elif former.status is not WorkflowExecutionStatus.COMPLETED:
+                return None  # it stopped before it let the article go, which takes a person
             else:
                 await client.get_workflow_handle(run.workflow_id).signal(SIGNAL_STOCK_CHANGED, rpc_timeout=RPC_TIMEOUT)
         except RPCError as failed:

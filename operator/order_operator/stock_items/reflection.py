@@ -75,7 +75,7 @@ def former_keeps(sku: str) -> Problem:
 
 def _set_kstatus(conditions: ConditionSet, snapshot: StockSnapshot | None, problem: Problem | None) -> None:
     """Ready, Reconciling and Stalled. A supplier that fails is asked again by itself: shown, but no reason to wait."""
-    followed = snapshot is not None
+    followed = snapshot is not None and snapshot.kept_by is None
     if problem is not None:
         reason, message = problem.reason, problem.message
     elif snapshot is None:

@@ -119,6 +119,26 @@ async def test_an_order_that_is_being_deleted_takes_no_finalizer_and_holds_nothi
     assert [order["metadata"]["finalizers"] for order in cluster.orders] == [[FINALIZER], ["foregroundDeletion"]]
 
 
+async def test_orders_that_come_faster_than_they_are_held_end_the_command_and_the_operator_goes_on(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on until the Job was killed, with the operator stopped."""
+    clock = iter(range(1_000))
+    monkeypatch.setattr(before_uninstall, "running_clock", lambda: float(next(clock)))
+    orders = cluster.list_cluster_custom_object
+
+    async def another_each_time(*arguments: object, **settings: object) -> dict[str, Any]:
+        cluster.orders.append(cluster.an_order(f"order-{len(cluster.orders)}"))
+        return await orders(*arguments, **settings)
+
+    monkeypatch.setattr(cluster, "list_cluster_custom_object", another_each_time)
+
+    gone, said = await cluster.before_uninstall(OpenOrders.LEAVE)
+
+    assert (gone, cluster.replicas) == (False, 2)
+    assert said[-1].endswith("could not be held in time: let nobody order meanwhile")
+
+
 async def test_a_command_that_fails_with_the_operator_stopped_starts_it_again(cluster: Cluster) -> None:
     cluster.refused = 403
 

@@ -11,6 +11,7 @@ from builders import UID, a_line, a_policy, a_snapshot, an_address, an_observati
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import Address, Proof, digest
+from order_domain.refusals import RefusalType
 from order_domain.status import TERMINAL_PHASES, OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
@@ -215,7 +216,7 @@ def test_an_order_with_a_workflow_in_another_temporal_namespace_is_not_begun_in_
 
     assert ready(moved.order.status) == ("False", Reason.WORKFLOW_ELSEWHERE)
     assert moved.order.status["phase"] == "Waiting"
-    assert next_action(moved) == Wait(AGAIN_SECONDS)
+    assert next_action(moved) == Wait()
     released = {key: value for key, value in moved.order.status.items() if key != "workflow"}
     assert isinstance(next_action(replace(moved, order=replace(moved.order, status=released))), Start)
 
@@ -550,6 +551,20 @@ def test_a_suspension_that_a_client_of_the_workflow_took_back_is_not_sent_again(
 
     assert next_action(shown(replace(suspended(**facts), observation=resumed))) == Wait()
     assert isinstance(next_action(suspended(**facts)), Send)
+
+
+def test_a_suspension_that_counts_as_late_after_a_restore_is_sent_without_its_generation() -> None:
+    """etcd was set back to an earlier generation: the order was told to wait, and was shipped."""
+    [hold] = plan(ParsedSpec(an_order_spec(suspend=True)), 2, UID, a_snapshot())
+    late = Refusal(Group.SUSPEND, RefusalType.SUPERSEDED, "the resource has asked for something else since")
+    facts: dict[str, Any] = {"edits": EditState(refused={hold.update_id: late}), "since": CLOCK}
+
+    assert next_action(suspended(**facts)) == Describe()
+    assert next_action(suspended(**facts, asked=True)) == Confirm()
+    action = next_action(suspended(**facts, asked=True, exists=True))
+
+    assert isinstance(action, Send)
+    assert [change.repeats for change in action.changes] == [hold.update_id]
 
 
 def test_a_cancellation_that_was_answered_is_not_sent_for_ever() -> None:

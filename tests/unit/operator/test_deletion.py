@@ -111,7 +111,7 @@ def test_a_deletion_waits_where_a_stopped_run_cannot_be_read(run: WorkflowExecut
 
     assert held.order.held
     assert ready(held.order.status) == ("False", Reason.ENCRYPTION_KEY_MISSING)
-    assert next_action(held) == Wait(AGAIN_SECONDS)
+    assert next_action(held) == Wait(60.0)
     assert next_action(deleting("Orphan", observation=unread, asked=True)) == SetFinalizer(False)
 
 
@@ -165,14 +165,23 @@ def test_a_deletion_of_an_order_whose_history_is_lost_asks_the_ledger_first() ->
     assert isinstance(next_action(deleting(asked=True)), Start)
 
 
-@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
-def test_a_deletion_of_an_order_with_a_workflow_in_another_temporal_namespace_waits(policy: str) -> None:
-    waits = shown(deleting(policy, asked=True, temporal_namespace="another"))
+def test_a_deletion_of_an_order_with_a_workflow_in_another_temporal_namespace_waits() -> None:
+    waits = shown(deleting(asked=True, temporal_namespace="another"))
 
     assert waits.order.held
     assert ready(waits.order.status) == ("False", Reason.WORKFLOW_ELSEWHERE)
+    assert next_action(waits) == Wait()
+
+
+def test_with_policy_orphan_an_order_with_a_workflow_in_another_temporal_namespace_is_let_go() -> None:
+    assert next_action(deleting("Orphan", asked=True, temporal_namespace="another")) == SetFinalizer(False)
+
+
+@pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
+def test_an_order_that_is_gone_begins_nothing_beside_its_workflow_in_another_temporal_namespace(policy: str) -> None:
     lost = gone(policy, asked=True, temporal_namespace="another")
-    assert next_action(replace(lost, order=replace(lost.order, status=WAITING_STATUS))) == Wait(60.0)
+
+    assert next_action(replace(lost, order=replace(lost.order, status=WAITING_STATUS))) == Forget()
 
 
 def test_what_is_begun_for_such_an_order_undoes_it_and_carries_nothing_out() -> None:

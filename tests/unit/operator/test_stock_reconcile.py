@@ -685,6 +685,37 @@ async def test_the_workflow_that_this_item_had_under_another_identity_hands_the_
     assert signalled == [stock_workflow_id("here", "a")]
 
 
+async def test_an_article_that_a_stopped_workflow_of_another_identity_keeps_is_taken(
+    shelf: Shelf, keeper: Keeper, signalled: list[str]
+) -> None:
+    """It was terminated before it let the article go, and nobody starts it again: it was told every ten seconds."""
+    there = stock_workflow_id("there", "a")
+    await keeper.of("a", "shop/a", "there", identifier=there, status=WorkflowExecutionStatus.TERMINATED)
+    shelf.put("a")
+    await shelf.publish("a", counts(kept_by=there))
+
+    await shelf.look("a")
+
+    assert (keeper.cancelled, signalled) == ([], [])
+    assert shelf.said()[0] == Reason.SKU_TAKEN
+
+
+async def test_an_item_that_a_list_takes_away_while_it_is_looked_at_raises_nothing(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def start(*_: object) -> None:
+        for number in range(11):
+            shelf.put(f"item-{number}")
+        shelf.stock.compare({}, 10**6)
+
+    shelf.put("a")
+    monkeypatch.setattr(shelf.stock, "_start", start)
+
+    await shelf.look("a")
+
+    assert "a" not in shelf.stock._tracked
+
+
 async def test_an_article_that_another_item_keeps_elsewhere_is_left_to_it(
     shelf: Shelf, keeper: Keeper, signalled: list[str]
 ) -> None:
