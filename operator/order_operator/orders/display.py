@@ -20,6 +20,8 @@ PROGRESS_SECONDS = 0.5
 """Least time between two writes that show progress only. Phases, waits, edits and ends are shown at once."""
 BUSY_SECONDS = 2.0
 """Before progress is looked at again that was not shown since there is much else to write."""
+LONGEST_BUSY_SECONDS = 30.0
+"""A status that has been seen for so long is shown however much else there is to write: it does not pass by."""
 FINALIZER_AGE_SECONDS = 5.0
 """A running order of this age lasts, and gets the finalizer. Most orders have ended by then: the two writes are an
 order's dearest."""
@@ -97,8 +99,10 @@ def seconds_until_progress_is_due(known: Known, run: Observation) -> float:
     """0 if there is more to show than progress."""
     if not run.running or run.snapshot is None or known.doubted:
         return 0.0
+    phase = run.snapshot.status.phase
     shown = known.order.status.get("phase"), known.order.status.get("observedGeneration")
-    if shown != (run.snapshot.status.phase, known.order.generation) or run.snapshot.suspended:
+    if shown != (phase, known.order.generation) or run.snapshot.suspended or phase is Phase.WAITING:
         return 0.0
     left = max(known.status_seen_at + LASTING_SECONDS, known.written_at + PROGRESS_SECONDS) - known.clock
-    return max(left, 0.0 if known.quiet else BUSY_SECONDS)
+    lasts = known.clock - known.status_seen_at >= LONGEST_BUSY_SECONDS
+    return max(left, 0.0 if known.quiet or lasts else BUSY_SECONDS)

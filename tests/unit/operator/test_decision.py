@@ -357,9 +357,26 @@ def test_two_writes_of_progress_are_half_a_second_apart() -> None:
 
 
 def test_while_much_is_written_progress_waits() -> None:
-    busy = replace(shown(known(observation=RUNS)), observation=SHIPS, quiet=False)
+    busy = replace(shown(known(observation=RUNS)), observation=SHIPS, quiet=False, status_seen_at=CLOCK - 29)
 
     assert next_action(busy) == Wait(BUSY_SECONDS)
+
+
+def test_progress_that_lasts_is_shown_however_much_is_written() -> None:
+    """In a busy shop it was never shown."""
+    busy = replace(shown(known(observation=RUNS)), observation=SHIPS, quiet=False, status_seen_at=CLOCK - 30)
+
+    assert isinstance(next_action(busy), WriteStatus)
+
+
+def test_a_wait_that_follows_another_is_shown_at_once() -> None:
+    """Its phase is the same. While much was written nobody was asked for the approval, and the order expired."""
+    stock = shown(known(observation=at(OrderStatus.AWAIT_STOCK)))
+
+    approval = replace(
+        stock, observation=at(OrderStatus.AWAIT_APPROVAL), quiet=False, written_at=CLOCK, status_seen_at=CLOCK
+    )
+    assert isinstance(next_action(approval), WriteStatus)
 
 
 def test_another_phase_is_shown_at_once() -> None:
@@ -411,7 +428,7 @@ def test_a_running_order_that_lasts_is_looked_at_again_and_gets_the_finalizer() 
     assert next_action(young) == Wait(FINALIZER_AGE_SECONDS - young.order.age(NOW))
     older = replace(young, now=NOW + timedelta(seconds=FINALIZER_AGE_SECONDS))
     assert next_action(older) == SetFinalizer(True)
-    assert next_action(replace(older, quiet=False)) == Wait(BUSY_SECONDS)
+    assert next_action(replace(older, quiet=False, status_seen_at=CLOCK)) == Wait(BUSY_SECONDS)
 
 
 @pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
