@@ -30,8 +30,8 @@ def is_free(port: int) -> bool:
 
 
 def choose(names: Iterable[str], *, keep: Mapping[str, int]) -> dict[str, int]:
-    """A port for each name: the one in `keep`, else a free one that no other name has. Nobody else chooses one of them
-    until this process ends or gives it back."""
+    """A port for each name: the one in `keep`, else a free one that no other name has. No other process chooses one of
+    them until this one ends or gives it back."""
     chosen = dict(keep)
     for port in chosen.values():
         _reserve(port)

@@ -19,6 +19,23 @@ def _every_history_is_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(timing, "REVIEW_EVENTS", 5)
 
 
+async def in_review_while_undone(real: RealShop) -> PlacedOrder:
+    """An order that was cancelled while it was shipped, and whose refund fails."""
+    gate = real.carrier.holds("dispatch")
+    real.payments.is_down_for("refund")
+    order = await real.place(policy=shipping_class())
+    await real.shows_step(order, StepName.SHIP)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    gate.set()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    return order
+
+
+def newest_run(real: RealShop, order: PlacedOrder) -> PlacedOrder:
+    """The same order, whichever run goes on with it."""
+    return PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+
+
 async def first_run(real: RealShop, order: PlacedOrder) -> WorkflowExecutionStatus | None:
     handle = real.client.get_workflow_handle(order.handle.id, run_id=order.handle.first_execution_run_id)
     return (await handle.describe()).status
@@ -44,16 +61,10 @@ async def test_an_order_that_waits_for_a_person_before_its_pivot_is_not_undone(
 
 
 async def test_an_order_that_is_undone_goes_on_in_a_new_run(real: RealShop) -> None:
-    gate = real.carrier.holds("dispatch")
-    real.payments.is_down_for("refund")
-    order = await real.place(policy=shipping_class())
-    await real.shows_step(order, StepName.SHIP)
-    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
-    gate.set()
-    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    order = await in_review_while_undone(real)
     real.payments.recovers()
 
-    newest = PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+    newest = newest_run(real, order)
     await newest.update(contract.UPDATE_RETRY)
 
     assert (await newest.result()) is not None
@@ -64,16 +75,10 @@ async def test_an_order_that_is_undone_goes_on_in_a_new_run(real: RealShop) -> N
 
 async def test_an_order_that_goes_on_alone_says_so_in_its_new_run_too(real: RealShop) -> None:
     """Nothing said any more that it was released on purpose: it was cancelled for want of its resource."""
-    gate = real.carrier.holds("dispatch")
-    real.payments.is_down_for("refund")
-    order = await real.place(policy=shipping_class())
-    await real.shows_step(order, StepName.SHIP)
-    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
-    gate.set()
-    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    order = await in_review_while_undone(real)
 
     await order.handle.signal(contract.SIGNAL_ORPHAN)
-    newest = PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+    newest = newest_run(real, order)
     await newest.update(contract.UPDATE_RETRY)
 
     async def in_a_new_run() -> bool:
@@ -87,16 +92,10 @@ async def test_an_order_that_goes_on_alone_says_so_in_its_new_run_too(real: Real
 
 async def test_what_was_done_in_a_long_review_is_in_the_audit_trail_of_the_next_run(real: RealShop) -> None:
     """The review ends the run, and what rode in no request to the ledger yet was forgotten."""
-    gate = real.carrier.holds("dispatch")
-    real.payments.is_down_for("refund")
-    order = await real.place(policy=shipping_class())
-    await real.shows_step(order, StepName.SHIP)
-    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
-    gate.set()
-    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    order = await in_review_while_undone(real)
     real.payments.recovers()
 
-    newest = PlacedOrder(real.client, real.client.get_workflow_handle(order.handle.id), order.uid)
+    newest = newest_run(real, order)
     await newest.update(contract.UPDATE_ADOPT, Adoption(uid="uid-restored", cluster="another", generation=1))
     await newest.update(contract.UPDATE_RETRY)
 

@@ -67,10 +67,7 @@ def sku_of(item: KeptItem) -> str:
     return item.handle.id.rpartition("/")[2]
 
 
-async def reservation(ledger: Ledger, sku: str) -> CommitStock:
-    """Of one piece, in the ledger; the request to sell it."""
-    order: ResourceIdentity = an_order_input().identity.model_copy(update={"uid": str(uuid4())})
-    fields: dict[str, Any] = {"order": order, "operation_id": f"{order.uid}/reserve"}
+async def receive(ledger: Ledger, order: ResourceIdentity) -> None:
     received = ReceiveOrder(
         order=order,
         operation_id=f"{order.uid}/receive",
@@ -79,8 +76,15 @@ async def reservation(ledger: Ledger, sku: str) -> CommitStock:
         currency="USD",
         total_minor=1,
     )
-    await ledger.transaction(partial(stock.ensure, wanted={sku: 100}))
     await ledger.transaction(partial(orders.receive, request=received))
+
+
+async def reservation(ledger: Ledger, sku: str) -> CommitStock:
+    """Of one piece, in the ledger; the request to sell it."""
+    order: ResourceIdentity = an_order_input().identity.model_copy(update={"uid": str(uuid4())})
+    fields: dict[str, Any] = {"order": order, "operation_id": f"{order.uid}/reserve"}
+    await ledger.transaction(partial(stock.ensure, wanted={sku: 100}))
+    await receive(ledger, order)
     await ledger.transaction(partial(stock.reserve, request=ReserveStock(**fields, lines=[a_line(sku=sku)])))
     return CommitStock(order=order, operation_id=f"{order.uid}/commit", reserve_operation_id=f"{order.uid}/reserve")
 
@@ -199,15 +203,7 @@ async def test_a_waiting_order_that_takes_no_signal_does_not_keep_others_from_be
 
 async def a_backorder(ledger: Ledger, order: ResourceIdentity) -> None:
     """Of one piece."""
-    received = ReceiveOrder(
-        order=order,
-        operation_id=f"{order.uid}/receive",
-        order_id=order.uid,
-        customer_id="C",
-        currency="USD",
-        total_minor=1,
-    )
-    await ledger.transaction(partial(orders.receive, request=received))
+    await receive(ledger, order)
     wanted = ReserveStock(order=order, operation_id=f"{order.uid}/reserve", lines=[a_line(sku="SKU")], backorder=True)
     with pytest.raises(OutOfStock):
         await ledger.transaction(partial(stock.reserve, request=wanted))

@@ -86,14 +86,16 @@ class Uninstallation:
         """With the operator on its way out. Raises ApiException."""
         if not await self._lease_is_free():
             return False
-        late = await self._open() if wish is not OpenOrders.LEAVE else await self._hold_all()
-        if late is None:
-            return False
-        if late and wish is not OpenOrders.LEAVE:  # ordered in the last seconds
+        held: list[OrderResource] | None = []
+        if wish is OpenOrders.LEAVE:
+            held = await self._hold_all()
+            if held is None:
+                return False
+        elif late := await self._open():  # ordered in the last seconds
             self._refuse(late)
             return False
         await self._forget_the_lease()
-        self._say("the operator is stopped" + (f"; {len(late)} open orders stay, each held" if late else ""))
+        self._say("the operator is stopped" + (f"; {len(held)} open orders stay, each held" if held else ""))
         return True
 
     def _refuse(self, found: list[OrderResource]) -> None:

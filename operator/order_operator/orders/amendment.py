@@ -255,8 +255,8 @@ class EditState:
     def is_repeated_in_vain(self, change: Amendment, asked: float) -> bool:
         """Whether `change` was accepted more than ANSWER_GRACE_SECONDS before `asked`, the monotonic time at which the
         order still lacked it. Generations count from an earlier one after a restore of etcd: Temporal recognises the
-        id then, and answers what the same edit was answered before; or the workflow takes a suspension for one of
-        before, which goes without saying its generation."""
+        id then, and answers what the same edit was answered before. Or the workflow takes a suspension for an earlier
+        one and refuses it: under its own id a suspension names no generation."""
         if change.group not in _SENT_AGAIN or change.repeats is not None:
             return False
         refusal = self.refused.get(change.update_id)

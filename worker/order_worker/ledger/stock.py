@@ -70,22 +70,14 @@ _RESERVATION = (
     .join(operations, operations.c.operation_id == reservations.c.operation_id)
     .where(reservations.c.operation_id == bindparam("reservation"))
 )
-_HELD = (
+_OF_ORDER = (
     select(reservations.c.operation_id, reservations.c.sku, reservations.c.quantity)
     .join(operations, operations.c.operation_id == reservations.c.operation_id)
-    .where(operations.c.order_uid == bindparam("order"), reservations.c.state == "held")
+    .where(operations.c.order_uid == bindparam("order"))
 )
-_RESERVED = (
-    select(reservations.c.operation_id)
-    .join(operations, operations.c.operation_id == reservations.c.operation_id)
-    .where(operations.c.order_uid == bindparam("order"), reservations.c.state.in_(["held", "committed"]))
-    .limit(1)
-)
-_OWN = (
-    select(reservations.c.sku, reservations.c.quantity)
-    .join(operations, operations.c.operation_id == reservations.c.operation_id)
-    .where(operations.c.order_uid == bindparam("order"), reservations.c.state.in_(["held", "committed"]))
-)
+_HELD = _OF_ORDER.where(reservations.c.state == "held")
+_OWN = _OF_ORDER.where(reservations.c.state.in_(["held", "committed"]))
+_ONE_OF_OWN = _OWN.limit(1)
 _HOLD = insert(reservations)
 _CHANGE_ROW = update(reservations).where(
     reservations.c.operation_id == bindparam("reservation"), reservations.c.sku == bindparam("article")
@@ -325,7 +317,7 @@ def _own(tx: Connection, order_uid: str) -> Counter[str]:
 
 def reservation_of(tx: Connection, order_uid: str) -> str | None:
     """The name of the reservation whose pieces the order holds or has bought."""
-    operation_id = tx.execute(_RESERVED, {"order": order_uid}).scalars().first()
+    operation_id = tx.execute(_ONE_OF_OWN, {"order": order_uid}).scalars().first()
     return None if operation_id is None else reservation_id(operation_id)
 
 
