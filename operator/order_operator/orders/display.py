@@ -25,6 +25,9 @@ LONGEST_BUSY_SECONDS = 30.0
 FINALIZER_AGE_SECONDS = 5.0
 """A running order of this age lasts, and gets the finalizer. Most orders have ended by then: the two writes are an
 order's dearest."""
+LONGEST_UNGUARDED_SECONDS = 120.0
+"""Of this age it gets it however much else there is to write. Later the lack of it means that it was taken off by force
+(`orphans.YOUNG_SECONDS`), and a deletion that nobody has seen is not followed."""
 AGAIN_SECONDS = 10.0
 """Before something that only another party can end is looked at again."""
 
@@ -85,7 +88,9 @@ def _wants_finalizer(known: Known, phase: Phase) -> bool:
         return False
     if order.deleting:
         return order.held  # the API server takes no new one then; `_let_go` takes it off
-    lasts = abs(order.age(known.now)) >= FINALIZER_AGE_SECONDS and order.names_workflow and known.quiet
+    age = abs(order.age(known.now))
+    lasts = age >= FINALIZER_AGE_SECONDS if known.quiet else age >= LONGEST_UNGUARDED_SECONDS
+    lasts = lasts and order.names_workflow
     return phase not in TERMINAL_PHASES and (order.held or phase is not Phase.RUNNING or lasts)
 
 

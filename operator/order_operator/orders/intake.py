@@ -8,6 +8,7 @@ from collections.abc import Callable, Container, Mapping, Sequence
 from typing import Any
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
+from temporalio.client import WorkflowExecutionStatus
 
 from order_operator import metrics
 from order_operator.background import Background
@@ -190,6 +191,9 @@ class Intake:
     def _observed(self, observation: Observation) -> None:
         uid, began = observation.key.uid, parse_workflow_id(observation.workflow_id)
         assert began is not None
+        if observation.status is WorkflowExecutionStatus.CONTINUED_AS_NEW:
+            self._continued(observation)
+            return
         self.open_runs.saw(began, running=observation.running or is_abandoned(observation))
         if began.uid != uid:
             self.adopted(began.uid, observation)
@@ -208,6 +212,15 @@ class Intake:
             tracked.doubt()
         if tracked.learn(observation, asked=False) and tracked.resource is not None:
             self._look(uid)
+
+    def _continued(self, run: Observation) -> None:
+        """Its order goes on in another run, whose row may be missing here: a full scan leaves out what is completed."""
+        tracked = self._tracked.get(run.key.uid)
+        if tracked is None or tracked.finished is not None:
+            return
+        seen = tracked.observation
+        if seen is None or run.run_id == seen.run_id or not run.precedes(seen):
+            self.doubt(run.key.uid)
 
     def follow(self, observation: Observation) -> None:
         """The open workflow of an order that is here."""

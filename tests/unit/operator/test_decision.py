@@ -431,6 +431,14 @@ def test_a_running_order_that_lasts_is_looked_at_again_and_gets_the_finalizer() 
     assert next_action(replace(older, quiet=False, status_seen_at=CLOCK)) == Wait(BUSY_SECONDS)
 
 
+def test_an_order_that_lasts_for_minutes_gets_the_finalizer_however_much_is_written() -> None:
+    """In a busy shop an order that was tried for hours had none, and its deletion while no operator ran was lost."""
+    busy = replace(shown(known(observation=RUNS)), quiet=False, status_seen_at=CLOCK - 30)
+    later = [replace(busy, now=busy.order.created + timedelta(seconds=age)) for age in (119, 120)]
+
+    assert [next_action(each) for each in later] == [Wait(BUSY_SECONDS), SetFinalizer(True)]
+
+
 @pytest.mark.parametrize("policy", ["Cancel", "Orphan"])
 def test_an_order_that_waits_carries_the_finalizer_whatever_its_policy(policy: str) -> None:
     """B6: one of policy Orphan that nobody watched was cancelled like any other."""

@@ -463,6 +463,25 @@ async def test_an_open_run_that_a_full_scan_did_not_list_is_asked_for_and_kept_i
     assert len(shop.api.writes) == writes
 
 
+async def test_a_run_that_went_on_in_another_one_tells_nothing_of_where_its_order_is(shop: Shop) -> None:
+    """After a restart an order that had ended was shown as it had been when its history was cut, with a finalizer."""
+    review = a_snapshot(status="Manual Review", seq=2)
+    cut = an_observation(workflow_id=ID, status=WorkflowExecutionStatus.CONTINUED_AS_NEW, snapshot=review)
+    ended = a_snapshot(status="Order Completed", seq=3)
+    shop.observe(cut)
+    shop.orders.intake.put(shop.api.store())
+    shop.observe(cut)
+    shop.temporal.run = an_observation(
+        workflow_id=ID, run_id="run-2", status=WorkflowExecutionStatus.COMPLETED, snapshot=ended
+    )
+
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Completed"
+    assert shop.api.writes == ["status"]
+
+
 async def test_an_answer_that_comes_later_than_a_newer_row_puts_nothing_back(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
