@@ -2,14 +2,17 @@
 
 import asyncio
 
+import pytest
 from builders import a_line, an_address, an_order_spec
 from fake_activities import World
-from storefront import UPDATES_AT_ONCE, PlacedOrder, Storefront
+from real_shop import RealShop, shipping_class
+from storefront import UPDATES_AT_ONCE, PlacedOrder, Storefront, eventually
 
 from order_domain.errors import ProviderUnavailable
 from order_domain.order import ChargeKind, OrderCharge
+from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_workflows import contract
+from order_workflows import acceptance, contract
 from order_workflows.acceptance import MAX_EDITS
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
 from order_workflows.reference_messages import UPDATE_ORDER, NewAddress
@@ -94,3 +97,30 @@ async def test_an_order_that_was_changed_a_thousand_times_still_hears_a_decision
     total = (await order.snapshot()).total_minor
     await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=total))
     assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
+
+
+async def test_an_order_with_a_long_history_refuses_edits_and_hears_a_decision(
+    real: RealShop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Edits by Signal had no bound, and large ones came to Temporal's bound of bytes before they were a thousand."""
+    monkeypatch.setattr(acceptance, "EDIT_EVENTS", 5)
+    pipeline = ["Receive", "Validate", "ReserveStock", "Approval", "ChargePayment", "Ship"]
+    order = await real.place(policy=shipping_class(pipeline, approval={"mode": "Always"}))
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    by_update = await order.refuses(contract.UPDATE_CHANGE_ADDRESS, AddressChange(address=an_address()))
+    await order.handle.signal(contract.SIGNAL_UPDATE_ADDRESS, an_address())
+
+    shown = OrderSnapshot()
+
+    async def told() -> bool:
+        nonlocal shown
+        shown = await order.snapshot()
+        return shown.last_refusal is not None
+
+    await eventually(told, "refused")
+    assert by_update == "TooManyEdits"
+    assert shown.last_refusal is not None
+    assert shown.last_refusal.reason.startswith("TooManyEdits: ")
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=shown.total_minor))
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED

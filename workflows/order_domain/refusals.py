@@ -53,7 +53,7 @@ class RefusalType(Explained):
     )
     TOO_MANY_EDITS = (
         "TooManyEdits",
-        "The order was changed as often as its workflow can hold; the message has the number.",
+        "The order was changed as often as its workflow can hold; the message says how it came to that.",
         "Set the fields back to what is in force. Decisions and a cancellation are still heard.",
     )
     SUPERSEDED = (

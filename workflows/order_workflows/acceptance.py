@@ -37,6 +37,9 @@ NAMELESS = "signal"
 MAX_EDITS = 1_000
 """Changes of lines, address and suspension that one run takes. Temporal refuses a run's 2,001st Update, whatever it is
 (`history.maxTotalUpdates`): without a bound for edits a decision or a cancellation would not be heard any more."""
+EDIT_EVENTS, EDIT_BYTES = 25_000, 25 * 1024 * 1024
+"""Half of what a history may have before Temporal ends its run. An order of many lines comes to these bytes with some
+hundred edits; the rest is for its steps, and for its undoing."""
 OF_NO_CLIENT = frozenset({POLICY, SIGNAL})
 """Channels that only the workflow itself names."""
 
@@ -77,6 +80,17 @@ def refusal_of_any_edit(order: OrderRun) -> Refusal | None:
         )
         return Refusal(RefusalType.TOO_MANY_EDITS, message)
     return None
+
+
+def refusal_of_edit_in_long_history(order: OrderRun) -> Refusal | None:
+    """Edits are what an order can do without."""
+    if not order.has_history(events=EDIT_EVENTS, size=EDIT_BYTES):
+        return None
+    message = (
+        "the history of the order's workflow is too long for more edits: set lines, charges, address and suspend back "
+        "to what is in force; a decision or a cancellation is still heard"
+    )
+    return Refusal(RefusalType.TOO_MANY_EDITS, message)
 
 
 def refusal_of_earlier_edit(heard: int, generation: int) -> Refusal | None:

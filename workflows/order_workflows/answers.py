@@ -3,9 +3,9 @@
 from temporalio import workflow
 from temporalio.exceptions import ApplicationError
 
-from order_workflows.acceptance import Refusal
+from order_workflows.acceptance import Refusal, refusal_of_any_edit, refusal_of_edit_in_long_history
 from order_workflows.order_run import OrderRun
-from order_workflows.patches import SHOWS_REFUSALS
+from order_workflows.patches import COUNTS_SIGNALLED_EDITS, SHOWS_REFUSALS
 from order_workflows.signals import log_dropped
 
 
@@ -25,6 +25,18 @@ def accepts(order: OrderRun, name: str, refusal: Refusal | None) -> bool:
     if refusal is not None:
         drop(order, name, refusal.type.value, refusal.message)
     return refusal is None
+
+
+def accepts_edit(order: OrderRun, name: str, refusal: Refusal | None) -> bool:
+    """Whether a Signal that edits the order is followed. One that is counts as an edit by Update does."""
+    counts = workflow.patched(COUNTS_SIGNALLED_EDITS)
+    if counts:
+        refusal = refusal or refusal_of_any_edit(order) or refusal_of_edit_in_long_history(order)
+    if not accepts(order, name, refusal):
+        return False
+    if counts:
+        order.edits += 1
+    return True
 
 
 def drop(order: OrderRun, name: str, reason: str, explanation: str = "") -> None:

@@ -34,7 +34,7 @@ async def as_class_says(
     """Try `activity` within the limits of `retry`. Raises the last FailureError when they are used up, or a permanent
     one at once."""
     limit = None if retry.total_seconds is None else workflow.now() + timedelta(seconds=retry.total_seconds)
-    attempts = 0
+    attempts = rounds = 0
     while True:
         in_round = timing.attempts_in_round(retry, attempts)
         try:
@@ -47,6 +47,9 @@ async def as_class_says(
             too_late = limit is not None and workflow.now() + pause >= limit
             if is_permanent(failure) or used_up or too_late:
                 raise
+            rounds += 1
+            longer = timing.in_history(pause, rounds, workflow.info().get_current_history_length())
+            pause = longer if limit is None else min(longer, limit - workflow.now())
             failed(attempts, reason_of(failure), pause)
         await workflow.sleep(pause, summary="next attempt")
 
@@ -62,7 +65,8 @@ async def until_done(activity: Callable[[Any, A], Awaitable[R]], request: A, *, 
                 raise
             attempts += attempts_of(failure) or timing.LEDGER_ROUND_ATTEMPTS
             rounds += 1
-            pause = timing.ask_ledger_again(rounds)
+            events = workflow.info().get_current_history_length()
+            pause = timing.in_history(timing.ask_ledger_again(rounds), rounds, events)
             failed(attempts, reason_of(failure), pause)
         await workflow.sleep(pause, summary="the ledger does not answer")
 

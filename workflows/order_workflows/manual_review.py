@@ -32,7 +32,10 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
         kind="Resume", message=f"{error.message}: {remedy}, then raise spec.retry by one{otherwise}"
     )
     order.publish(OrderStatus.MANUAL_REVIEW)
-    pause = timing.review_again(order.reviews) if workflow.patched(LEDGER_DECIDES) else None
+    pause = None
+    if workflow.patched(LEDGER_DECIDES):
+        events = workflow.info().get_current_history_length()
+        pause = timing.in_history(timing.review_again(order.reviews), order.reviews, events)
     try:
         await until(lambda: not order.under_review, pause, "next attempt in Manual Review")
     except TimeoutError:

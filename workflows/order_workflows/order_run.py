@@ -52,12 +52,14 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.details import details
-from order_workflows.patches import FORGETS_COMPENSATION
+from order_workflows.patches import FORGETS_COMPENSATION, SHOWS_FEW_REFUSALS
 from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
 
 MAX_KEYWORD = 100
 """Characters of a text in a search attribute: visibility on PostgreSQL keeps no more than 255."""
+
+SHOWN_REFUSALS = 100
 
 
 class OrderEnded(Exception):
@@ -135,7 +137,9 @@ class OrderRun:
         self.edited = False
         """Whether lines or address were changed since the order began."""
         self.edits = 0
-        """Changes of lines, address and suspension by Update that this run has taken."""
+        """Changes of lines, address and suspension that this run has taken."""
+        self._refusals = 0
+        """Signals that came in vain."""
         self.edited_by_stranger = False
         """Whether it was a client of Temporal who did so last, and without a name."""
         self.approval = ApprovalRecord().model_copy(update=self._question())
@@ -233,6 +237,11 @@ class OrderRun:
         verb = self.input.policy.approval.verb(self.total_minor, self.spec.currency)
         people = {"requested_by": self.spec.requested_by, "edited_by": self.editor}
         return {"required": True, "requires": verb.value, **people}
+
+    def has_history(self, *, events: int, size: int) -> bool:
+        """Whether the run's history has grown to so many events, or bytes."""
+        info = workflow.info()
+        return info.get_current_history_length() >= events or info.get_current_history_size() >= size
 
     def edited_by(self, editor: str | None, channel: str) -> None:
         """Lines or address were changed. Who did it is not always told."""
@@ -384,7 +393,11 @@ class OrderRun:
         self._note(NoteKind.CANCELLED, workflow.now(), by=request.by, reason=request.reason, channel=request.channel)
 
     def refused(self, what: str, reason: str) -> None:
-        """Show that a Signal came in vain: its sender has no answer. Many at once are one change."""
+        """Show that a Signal came in vain: its sender has no answer. Many at once are one change. Who sends more than
+        `SHOWN_REFUSALS` does not read them."""
+        self._refusals += 1
+        if self._refusals > SHOWN_REFUSALS and workflow.patched(SHOWS_FEW_REFUSALS):
+            return
         self.last_refusal = RefusalRecord(what=what, reason=reason, at=workflow.now())
         self._debounce.start()
 

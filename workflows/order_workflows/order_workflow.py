@@ -14,7 +14,7 @@ from order_domain.snapshot import OrderSnapshot, shortened
 from order_domain.status import OrderStatus
 from order_domain.visible_text import is_visible
 from order_workflows import acceptance, contract, ending, lines_change
-from order_workflows.answers import accepts, drop, raise_if, refused
+from order_workflows.answers import accepts, accepts_edit, drop, raise_if, refused
 from order_workflows.contract import (
     AddressChange,
     Adoption,
@@ -124,6 +124,7 @@ class OrderWorkflow(OtherNames):
     @change_address.validator
     def _validate_change_address(self, change: AddressChange) -> None:
         raise_if(acceptance.refusal_of_address_update(self._order, change))
+        raise_if(acceptance.refusal_of_edit_in_long_history(self._order))
 
     @workflow.update(name=contract.UPDATE_CHANGE_LINES)
     async def change_lines(self, change: LinesChange) -> None:
@@ -138,6 +139,7 @@ class OrderWorkflow(OtherNames):
     @change_lines.validator
     def _validate_change_lines(self, change: LinesChange) -> None:
         raise_if(acceptance.refusal_of_lines(self._order, change))
+        raise_if(acceptance.refusal_of_edit_in_long_history(self._order))
 
     @workflow.update(name=contract.UPDATE_CANCEL)
     def cancel(self, request: CancelRequest) -> None:
@@ -156,6 +158,7 @@ class OrderWorkflow(OtherNames):
     @suspend.validator
     def _validate_suspend(self) -> None:
         raise_if(acceptance.refusal_of_any_edit(self._order) or self._refusal_of_earlier_suspension())
+        raise_if(acceptance.refusal_of_edit_in_long_history(self._order))
 
     @workflow.update(name=contract.UPDATE_RESUME)
     def resume(self) -> None:
@@ -230,7 +233,7 @@ class OrderWorkflow(OtherNames):
     def update_address(self, address: Address) -> None:
         """A change of address in the reference systems' form."""
         content = acceptance.flaw_of_signalled_address(self._order, address)
-        if accepts(
+        if accepts_edit(
             self._order, contract.SIGNAL_UPDATE_ADDRESS, content or acceptance.refusal_of_address(self._order, address)
         ):
             workflow.logger.info("address_changed", extra={"channel": contract.SIGNAL})

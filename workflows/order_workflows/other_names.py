@@ -10,7 +10,7 @@ from order_domain.order import DecisionKind, OrderLine
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import OrderSnapshot
 from order_workflows import acceptance, lines_change
-from order_workflows.answers import accepts, drop, raise_if
+from order_workflows.answers import accepts, accepts_edit, drop, raise_if
 from order_workflows.contract import SIGNAL, CancelRequest, Decision, LinesChange
 from order_workflows.forward import Forward
 from order_workflows.order_run import OrderRun
@@ -44,12 +44,13 @@ class OtherNames:
     def _validate_update_order(self, wanted: NewAddress) -> None:
         refusal = acceptance.refusal_of_content(wanted, NewAddress, RefusalType.INVALID_ADDRESS)
         raise_if(refusal or self._refusal_of_address(wanted))
+        raise_if(acceptance.refusal_of_edit_in_long_history(self._order))
 
     @signal(name=UPDATE_ORDER)
     def update_order_signal(self, wanted: NewAddress) -> None:
         """The same by signal."""
         content = acceptance.refusal_of_content(wanted, NewAddress, RefusalType.INVALID_ADDRESS)
-        if self._heard(UPDATE_ORDER) and accepts(
+        if self._heard(UPDATE_ORDER) and accepts_edit(
             self._order, UPDATE_ORDER, content or self._refusal_of_address(wanted)
         ):
             self._change_address(wanted)
@@ -96,7 +97,7 @@ class OtherNames:
             )
             return
         change = LinesChange(lines=lines)
-        if accepts(self._order, ADD_LINE_ITEM, acceptance.refusal_of_lines(self._order, change)):
+        if accepts_edit(self._order, ADD_LINE_ITEM, acceptance.refusal_of_lines(self._order, change)):
             self._order.tells_requests = True
             lines_change.want(self._order, change)
 

@@ -50,3 +50,11 @@ apart, and could not be packed again."""
 
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""
+
+COUNTS_SIGNALLED_EDITS = "counts-signalled-edits"
+"""Edits by Signal count as those by Update do, and a history that has grown long takes none. Before, Signals could fill
+the history until Temporal ended the run."""
+
+SHOWS_FEW_REFUSALS = "shows-few-refusals"
+"""Of Signals that came in vain only the first hundred are shown. Before, each one added a timer and a memo to the
+history."""

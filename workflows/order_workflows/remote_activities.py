@@ -48,7 +48,8 @@ async def carried_out(
             if missing is None or not workflow.patched(WAITS_FOR_KEYS):
                 raise
         rounds += 1
-        pause = timing.wait_for_key(rounds)
+        events = workflow.info().get_current_history_length()
+        pause = timing.in_history(timing.wait_for_key(rounds), rounds, events)
         waits(rounds * in_round, missing, pause)
         await workflow.sleep(pause, summary="a worker lacks a key")
 

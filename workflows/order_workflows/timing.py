@@ -59,6 +59,23 @@ def review_again(reviews: int) -> timedelta:
     return _doubled(FIRST_REVIEW, reviews, LONGEST_REVIEW)
 
 
+LONG_HISTORY = ((40_000, timedelta(hours=6)), (30_000, timedelta(hours=1)), (10_000, timedelta(minutes=15)))
+"""From so many events on a wait grows this long. Temporal ends a run at 51,200 events, and the order would be undone
+for it. A round of four attempts has some 26 events: by these pauses a step is tried for four months."""
+
+FIRST_LONG_PAUSE = timedelta(seconds=30)
+"""The first failure of a step in a history that other things made long."""
+
+
+def in_history(pause: timedelta, rounds: int, events: int) -> timedelta:
+    """`pause`, or longer where the history has many events already: doubled with each round. Only timers may be as long
+    as this says, since a replay does not compare them."""
+    for length, longest in LONG_HISTORY:
+        if events >= length:
+            return max(pause, _doubled(FIRST_LONG_PAUSE, rounds, longest))
+    return pause
+
+
 REVIEW_EVENTS = 10_000
 """An order in Manual Review whose history is this long goes on in a new run. A fifth of the 51,200 events allowed."""
 

@@ -177,7 +177,9 @@ async def _by_child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shippe
             if not workflow.patched(WAITS_FOR_SHIPMENTS):
                 raise
         tries += 1
-        await workflow.sleep(timing.ask_for_shipment_again(tries), summary="an earlier run's shipment is under way")
+        events = workflow.info().get_current_history_length()
+        pause = timing.in_history(timing.ask_for_shipment_again(tries), tries, events)
+        await workflow.sleep(pause, summary="an earlier run's shipment is under way")
 
 
 async def _child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shipped:
