@@ -284,7 +284,7 @@ class OrderSpec(Value):
     retry: Annotated[int, Judged(Field(ge=0, le=MAX_RETRY))] = 0
     """Raise it by one to try again at once what waits in ManualReview. Never falls."""
     suspend: bool = False
-    """True holds the order before its next step until set to false again."""
+    """True holds the order before its next step until set to false again; a wait keeps its deadline."""
     adopt_from: Identifier | None = None
     """For an order restored from a backup of another cluster: the identity of the installation whose workflow, still
     under way, this resource takes over. The operator's own identity: none is taken over, and a new order begins."""

@@ -70,7 +70,8 @@ def _words(situation: Situation) -> str:
         return situation.problem.message
     pending = situation.snapshot.pending_action
     if situation.phase is Phase.SUSPENDED:
-        return SUSPENDED
+        # A suspension holds the next step, and no deadline of this one.
+        return f"{SUSPENDED}; meanwhile it {pending.message}" if pending is not None else SUSPENDED
     if pending is not None:
         return pending.message
     return _doing(situation)

@@ -175,3 +175,22 @@ def test_the_message_is_never_empty_nor_longer_than_the_schema_allows(text: str,
     changes = {"last_error": {"type": "X", "message": text}, "shipment_count": parcels}
     for status in OrderStatus:
         assert 0 < len(message(at(status, **changes))) <= MAX_TEXT
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        ("Await Approval", "Approve", "waits for approval of 1500.00 USD until 28 Nov 19:13 UTC, then expires"),
+        ("Await Address", "ChangeAddress", "waits for another shipping address until 28 Nov 19:13 UTC, then fails"),
+        ("Await Stock", "Restock", "waits for stock until 28 Nov 19:13 UTC, then expires (1 of PROD-001 is missing)"),
+    ],
+)
+def test_an_order_that_is_held_while_it_waits_tells_the_deadline_that_goes_on(
+    status: str, kind: str, words: str
+) -> None:
+    """It said that it was suspended, and expired all the same."""
+    pending = {"kind": kind, "deadline": LATER, "message": words}
+
+    said = message(at(OrderStatus(status), suspended=True, pending_action=pending))
+
+    assert said == f"suspended before its next step: set spec.suspend to false to let it go on; meanwhile it {words}"
