@@ -397,3 +397,62 @@ def test_every_effect_belongs_to_a_step_with_an_undo() -> None:
 
     assert set(STEP_OF_EFFECT) == set(EffectKind)
     assert all(step.undo is not None or kind is EffectKind.SHIP for kind, step in STEP_OF_EFFECT.items())
+
+
+async def test_a_completed_order_whose_end_was_repaired_does_not_speak_of_compensation(
+    shop: Storefront, world: World
+) -> None:
+    """`CompensationFailed` stayed True."""
+    world.fail("close_order", BooksDisagree("captured 50000, owed 40000"))
+    order = await shop.place()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    world.repair("close_order")
+    await order.update(contract.UPDATE_RETRY)
+
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED
+    assert (await order.snapshot()).compensation is None
+
+
+async def test_an_order_that_was_undone_says_so_still_once_its_end_was_repaired(shop: Storefront, world: World) -> None:
+    world.fail("close_order", BooksDisagree("no"))
+    order = await waiting(shop)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    world.repair("close_order")
+    await order.update(contract.UPDATE_RETRY)
+
+    await order.result()
+    assert (await order.snapshot()).compensation is CompensationState.DONE
+
+
+async def test_what_a_person_has_undone_counts_as_undone(shop: Storefront, world: World) -> None:
+    """The step said `CompensationFailed`, and the resource `Reserved`, of an order that had ended."""
+    world.fail("release_stock", OperationConflict("the units are not those that were held"))
+    order = await waiting(shop)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    world.reserved.clear()
+    await order.update(contract.UPDATE_RETRY)
+
+    await order.result()
+    shown = await order.snapshot()
+    assert shown.compensation is CompensationState.DONE
+    assert StepState.COMPENSATION_FAILED not in {step.state for step in shown.steps}
+
+
+async def test_an_order_with_nothing_to_undo_says_so_once_its_halt_was_repaired(shop: Storefront, world: World) -> None:
+    """`Compensated` stayed False: it was never told that the undoing had come to its end."""
+    world.fail("halt_order", BooksDisagree("the run knows of 50000 captured, the ledger has no such order"))
+    order = await waiting(shop)
+    await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+
+    world.repair("halt_order")
+    world.reserved.clear()
+    await order.update(contract.UPDATE_RETRY)
+
+    await order.result()
+    assert (await order.snapshot()).compensation is CompensationState.DONE

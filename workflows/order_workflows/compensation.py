@@ -56,6 +56,7 @@ async def compensate(
     While something cannot be undone, the order is in Manual Review, and from time to time it is tried again.
     `all_at_once`: nothing waits for the parcels, as in runs of earlier releases."""
     if not effects:
+        order.nothing_is_left_to_undo()
         return set()
     while True:
         order.compensation = CompensationState.RUNNING
@@ -63,7 +64,7 @@ async def compensate(
         undoing = _Round(order, effects)
         failures = await undoing.run(all_at_once=all_at_once)
         if not failures:
-            order.compensation = CompensationState.DONE
+            order.nothing_is_left_to_undo()
             return undoing.sold
         order.compensation = CompensationState.FAILED
         await wait_for_repair(order, _summary(failures))

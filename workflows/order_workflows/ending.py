@@ -46,6 +46,7 @@ async def settle(order: OrderRun, end: OrderEnded) -> OrderEnded | None:
     assert end.error is not None
     order.steps.stop_short([step_of(order, effect) for effect in halted.begun], end.error.message, workflow.now())
     if halted.ended is not None:
+        order.nothing_is_left_to_undo()
         return end
 
     async def look_again(_: Sequence[BegunEffect]) -> Sequence[BegunEffect]:
@@ -186,7 +187,7 @@ async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:
 
 async def close(order: OrderRun, end: OrderEnded) -> None:
     """Record the end. While the ledger says that its books do not fit this end, the order is in Manual Review."""
-    asked = False
+    asked, compensation = False, order.compensation
     while True:
         shown, request = order.last_error, _closing(order, end)
         try:
@@ -199,12 +200,13 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
             elif end.status is not OrderStatus.ORDER_COMPLETED and workflow.patched(ASKS_BEFORE_A_REFUSED_END):
                 asked = True
                 end = await settle(order, end) or end
+                compensation = order.compensation
             else:
                 # Another end is on record, of a run that was reset. What was done stays as it is, and is shown.
                 workflow.logger.error("the ledger keeps another end", extra={"cause": cause.type})
                 break
         else:
-            order.last_error = shown
+            order.last_error, order.compensation = shown, compensation
             break
     order.suspended = False
     order.publish(end.status)

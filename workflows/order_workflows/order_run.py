@@ -163,6 +163,8 @@ class OrderRun:
         self.notified: bool | None = None
         self.pending_action: PendingAction | None = None
         self.compensation: CompensationState | None = None
+        self._compensation_was_shown = False
+        """By an earlier run."""
         self.last_error: ErrorRecord | None = None
         self.last_refusal: RefusalRecord | None = None
         self.begun: list[BegunEffect] = []
@@ -203,6 +205,7 @@ class OrderRun:
         self.payment = abandoned.payment or PaymentRecord()
         self.shipments = {record.line_id: record for record in abandoned.shipments}
         self.notified = abandoned.notified
+        self._compensation_was_shown = abandoned.compensation is not None
         self.packed = self.has_done(StepName.PREPARE_SHIPMENT)
         self.pivot_passed = self.steps.is_over(self.input.policy.pivot)
 
@@ -304,6 +307,12 @@ class OrderRun:
         """The order was carried out for these lines alone, for this total."""
         self.lines = lines
         self._sold_for = total_minor
+
+    def nothing_is_left_to_undo(self) -> None:
+        """By the ledger's list: this run has undone it, one before, or a person who repaired what had failed."""
+        if self.compensation is not None or self._compensation_was_shown:
+            self.compensation = CompensationState.DONE
+        self.steps.all_undone()
 
     def pass_pivot(self) -> None:
         """The order only goes forward from here: no wish to end it counts any more."""

@@ -94,6 +94,12 @@ class StepLog:
         if not (failed and state is StepState.COMPENSATED):
             self._mark(step, state=state)
 
+    def all_undone(self) -> None:
+        """Also what this log says could not be undone."""
+        for step, state in self.states.items():
+            if state is StepState.COMPENSATION_FAILED:
+                self._mark(step, state=StepState.COMPENSATED)
+
     def _mark(self, step: StepName, **changes: object) -> None:
         if isinstance(error := changes.get("last_error"), str):
             changes["last_error"] = shortened(error)

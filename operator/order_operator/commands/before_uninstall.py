@@ -5,6 +5,8 @@ waits until the Lease is free: Helm takes the rights away a moment after the Dep
 writes were refused and a reinstallation waited for the Lease of a process that was gone.
 """
 
+import asyncio
+import signal
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
@@ -66,16 +68,40 @@ class Uninstallation:
         self._of = installation
         self._patience = patience
         self._say = say
+        self._told_to_end = False
 
     async def run(self, wish: OpenOrders) -> bool:
-        """Whether the uninstallation may go on. Raises ApiException."""
+        """Whether the uninstallation may go on. SIGTERM, at a deadline of the Job say, ends it, and the operator goes
+        on. Raises ApiException."""
+        loop, work = asyncio.get_running_loop(), asyncio.ensure_future(self._run(wish))
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._end, work)
+        try:
+            return await work
+        except asyncio.CancelledError:
+            if not self._told_to_end:
+                raise
+            self._say("told to end before the operator was stopped: it goes on; uninstall again")
+            return False
+        finally:
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(number)
+
+    def _end(self, work: asyncio.Task[bool]) -> None:
+        """Once: a second signal must not keep the operator from being started again."""
+        if not self._told_to_end:
+            self._told_to_end = True
+            work.cancel()
+
+    async def _run(self, wish: OpenOrders) -> bool:
         if wish is OpenOrders.REFUSE and (found := await self._open()):
             self._refuse(found)
             return False
         if wish is OpenOrders.CANCEL and not await self._cancel():
             return False
-        replicas, stopped = await self._scale(0), False
+        replicas, stopped = await self._replicas(), False
         try:
+            await self._scale(0)
             stopped = await self._stop(wish)
         finally:
             if not stopped:  # for whatever reason: the installation stays, and orders need their operator
@@ -170,25 +196,31 @@ class Uninstallation:
             if refused.status not in harmless:
                 raise
 
-    async def _scale(self, replicas: int) -> int:
-        """To so many operators; how many there were to be. One that somebody has deleted has none."""
-        name, home = self._of.deployment, self._of.home
+    async def _replicas(self) -> int:
+        """How many operators there are to be. A Deployment that somebody has deleted has none."""
+        read = partial(self._apps.read_namespaced_deployment_scale, self._of.deployment, self._of.home)
         try:
-            scale = await self._patience.ask(partial(self._apps.read_namespaced_deployment_scale, name, home))
-            await self._patience.ask(
-                partial(
-                    self._apps.patch_namespaced_deployment_scale,
-                    name,
-                    home,
-                    {"spec": {"replicas": replicas}},
-                    _content_type=_MERGE,
-                )
-            )
+            scale = await self._patience.ask(read)
         except client.ApiException as refused:
             if refused.status != 404:
                 raise
             return 0
         return (scale.spec.replicas if scale.spec else 0) or 0
+
+    async def _scale(self, replicas: int) -> None:
+        """To so many operators."""
+        scale = partial(
+            self._apps.patch_namespaced_deployment_scale,
+            self._of.deployment,
+            self._of.home,
+            {"spec": {"replicas": replicas}},
+            _content_type=_MERGE,
+        )
+        try:
+            await self._patience.ask(scale)
+        except client.ApiException as refused:
+            if refused.status != 404:
+                raise
 
     async def _lease_is_free(self) -> bool:
         """Given back, or not renewed for as long as it lasts. Waits for that, and not for ever."""

@@ -1,5 +1,8 @@
 """What the command before an uninstall makes of a cluster in which something is gone already."""
 
+import asyncio
+import os
+import signal
 from types import SimpleNamespace
 from typing import Any
 
@@ -159,3 +162,56 @@ async def test_an_operator_that_goes_on_is_not_waited_for_for_ever(
 
     assert (gone, cluster.replicas) == (False, 2)
     assert "a pod that does not end" in said
+
+
+@pytest.mark.parametrize("signals", [1, 2])
+async def test_a_command_that_is_told_to_end_starts_the_operator_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch, signals: int
+) -> None:
+    """The Job's deadline, or the deletion of its pod, left the installation without an operator, its orders held."""
+    waits, scaled = asyncio.Event(), asyncio.Event()
+    scale = cluster.patch_namespaced_deployment_scale
+
+    async def for_ever(*_: object) -> None:
+        waits.set()
+        await asyncio.Event().wait()
+
+    async def slowly(*arguments: Any, **settings: Any) -> None:
+        if waits.is_set():
+            scaled.set()
+            await asyncio.sleep(0.01)
+        await scale(*arguments, **settings)
+
+    monkeypatch.setattr(cluster, "read_namespaced_lease", for_ever)
+    monkeypatch.setattr(cluster, "patch_namespaced_deployment_scale", slowly)
+    command = asyncio.create_task(cluster.before_uninstall(OpenOrders.LEAVE))
+    await waits.wait()
+    assert cluster.replicas == 0
+
+    os.kill(os.getpid(), signal.SIGTERM)
+    if signals > 1:
+        await scaled.wait()
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    gone, said = await command
+    assert (gone, cluster.replicas) == (False, 2)
+    assert said == ["told to end before the operator was stopped: it goes on; uninstall again"]
+
+
+async def test_a_command_that_is_told_to_end_while_it_stops_the_operator_starts_it_again(
+    cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The answer to the very request was lost, and with it how many operators there had been."""
+    scale = cluster.patch_namespaced_deployment_scale
+
+    async def unanswered(*arguments: Any, **settings: Any) -> None:
+        monkeypatch.setattr(cluster, "patch_namespaced_deployment_scale", scale)
+        await scale(*arguments, **settings)
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(cluster, "patch_namespaced_deployment_scale", unanswered)
+
+    gone, _ = await cluster.before_uninstall(OpenOrders.LEAVE)
+
+    assert (gone, cluster.replicas) == (False, 2)

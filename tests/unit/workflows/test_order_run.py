@@ -1,6 +1,7 @@
 from builders import an_order_input
 
-from order_domain.snapshot import OrderSnapshot, Owner
+from order_domain.pipeline import StepName
+from order_domain.snapshot import CompensationState, OrderSnapshot, Owner, StepRecord, StepState
 from order_workflows.acceptance import refusal_of_earlier_edit
 from order_workflows.order_run import OrderRun
 
@@ -13,3 +14,23 @@ def test_a_run_that_goes_on_with_an_adopted_order_counts_the_generations_of_its_
 
     heard = (order.lines_generation, order.address_generation, order.suspend_generation)
     assert [refusal_of_earlier_edit(generation, 2) for generation in heard] == [None, None, None]
+
+
+def test_a_run_that_finds_nothing_left_to_undo_ends_the_undoing_that_the_run_before_showed() -> None:
+    """An order whose review went on in a new run ended without the condition `Compensated`."""
+    step = StepRecord(name=StepName.CHARGE_PAYMENT, state=StepState.COMPENSATION_FAILED)
+    shown = OrderSnapshot(compensation=CompensationState.FAILED, steps=[step])
+    order = OrderRun(an_order_input(abandoned=shown))
+
+    order.nothing_is_left_to_undo()
+
+    assert order.compensation is CompensationState.DONE
+    assert order.steps.states == {StepName.CHARGE_PAYMENT: StepState.COMPENSATED}
+
+
+def test_an_order_that_nothing_was_done_for_does_not_speak_of_its_undoing() -> None:
+    order = OrderRun(an_order_input())
+
+    order.nothing_is_left_to_undo()
+
+    assert order.compensation is None
