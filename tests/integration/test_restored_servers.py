@@ -16,22 +16,25 @@ pytestmark = pytest.mark.long
 
 
 class _Backup:
-    """What the data of one server were at a moment. Taken cold: what writes them is stopped meanwhile, and first."""
+    """What the data of servers were at a moment. Taken cold: what writes them is stopped meanwhile, and first."""
 
-    def __init__(self, wired: Wiring, file: str, programs: tuple[str, ...], folder: Path) -> None:
-        self._wired, self._file, self._programs, self._folder = wired, file, programs, folder
+    def __init__(self, wired: Wiring, files: tuple[str, ...], programs: tuple[str, ...], folder: Path) -> None:
+        self._wired, self._files, self._programs, self._folder = wired, files, programs, folder
         wired.stack.stop(*programs)
-        for path in self._data.glob(f"{file}*"):
+        for path in self._of(self._data):
             shutil.copy2(path, folder)
         wired.stack.start(*programs)
 
     def restore(self) -> None:
         self._wired.stack.stop(*self._programs)
-        for path in self._data.glob(f"{self._file}*"):
+        for path in self._of(self._data):
             path.unlink()
-        for path in self._folder.glob(f"{self._file}*"):
+        for path in self._of(self._folder):
             shutil.copy2(path, self._data)
         self._wired.stack.start(*self._programs)
+
+    def _of(self, folder: Path) -> list[Path]:
+        return [path for file in self._files for path in folder.glob(f"{file}*")]
 
     @property
     def _data(self) -> Path:
@@ -49,6 +52,18 @@ def _let_a_quarter_of_an_hour_pass(wired: Wiring) -> None:
         for key, at in store.execute("SELECT key, at FROM charges").fetchall():
             earlier = datetime.fromisoformat(at) - timedelta(minutes=16)
             store.execute("UPDATE charges SET at = ? WHERE key = ?", (earlier.isoformat(), key))
+
+
+def _refund_by_hand(wired: Wiring, uid: str) -> None:
+    """At the payment provider, by its own page."""
+    with contextlib.closing(sqlite3.connect(wired.stack.root / "data" / "providers.db")) as store, store:
+        [(key, amount, currency, at)] = store.execute(
+            "SELECT key, amount_minor, currency, at FROM charges WHERE key LIKE ?", (f"{uid}/%",)
+        ).fetchall()
+        store.execute(
+            "INSERT INTO refunds (key, charge_key, amount_minor, currency, refund_id, at) VALUES (?, ?, ?, ?, ?, ?)",
+            (f"{key}/by-hand", key, amount, currency, "by-hand", at),
+        )
 
 
 def test_an_etcd_that_was_restored_brings_back_no_charge_and_no_order(
@@ -118,7 +133,7 @@ def test_a_temporal_that_was_restored_walks_on_to_the_same_end(
     for name in ("approved", "undone"):
         shop.apply(name, total=DEAR)
         shop.reaches("Waiting", name)
-    histories = _Backup(wired, "temporal.db", ("temporal", "worker", "operator"), tmp_path)
+    histories = _Backup(wired, ("temporal.db",), ("temporal", "worker", "operator"), tmp_path)
     approve(shop, "approved")
     shop.patch("undone", cancellation={"reason": "changed my mind"})
     shop.apply("since", total=PLAIN)
@@ -148,7 +163,7 @@ def test_what_a_restored_ledger_misses_is_charged_to_nobody_again_and_found(
     for name in ("approved", "left"):
         shop.apply(name, total=DEAR)
         shop.reaches("Waiting", name)
-    ledger = _Backup(wired, "ledger.db", ("worker",), tmp_path)
+    ledger = _Backup(wired, ("ledger.db",), ("worker",), tmp_path)
     approve(shop, "approved")
     shop.apply("since", total=PLAIN)
     for name in ("approved", "since"):
@@ -167,6 +182,37 @@ def test_what_a_restored_ledger_misses_is_charged_to_nobody_again_and_found(
     assert uids["since"] in found, found
     assert uids["left"] not in found, found
     assert history.flaws() == []
+
+
+def test_an_order_that_temporal_and_the_ledger_lost_is_applied_again_once_its_workflow_is_deleted(
+    wired: Wiring, shop: Cluster, tmp_path: Path
+) -> None:
+    """The way out that docs/backup.md tells."""
+    patient = shop.patient_class()
+    both = _Backup(wired, ("temporal.db", "ledger.db"), ("temporal", "worker", "operator"), tmp_path)
+    shop.apply("paid", className=patient, total=PLAIN)
+    shop.reaches("Waiting", "paid")
+    first = shop.order("paid")["metadata"]["uid"]
+
+    both.restore()
+
+    review = shop.eventually(lambda status: status.get("phase") == "ManualReview", "paid", RETURN_SECONDS)
+    assert f"{PLAIN} captured as {review['payment']['transactionID']}" in review["message"]
+    _refund_by_hand(wired, first)
+    shop.apply("other", total=DEAR)  # while orders are live, the operator looks for news twice a second
+    shop.reaches("Waiting", "other")
+    shop.patch("paid", deletionPolicy="Orphan")
+    shop.delete("paid")
+    wired.stack.temporal("workflow", "delete", "--yes", "--workflow-id", review["workflow"]["id"])
+    shop.apply("paid", total=PLAIN)
+
+    status = shop.eventually(lambda status: status.get("phase") == "Completed", "paid", RETURN_SECONDS)
+    second = shop.order("paid")["metadata"]["uid"]
+    assert status["payment"]["capturedMinor"] == PLAIN
+    assert shop.charges_of([first, second]) == {first: (PLAIN, PLAIN), second: (PLAIN, 0)}
+    left = [f"order/{shop.namespace}/paid/{second}", review["workflow"]["id"]]
+    shop.until(lambda: left[1] not in shop.workflows(), RETURN_SECONDS)
+    assert left[0] in shop.workflows()
 
 
 def test_an_order_waits_for_a_namespace_of_temporal_that_comes_later(wired: Wiring, shop: Cluster) -> None:
