@@ -82,9 +82,17 @@ class Shop:
         """Of all orders, or of one."""
         return f"{API}/namespaces/{self.namespace}/orders{name and '/' + name}"
 
-    def place(self, name: str, order_class: str, *, edited_by: str | None = None, **changes: Any) -> None:
+    def place(
+        self,
+        name: str,
+        order_class: str,
+        *,
+        edited_by: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        **changes: Any,
+    ) -> None:
         """An order of the manager's; with `edited_by` one whose address somebody has changed since."""
-        body = order(name, spec(order_class, **{"requestedBy": MANAGER.name, **changes}))
+        body = order(name, spec(order_class, **{"requestedBy": MANAGER.name, **changes}), labels=dict(labels or {}))
         self.server.must(ROOT, "POST", self.path(), body)
         if edited_by is not None:
             edit = {"spec": {"shippingAddress": {"line2": "Floor 2"}, "editedBy": edited_by}}

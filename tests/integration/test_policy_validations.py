@@ -36,9 +36,9 @@ NEWCOMER = Caller("newcomer")
 MEDDLER = Caller("meddler")
 """May write statuses, as RBAC sees it."""
 
-WAITING, OF_TWO, EDITED = "waiting", "four-eyes", "edited"
-"""The orders of a shop: one of nobody's, of class standard; one of the manager's with four eyes; and another of those,
-which the lead edited."""
+WAITING, OF_TWO, EDITED, RESTORED = "waiting", "four-eyes", "edited", "restored"
+"""The orders of a shop: one of nobody's, of class standard; one of the manager's with four eyes; another of those,
+which the lead edited; and one that a backup brought back with its decision."""
 
 
 def patch(me: Caller, name: str, **changes: Any) -> Callable[[Shop], Answer]:
@@ -160,6 +160,9 @@ CASES = {
         "not-the-editor",
         patch(LEAD, OF_TWO, spec={"shippingAddress": BOSTON, "editedBy": "lead", "approval": decision("lead")}),
     ),
+    "a clerk takes the label off that says that a backup brought the decision": Case(
+        "restored-stays", patch(CLERK, RESTORED, metadata={"labels": {"velero.io/restore-name": None}})
+    ),
     "somebody with the right to write statuses writes one": Case("status", write_status),
     "an approver approves without giving a name": Case(
         "stamp-decider", patch(APPROVER, WAITING, spec={"approval": decision()}), "approver", stored("approval", "by")
@@ -255,6 +258,8 @@ class Laboratory:
         shop.show(OF_TWO)
         shop.place(EDITED, FOUR_EYES, edited_by=LEAD.name)
         shop.show(EDITED, seen=2)
+        decided = {"decision": "Approved", "by": "director"}
+        shop.place(RESTORED, STANDARD, labels={"velero.io/restore-name": "today"}, approval=decided)
         return shop
 
     def clear(self) -> None:

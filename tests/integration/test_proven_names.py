@@ -127,6 +127,18 @@ def test_without_the_policy_a_decision_is_claimed(shop: Cluster) -> None:
     assert (approval["by"], approval["proof"], approval["via"]) == ("bob", "Claimed", "kubernetes")
 
 
+def test_a_decision_that_a_backup_brings_under_the_policy_is_claimed_and_counts(shop: Cluster) -> None:
+    shop.stack.kubectl("label", "namespace", shop.namespace, ENFORCED)
+    _order(shop, "pattern")
+    spec = {**shop.order("pattern")["spec"], **APPROVED["spec"]}
+    metadata = {"name": "order", "labels": {"velero.io/restore-name": "today"}}
+
+    shop.create({"apiVersion": f"{GROUP}/v1alpha1", "kind": "Order", "metadata": metadata, "spec": spec})
+
+    approval = shop.reaches("Completed")["approval"]
+    assert (approval["by"], approval["requestedBy"], approval["proof"]) == ("bob", "ana", "Claimed")
+
+
 def test_a_decision_about_the_own_order_is_refused_taken_back_and_made_by_somebody_else(shop: Cluster) -> None:
     _order(shop)
     assert "not by ana" in shop.status()["message"]

@@ -1,6 +1,6 @@
 {{- /* Version of what the policies refuse, as order_operator.cluster.policies spells it: an operator trusts only rules that
       it knows. */ -}}
-{{- define "order-platform-crds.rulesVersion" -}}1{{- end }}
+{{- define "order-platform-crds.rulesVersion" -}}2{{- end }}
 
 {{- /* The binding of a policy. Takes a dict: root, name, and `params` where all OrderClasses are its parameters. */ -}}
 {{- define "order-platform-crds.binding" -}}
@@ -44,4 +44,9 @@ spec:
 - name: decided
   expression: >-
     object.spec.?approval != (variables.creating ? optional.none() : oldObject.spec.?approval)
+{{- end }}
+
+{{- /* Whether the label says that a backup brought the object back, as CEL. Takes the name of the object. */ -}}
+{{- define "order-platform-crds.isRestored" -}}
+['velero.io/restore-name', 'order-platform.dev/restored'].exists(label, label in {{ . }}.metadata.?labels.orValue({}))
 {{- end }}

@@ -18,3 +18,6 @@ DEFAULT_CLASS_LABEL = f"{GROUP}/default-class"
 EARLIER_DEFAULT_CLASS_ANNOTATION = f"{GROUP}/is-default-class"
 """What made an OrderClass the default before release 0.2; read for one more release."""
 FIELD_MANAGER = "order-operator"
+
+RESTORED_LABELS = frozenset({"velero.io/restore-name", f"{GROUP}/restored"})
+"""Either says that a backup brought the object back: Velero's own, and one for other tools."""

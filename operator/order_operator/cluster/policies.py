@@ -13,14 +13,16 @@ from datetime import datetime
 from typing import Any
 
 from order_domain.order import Proof
-from order_operator.cluster.api_names import GROUP, ORDERS
+from order_operator.cluster.api_names import GROUP, ORDERS, RESTORED_LABELS
 
 PROVING_POLICY = "order-platform-orders"
 """ValidatingAdmissionPolicy, and its ValidatingAdmissionPolicyBinding: `by` of a decision, `requestedBy` and `editedBy`
 are the caller."""
 RULES_LABEL = f"{GROUP}/policy-rules"
 """Label of the policy: the version of its rules."""
-RULES_VERSION = "1"
+RULES_VERSION = "2"
+KNOWN_RULES = frozenset({"1", RULES_VERSION})
+"""Before 2 no decision came with an order in another name than the caller's."""
 
 Json = Mapping[str, Any]
 
@@ -34,6 +36,12 @@ class Evidence:
 
 
 NO_EVIDENCE = Evidence(Proof.CLAIMED)
+RESTORED = Evidence(
+    Proof.CLAIMED,
+    "a backup brought the order back, and may have brought the decision: take spec.approval back, take the label "
+    f"{' or '.join(sorted(RESTORED_LABELS))} off, and decide once more",
+)
+"""Of an order that bears the label. The policy lets it come with the decisions of others, and keeps the label on it."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +80,7 @@ def flaw_of(policy: Json, binding: Json) -> str | None:
 
 def _flaw_of_policy(policy: Json) -> str | None:
     version = (policy["metadata"].get("labels") or {}).get(RULES_LABEL)
-    if version != RULES_VERSION:
+    if version not in KNOWN_RULES:
         return f"has version {version} of the rules, and this operator knows {RULES_VERSION}"
     spec = policy.get("spec") or {}
     if spec.get("failurePolicy", "Fail") != "Fail":

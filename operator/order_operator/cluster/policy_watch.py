@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from order_operator import metrics
 from order_operator.background import Background
 from order_operator.cluster.api import KubernetesApi, NotFound
-from order_operator.cluster.policies import PROVING_POLICY, Enforcement, Evidence, Json, enforcement, flaw_of
+from order_operator.cluster.policies import PROVING_POLICY, RESTORED, Enforcement, Evidence, Json, enforcement, flaw_of
 from order_operator.work_queue import TryLater
 
 LOOK_SECONDS = 60.0
@@ -32,9 +32,11 @@ class PolicyWatch:
         self._asked_at: dict[str, float] = {}
         self._last_seen_off: dict[str, datetime] = {}
 
-    def evidence(self, namespace: str, created: datetime) -> Evidence | None:
-        """About an order of this namespace that was created then; None until the first look at the namespace is
-        through, which takes a moment."""
+    def evidence(self, namespace: str, created: datetime, *, restored: bool = False) -> Evidence | None:
+        """About an order of this namespace that was created then, or `restored` from a backup; None until the first
+        look at the namespace is through, which takes a moment."""
+        if restored:
+            return RESTORED
         known = namespace in self._asked_at
         self._asked_at[namespace] = time.monotonic()
         if not known:

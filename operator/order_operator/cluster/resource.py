@@ -8,6 +8,7 @@ from typing import Any, ClassVar, Self, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from order_domain.judgement import field_errors, judge
+from order_operator.cluster.api_names import RESTORED_LABELS
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -33,6 +34,8 @@ class Resource:
     finalizers: tuple[str, ...]
     spec: Mapping[str, Any]
     status: Mapping[str, Any]
+    restored: bool = False
+    """Whether a label says that a backup brought the object back."""
 
     @classmethod
     def from_body(cls, body: Mapping[str, Any]) -> Self:
@@ -49,6 +52,7 @@ class Resource:
             finalizers=tuple(metadata.get("finalizers") or ()),
             spec=dict(body.get("spec") or {}),
             status=dict(body.get("status") or {}),
+            restored=not RESTORED_LABELS.isdisjoint(metadata.get("labels") or ()),
         )
 
     @property

@@ -233,7 +233,7 @@ class Reconciler:
         if run is None or run.snapshot is None or isinstance(parsed, Problem):
             return None
         awaited = awaits_decision(parsed.spec, run.snapshot)
-        return self.policies.evidence(order.namespace, order.created) if awaited else None
+        return self.policies.evidence(order.namespace, order.created, restored=order.restored) if awaited else None
 
     async def _perform(  # noqa: C901 - one case per action
         self, action: Action, uid: str, tracked: Tracked, look: Look, order: OrderResource

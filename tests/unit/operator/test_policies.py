@@ -16,6 +16,7 @@ from order_operator.cluster.policies import (
     RULES_VERSION,
     Evidence,
     enforcement,
+    flaw_of,
     selects,
 )
 from order_operator.cluster.policy_watch import PolicyWatch
@@ -275,3 +276,19 @@ async def test_before_any_decision_the_gauge_says_whether_the_policy_is_there_at
     cluster.binding = NotFound("none")
     await watch.look()
     assert metrics.POLICY_ENFORCED._value.get() == 0
+
+
+@pytest.mark.parametrize("version", ["1", RULES_VERSION])
+def test_rules_of_a_release_that_let_less_pass_prove_names_as_well(version: str) -> None:
+    policy = {**POLICY, "metadata": {**POLICY["metadata"], "labels": {RULES_LABEL: version}}}
+
+    assert flaw_of(policy, BINDING) is None
+
+
+def test_a_decision_that_a_backup_may_have_brought_is_claimed(watch: PolicyWatch) -> None:
+    """Under the policy it came in the name of somebody who is not the caller."""
+    evidence = watch.evidence("shop", LATER, restored=True)
+
+    assert evidence is not None
+    assert evidence.proof is Proof.CLAIMED
+    assert "velero.io/restore-name" in evidence.why

@@ -111,3 +111,10 @@ def test_the_answer_to_a_write_replaces_version_finalizers_and_status_but_not_th
 
     assert (written.resource_version, written.held, written.status) == ("101", True, {"phase": "Running"})
     assert written.spec == order.spec
+
+
+@pytest.mark.parametrize("label", ["velero.io/restore-name", "order-platform.dev/restored"])
+def test_a_resource_that_a_backup_brought_back_is_known_by_its_label(label: str) -> None:
+    assert an_order_resource(labels={label: "today", "team": "blue"}).restored
+    assert not an_order_resource(labels={"team": "blue"}).restored
+    assert not an_order_resource().restored
