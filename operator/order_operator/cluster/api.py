@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import partial
 from http import HTTPStatus
 from typing import Annotated, Any, NamedTuple, TypeVar
@@ -44,6 +45,7 @@ class ApiRefused(TryLater):
 
     def __init__(self, message: str, answer: client.ApiException) -> None:
         self.status = answer.status
+        self.headers: Mapping[str, str] = answer.headers or {}
         # Rights come back without a word; the content does not change.
         self.for_content = self.status in {400, 413, 422}
         super().__init__(message, after=_retry_after(answer), refused=self.for_content)
@@ -113,6 +115,7 @@ class KubernetesApi:
         self._objects = client.CustomObjectsApi(api)
         self._events = client.EventsV1Api(api)
         self._core = client.CoreV1Api(api)
+        self._version = client.VersionApi(api)
 
     async def get(self, plural: str, namespace: str, name: str) -> dict[str, Any]:
         """Raises NotFound, if the API server says so of this very object: one that does not serve the kind, as for a
@@ -157,6 +160,18 @@ class KubernetesApi:
         )
         answer: dict[str, Any] = await _counted("list", ORDER_CLASSES, call)
         return list(answer["items"]), int(answer["metadata"]["resourceVersion"])
+
+    async def time(self) -> float | None:
+        """Seconds since the epoch by the API server's clock; None if its answer does not tell, as behind a proxy."""
+        call: Awaitable[Any] = self._version.get_code_with_http_info(_request_timeout=REQUEST_TIMEOUT_SECONDS)
+        try:
+            headers: Mapping[str, str] = (await _counted("get", "version", call)).headers or {}
+        except ApiRefused as refused:  # a refusal tells the time as well
+            headers = refused.headers
+        try:
+            return parsedate_to_datetime(headers.get("Date", "")).timestamp()
+        except ValueError:
+            return None
 
     async def cluster_identity(self) -> str:
         """The uid of the namespace kube-system, which stays the same as long as the cluster exists."""

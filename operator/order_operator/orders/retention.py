@@ -116,10 +116,12 @@ class Retention:
             return 0.0
         began = time.thread_time()
         self._refused = {uid: at for uid, at in self._refused.items() if at + REFUSED_SECONDS > now}
-        due = [
-            item for item in expired(self._finished(), self._classes.spec, now) if item.order.uid not in self._refused
-        ]
+        due = self._due(now)
         cost = 0.0 if due else time.thread_time() - began
+        if due:
+            # What is due by a clock that is ahead would be gone too early. This one may be; the servers' agree.
+            at = await self._api.time()
+            due = due if at is None else self._due(at)
         for order, why in due[:MOST_PER_PASS]:
             if await self._is_running(order):
                 self._refused[order.uid] = now
@@ -146,6 +148,10 @@ class Retention:
             )
             await asyncio.sleep(DELETE_SECONDS)
         return cost
+
+    def _due(self, now: float) -> list[Expired]:
+        found = expired(self._finished(), self._classes.spec, now)
+        return [item for item in found if item.order.uid not in self._refused]
 
     async def _is_running(self, order: OrderResource) -> bool:
         """A status can be forged: only Temporal itself is believed before something is deleted."""
