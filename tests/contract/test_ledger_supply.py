@@ -2,13 +2,20 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from typing import cast
 
 import pytest
 from alembic import command
 from shop import SKU, Shop, a_line
 from sqlalchemy import insert, text, update
+from temporalio.api.common.v1 import GrpcStatus
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.client import Client
+from temporalio.service import RPCError, RPCStatusCode
+from temporalio.testing import ActivityEnvironment
 
 from order_domain.errors import LedgerRefused, OutOfStock, PermanentError, ProviderUnavailable
 from order_domain.stock_item import SupplierOrderRecord
@@ -370,6 +377,90 @@ async def test_an_order_that_got_its_pieces_does_not_wait(shop: Shop) -> None:
     again = (await shop.buyer(1)).reserve(11)
     await shop.stock.reserve(again.model_copy(update={"operation_id": "uid-1/reserve/2"}))
     assert await waiting(shop) == []
+
+
+async def test_an_order_that_changed_its_lines_after_it_got_its_pieces_does_not_wait(shop: Shop) -> None:
+    """Its pieces are held by the change of lines then: it was told of pieces again, before those that wait."""
+    await backorder(shop, 1, 11)
+    await backorder(shop, 2, 20)
+    await add(shop, 90)
+    buyer = await shop.buyer(1)
+    await shop.stock.reserve(buyer.reserve(11, step="reserve/2"))
+    await shop.orders.change_lines(buyer.change_lines(a_line("1", 12), replaces="reserve/2"))
+    assert await waiting(shop) == ["uid-2"]
+
+
+async def test_an_order_that_changed_its_lines_while_it_waits_still_waits(shop: Shop) -> None:
+    await backorder(shop, 1, 11)
+    buyer = await shop.buyer(1)
+    await shop.orders.change_lines(buyer.change_lines(a_line("1", 12), replaces=None))
+    await add(shop, 90)
+    assert await waiting(shop) == ["uid-1"]
+
+
+class Temporal:
+    """Tells of every workflow that is signalled; those of `gone` are not there."""
+
+    def __init__(self, *gone: str, namespace: bool = True) -> None:
+        self.gone = gone
+        self.told: list[str] = []
+        self._details = b""
+        if not namespace:
+            status = GrpcStatus()
+            status.details.add().Pack(NamespaceNotFoundFailure())
+            self._details = status.SerializeToString()
+
+    def get_workflow_handle(self, identifier: str) -> "Temporal":
+        self.told.append(identifier.rpartition("/")[2])
+        return self
+
+    async def signal(self, _name: str) -> None:
+        if self.told[-1] in self.gone:
+            raise RPCError("not found", RPCStatusCode.NOT_FOUND, self._details)
+
+
+async def woken(shop: Shop, temporal: Temporal, *, keeper: str = f"stock/test/{SKU}") -> list[str]:
+    """Which orders the workflow `keeper` tells."""
+    environment = ActivityEnvironment(client=cast("Client", temporal))
+    environment.info = replace(environment.info, workflow_id=keeper)
+    await environment.run(shop.stock_items.wake, ARTICLE)
+    return temporal.told
+
+
+async def test_an_order_without_an_open_workflow_keeps_no_pieces_from_who_waits_behind_it(shop: Shop) -> None:
+    """Its history had been deleted: what it lacked was kept for it, look after look."""
+    await backorder(shop, 1, 12)
+    await backorder(shop, 2, 11)
+    await add(shop, 2)
+
+    assert await woken(shop, Temporal("uid-1")) == ["uid-1", "uid-2"]
+    assert await waiting(shop) == ["uid-2"]
+
+
+async def test_an_order_that_asks_again_after_it_was_not_there_waits_again(shop: Shop) -> None:
+    await backorder(shop, 1, 12)
+    await add(shop, 2)
+    await woken(shop, Temporal("uid-1"))
+    await reserve(shop, 2, 2)
+
+    with pytest.raises(OutOfStock):
+        await shop.stock.reserve((await shop.buyer(1)).reserve(12, step="reserve/2"))
+    await add(shop, 2)
+
+    assert await waiting(shop) == ["uid-1"]
+
+
+@pytest.mark.parametrize(
+    ("keeper", "namespace"),
+    [(f"stock/test/{SKU}", False), (f"stock/other/{SKU}", True), (f"stock/{SKU}", True)],
+    ids=["no namespace", "another installation", "of an earlier release"],
+)
+async def test_an_order_whose_workflow_may_be_elsewhere_still_waits(shop: Shop, keeper: str, namespace: bool) -> None:
+    await backorder(shop, 1, 12)
+    await add(shop, 2)
+
+    assert await woken(shop, Temporal("uid-1", namespace=namespace), keeper=keeper) == ["uid-1"]
+    assert await waiting(shop) == ["uid-1"]
 
 
 async def test_an_order_that_ended_does_not_wait(shop: Shop) -> None:

@@ -1,9 +1,12 @@
 """Keeping an article in stock."""
 
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from functools import partial
 
 from temporalio import activity
-from temporalio.service import RPCError
+from temporalio.api.errordetails.v1 import NamespaceNotFoundFailure
+from temporalio.service import RPCError, RPCStatusCode
 
 from order_domain.errors import OrderError
 from order_worker.interceptors.stock_news import OF_THIS_WORKFLOW
@@ -20,7 +23,7 @@ from order_workflows.activities.stock_item import (
     SupplierOrder,
     Supplies,
 )
-from order_workflows.contract import SIGNAL_STOCK_ARRIVED, workflow_id
+from order_workflows.contract import SIGNAL_STOCK_ARRIVED, RunKey, parse_stock_workflow_id, workflow_id
 
 
 class LedgerStockItems(StockItemActivities):
@@ -76,19 +79,42 @@ class LedgerStockItems(StockItemActivities):
     @activity.defn(name="wake_backorders")
     async def wake(self, request: Article) -> Outcome:
         """An order that is told in vain, or twice, asks the ledger again and waits on. One that takes no more signals
-        keeps it from no other."""
-        client = activity.client()
-        for key in await self._ledger.transaction(partial(supply.waiting, sku=request.sku)):
-            try:
-                await client.get_workflow_handle(workflow_id(*key)).signal(SIGNAL_STOCK_ARRIVED)
-            except RPCError as error:
-                if error.status not in OF_THIS_WORKFLOW:
-                    raise
-        return Outcome()
+        keeps it from no other, and neither does one without an open workflow: it waits for nothing any more, and what
+        it lacked must not be kept for it."""
+        told: set[RunKey] = set()
+        while True:
+            asked_at = datetime.now(UTC)
+            waiting = await self._ledger.transaction(partial(supply.waiting, sku=request.sku))
+            gone = [key.uid for key in waiting if key not in told and not await _tell(key)]
+            told.update(waiting)
+            if not gone or not await self._overlook(gone, asked_at):
+                return Outcome()
+
+    async def _overlook(self, uids: Sequence[str], asked_at: datetime) -> int:
+        """Only for orders of the installation whose workflow asks: those of others may be open where this worker does
+        not look."""
+        keeper = parse_stock_workflow_id(activity.info().workflow_id or "")
+        if keeper is None or keeper.cluster is None:
+            return 0
+        return await self._ledger.transaction(
+            partial(supply.overlook, uids=uids, installation=keeper.cluster, asked_at=asked_at)
+        )
 
     @activity.defn(name="release_article")
     async def let_go(self, request: Article) -> StockLevel:
         return await self._ledger.transaction(partial(supply.let_go, sku=request.sku, keeper=request.keeper))
+
+
+async def _tell(key: RunKey) -> bool:
+    """False if the order has no open workflow."""
+    try:
+        await activity.client().get_workflow_handle(workflow_id(*key)).signal(SIGNAL_STOCK_ARRIVED)
+    except RPCError as error:
+        if error.status not in OF_THIS_WORKFLOW:
+            raise
+        without_namespace = any(detail.Is(NamespaceNotFoundFailure.DESCRIPTOR) for detail in error.grpc_status.details)
+        return error.status is not RPCStatusCode.NOT_FOUND or without_namespace
+    return True
 
 
 def _supplies(order: supply.SupplierOrderRow) -> Supplies:

@@ -31,7 +31,7 @@ from order_domain.status import OrderStatus
 from order_domain.stock_item import SupplierOrderRecord
 from order_worker.ledger.database import insert_unless_present
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.tables import operations, orders, stock, supplier_orders
+from order_worker.ledger.tables import operations, orders, reservations, stock, supplier_orders
 from order_workflows.activities.stock_item import KeepStock, StockLevel
 from order_workflows.contract import RunKey
 
@@ -42,6 +42,9 @@ WOKEN = 200
 
 CONSIDERED = 1_000
 """Waiting orders of an article that one look considers, the longest-waiting ones."""
+
+NOT_HEARD = "nobody waits for it"
+"""What a shortage is reversed by whose order has no open workflow."""
 
 
 class State(StrEnum):
@@ -93,8 +96,20 @@ _RESERVATION = (
     operations.c.order_uid == orders.c.uid,
     operations.c.kind == literal(OperationKind.RESERVE.value, literal_execute=True),
 )
+_HOLDS = (
+    operations.c.order_uid == orders.c.uid,
+    operations.c.kind.in_([OperationKind.RESERVE.value, OperationKind.CHANGE_LINES.value]),
+    operations.c.state == "done",
+    operations.c.reversed_by.is_(None),
+    # A change of lines holds pieces only where others were held before.
+    exists().where(reservations.c.operation_id == operations.c.operation_id).correlate(operations),
+)
 # These values stand in the statement itself: only then do the databases use their partial indexes.
-_SHORTAGE = (*_RESERVATION, operations.c.error_type == literal(OutOfStock.__name__, literal_execute=True))
+_SHORTAGE = (
+    *_RESERVATION,
+    operations.c.error_type == literal(OutOfStock.__name__, literal_execute=True),
+    operations.c.reversed_by.is_(None),
+)
 _OPEN_ORDER = orders.c.status == literal(OrderStatus.ORDER_RECEIVED.value, literal_execute=True)
 
 
@@ -110,13 +125,7 @@ _WAITING = (
     select(orders.c.namespace, orders.c.name, orders.c.uid, _WANTED.label("params"))
     .where(
         _OPEN_ORDER,
-        _first(
-            operations.c.operation_id,
-            operations.c.created_at,
-            *_RESERVATION,
-            operations.c.state == "done",
-            operations.c.reversed_by.is_(None),
-        ).is_(None),
+        _first(operations.c.operation_id, operations.c.created_at, *_HOLDS).is_(None),
     )
     .order_by(_first(operations.c.created_at, operations.c.created_at, *_SHORTAGE), orders.c.uid)
     .limit(CONSIDERED)
@@ -275,6 +284,29 @@ def waiting(tx: Connection, sku: str) -> list[RunKey]:
         if len(served) == WOKEN or not free[sku]:
             break
     return served
+
+
+_OVERLOOK = (
+    update(operations)
+    .where(
+        operations.c.order_uid.in_(
+            select(orders.c.uid).where(
+                orders.c.uid.in_(bindparam("uids", expanding=True)), orders.c.cluster == bindparam("installation")
+            )
+        ),
+        operations.c.kind == OperationKind.RESERVE.value,
+        operations.c.error_type == OutOfStock.__name__,
+        operations.c.created_at <= bindparam("asked_at", type_=operations.c.created_at.type),
+        operations.c.reversed_by.is_(None),
+    )
+    .values(reversed_by=NOT_HEARD)
+)
+
+
+def overlook(tx: Connection, uids: Iterable[str], *, installation: str, asked_at: datetime) -> int:
+    """Count no longer what these orders of the installation lacked until then: no workflow of theirs is open to take
+    it. One that is started for such an order asks again, and counts again. Tells how many shortages these were."""
+    return tx.execute(_OVERLOOK, {"uids": sorted(uids), "installation": installation, "asked_at": asked_at}).rowcount
 
 
 def _free(tx: Connection, skus: Iterable[str]) -> dict[str, int]:
