@@ -316,6 +316,71 @@ async def test_an_order_that_is_planned_when_the_article_is_let_go_is_still_deli
     assert await shop.counts() == (15, 0, 0)
 
 
+PLACED = SupplierOrderRecord(
+    id=f"{SKU}/2/a",
+    quantity=7,
+    placed_at=datetime(2026, 1, 2, tzinfo=UTC),
+    expected_at=datetime(2026, 1, 3, tzinfo=UTC),
+)
+"""What the article's workflow knows, and a restored ledger does not have."""
+
+
+def naming(known: SupplierOrderRecord | None) -> KeepStock:
+    return rules(minimum=11, target=15).model_copy(update={"on_order": known})
+
+
+async def test_a_supplier_order_that_a_restored_ledger_lacks_is_put_back_and_not_made_again(shop: Shop) -> None:
+    """The pieces were bought twice, and those that came first were never counted."""
+    level = await shop.stock_items.keep(naming(PLACED))
+
+    assert (level.supplier_order, level.unlisted) == (PLACED, False)
+    assert await supplier_orders(shop) == [(PLACED.id, 7, "placed")]
+
+
+async def test_one_that_was_not_placed_yet_is_put_back_as_it_was(shop: Shop) -> None:
+    """Whether the supplier has heard of it is not known: it is asked under the same key."""
+    await shop.stock_items.keep(naming(SupplierOrderRecord(id=PLACED.id, quantity=7)))
+
+    assert await supplier_orders(shop) == [(PLACED.id, 7, "planned")]
+
+
+async def test_what_an_order_had_planned_since_in_its_place_gives_way_to_it(shop: Shop) -> None:
+    await shop.stock_items.keep(naming(None))
+
+    level = await shop.stock_items.keep(naming(PLACED.model_copy(update={"id": f"{SKU}/1/a"})))
+
+    assert (level.supplier_order and level.supplier_order.id, level.unlisted) == (f"{SKU}/1/a", False)
+    assert await supplier_orders(shop) == [(f"{SKU}/1/a", 7, "placed")]
+
+
+@pytest.mark.parametrize("placed", [False, True])
+async def test_another_supplier_order_that_may_be_an_earlier_one_stays_and_is_told(shop: Shop, placed: bool) -> None:
+    await shop.stock_items.keep(naming(None))
+    if placed:
+        await shop.stock_items.order(FIRST)
+
+    level = await shop.stock_items.keep(naming(PLACED))
+
+    assert (level.supplier_order and level.supplier_order.id, level.unlisted) == (FIRST.id, True)
+    assert [order[0] for order in await supplier_orders(shop)] == [FIRST.id]
+
+
+async def test_a_supplier_order_that_was_delivered_is_not_put_back(shop: Shop, delivers_at_once: None) -> None:
+    level = await shop.stock_items.keep(naming(None))
+    await shop.stock_items.order(FIRST)
+    await shop.stock_items.receive(FIRST)
+
+    level = await shop.stock_items.keep(naming(level.supplier_order))
+
+    assert (level.on_hand, level.supplier_order, level.unlisted) == (15, None, False)
+
+
+async def test_an_article_that_is_let_go_keeps_the_order_that_a_restored_ledger_lacks(shop: Shop) -> None:
+    level = await shop.stock_items.let_go(Article(sku=SKU, on_order=PLACED))
+
+    assert level.supplier_order == PLACED
+
+
 async def test_letting_go_of_an_unknown_article_is_fine(shop: Shop) -> None:
     assert await shop.stock_items.let_go(Article(sku="NEVER")) == StockLevel(on_hand=0, reserved=0, sold=0)
 

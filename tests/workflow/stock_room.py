@@ -48,8 +48,14 @@ class StockRoom(StockItemActivities):
         self.keeper: str | None = None
         """Id of the workflow whose rules these are."""
         self.on_order: SupplierOrderRecord | None = None
+        self.unlisted = False
+        """Whether the ledger says that it lists another supplier order than the workflow knows."""
+        self.named: SupplierOrderRecord | None = None
+        """The supplier order that the workflow named last."""
         self.placed: dict[str, int] = {}
         """Pieces by order, as the supplier knows them."""
+        self.delivered: set[str] = set()
+        """Orders whose pieces the ledger has counted."""
         self.delivers = True
         """Whether the pieces have come when the supplier is asked for them."""
         self.delivery_time = timedelta(0)
@@ -116,6 +122,7 @@ class StockRoom(StockItemActivities):
             sold=self.sold,
             supplier_order=self.on_order,
             backorders=bool(self.waiting),
+            unlisted=self.unlisted,
         )
 
     @activity.defn(name="keep_stock")
@@ -124,12 +131,14 @@ class StockRoom(StockItemActivities):
         if self.keeper not in (None, request.keeper, request.follows):
             await self._called("keep_stock")
             return self._level().model_copy(update={"kept_by": self.keeper, "supplier_order": None})
-        self.keeper = request.keeper
+        self.keeper, self.named = request.keeper, request.on_order
         # What is counted before a call is held up is old news when it answers.
         self.rules = (request.minimum, request.target)
         if self.on_hand < request.minimum and self.on_order is None:
             number = f"{request.sku}/{next(self._numbers)}"
             self.on_order = SupplierOrderRecord(id=number, quantity=request.target - self.on_hand)
+        if self.on_order is None and request.on_order is not None and request.on_order.id not in self.delivered:
+            self.on_order = request.on_order
         level = self._level()
         await self._called("keep_stock")
         return level
@@ -152,6 +161,7 @@ class StockRoom(StockItemActivities):
             return Supplies(delivered=False, expected_at=datetime.now(UTC))
         self.on_hand += self.placed[request.id]
         self.on_order = None
+        self.delivered.add(request.id)
         return Supplies(delivered=True)
 
     @activity.defn(name="wake_backorders")
@@ -166,6 +176,7 @@ class StockRoom(StockItemActivities):
 
     @activity.defn(name="release_article")
     async def let_go(self, request: Article) -> StockLevel:
+        self.named = request.on_order
         await self._called("release_article")
         assert request.sku == self.sku
         if self.keeper not in (None, request.keeper):

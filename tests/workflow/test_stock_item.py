@@ -20,6 +20,7 @@ from temporalio.workflow import ActivityConfig
 
 from order_devstack import servers
 from order_domain.errors import PermanentError, ProviderUnavailable
+from order_domain.stock_item import StockSnapshot, SupplierOrderRecord
 from order_workflows import contract, timing
 
 EMPTY = ProviderUnavailable("the supplier is closed")
@@ -419,6 +420,57 @@ async def test_a_deleted_item_ends_only_after_the_delivery_of_what_is_on_order(k
     assert len(room.placed) == 1
 
 
+def is_placed(shown: StockSnapshot) -> bool:
+    return shown.supplier_order is not None and shown.supplier_order.placed_at is not None
+
+
+@pytest.mark.usefixtures("hurry")
+async def test_the_ledger_is_told_of_the_order_at_the_supplier_that_it_has_lost(keeper: Keeper) -> None:
+    """It was restored from a backup, and the same pieces were ordered again."""
+    room = StockRoom(on_hand=0)
+    room.delivers = False
+    item = await keeper.keep(room)
+    await item.configure(minimum=1, generation=2)
+    placed = (await item.shows(is_placed)).supplier_order
+    room.on_order, room.on_hand = None, 3
+
+    await item.changed()
+    shown = await item.shows(lambda shown: shown.on_hand == 3)
+    room.delivers = True
+    await item.changed()
+
+    await item.shows(lambda shown: shown.on_hand == 13)
+    assert shown.supplier_order == placed
+    assert len(room.placed) == 1
+
+
+@pytest.mark.usefixtures("hurry", "news_at_once")
+async def test_an_order_that_may_be_an_earlier_one_is_asked_for_and_placed_only_once_somebody_decides(
+    keeper: Keeper,
+) -> None:
+    room = StockRoom(on_hand=0)
+    room.delivers = False
+    item = await keeper.keep(room, minimum=1)
+    placed = (await item.shows(is_placed)).supplier_order
+    room.on_order, room.unlisted = SupplierOrderRecord(id="SKU/1/other", quantity=4), True
+    asked = room.count("receive_supplies")
+    await item.changed()
+
+    error = (await item.shows(lambda shown: shown.last_error is not None)).last_error
+    await room.has_been_called("receive_supplies", asked + 2)
+    before = room.count("order_supplies")
+    await item.handle.cancel()
+    await room.has_been_called("order_supplies", 2)
+    room.unlisted, room.delivers = False, True
+    await item.ends()
+
+    assert placed is not None
+    assert error is not None
+    assert error.type == "BooksDisagree"
+    assert (f"{placed.id} of 10 units" in error.message, "SKU/1/other" in error.message) == (True, True)
+    assert before == 1
+
+
 async def test_a_deletion_does_not_interrupt_what_the_supplier_is_asked(keeper: Keeper) -> None:
     room = StockRoom(on_hand=0)
     held = room.hold("order_supplies")
@@ -548,6 +600,23 @@ async def test_no_news_and_no_settings_are_lost_between_runs(brief: Keeper) -> N
 
     assert await item.continued()
     assert room.rules == (31, 1000)
+
+
+@pytest.mark.usefixtures("news_at_once")
+async def test_a_new_run_still_knows_the_order_at_the_supplier(brief: Keeper) -> None:
+    room = StockRoom(on_hand=100_000)
+    room.delivery_time = timedelta(hours=1)
+    item = await brief.keep(room, minimum=100_001, target=200_000)
+    placed = (await item.shows(is_placed)).supplier_order
+    assert placed is not None
+    # The ledger was restored, and lists another: nobody but the workflow knows this one.
+    room.on_order, room.unlisted = placed.model_copy(update={"id": "SKU/1/other"}), True
+    await sell_until_continued(item, room)
+    calls = room.count("keep_stock")
+
+    await room.has_been_called("keep_stock", calls + 1)
+
+    assert room.named == placed
 
 
 @pytest.mark.usefixtures("hurry")

@@ -38,7 +38,7 @@ from order_domain.policy import OrderClassSpec
 from order_domain.retry import StepRetry
 from order_domain.simulation import Simulation
 from order_domain.snapshot import OrderSnapshot, PaymentRecord, shortened
-from order_domain.stock_item import StockItemSpec, StockSettings
+from order_domain.stock_item import StockItemSpec, StockSettings, SupplierOrderRecord
 from order_domain.value import Value
 
 WORKFLOW_TYPE = "OrderWorkflow"
@@ -346,6 +346,8 @@ class StockItemInput(Value):
     """Id of the workflow of an earlier release that this one takes the place of."""
     released: bool = False
     """The resource was deleted before an earlier run's end: Temporal does not hand a cancellation on to the next."""
+    on_order: SupplierOrderRecord | None = None
+    """The open order at the supplier that an earlier run knew of."""
 
     @classmethod
     def of(cls, item: ResourceIdentity, spec: StockItemSpec, generation: int) -> "StockItemInput":

@@ -9,6 +9,7 @@ from temporalio import workflow
 from temporalio.common import RawValue
 from temporalio.exceptions import FailureError
 
+from order_domain.errors import BooksDisagree
 from order_domain.judgement import flaws
 from order_domain.snapshot import ErrorRecord, shortened
 from order_domain.stock_item import StockSettings, StockSnapshot, SupplierOrderRecord
@@ -24,13 +25,15 @@ from order_workflows.signals import log_dropped, signal
 class Restock:
     """How far one order at the supplier is. All of it can be forgotten: the supplier is then only asked sooner."""
 
-    def __init__(self, order: SupplierOrderRecord) -> None:
+    def __init__(self, order: SupplierOrderRecord, *, in_doubt: bool = False) -> None:
+        """One `in_doubt` is only asked for, never placed."""
         self.id = order.id
+        self.in_doubt = in_doubt
         self.due = False
         """Whether it is time to ask the supplier. A timer decides, not the clock: other waits in a later release do not
         break the replay of a run."""
         self.last_error: ErrorRecord | None = None
-        self._placed = order.placed_at is not None
+        self._placed = order.placed_at is not None or in_doubt
         self._failures = 0
         self._checks = 0
         self._timer: asyncio.Task[None] | None = None
@@ -95,6 +98,9 @@ class StockItemWorkflow:
         self._looked_at = workflow.now()
         self._looked_with: tuple[StockSettings, bool] | None = None
         self._restock: Restock | None = None
+        self._on_order = item.on_order
+        """The open order at the supplier, until the ledger says that it is delivered. A ledger that was restored may
+        not have it."""
         self._publisher: Publisher[StockSnapshot] = Publisher(
             lambda: item.item.cluster,
             lambda snapshot, _: {contract.MEMO_STOCK_SNAPSHOT: snapshot},
@@ -117,7 +123,14 @@ class StockItemWorkflow:
         if nothing_left:
             return
         workflow.continue_as_new(
-            item.model_copy(update={"settings": self._settings, "seq": self._publisher.seq, "released": self._released})
+            item.model_copy(
+                update={
+                    "settings": self._settings,
+                    "seq": self._publisher.seq,
+                    "released": self._released,
+                    "on_order": self._on_order,
+                }
+            )
         )
 
     @signal(name=contract.SIGNAL_STOCK_CHANGED)
@@ -187,11 +200,16 @@ class StockItemWorkflow:
         self._looked_with = (self._settings, released)
         level = await (self._let_go() if released else self._keep_stock())
         order = level.supplier_order
-        if self._restock is not None and (order is None or self._restock.id != order.id):
-            self._restock.forget()
+        if level.kept_by is None and not level.unlisted:
+            self._on_order = order
+        # Once the article is released, somebody has decided: what the ledger has is ordered.
+        in_doubt = level.unlisted and not released and order is not None and order.placed_at is None
+        current = self._restock
+        if current is not None and (order is None or (current.id, current.in_doubt) != (order.id, in_doubt)):
+            current.forget()
             self._restock = None
         if self._restock is None and order is not None:
-            self._restock = Restock(order)
+            self._restock = Restock(order, in_doubt=in_doubt)
         return level
 
     async def _keep_stock(self) -> StockLevel:
@@ -202,11 +220,12 @@ class StockItemWorkflow:
             target=self._settings.target,
             keeper=workflow.info().workflow_id,
             follows=self._item.follows,
+            on_order=self._on_order,
         )
         return await local_activities.until_done(StockItemActivities.keep, request, failed=self._show_ledger_away)
 
     async def _let_go(self) -> StockLevel:
-        request = Article(sku=self._item.sku, keeper=workflow.info().workflow_id)
+        request = Article(sku=self._item.sku, keeper=workflow.info().workflow_id, on_order=self._on_order)
         return await local_activities.until_done(StockItemActivities.let_go, request, failed=self._show_ledger_away)
 
     async def _wake_backorders(self) -> None:
@@ -229,6 +248,19 @@ class StockItemWorkflow:
         due = self._restock is not None and self._restock.due
         return due or self._looked_with != (self._settings, self._released)
 
+    @property
+    def _disagreement(self) -> ErrorRecord | None:
+        """What a person has to decide: which of two orders at the supplier is the open one."""
+        known, listed = self._on_order, self._restock
+        if known is None or listed is None or not listed.in_doubt:
+            return None
+        message = (
+            f"supplier order {known.id} of {known.quantity} units is open, but the ledger does not have it and plans "
+            f"{listed.id}, which is not placed: it may be delivered already. Delete the StockItem and apply it again "
+            "to place it"
+        )
+        return ErrorRecord(type=BooksDisagree.__name__, message=message)
+
     def _show_ledger_away(self, attempts: int, error: ErrorRecord, pause: timedelta) -> None:
         """The last counts stay; beside them stands what fails. Before the first look there is nothing to show."""
         if self._publisher.last is not None:
@@ -247,7 +279,7 @@ class StockItemWorkflow:
             sold=level.sold,
             supplier_order=level.supplier_order,
             kept_by=level.kept_by,
-            last_error=self._restock.last_error if self._restock else None,
+            last_error=self._disagreement or (self._restock.last_error if self._restock else None),
         )
         self._publisher.publish(snapshot)
 

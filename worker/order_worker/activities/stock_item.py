@@ -102,7 +102,9 @@ class LedgerStockItems(StockItemActivities):
 
     @activity.defn(name="release_article")
     async def let_go(self, request: Article) -> StockLevel:
-        return await self._ledger.transaction(partial(supply.let_go, sku=request.sku, keeper=request.keeper))
+        return await self._ledger.transaction(
+            partial(supply.let_go, sku=request.sku, keeper=request.keeper, on_order=request.on_order)
+        )
 
 
 async def _tell(key: RunKey) -> bool:

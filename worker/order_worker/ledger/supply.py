@@ -146,11 +146,42 @@ def keep(tx: Connection, request: KeepStock) -> StockLevel:
     rules = {"minimum": request.minimum, "target": request.target, "keeper": request.keeper or article.keeper}
     if any(getattr(article, name) != value for name, value in rules.items()):
         tx.execute(_CHANGE_ARTICLE, {"article": request.sku, **rules})
+    unlisted = _put_back(tx, request.sku, request.on_order)
     plan_if_needed(tx, [request.sku])
-    return _level(tx, article, backorders=backorders)
+    return _level(tx, article, backorders=backorders, unlisted=unlisted)
 
 
-def let_go(tx: Connection, sku: str, keeper: str | None = None) -> StockLevel:
+def _put_back(tx: Connection, sku: str, known: SupplierOrderRecord | None) -> bool:
+    """Let the ledger have the open order at the supplier that the article's keeper knows of. A ledger that was restored
+    from a backup lacks it, and would order the same pieces again. What was planned since in its place, under its
+    number, gives way: the supplier was not asked for that, or its keeper would know. True where another order is open:
+    it may be one from before, or one in the place of what the ledger has lost."""
+    if known is None or tx.execute(_ORDER, {"supplier_order": known.id}).one_or_none() is not None:
+        return False
+    row = {
+        "id": known.id,
+        "quantity": known.quantity,
+        "state": State.PLANNED if known.placed_at is None else State.PLACED,
+        "expected_at": known.expected_at,
+        "placed_at": known.placed_at,
+    }
+    other = tx.execute(_OPEN, {"article": sku}).one_or_none()
+    if other is None:
+        tx.execute(_PLAN, {**row, "sku": sku, "created_at": datetime.now(UTC)})
+        return False
+    if other.state != State.PLANNED or _number(sku, other.id) != _number(sku, known.id):
+        return True
+    tx.execute(_CHANGE_ORDER.values(row), {"supplier_order": other.id})
+    return False
+
+
+def _number(sku: str, supplier_order: str) -> str:
+    return supplier_order.removeprefix(f"{sku}/").partition("/")[0]
+
+
+def let_go(
+    tx: Connection, sku: str, keeper: str | None = None, on_order: SupplierOrderRecord | None = None
+) -> StockLevel:
     """Keep the article by no rules any more, if they are those of `keeper`. Its counts stay, and so does an order at
     the supplier, even one that is only planned. An article that the ledger does not have counts as empty."""
     backorders = bool(waiting(tx, sku))
@@ -160,7 +191,8 @@ def let_go(tx: Connection, sku: str, keeper: str | None = None) -> StockLevel:
     if _kept_by_another(article, keeper):
         return _level(tx, article, backorders=False, kept_by=article.keeper)
     tx.execute(_CHANGE_ARTICLE, {"article": sku, "minimum": None, "target": None, "keeper": None})
-    return _level(tx, article, backorders=backorders)
+    unlisted = _put_back(tx, sku, on_order)
+    return _level(tx, article, backorders=backorders, unlisted=unlisted)
 
 
 def _kept_by_another(article: Row[Any], keeper: str | None, follows: str | None = None) -> bool:
@@ -248,7 +280,9 @@ def _known(row: Row[Any]) -> SupplierOrderRow:
     return SupplierOrderRow(row.id, row.sku, row.quantity, State(row.state), row.expected_at)
 
 
-def _level(tx: Connection, article: Row[Any], *, backorders: bool, kept_by: str | None = None) -> StockLevel:
+def _level(
+    tx: Connection, article: Row[Any], *, backorders: bool, kept_by: str | None = None, unlisted: bool = False
+) -> StockLevel:
     # What is on order is the keeper's: it asks the supplier, and nobody else.
     order = tx.execute(_OPEN, {"article": article.sku}).one_or_none() if kept_by is None else None
     return StockLevel(
@@ -261,6 +295,7 @@ def _level(tx: Connection, article: Row[Any], *, backorders: bool, kept_by: str 
         ),
         backorders=backorders,
         kept_by=kept_by,
+        unlisted=unlisted,
     )
 
 

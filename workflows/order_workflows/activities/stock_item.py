@@ -22,6 +22,8 @@ class KeepStock(Value):
     """Id of the workflow that keeps it. None from a run of an earlier release."""
     follows: str | None = None
     """Id of the workflow whose place it takes."""
+    on_order: SupplierOrderRecord | None = None
+    """What the keeper knows of the open order at the supplier: a ledger that was restored may not have it."""
 
 
 class StockLevel(Outcome):
@@ -37,6 +39,9 @@ class StockLevel(Outcome):
     kept_by: str | None = None
     """Id of the workflow that keeps the article, where that is another: its rules stay in force, and what is on
     order is its own, not told here."""
+    unlisted: bool = False
+    """The ledger does not have the order that the keeper named. `supplier_order` is another one: nothing tells which of
+    the two came first."""
 
 
 class SupplierOrder(Value):
@@ -59,6 +64,8 @@ class Article(Value):
     sku: str
     keeper: str | None = None
     """Id of the workflow that has kept it. None from a run of an earlier release."""
+    on_order: SupplierOrderRecord | None = None
+    """As in `KeepStock`."""
 
 
 class StockItemActivities(ABC):
@@ -69,7 +76,7 @@ class StockItemActivities(ABC):
     async def keep(self, request: KeepStock) -> StockLevel:
         """Put the article under these rules, unless another workflow keeps it, and count it. If fewer than `minimum`
         are free and nothing is on order, an order at the supplier over `target` less the free pieces is opened in the
-        same step."""
+        same step. An open order that the keeper names and the ledger does not have is put back before."""
 
     @activity.defn(name="order_supplies")
     @abstractmethod
