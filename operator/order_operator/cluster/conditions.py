@@ -186,7 +186,7 @@ class Reason(Explained):
     )
     WORKFLOW_ELSEWHERE = (
         "WorkflowElsewhere",
-        "The order has a workflow in another Temporal namespace than the one that the operator uses now.",
+        "The order or stock item has a workflow in another Temporal namespace than the one that the operator uses now.",
         "Set the operator's Temporal namespace back, or do as the message says.",
     )
     RESTORED_ELSEWHERE = (

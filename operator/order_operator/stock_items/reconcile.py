@@ -10,7 +10,7 @@ import logging
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -45,6 +45,7 @@ from order_operator.temporal.runs import RPC_TIMEOUT, find
 from order_operator.temporal.scanner import Scanner, Subscriber
 from order_operator.temporal.starting import Start, key_missing, start
 from order_operator.temporal.task_queue_owner import TaskQueueOwner
+from order_operator.temporal.task_queues import has_workers
 from order_operator.work_queue import MAX_BACKOFF_SECONDS, WorkQueue
 from order_workflows.contract import (
     MEMO_UID,
@@ -64,6 +65,8 @@ WRITE_INTERVAL_SECONDS = 1.0
 """Least time between two status writes of one item: an article that is ordered a lot changes all the time."""
 ANSWER_GRACE_SECONDS = 2.0
 """Edited settings that are in force within this time are shown in one write, in force."""
+WORKERS_SECONDS = 60.0
+"""How often another task queue, on which articles are kept, is asked for its workers."""
 RESTART_SECONDS = 10.0
 """Before a run that ended while its item lives is replaced: one that ends again and again must not spin."""
 
@@ -115,6 +118,8 @@ class StockReconciler:
         """By workflow id."""
         self._let_go: set[str] = set()
         """Run ids of open runs that were told that their item is gone."""
+        self._workers_seen: dict[str, float] = {}
+        """By task queue: monotonic time at which it had workers, or ours had none."""
         self._background = Background()
         self._queue_owner = TaskQueueOwner(connection, settings)
         self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._let_go.add)
@@ -295,9 +300,8 @@ class StockReconciler:
         except InvalidSpec as invalid:
             problem = (away if run is None else None) or Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
-            if unseen:
-                problem = _ended_just_now(tracked, run) or await self._start(item, spec)
-                run = self._own_run(uid)
+            problem = await (self._begin(tracked, spec) if unseen else self._leave_other_queue(tracked))
+            run = self._own_run(uid)
             problem = problem or await self._hand_over(uid) or await self._follow_other_identity(item, run)
             if run is not None and run.unreadable:
                 return None  # an older operator must not guess; the status stays as the newer one wrote it
@@ -313,7 +317,47 @@ class StockReconciler:
         passing = problem is not None and (not problem.stalled or problem.reason in _ASKED_AGAIN)
         if passing or self._awaits_worker(uid, tracked) or self._former_run(uid) is not None:
             return backoff.at_most(MAX_BACKOFF_SECONDS)
-        return None
+        return WORKERS_SECONDS if run is not None and self._may_leave_its_queue(run) else None
+
+    async def _begin(self, tracked: Tracked, spec: StockItemSpec) -> Problem | None:
+        """Where the article's workflow is not seen to run."""
+        item = tracked.resource
+        elsewhere = item.elsewhere(self._connection.client.namespace)
+        return elsewhere or _ended_just_now(tracked, self._own_run(item.uid)) or await self._start(item, spec)
+
+    def _may_leave_its_queue(self, run: StockRun) -> bool:
+        """Whether this installation began the run on another task queue than the present one."""
+        ours = run.running and not run.former and not run.unreadable and run.cluster == self._settings.cluster
+        return ours and run.task_queue != self._settings.task_queue
+
+    async def _leave_other_queue(self, tracked: Tracked) -> Problem | None:
+        """Where no worker asks for the tasks of the run's queue any more, and some do on ours, the run is ended: the
+        next one goes on there, from what the ledger has. While there are workers on its own it is kept by them."""
+        run, now = self._own_run(tracked.resource.uid), time.monotonic()
+        if run is None or not self._may_leave_its_queue(run) or self._connection.problem is not None:
+            return None
+        if now - self._workers_seen.get(run.task_queue, float("-inf")) < WORKERS_SECONDS:
+            return None
+        client, ours = self._connection.client, self._settings.task_queue
+        try:
+            if await has_workers(client, run.task_queue) or not await has_workers(client, ours):
+                self._workers_seen[run.task_queue] = now
+                return None
+            taken_here = await self._queue_owner.problem()
+            if taken_here is not None:
+                return taken_here
+            handle = client.get_workflow_handle(run.workflow_id, run_id=run.run_id)
+            await handle.terminate(f"goes on on the task queue {ours}", rpc_timeout=RPC_TIMEOUT)
+        except RPCError as failed:
+            if not is_no_such_run(failed):
+                return self._connection.problem_of(failed)
+            self._not_there(run)
+            return Problem(Reason.SUBMITTING, "the run on another task queue has ended")
+        about = {"workflow_id": run.workflow_id, "task_queue": run.task_queue}
+        logger.warning("no worker asks for the task queue of an article: it is kept on another", extra=about)
+        ended = replace(run, status=WorkflowExecutionStatus.TERMINATED)
+        self._learn(ended)
+        return _ended_just_now(tracked, ended)
 
     async def _start(self, item: StockItemResource, spec: StockItemSpec) -> Problem | None:
         """Sees to it that the article's workflow runs, this item's or another's; None if it is this item's."""
@@ -458,6 +502,10 @@ class StockReconciler:
         cluster = self._settings.cluster
         identity = ResourceIdentity(cluster=cluster, namespace=item.namespace, name=item.name, uid=item.uid)
         begun = StockItemInput.of(identity, spec, item.generation)
+        run = self._own_run(item.uid)
+        if run is not None and run.snapshot is not None and run.snapshot.kept_by is None:
+            # The ledger may have been restored since it was told this.
+            begun = begun.model_copy(update={"on_order": run.snapshot.supplier_order})
         if former is None:
             return begun
         return begun.model_copy(update={"follows": former.workflow_id, "seq": max(0, former.seq)})

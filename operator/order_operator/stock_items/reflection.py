@@ -13,7 +13,9 @@ from order_operator.temporal.runs import failing, workflow_ref
 
 APPLYING = Problem(Reason.APPLYING, "no worker has taken over the edited settings yet")
 
-UNSEEN = frozenset({Reason.TASK_QUEUE_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED})
+UNSEEN = frozenset(
+    {Reason.TASK_QUEUE_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED, Reason.WORKFLOW_ELSEWHERE}
+)
 """What takes a person, and tells nothing of whether the item's workflow runs."""
 
 

@@ -14,6 +14,7 @@ from datetime import timedelta
 from temporalio.api.enums.v1 import TaskQueueType
 from temporalio.api.taskqueue.v1 import TaskQueue
 from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest, DescribeTaskQueueResponse
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from order_operator.temporal.connection import TemporalConnection
@@ -29,6 +30,17 @@ SILENT_SECONDS = 75.0
 _TYPES = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_ACTIVITY)
 
 logger = logging.getLogger(__name__)
+
+
+async def has_workers(client: Client, queue: str) -> bool:
+    """Whether a worker asked for workflow tasks of the queue within the last minutes, as long as the server remembers.
+    Raises RPCError."""
+    request = DescribeTaskQueueRequest(
+        namespace=client.namespace,
+        task_queue=TaskQueue(name=queue),
+        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+    )
+    return bool((await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)).pollers)
 
 
 class TaskQueueWatch:

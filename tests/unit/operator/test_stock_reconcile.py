@@ -17,7 +17,7 @@ from temporalio.converter import WorkflowSerializationContext
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_codec.settings import data_converter
-from order_domain.stock_item import StockSnapshot
+from order_domain.stock_item import StockSnapshot, SupplierOrderRecord
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
@@ -109,9 +109,10 @@ class Shelf:
         ended_before: float = 0.0,
         identifier: str | None = None,
         cluster: str | None = None,
+        queue: str = "orders",
     ) -> None:
         """A row of visibility, about the run of the article that is named like the item."""
-        row = WorkflowExecutionInfo(status=int(status), task_queue="orders")  # type: ignore[arg-type]
+        row = WorkflowExecutionInfo(status=int(status), task_queue=queue)  # type: ignore[arg-type]
         row.execution.workflow_id = identifier or stock_workflow_id("here", uid)
         row.execution.run_id = "run-1"
         for name, value in {MEMO_UID: uid, MEMO_ITEM: f"shop/{uid}", MEMO_STOCK_SNAPSHOT: memo}.items():
@@ -698,6 +699,93 @@ async def test_an_article_that_a_stopped_workflow_of_another_identity_keeps_is_t
 
     assert (keeper.cancelled, signalled) == ([], [])
     assert shelf.said()[0] == Reason.SKU_TAKEN
+
+
+@pytest.fixture
+def queues(monkeypatch: pytest.MonkeyPatch) -> set[str]:
+    """Task queues whose tasks a worker asks for."""
+    asked: set[str] = set()
+
+    async def has_workers(_: Client, queue: str) -> bool:
+        return queue in asked
+
+    monkeypatch.setattr(reconcile, "has_workers", has_workers)
+    return asked
+
+
+@pytest.fixture
+def terminated(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
+    """Run ids of what was terminated."""
+    told: list[str | None] = []
+
+    async def terminate(handle: WorkflowHandle[Any, Any], *_: object, **__: object) -> None:
+        told.append(handle.run_id)
+
+    monkeypatch.setattr(WorkflowHandle, "terminate", terminate)
+    return told
+
+
+async def test_an_article_whose_task_queue_has_no_worker_any_more_is_kept_on_the_operators_own(
+    shelf: Shelf, queues: set[str], terminated: list[str | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The setting was changed, and the workers moved: nothing was restocked any more."""
+    begun: list[Start] = []
+
+    async def start(_client: Client, wanted: Start) -> None:
+        begun.append(wanted)
+
+    async def find(*_: object) -> None:
+        """No row yet."""
+
+    monkeypatch.setattr(reconcile, "start", start)
+    monkeypatch.setattr(reconcile, "find", find)
+    on_order = SupplierOrderRecord(id="a/1/x", quantity=3)
+    queues.add("orders")
+    shelf.put("a")
+    await shelf.publish("a", counts(supplier_order=on_order), cluster="here", queue="earlier")
+
+    await shelf.look("a")
+    said = shelf.said()[0]
+    monkeypatch.setattr(reconcile, "RESTART_SECONDS", 0.0)
+    await shelf.look("a")
+
+    assert (terminated, said) == (["run-1"], Reason.WORKFLOW_TERMINATED)
+    assert [(wanted.task_queue, wanted.argument.on_order) for wanted in begun] == [("orders", on_order)]
+
+
+@pytest.mark.parametrize(
+    ("cluster", "asked"),
+    [("here", {"orders", "earlier"}), ("here", set()), ("there", {"orders"})],
+    ids=["it has workers", "ours has none", "another installation's"],
+)
+async def test_an_article_on_another_task_queue_is_left_where_somebody_may_keep_it(
+    shelf: Shelf, queues: set[str], terminated: list[str | None], cluster: str, asked: set[str]
+) -> None:
+    queues |= asked
+    shelf.put("a")
+    await shelf.publish("a", counts(), cluster=cluster, queue="earlier")
+
+    again = await shelf.look("a")
+
+    assert terminated == []
+    assert shelf.said()[0] == Reason.KEPT
+    assert again == (reconcile.WORKERS_SECONDS if cluster == "here" else None)
+
+
+async def test_an_article_that_is_kept_in_another_temporal_namespace_is_not_kept_twice(
+    shelf: Shelf, starts: list[str]
+) -> None:
+    """TEMPORAL_NAMESPACE was changed: a second workflow began, and each ordered at the supplier."""
+    status = dict(await shown(shelf))
+    status["workflow"] = {**status["workflow"], "namespace": "another"}
+    started = Shelf(shelf.connection.client)
+    started.put("a", status=status)
+
+    await started.look("a")
+
+    assert starts == []
+    assert started.said()[0] == Reason.WORKFLOW_ELSEWHERE
+    assert (started.written[-1]["onHand"], started.written[-1]["workflow"]["namespace"]) == (5, "another")
 
 
 async def test_an_item_that_a_list_takes_away_while_it_is_looked_at_raises_nothing(
