@@ -63,6 +63,7 @@ SECOND = (
     "stock-late-delivery",
     "stock-released",
     "stock-restocked",
+    "stock-tells-release",
     "terminated-awaiting-approval",
     "terminated-past-the-pivot",
     "terminated-twice",

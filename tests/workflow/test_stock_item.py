@@ -471,6 +471,22 @@ async def test_an_order_that_may_be_an_earlier_one_is_asked_for_and_placed_only_
     assert before == 1
 
 
+@pytest.mark.usefixtures("hurry")
+async def test_it_shows_that_it_was_told_of_the_deletion(keeper: Keeper) -> None:
+    room = StockRoom(on_hand=0)
+    room.delivers = False
+    item = await keeper.keep(room, minimum=1)
+    before = await item.shows(is_placed)
+
+    await item.handle.cancel()
+
+    await item.shows(lambda shown: shown.released)
+    assert not before.released
+    room.delivers = True
+    await item.ends()
+    await keeper.record("tells-release", item)
+
+
 async def test_a_deletion_does_not_interrupt_what_the_supplier_is_asked(keeper: Keeper) -> None:
     room = StockRoom(on_hand=0)
     held = room.hold("order_supplies")

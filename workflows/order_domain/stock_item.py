@@ -82,3 +82,5 @@ class StockSnapshot(Value):
     """Id of the workflow that keeps the article, where that is another."""
     last_error: ErrorRecord | None = None
     """Why the supplier could not be asked, since the last time it could."""
+    released: bool = False
+    """The workflow was told that its item is gone: no rules keep the article, and it ends once nothing is on order."""

@@ -48,6 +48,9 @@ KEEPS_PACKED = "keeps-packed"
 """Past the pivot a shipment that failed keeps what it has packed, since it is asked for again. Before, it was taken
 apart, and could not be packed again."""
 
+TELLS_RELEASE = "tells-release"
+"""The snapshot of an article tells that its workflow lets it go. Before, it looked kept until that had ended."""
+
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""
 

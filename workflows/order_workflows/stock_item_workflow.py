@@ -17,7 +17,7 @@ from order_workflows import contract, local_activities, timing
 from order_workflows.activities.stock_item import Article, KeepStock, StockItemActivities, StockLevel, SupplierOrder
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import StockItemInput
-from order_workflows.patches import FOLLOWS_RESTORES
+from order_workflows.patches import FOLLOWS_RESTORES, TELLS_RELEASE
 from order_workflows.publishing import Publisher
 from order_workflows.signals import log_dropped, signal
 
@@ -271,7 +271,7 @@ class StockItemWorkflow:
     def _publish(self, level: StockLevel) -> None:
         """Make the present state visible; nothing changed, nothing written."""
         assert self._looked_with is not None
-        settings, _ = self._looked_with
+        settings, released = self._looked_with
         snapshot = StockSnapshot(
             generation=settings.generation,
             on_hand=level.on_hand,
@@ -280,6 +280,7 @@ class StockItemWorkflow:
             supplier_order=level.supplier_order,
             kept_by=level.kept_by,
             last_error=self._disagreement or (self._restock.last_error if self._restock else None),
+            released=released and workflow.patched(TELLS_RELEASE),
         )
         self._publisher.publish(snapshot)
 

@@ -65,6 +65,8 @@ WRITE_INTERVAL_SECONDS = 1.0
 """Least time between two status writes of one item: an article that is ordered a lot changes all the time."""
 ANSWER_GRACE_SECONDS = 2.0
 """Edited settings that are in force within this time are shown in one write, in force."""
+TOLD_AGAIN_SECONDS = 600.0
+"""After this a workflow that does not show that it was told of its item's deletion is told again."""
 WORKERS_SECONDS = 60.0
 """How often another task queue, on which articles are kept, is asked for its workers."""
 RESTART_SECONDS = 10.0
@@ -116,13 +118,15 @@ class StockReconciler:
         self._tracked: dict[str, Tracked] = {}
         self._runs: dict[str, StockRun] = {}
         """By workflow id."""
-        self._let_go: set[str] = set()
-        """Run ids of open runs that were told that their item is gone."""
+        self._let_go: dict[str, float] = {}
+        """By id of an open run: monotonic time at which it was told that its item is gone."""
+        self._doubted: set[str] = set()
+        """Workflow ids of which an earlier state was seen than is known: Temporal is asked which is true."""
         self._workers_seen: dict[str, float] = {}
         """By task queue: monotonic time at which it had workers, or ours had none."""
         self._background = Background()
         self._queue_owner = TaskQueueOwner(connection, settings)
-        self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._let_go.add)
+        self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=self._told)
         self._writer = StatusWriter(api, EventRecorder(api, settings.identity))
         self.queue = WorkQueue(self._reconcile, concurrency=CONCURRENCY, handler=STOCK_ITEMS, about=self._about)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(
@@ -174,17 +178,35 @@ class StockReconciler:
         ]
         self._missing(missing, len(open_runs))
         orphans = [run for run in open_runs if self._is_orphan(run, listed, covers)]
-        self._background.spawn(self._orphans.look(orphans, len(open_runs)))
+        self._background.spawn(self._look_after(orphans, len(open_runs)))
         return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
 
     def _is_orphan(self, run: StockRun, listed: Mapping[str, Listed], covers: Callable[[str], bool]) -> bool:
         """Whether the item of an open run is not there, and nobody has told it that."""
         namespace = run.item.partition("/")[0]
-        if not (self._settings.watches(namespace) and covers(namespace)) or run.run_id in self._let_go:
+        if not (self._settings.watches(namespace) and covers(namespace)) or self._has_heard(run):
             return False
         if run.unreadable or run.cluster != self._settings.cluster:
             return False  # nothing says that it is ours
         return run.owner not in listed or (run.owner in self._tracked and not self._own_run(run.owner))
+
+    async def _look_after(self, orphans: Sequence[StockRun], open_runs: int) -> None:
+        await self._orphans.look(orphans, open_runs)
+        for identifier in list(self._doubted):
+            known = self._runs.get(identifier)
+            if known is None or known.owner not in self._tracked:
+                await self._settle_doubt(identifier)
+
+    def _told(self, run_id: str) -> None:
+        """That its item is gone."""
+        self._let_go[run_id] = time.monotonic()
+
+    def _has_heard(self, run: StockRun) -> bool:
+        """Whether the run knows that its item is gone, or was told so of late. Temporal forgets it where it is restored
+        from a backup, and the run is open as before."""
+        if run.snapshot is not None and run.snapshot.released:
+            return True
+        return time.monotonic() - self._let_go.get(run.run_id, float("-inf")) < TOLD_AGAIN_SECONDS
 
     def _missing(self, uids: Sequence[str], open_runs: int) -> None:
         """Items that were here, and are in the list no more, though the watch has told of no deletion. Very many are
@@ -260,14 +282,37 @@ class StockReconciler:
             return  # an item that waits for this article looks again by itself
         self.queue.add(run.owner)
 
-    def _learn(self, run: StockRun) -> bool:
-        """Whether `run` is news."""
+    def _doubt(self, run: StockRun, known: StockRun) -> None:
+        """Visibility lags, or Temporal was restored from a backup: it is asked itself."""
+        if not run.running:
+            return
+        self._doubted.add(run.workflow_id)
+        if known.owner in self._tracked:
+            self.queue.add(known.owner)
+
+    async def _settle_doubt(self, identifier: str) -> Problem | None:
+        """Take what Temporal itself says of the workflow now for true, though it be of an earlier moment."""
+        if identifier not in self._doubted or self._connection.problem is not None:
+            return None
+        try:
+            row = await find(self._connection.client, identifier)
+        except RPCError as failed:
+            return self._connection.problem_of(failed)
+        self._doubted.discard(identifier)
+        run = await decode_stock(self._connection.client, row) if row is not None else None
+        if run is not None:
+            self._learn(run, asked=True)
+        return None
+
+    def _learn(self, run: StockRun, *, asked: bool = False) -> bool:
+        """Take in what visibility shows, or, `asked`, what Temporal itself answered. Whether it is news."""
         known = self._runs.get(run.workflow_id)
-        if known is not None and run.precedes(known):
+        if known is not None and run.precedes(known) and not asked:
+            self._doubt(run, known)
             return False
         self._runs[run.workflow_id] = run
         if not run.running:
-            self._let_go.discard(run.run_id)
+            self._let_go.pop(run.run_id, None)
             if run.owner not in self._tracked:
                 del self._runs[run.workflow_id]
                 self._scanner.forget(run.workflow_id)
@@ -291,7 +336,8 @@ class StockReconciler:
         return again
 
     async def _keep(self, uid: str, tracked: Tracked) -> float | None:
-        item, run, problem = tracked.resource, self._own_run(uid), None
+        problem = await self._settle_doubt(stock_workflow_id(self._settings.cluster, tracked.resource.sku))
+        item, run = tracked.resource, self._own_run(uid)
         unseen, away = run is None or not run.running or run.former, self._connection.problem
         if unseen and (away is NOT_ANSWERED or (away is None and not self._scanner.synced.is_set())):
             return None  # the first full scan knows whether the workflow runs; it queues this item again
@@ -300,7 +346,8 @@ class StockReconciler:
         except InvalidSpec as invalid:
             problem = (away if run is None else None) or Problem(Reason.INVALID_SPEC, str(invalid), stalled=True)
         else:
-            problem = await (self._begin(tracked, spec) if unseen else self._leave_other_queue(tracked))
+            seen = self._leave_other_queue
+            problem = problem or await (self._begin(tracked, spec) if unseen else seen(tracked))
             run = self._own_run(uid)
             problem = problem or await self._hand_over(uid) or await self._follow_other_identity(item, run)
             if run is not None and run.unreadable:
@@ -405,13 +452,13 @@ class StockReconciler:
         """The workflow is of an item that had this name before: it was deleted and created again, or restored from a
         backup. That the name is this item's, which the API server is asked, says that the former is gone. Raises
         NotFound."""
-        if run.run_id not in self._let_go:
+        if not self._has_heard(run):
             body = await self._api.get(STOCK_ITEMS, item.namespace, item.name)
             if body["metadata"]["uid"] != item.uid:
                 raise Conflict("the name is another item's now")
             try:
                 if await request_cancel(self._connection.client, run):
-                    self._let_go.add(run.run_id)
+                    self._told(run.run_id)
             except RPCError as failed:
                 return self._connection.problem_of(failed)
         return former_keeps(item.sku)
@@ -444,8 +491,8 @@ class StockReconciler:
             if former is None or former.owner != item.uid:
                 return None
             if former.running:
-                if former.run_id not in self._let_go and await request_cancel(client, former):
-                    self._let_go.add(former.run_id)
+                if not self._has_heard(former) and await request_cancel(client, former):
+                    self._told(former.run_id)
             elif former.status is not WorkflowExecutionStatus.COMPLETED:
                 return None  # it stopped before it let the article go, which takes a person
             else:
@@ -539,7 +586,7 @@ class StockReconciler:
             if run is not None and run.running and run.owner == uid:
                 if not await request_cancel(self._connection.client, run):
                     return 1.0  # it has ended, or goes on under another run id: it is asked for again
-                self._let_go.add(run.run_id)
+                self._told(run.run_id)
         del self._tracked[uid]
         for run in found:
             if run is not None:

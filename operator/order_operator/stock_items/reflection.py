@@ -13,6 +13,11 @@ from order_operator.temporal.runs import failing, workflow_ref
 
 APPLYING = Problem(Reason.APPLYING, "no worker has taken over the edited settings yet")
 
+RELEASED = Problem(
+    Reason.SUBMITTING,
+    "the workflow was told that this item is gone: it ends once what is on order has come, and is then begun again",
+)
+
 UNSEEN = frozenset(
     {Reason.TASK_QUEUE_TAKEN, Reason.ENCRYPTION_KEY_MISSING, Reason.TEMPORAL_REFUSED, Reason.WORKFLOW_ELSEWHERE}
 )
@@ -41,6 +46,8 @@ def reflect_stock(
     generation = min(snapshot.generation, item.generation - 1) if snapshot and awaited else item.generation
     if snapshot is not None and snapshot.kept_by is not None:
         problem = problem or taken(item.sku, f"workflow {snapshot.kept_by}, of another installation")
+    if snapshot is not None and snapshot.released:
+        problem = problem or RELEASED
     problem = problem or failing(run, "stock item") or (APPLYING if awaited else None)
     conditions = ConditionSet(item.status.get("conditions") or [], generation, now)
     _set_kstatus(conditions, snapshot, problem)
@@ -77,7 +84,7 @@ def former_keeps(sku: str) -> Problem:
 
 def _set_kstatus(conditions: ConditionSet, snapshot: StockSnapshot | None, problem: Problem | None) -> None:
     """Ready, Reconciling and Stalled. A supplier that fails is asked again by itself: shown, but no reason to wait."""
-    followed = snapshot is not None and snapshot.kept_by is None
+    followed = snapshot is not None and snapshot.kept_by is None and not snapshot.released
     if problem is not None:
         reason, message = problem.reason, problem.message
     elif snapshot is None:

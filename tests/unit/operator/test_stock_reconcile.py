@@ -112,6 +112,22 @@ class Shelf:
         queue: str = "orders",
     ) -> None:
         """A row of visibility, about the run of the article that is named like the item."""
+        row = await self.row(uid, memo, status, ended_before, identifier, cluster, queue)
+        subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
+        run = await subscriber.decode(row)
+        if run is not None:
+            subscriber.observed(run)
+
+    async def row(
+        self,
+        uid: str,
+        memo: Any,
+        status: WorkflowExecutionStatus = RUNNING,
+        ended_before: float = 0.0,
+        identifier: str | None = None,
+        cluster: str | None = None,
+        queue: str = "orders",
+    ) -> WorkflowExecutionInfo:
         row = WorkflowExecutionInfo(status=int(status), task_queue=queue)  # type: ignore[arg-type]
         row.execution.workflow_id = identifier or stock_workflow_id("here", uid)
         row.execution.run_id = "run-1"
@@ -122,10 +138,7 @@ class Shelf:
             row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = json.dumps(cluster).encode()
         if status is not RUNNING:
             row.close_time.FromDatetime(datetime.now(UTC) - timedelta(seconds=ended_before))
-        subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
-        run = await subscriber.decode(row)
-        if run is not None:
-            subscriber.observed(run)
+        return row
 
     async def look(self, uid: str) -> float | None:
         return await self.stock._reconcile(uid)
@@ -207,7 +220,13 @@ async def test_a_status_that_is_refused_for_its_content_is_told_by_an_event_of_t
     ]
 
 
-async def test_an_older_row_does_not_bring_back_older_counts(shelf: Shelf) -> None:
+async def test_an_older_row_does_not_bring_back_older_counts(shelf: Shelf, monkeypatch: pytest.MonkeyPatch) -> None:
+    newest = await shelf.row("a", counts(seq=2, on_hand=4))
+
+    async def find(*_: object) -> WorkflowExecutionInfo:
+        return newest
+
+    monkeypatch.setattr(reconcile, "find", find)
     shelf.put("a")
     await shelf.publish("a", counts(seq=2, on_hand=4))
     await shelf.publish("a", counts(seq=1))
@@ -573,6 +592,67 @@ async def test_settings_of_a_version_that_is_only_late_are_not_sent_back(shelf: 
 
     assert configured == []
     assert shelf.stock._tracked["a"].resource.generation == 7
+
+
+async def test_an_item_whose_workflow_lets_its_article_go_is_not_called_kept(shelf: Shelf) -> None:
+    """It was deleted, and is there again under its uid: nobody keeps the article until its workflow has ended."""
+    shelf.put("a")
+    await shelf.publish("a", counts(released=True))
+
+    await shelf.look("a")
+
+    assert shelf.said()[0] == Reason.SUBMITTING
+    assert [each["status"] for each in shelf.written[-1]["conditions"] if each["type"] == "Ready"] == ["Unknown"]
+
+
+@pytest.mark.parametrize(("in_temporal", "sent"), [(3, [2]), (5, [])], ids=["restored", "visibility lags"])
+async def test_settings_that_a_restored_temporal_has_forgotten_are_sent_again(
+    shelf: Shelf, configured: list[Any], monkeypatch: pytest.MonkeyPatch, in_temporal: int, sent: list[int]
+) -> None:
+    """What the workflow had shown before counted as heard for ever: it kept the article by the former settings."""
+    before, after = counts(seq=3), counts(seq=5, generation=2)
+    there = await shelf.row("a", before if in_temporal == before.seq else after)
+
+    async def find(*_: object) -> WorkflowExecutionInfo:
+        return there
+
+    monkeypatch.setattr(reconcile, "find", find)
+    shelf.put("a", generation=2)
+    await shelf.publish("a", after)
+    await shelf.publish("a", before)
+
+    await shelf.look("a")
+
+    assert [settings.generation for settings in configured] == sent
+
+
+@pytest.mark.parametrize(
+    ("later", "released", "times"),
+    [(0.0, False, 1), (601.0, False, 2), (601.0, True, 1)],
+    ids=["just told", "told long ago", "it shows that it has heard"],
+)
+async def test_a_workflow_that_does_not_show_that_it_was_told_of_its_items_deletion_is_told_again(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch, later: float, released: bool, times: int
+) -> None:
+    """Temporal was restored to a moment before: the article was kept for ever by the rules of an item that was gone."""
+    told: list[str] = []
+
+    async def request_cancel(_client: Client, run: Run) -> bool:
+        told.append(run.workflow_id)
+        return True
+
+    monkeypatch.setattr(orphans, "request_cancel", request_cancel)
+    monkeypatch.setattr(orphans, "TWO_LOOKS_SECONDS", 0.0)
+    await shelf.publish("a", counts(), cluster="here")
+    shelf.stock.compare({}, 9)
+    await asyncio.sleep(0)
+    shelf.stock._let_go = {run: at - later for run, at in shelf.stock._let_go.items()}
+    await shelf.publish("a", counts(seq=2, released=released), cluster="here")
+
+    shelf.stock.compare({}, 9)
+    await asyncio.sleep(0)
+
+    assert len(told) == times
 
 
 class Keeper:
