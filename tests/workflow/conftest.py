@@ -84,11 +84,13 @@ async def shop(temporal: Client, histories: Path | None) -> AsyncIterator[Storef
 
 
 @pytest.fixture
-async def real(temporal: Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[RealShop]:
+async def real(
+    temporal: Client, tmp_path: Path, histories: Path | None, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[RealShop]:
     """A shop on the product's own worker. An undo has two quick attempts, since twenty take eight minutes."""
     retry = RetryPolicy(maximum_attempts=2, initial_interval=timedelta(milliseconds=100))
     monkeypatch.setitem(timing.UNDO, "retry_policy", retry)
-    opened = RealShop(temporal, tmp_path)
+    opened = RealShop(temporal, tmp_path, histories=histories)
     await opened.open()
     yield opened
     await opened.close()

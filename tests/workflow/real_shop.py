@@ -118,8 +118,10 @@ NOTHING_KEPT = {"kept": 0, "parcels": 0, "held": 0, "sold": 0}
 class RealShop(Storefront):
     """One ledger, one set of companies, and a worker that tests stop and start."""
 
-    def __init__(self, client: Client, folder: Path, ledger_url: str | None = None) -> None:
-        super().__init__(client, f"orders-{uuid4()}", World(), None)
+    def __init__(
+        self, client: Client, folder: Path, ledger_url: str | None = None, histories: Path | None = None
+    ) -> None:
+        super().__init__(client, f"orders-{uuid4()}", World(), histories)
         self.folder = folder
         self.url = ledger_url or f"sqlite:///{folder / 'ledger.db'}"
         self.settings = Settings(provider_store=folder / "providers.db", task_queue=self.task_queue)

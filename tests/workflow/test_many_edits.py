@@ -64,6 +64,7 @@ async def test_an_order_whose_lines_are_edited_again_and_again_while_a_step_is_t
     await order.update(contract.UPDATE_CANCEL, CancelRequest(by="ana"))
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    await shop.record("lines-overtaken", order)
 
 
 async def test_charges_of_a_change_that_gave_way_come_into_force_with_a_later_one(

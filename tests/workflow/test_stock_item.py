@@ -347,6 +347,7 @@ async def test_older_settings_that_replace_just_those_in_force_apply(keeper: Kee
 
     await item.shows(lambda shown: shown.generation == 3)
     assert room.rules == (4, 20)
+    await keeper.release(item, "set-back")
 
 
 async def test_waiting_orders_are_told_of_pieces_that_came_back(keeper: Keeper) -> None:

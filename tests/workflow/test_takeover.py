@@ -493,6 +493,7 @@ async def test_a_run_that_takes_over_asks_about_the_country_before_the_parcel_le
     world.repair("check_fraud")
     await again.update(contract.UPDATE_RETRY)
     assert (await again.result()).status == OrderStatus.ORDER_COMPLETED
+    await shop.record("asked-after-a-takeover", again)
 
 
 async def test_an_order_that_goes_on_after_its_books_were_put_right_takes_another_address(
@@ -525,3 +526,4 @@ async def test_an_order_that_goes_on_after_its_books_were_put_right_takes_anothe
 
     assert (await going_on.result()).status == OrderStatus.ORDER_COMPLETED
     assert (await going_on.snapshot()).compensation is None
+    await shop.record("compensation-forgotten", going_on)
