@@ -59,6 +59,7 @@ class PaymentsInMemory(SimulatedPayments):
         currency: str,  # noqa: ARG002
         method: str,  # noqa: ARG002
         asked_at: datetime,  # noqa: ARG002
+        ordered_at: datetime | None = None,  # noqa: ARG002
     ) -> ProviderCharge:
         return self._charges.setdefault(key, ProviderCharge(f"TX-{key}", amount_minor))
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from fake_stripe import KEY, FakeStripe, serving
 from shop import Shop, a_line
+from sqlalchemy import update
 
 from order_domain.errors import (
     InvalidOrder,
@@ -58,10 +59,20 @@ def yesterday() -> datetime:
 
 
 async def charge(
-    payments: StripePayments, *, method: str = "tok_visa", amount_minor: int = 750, asked_at: datetime | None = None
+    payments: StripePayments,
+    *,
+    method: str = "tok_visa",
+    amount_minor: int = 750,
+    asked_at: datetime | None = None,
+    ordered_at: datetime | None = None,
 ) -> ProviderCharge:
     return await payments.charge(
-        "uid/charge", amount_minor=amount_minor, currency="USD", method=method, asked_at=asked_at or now()
+        "uid/charge",
+        amount_minor=amount_minor,
+        currency="USD",
+        method=method,
+        asked_at=asked_at or now(),
+        ordered_at=ordered_at,
     )
 
 
@@ -73,6 +84,7 @@ async def refund(
     charged_minor: int = 750,
     transaction_id: str | None = None,
     asked_at: datetime | None = None,
+    ordered_at: datetime | None = None,
 ) -> ProviderRefund | None:
     return await payments.refund(
         key,
@@ -82,6 +94,7 @@ async def refund(
         amount_minor=amount_minor,
         currency="USD",
         asked_at=asked_at or now(),
+        ordered_at=ordered_at,
     )
 
 
@@ -186,6 +199,67 @@ async def test_of_two_intents_of_one_key_the_older_counts(stripe: FakeStripe, pa
     stripe.a_day_later()
     assert await charge(payments, asked_at=yesterday()) == first
     assert stripe.taken() == 750
+
+
+async def test_an_old_order_whose_charge_the_ledger_forgot_is_not_charged_again(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    first = await charge(payments)
+    stripe.a_day_later()
+    assert await charge(payments, asked_at=now(), ordered_at=yesterday()) == first
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
+
+
+async def test_an_old_order_whose_charge_the_ledger_forgot_goes_on_with_what_nobody_confirmed(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("confirm", status=500)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments)
+    stripe.a_day_later()
+    await charge(payments, ordered_at=yesterday())
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
+
+
+async def test_an_old_order_that_was_never_charged_is_charged(stripe: FakeStripe, payments: StripePayments) -> None:
+    await charge(payments, ordered_at=yesterday())
+    assert (stripe.taken(), stripe.requests) == (750, ["search", "create", "confirm"])
+
+
+async def test_an_account_without_a_search_has_the_charges_since_an_old_order_began_listed(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    first = await charge(payments)
+    stripe.a_day_later()
+    stripe.fail("search", status=400)
+    assert await charge(payments, ordered_at=LONG_AGO) == first
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
+
+
+async def test_an_old_order_is_charged_on_an_account_without_a_search(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("search", status=400)
+    await charge(payments, ordered_at=LONG_AGO)
+    assert (stripe.taken(), stripe.requests) == (750, ["search", "list", "create", "confirm"])
+
+
+async def test_an_old_order_is_not_charged_while_the_search_does_not_answer(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    stripe.fail("search", status=503)
+    with pytest.raises(ProviderUnavailable):
+        await charge(payments, ordered_at=yesterday())
+    assert stripe.requests == ["search"]
+
+
+async def test_a_charge_that_the_ledger_forgot_is_refunded_and_none_is_made_void_in_its_place(
+    stripe: FakeStripe, payments: StripePayments
+) -> None:
+    await charge(payments)
+    stripe.a_day_later()
+    assert await refund(payments, ordered_at=yesterday()) is not None
+    assert (stripe.taken(), len(stripe.intents)) == (0, 1)
 
 
 async def test_a_key_with_quotes_is_found(stripe: FakeStripe, payments: StripePayments) -> None:
@@ -544,6 +618,42 @@ async def test_the_ledger_books_once_what_stripe_took_without_an_answer(
     await till.payments.charge(buyer.charge())
     [row] = await till.rows(tables.payments)
     assert (row["captured_minor"], stripe.taken()) == (750, 750)
+
+
+@pytest.mark.parametrize("known_by", ["the workflow", "the ledger"])
+async def test_an_order_that_a_restored_ledger_knows_without_its_charge_is_not_charged_again(
+    stripe: FakeStripe, payments: StripePayments, shop: Shop, known_by: str
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await till.buyer()
+    request = buyer.charge()
+    await payments.charge(request.operation_id, amount_minor=750, currency="USD", method="tok_visa", asked_at=now())
+    stripe.a_day_later()
+    if known_by == "the workflow":
+        request = request.model_copy(update={"ordered_at": yesterday()})
+    else:
+        await till.ledger.transaction(lambda tx: tx.execute(update(tables.orders).values(created_at=yesterday())))
+    stripe.fail("search", status=503)
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.charge(request)
+    await till.payments.charge(request)
+    assert (stripe.taken(), len(stripe.intents)) == (750, 1)
+
+
+async def test_an_order_that_a_restored_ledger_knows_without_its_charges_end_is_refunded(
+    stripe: FakeStripe, payments: StripePayments, shop: Shop
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await till.buyer()
+    request = buyer.charge()
+    await payments.charge(request.operation_id, amount_minor=750, currency="USD", method="tok_visa", asked_at=now())
+    stripe.a_day_later()
+    stripe.fail("create", status=503)
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.charge(request)  # before anybody told it how old the order is
+    stripe.a_day_later()
+    await till.payments.refund(buyer.refund(ordered_at=yesterday()))
+    assert (stripe.taken(), len(stripe.intents)) == (0, 1)
 
 
 async def test_the_ledger_refunds_what_stripe_took_without_an_answer(

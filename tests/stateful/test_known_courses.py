@@ -3,6 +3,7 @@ invariants hold and the order has the end that it must have."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -139,6 +140,18 @@ def test_pieces_reserved_in_a_lost_task_are_free_after_a_cancel(
     shop.go_on_to(RESERVE)
     shop.lose_task(1, *([message] if message else []), cancel=cancel)
     assert shop.end() == "Order Cancelled"
+
+
+def test_a_run_that_begins_anew_tells_the_ledger_how_old_its_order_is(shop: Shop) -> None:
+    shop.order()
+    ordered_at = shop.run.loop.began - timedelta(days=3)
+    shop.run.loop.workflow._order.input = shop.run.input.model_copy(update={"ordered_at": ordered_at})
+    assert shop.go_on_to(CHARGE).request.ordered_at == ordered_at
+
+
+def test_an_order_is_as_old_as_its_run_where_nobody_says_more(shop: Shop) -> None:
+    shop.order()
+    assert shop.go_on_to(CHARGE).request.ordered_at == shop.run.loop.began
 
 
 def test_pieces_exchanged_in_a_lost_task_are_free_after_a_cancel(shop: Shop) -> None:

@@ -93,7 +93,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
     """One workflow in memory. It is given what happened, and then only waits for what it asked for."""
 
     def __init__(self, order: OrderInput, now: datetime, tasks: int = 0) -> None:
-        self.now = now
+        self.now = self.began = now
         self.tasks = tasks
         """How many workflow tasks there were."""
         self.calls: dict[int, Call] = {}
@@ -245,6 +245,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
         """As far as the workflow asks for it."""
         return SimpleNamespace(
             run_id=f"{self._input.identity.uid}-run",
+            start_time=self.began,
             get_current_history_length=lambda: 5 * self.tasks,
             is_continue_as_new_suggested=lambda: self.tasks > LONG_HISTORY,
         )

@@ -156,6 +156,9 @@ class OrderInput(Value):
     shown_payment: PaymentRecord | None = None
     """What the resource's status shows of the money, where Temporal has lost the run that had moved it. The ledger has
     to know of it too: if it does not, a person has to look before anything is charged."""
+    ordered_at: datetime | None = None
+    """When the resource was created. A run that begins anew after its history was lost is younger. An older worker
+    leaves it out."""
     abandoned: OrderSnapshot | None = None
     """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
     did, or goes on if the order is past its pivot."""

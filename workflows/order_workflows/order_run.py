@@ -252,6 +252,12 @@ class OrderRun:
         self.edited_by_stranger = editor is None and channel != KUBERNETES
 
     @property
+    def began_at(self) -> datetime:
+        """When the order began, as far as this run knows."""
+        started = workflow.info().start_time
+        return min(started, self.input.ordered_at or started)
+
+    @property
     def approval_window(self) -> timedelta:
         """How long a decision is awaited."""
         return timedelta(seconds=self.input.policy.approval.window_seconds)

@@ -45,6 +45,7 @@ def order_input(
         policy=order_class.spec,
         generation=order.generation,
         shown_payment=order.shown_payment,
+        ordered_at=order.created,
         abandoned=OrderSnapshot() if to_undo else None,
     )
 

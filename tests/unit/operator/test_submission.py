@@ -140,6 +140,12 @@ def test_an_order_without_a_charge_in_its_status_is_told_of_none(status: dict[st
     assert order_input(an_order_resource(status=status), an_order_spec(), CLASS, "test").shown_payment is None
 
 
+def test_a_run_in_the_place_of_a_lost_one_is_told_how_old_its_order_is() -> None:
+    resource = an_order_resource(status={"workflow": WORKFLOW})
+
+    assert order_input(resource, an_order_spec(), CLASS, "test").ordered_at == resource.created
+
+
 def test_a_run_that_is_begun_to_undo_its_order_takes_over_from_the_lost_one() -> None:
     wanted = order_input(an_order_resource(), an_order_spec(), CLASS, "test", to_undo=True)
 

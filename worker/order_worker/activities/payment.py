@@ -39,15 +39,22 @@ class LedgerPayments(PaymentActivities):
             lines_digest=request.lines_digest,
         )
 
+        ordered_at: datetime | None = None
+
         def intend(tx: Connection, order: LockedOrder) -> None:
+            nonlocal ordered_at
+            ordered_at = order.began(request.ordered_at)
             notes.record(tx, order, request.notes)
             payments.intend_charge(tx, order, request)
 
         first_asked_at = datetime.now(UTC)
 
         async def find() -> Receipt | None:
-            nonlocal first_asked_at
-            first_asked_at = await self._ledger.transaction(partial(asked_at, operation_id=request.operation_id))
+            nonlocal first_asked_at, ordered_at
+            first_asked_at, received_at = await self._ledger.transaction(
+                partial(asked_at, operation_id=request.operation_id)
+            )
+            ordered_at = min(received_at, request.ordered_at or received_at)
             charge = await self._provider.find_charge(request.operation_id)
             return None if charge is None else _receipt(charge)
 
@@ -59,6 +66,7 @@ class LedgerPayments(PaymentActivities):
                     currency=request.currency,
                     method=request.method,
                     asked_at=first_asked_at,
+                    ordered_at=ordered_at,
                 )
             return _receipt(charge)
 
@@ -93,6 +101,7 @@ class LedgerPayments(PaymentActivities):
                     amount_minor=wanted.amount_minor,
                     currency=wanted.currency,
                     asked_at=wanted.asked_at,
+                    ordered_at=wanted.ordered_at,
                 )
             return None if refund is None else Given(refund.refund_id, _receipt(refund.charge))
 

@@ -1,6 +1,7 @@
 """The row of one order, locked: what every transaction about an order begins with."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, func, select
 
@@ -31,12 +32,19 @@ class LockedOrder:
     """The last event that was sealed with a key; below `last_seq`, the end of the chain is not."""
     audit_salt: str | None = None
     """Of the commitments in this order's events; None until there is one."""
+    created_at: datetime | None = None
+    """When the ledger received it, as far as it remembers."""
 
     @property
     def undone(self) -> bool:
         """Whether it is halted and is being undone, or has ended other than completed."""
         status = OrderStatus(self.status)
         return status is OrderStatus.COMPENSATE_ORDER or (status.terminal and not self.completed)
+
+    def began(self, told: datetime | None) -> datetime | None:
+        """When it began, by the ledger and by what its workflow has `told`: either may have been restored from a backup
+        of before."""
+        return min((moment for moment in (self.created_at, told) if moment is not None), default=None)
 
     @property
     def completed(self) -> bool:
@@ -56,6 +64,7 @@ _LOCK = (
         func.coalesce(orders.c.forward_only, False).label("forward_only"),
         orders.c.last_keyed_seq,
         orders.c.audit_salt,
+        orders.c.created_at,
     )
     .where(orders.c.uid == bindparam("order"))
     .with_for_update()

@@ -43,6 +43,8 @@ class Wanted:
     currency: str
     asked_at: datetime
     """When the charge was first asked for."""
+    ordered_at: datetime | None
+    """When the order began."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,17 @@ def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refun
         settle(tx, order, operation, recall(tx, operation), nothing)
         return Settled(nothing, replayed=False) if earlier is None else _begin(tx, request, earlier_minor)
     known_as = payment.transaction_id or request.transaction_id
-    return Wanted(operation, charge_id, known_as, charged, not done, amount, payment.currency, begun.created_at)
+    return Wanted(
+        operation,
+        charge_id,
+        known_as,
+        charged,
+        not done,
+        amount,
+        payment.currency,
+        begun.created_at,
+        order.began(request.ordered_at),
+    )
 
 
 def _open_refund(tx: Connection, request: Refund) -> tuple[Operation, int | None] | None:

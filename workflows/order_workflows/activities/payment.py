@@ -1,6 +1,7 @@
 """Money, as the workflow wants it moved."""
 
 from abc import ABC, abstractmethod
+from datetime import datetime
 
 from pydantic import Field
 from temporalio import activity
@@ -20,6 +21,8 @@ class Charge(Effect):
     """Of the order's lines and charges, as the workflow knows them."""
     reservation_id: str | None = None
     """Of the units that the workflow knows to be held."""
+    ordered_at: datetime | None = None
+    """When the order began, as far as the workflow knows. None from an older one."""
     notes: list[AuditNote] = Field(default_factory=list)
     """Recorded in the same transaction as the intent."""
 
@@ -45,6 +48,8 @@ class Refund(Effect):
     """What this operation is to give back; None: all that is left."""
     kept_lines: list[str] = Field(default_factory=list)
     """Line ids that the customer still pays for: their parcels cannot be called back, or are not back yet."""
+    ordered_at: datetime | None = None
+    """As in `Charge`."""
 
 
 class Refunded(Outcome):

@@ -31,6 +31,7 @@ async def run(order: OrderRun) -> None:
         method=order.spec.payment.method,
         lines_digest=order.lines_digest,
         reservation_id=order.reservation_id,
+        ordered_at=order.began_at,
         notes=order.notes.pending,
     )
     order.begins(BegunEffect(kind=EffectKind.CHARGE, operation_id=request.operation_id))
@@ -65,6 +66,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
             captured_minor=known.captured_minor,
             amount_minor=amount,
             kept_lines=lines,
+            ordered_at=order.began_at,
         ),
         **timing.UNDO,
     )

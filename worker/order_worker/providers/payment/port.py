@@ -80,10 +80,18 @@ class PaymentProvider(ABC):
 
     @abstractmethod
     async def charge(
-        self, key: str, *, amount_minor: int, currency: str, method: str, asked_at: datetime
+        self,
+        key: str,
+        *,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        asked_at: datetime,
+        ordered_at: datetime | None = None,
     ) -> ProviderCharge:
-        """Take money, at most once per `key`; the same key again gives the first answer. `asked_at` is when this key
-        was first asked for: a company forgets keys.
+        """Take money, at most once per `key`; the same key again gives the first answer. A company forgets keys:
+        `asked_at` is when this key was first asked for, as far as the ledger remembers, and `ordered_at` when its order
+        began. In between it may have been asked for, and the ledger have forgotten that.
 
         Raises PaymentDeclined, OperationConflict (the key is known with other parameters, or is so old that the
         company cannot tell whether it has been used) or OperationCancelled (`refund` came first). After
@@ -106,6 +114,7 @@ class PaymentProvider(ABC):
         amount_minor: int,
         currency: str,
         asked_at: datetime,
+        ordered_at: datetime | None = None,
     ) -> ProviderRefund | None:
         """Give back exactly `amount_minor` of a charge, at most once per `key`; the same key again gives the first
         answer. A charge may have several refunds; their sum is never more than it took.
@@ -114,7 +123,7 @@ class PaymentProvider(ABC):
         None: the company is asked for `charge_key`. If it has never taken money under that key, the answer is None, and
         in the same step the key is made void, so that it never will.
         `charged_minor`: what the charge took or, where that is not known, was to take.
-        `asked_at`: when the charge was first asked for.
+        `asked_at`, `ordered_at`: as in `charge`, of the charge.
 
         Raises OperationConflict, which names what each side knows, where the company does not know `transaction_id` or
         has another amount for it, where nothing proves that `charge_key` took no money, where the sum would be more

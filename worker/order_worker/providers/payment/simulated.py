@@ -53,6 +53,7 @@ class SimulatedPayments(PaymentProvider):
         currency: str,
         method: str,
         asked_at: datetime,  # noqa: ARG002
+        ordered_at: datetime | None = None,  # noqa: ARG002
     ) -> ProviderCharge:
         """Declines are kept too: the same key gets the same answer."""
         row = await self._store.transaction(partial(_charge, key, amount_minor, currency, method))
@@ -76,6 +77,7 @@ class SimulatedPayments(PaymentProvider):
         amount_minor: int,
         currency: str,
         asked_at: datetime,  # noqa: ARG002
+        ordered_at: datetime | None = None,  # noqa: ARG002
     ) -> ProviderRefund | None:
         """Looks and acts in one transaction, so that no charge can come between."""
         wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency)

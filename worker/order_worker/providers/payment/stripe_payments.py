@@ -12,8 +12,11 @@ and cancels it. After a decline the PaymentIntent is cancelled too, since anothe
 **One PaymentIntent per key.** The create request carries the key as its idempotency key, which Stripe keeps for at
 least 24 hours, and as metadata, which its search finds after less than a minute, or an hour during outages. A key that
 was first asked for in the last 23 hours is simply created: Stripe repeats its first answer. An older one is searched,
-and never created: an empty search does not prove that the key took no money, so that a person has to look. Should there
-be two PaymentIntents of one key nevertheless, the older counts.
+and never created: an empty search does not prove that the key took no money, so that a person has to look. A young key
+of an order that is older is searched, and created where nothing is found: a ledger that was restored from a backup may
+have forgotten that it was asked for. If it was in the last day, the idempotency key finds it; if it was before, the
+search does. An account without a search, as those in India, has its PaymentIntents listed since the order began. Should
+there be two PaymentIntents of one key nevertheless, the older counts.
 
 **A known PaymentIntent is looked up, never searched.** An account that does not know it is another account, or has
 forgotten it: that is no proof that nothing was taken.
@@ -71,6 +74,9 @@ DEADLINE_SECONDS = 9.0
 KEYS_ARE_KNOWN = timedelta(hours=23)
 """For how long the idempotency key of a create request is relied on: Stripe keeps it for at least 24 hours."""
 
+CLOCKS_APART = timedelta(hours=1)
+"""How far the clock that says when an order began may be ahead of Stripe's."""
+
 REFUND_KEYS = 5
 """How many idempotency keys one call tries for a refund; each one but the last has an internal error for its answer."""
 
@@ -107,6 +113,7 @@ class _Wanted(NamedTuple):
     amount_minor: int
     currency: str
     asked_at: datetime
+    ordered_at: datetime | None
 
     def amount(self, amount_minor: int) -> str:
         """For a message."""
@@ -149,13 +156,20 @@ class StripePayments(PaymentProvider):
         return refusal(amount_minor, currency)
 
     async def charge(
-        self, key: str, *, amount_minor: int, currency: str, method: str, asked_at: datetime
+        self,
+        key: str,
+        *,
+        amount_minor: int,
+        currency: str,
+        method: str,
+        asked_at: datetime,
+        ordered_at: datetime | None = None,
     ) -> ProviderCharge:
         """Declined with `authentication_required` where the bank wants the customer to confirm (3-D Secure): nobody is
         there to do it."""
         amount = to_stripe(amount_minor, currency)
         async with self._conversation():
-            intent, is_new = await self._obtain(key, amount, currency, asked_at)
+            intent, is_new = await self._obtain(key, amount, currency, asked_at, ordered_at)
             charge = await self._fate(intent)
             if charge is None:
                 intent = await self._confirm(intent, method, first=is_new)
@@ -183,8 +197,9 @@ class StripePayments(PaymentProvider):
         amount_minor: int,
         currency: str,
         asked_at: datetime,
+        ordered_at: datetime | None = None,
     ) -> ProviderRefund | None:
-        wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency, asked_at)
+        wanted = _Wanted(key, charge_key, transaction_id, charged_minor, amount_minor, currency, asked_at, ordered_at)
         async with self._conversation():
             if transaction_id is not None:
                 intent = await self._known(transaction_id, wanted)
@@ -221,23 +236,9 @@ class StripePayments(PaymentProvider):
     async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
         """PaymentIntents made by others on the same account are among them. Each that has refunds costs one request
         more."""
-        after: str | None = None
-        while True:
-            params: PaymentIntentListParams = {
-                "created": {"gte": int(at.timestamp())},
-                "limit": PAGE,
-                "expand": ["data.latest_charge"],
-            }
-            if after is not None:
-                params["starting_after"] = after
-            async with self._conversation():
-                page = await self._intents.list_async(params, self._options())
-            for intent in page.data:
-                if intent.amount_received:
-                    yield await self._entry(intent)
-            if not page.has_more:
-                return
-            after = page.data[-1].id
+        async for intent in self._list_intents(at):
+            if intent.amount_received:
+                yield await self._entry(intent)
 
     async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
         created: RefundListParams = {"created": {"gte": int(at.timestamp())}}
@@ -272,21 +273,23 @@ class StripePayments(PaymentProvider):
         )
 
     async def _obtain(
-        self, key: str, amount: int, currency: str, asked_at: datetime
+        self, key: str, amount: int, currency: str, asked_at: datetime, ordered_at: datetime | None
     ) -> tuple[stripe.PaymentIntent, bool]:
         """The one PaymentIntent of a key, and whether it was made now."""
         is_new = False
-        if datetime.now(UTC) - asked_at < KEYS_ARE_KNOWN:
+        remembered = datetime.now(UTC) - KEYS_ARE_KNOWN
+        since = min(asked_at, ordered_at or asked_at)
+        found = await self._find_since(key, since) if since <= remembered else None
+        if found is not None:
+            intent = found
+        elif asked_at > remembered:
             intent, is_new = await self._create(key, amount, currency)
         else:
-            found = await self._find(key)
-            if found is None:
-                raise OperationConflict(
-                    f"charge {key} was first asked for at {asked_at:%Y-%m-%d %H:%M} UTC, and its end is not known to "
-                    f"the platform; the search of the Stripe account of {self._key.name} does not find it, which "
-                    f"proves nothing after {KEYS_ARE_KNOWN // timedelta(hours=1)} h"
-                )
-            intent = found
+            raise OperationConflict(
+                f"charge {key} was first asked for at {asked_at:%Y-%m-%d %H:%M} UTC, and its end is not known to "
+                f"the platform; the search of the Stripe account of {self._key.name} does not find it, which "
+                f"proves nothing after {KEYS_ARE_KNOWN // timedelta(hours=1)} h"
+            )
         if (intent.amount, intent.currency) != (amount, currency.lower()):
             raise OperationConflict(f"charge {key} was asked for before with another amount")
         return intent, is_new
@@ -313,7 +316,7 @@ class StripePayments(PaymentProvider):
         """The PaymentIntent of the charge, if that took money. Raises PaymentDeclined or OperationCancelled if it did
         not and never will, OperationConflict where neither is certain."""
         amount = to_stripe(wanted.charged_minor, wanted.currency)
-        intent, _ = await self._obtain(wanted.charge_key, amount, wanted.currency, wanted.asked_at)
+        intent, _ = await self._obtain(wanted.charge_key, amount, wanted.currency, wanted.asked_at, wanted.ordered_at)
         charge = await self._fate(intent)
         if charge is None:
             intent = await self._close(intent)
@@ -329,6 +332,15 @@ class StripePayments(PaymentProvider):
         )
         oldest = min(found.data, key=lambda intent: intent.created, default=None)
         # The search may show an earlier state.
+        return None if oldest is None else await self._look(oldest.id)
+
+    async def _find_since(self, key: str, at: datetime) -> stripe.PaymentIntent | None:
+        """An account that has no search, as those in India, has its list gone through."""
+        try:
+            return await self._find(key)
+        except (stripe.InvalidRequestError, stripe.PermissionError):
+            mine = [intent async for intent in self._list_intents(at - CLOCKS_APART) if _key(intent) == key]
+        oldest = min(mine, key=lambda intent: intent.created, default=None)
         return None if oldest is None else await self._look(oldest.id)
 
     async def _create(self, key: str, amount: int, currency: str) -> tuple[stripe.PaymentIntent, bool]:
@@ -502,6 +514,25 @@ class StripePayments(PaymentProvider):
                 page = await self._refunds.list_async(params, self._options())
             for refund in page.data:
                 yield refund
+            if not page.has_more:
+                return
+            after = page.data[-1].id
+
+    async def _list_intents(self, at: datetime) -> AsyncIterator[stripe.PaymentIntent]:
+        """Those created at `at` or later, the newest first."""
+        after: str | None = None
+        while True:
+            params: PaymentIntentListParams = {
+                "created": {"gte": int(at.timestamp())},
+                "limit": PAGE,
+                "expand": ["data.latest_charge"],
+            }
+            if after is not None:
+                params["starting_after"] = after
+            async with self._conversation():
+                page = await self._intents.list_async(params, self._options())
+            for intent in page.data:
+                yield intent
             if not page.has_more:
                 return
             after = page.data[-1].id
