@@ -210,7 +210,10 @@ class Intake:
                 return
             tracked.finished = None
             tracked.doubt()
-        if tracked.learn(observation, asked=False) and tracked.resource is not None:
+        doubted = tracked.is_doubted_by(observation)
+        if doubted:
+            tracked.doubt()
+        if (tracked.learn(observation, asked=False) or doubted) and tracked.resource is not None:
             self._look(uid)
 
     def _continued(self, run: Observation) -> None:

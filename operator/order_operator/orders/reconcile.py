@@ -280,6 +280,10 @@ class Reconciler:
         seen = tracked.observation
         if seen is not None and seen is not before and (found is None or found.precedes(seen)):
             return  # the answer was late, and a row quicker: it is asked for again
+        if tracked.has_gone_back(found):
+            logger.warning("Temporal has forgotten what a workflow had done", extra=self._about(order.uid))
+            tracked.told = None
+            self.amender.forget(order.uid)
         tracked.learn(found, asked=True)
         if found is not None:
             self.intake.follow(found)

@@ -25,6 +25,9 @@ from order_operator.problem import Problem
 MISMATCH_SECONDS = 60.0
 """A status that shows another OrderStatus than the workflow for so long is wrong, and not only late."""
 
+ROWS_LAG_SECONDS = 10.0
+"""A row of visibility that shows less than was known so long before is not a late one: Temporal may have gone back."""
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -122,6 +125,8 @@ class Tracked:
     """When this process first heard of the order."""
     asked: bool = False
     """Temporal itself was asked for the present observation."""
+    learned_at: float = -math.inf
+    """Monotonic time at which that was taken in."""
     measured_seq: int = 0
     """Newest published change whose way into the status was measured."""
 
@@ -149,6 +154,21 @@ class Tracked:
         if self.look is not None:
             self.look.asked = False
 
+    def is_doubted_by(self, row: Observation) -> bool:
+        """Whether `row` shows an open run as it was before what is known of it, though there was time to show more: a
+        Temporal that was restored, or failed over by force, has forgotten what came since."""
+        known = self.observation
+        lags = time.monotonic() - self.learned_at < ROWS_LAG_SECONDS
+        return known is not None and row.running and row.precedes(known) and not lags
+
+    def has_gone_back(self, answer: Observation | None) -> bool:
+        """Whether Temporal itself, asked now, no longer knows what the run had published. What the run was told since
+        is forgotten, too."""
+        known = self.observation
+        if answer is None or known is None or answer.run_id != known.run_id:
+            return False
+        return answer.precedes(known)
+
     def learn(self, observation: Observation | None, *, asked: bool) -> bool:
         """Take in what visibility shows, or, `asked`, what Temporal itself answered. Whether it is news."""
         if asked:
@@ -163,8 +183,18 @@ class Tracked:
             self.status_seen_at = time.monotonic()
         if observation is None or self.observation is None or observation.seq != self.observation.seq:
             self.work = None
-        self.observation, self.asked = observation, asked
+        self.observation, self.asked, self.learned_at = self._as_far(observation), asked, time.monotonic()
         return True
+
+    def _as_far(self, observation: Observation | None) -> Observation | None:
+        """With the progress that its run had shown before."""
+        known = self.observation
+        if observation is None or known is None or observation.run_id != known.run_id:
+            return observation
+        seen, before = observation.snapshot, known.snapshot
+        if seen is None or before is None or seen.progress >= before.progress:
+            return observation
+        return replace(observation, snapshot=seen.model_copy(update={"progress": before.progress}))
 
     def finish(self, order: OrderResource) -> None:
         """Keep only what tells when it is to be deleted, and whether somebody changes it."""

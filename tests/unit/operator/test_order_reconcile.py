@@ -25,7 +25,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders import adoption, orphans, reconcile, submission, takeover
+from order_operator.orders import adoption, orphans, reconcile, submission, takeover, tracking
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
@@ -123,6 +123,13 @@ class Temporal:
 
     async def signal(self, *_: Any, **__: Any) -> None:
         self.calls.append("signal")
+
+    async def start_update(self, name: str, **_: Any) -> "Temporal":
+        self.calls.append(name)
+        return self
+
+    async def result(self, **_: Any) -> None:
+        """Every Update is accepted."""
 
     async def describe(self) -> Observation | None:
         self.calls.append("describe")
@@ -504,6 +511,85 @@ async def test_an_answer_that_comes_later_than_a_newer_row_puts_nothing_back(
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Completed"
     assert shop.api.writes.count("status") == 2
+
+
+UNDOING = a_snapshot(status="Compensate Order", seq=3, compensation="Running")
+
+
+@pytest.fixture
+def no_lag(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is known was known long before the next row."""
+    monkeypatch.setattr(tracking, "ROWS_LAG_SECONDS", 0.0)
+
+
+@pytest.mark.usefixtures("no_lag")
+async def test_an_edit_that_a_temporal_of_before_has_forgotten_is_sent_again(shop: Shop) -> None:
+    cancelled = an_order_spec(cancellation={"reason": "too slow", "by": "ana"})
+    await waiting(shop, spec=cancelled.model_dump(mode="json", exclude_none=True))
+    await asyncio.sleep(0.01)
+    shop.observe(an_observation(workflow_id=ID, snapshot=UNDOING))
+    await shop.look()
+    assert shop.temporal.calls.count("cancel") == 1
+
+    shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
+    await shop.look()
+    await asyncio.sleep(0.01)
+
+    assert shop.temporal.calls.count("cancel") == 2
+
+
+@pytest.mark.usefixtures("no_lag")
+async def test_progress_does_not_fall_though_a_temporal_of_before_shows_less(shop: Shop) -> None:
+    await waiting(shop)
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Await Stock", seq=3, progress=40)))
+    await shop.look()
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["progress"] == 40
+
+    shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
+    await shop.look()
+
+    shown = shop.api.body["status"]
+    assert (shown["orderStatus"], shown["progress"]) == ("Await Approval", 40)
+
+
+@pytest.mark.usefixtures("no_lag")
+async def test_a_run_that_a_temporal_of_before_shows_again_is_told_once_more_that_its_resource_goes(
+    shop: Shop,
+) -> None:
+    await waiting(shop)
+    await delete(shop)
+    shop.observe(an_observation(workflow_id=ID, snapshot=UNDOING))
+    await shop.look()
+
+    shop.observe(an_observation(workflow_id=ID, snapshot=WAITING))
+    await shop.look()
+
+    assert shop.temporal.calls.count("cancel") == 2
+
+
+async def test_a_row_that_is_late_leads_to_no_question(shop: Shop) -> None:
+    await waiting(shop)
+    before = list(shop.temporal.calls)
+
+    late = an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock", seq=1))
+    shop.scanner.subscribers[WORKFLOW_TYPE].observed(late)
+    await shop.look()
+
+    assert shop.temporal.calls == before
+
+
+@pytest.mark.usefixtures("no_lag")
+async def test_an_old_row_that_temporal_does_not_confirm_puts_nothing_back(shop: Shop) -> None:
+    await waiting(shop)
+
+    old = an_observation(workflow_id=ID, snapshot=a_snapshot(status="Reserve Stock", seq=1))
+    shop.scanner.subscribers[WORKFLOW_TYPE].observed(old)
+    await shop.look()
+
+    assert shop.temporal.calls[-1] == "describe"
+    assert shop.api.body is not None
+    assert shop.api.body["status"]["phase"] == "Waiting"
 
 
 async def test_a_workflow_that_bears_the_uid_of_another_order_is_not_followed(shop: Shop) -> None:
