@@ -60,6 +60,8 @@ class Intake:
         self.open_runs = OpenRuns()
         self._adopted: set[str] = set()
         """Ids of the workflows that are followed for a resource that adopted them, whoever started or adopted them."""
+        self._adopters: dict[str, str] = {}
+        """By id of a workflow, the uid of the resource that it was seen to belong to though it began for another."""
         self._share_workers: set[str] = set()
         """Other installations with orders on our task queue."""
         self._background = Background()
@@ -199,6 +201,8 @@ class Intake:
             self.adopted(began.uid, observation)
             if uid not in self._tracked and observation.cluster != self._settings.cluster:
                 return
+        elif (adopter := self._adopters.get(observation.workflow_id)) is not None:
+            self._forgot(adopter, observation)
         tracked = self._tracked.setdefault(uid, Tracked())
         order = tracked.resource
         if order is not None and (order.namespace, order.name) != observation.key[:2]:
@@ -229,13 +233,24 @@ class Intake:
         """The open workflow of an order that is here."""
         if observation.running and observation.workflow_id != workflow_id(*observation.key):
             self._adopted.add(observation.workflow_id)
+            self._adopters[observation.workflow_id] = observation.key.uid
 
     def unfollow(self, identifier: str) -> None:
         """The order that had adopted this workflow is gone."""
         self._adopted.discard(identifier)
+        self._adopters.pop(identifier, None)
+
+    def _forgot(self, adopter: str, observation: Observation) -> None:
+        """The workflow says that it belongs to the resource that it began for, as before it was adopted: its run was
+        reset, or Temporal restored. Or the row is late."""
+        known = self._tracked.get(adopter)
+        run = known.observation if known is not None else None
+        if run is not None and run.workflow_id == observation.workflow_id:
+            self.doubt(adopter)
 
     def adopted(self, first_uid: str, observation: Observation) -> None:
         """The workflow that began with this uid belongs to another resource now."""
+        self._adopters[observation.workflow_id] = observation.key.uid
         first = self._tracked.get(first_uid)
         if first is None or first.finished is not None:
             return

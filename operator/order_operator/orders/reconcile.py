@@ -280,6 +280,8 @@ class Reconciler:
         seen = tracked.observation
         if seen is not None and seen is not before and (found is None or found.precedes(seen)):
             return  # the answer was late, and a row quicker: it is asked for again
+        if found is None and before is not None:
+            self.amender.forget(order.uid)  # of a run that is lost, or not this order's any more
         if tracked.has_gone_back(found):
             logger.warning("Temporal has forgotten what a workflow had done", extra=self._about(order.uid))
             tracked.told = None

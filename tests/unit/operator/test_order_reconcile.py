@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -720,6 +721,48 @@ async def test_an_order_that_adopted_its_run_is_followed_under_any_identity_of_t
     row.search_attributes.indexed_fields[ORDER_CLUSTER.name].data = b'"before"'
 
     assert await shop.scanner.subscribers[WORKFLOW_TYPE].decode(row) is not None
+
+
+@pytest.mark.parametrize("by_this_process", [True, False])
+async def test_a_run_that_was_reset_to_before_its_adoption_is_adopted_again(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, by_this_process: bool
+) -> None:
+    """It counted the generations of the resource before, and every edit was too late for it."""
+    content = input_hash(an_order_spec())
+    about = {"workflow_id": workflow_id(*FIRST), "input_hash": content, "cluster": "here"}
+    first = an_observation(key=FIRST, snapshot=a_snapshot(seq=1), **about)
+    adopted = an_observation(snapshot=WAITING, **about)
+    temporal_has(shop, monkeypatch, first if by_this_process else adopted)
+    shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
+    await shop.look()
+    await asyncio.sleep(0.01)
+    before = list(shop.temporal.calls)
+    temporal_has(shop, monkeypatch, adopted)
+    await shop.look()
+
+    reset = replace(first, run_id="run-after-the-reset")
+    temporal_has(shop, monkeypatch, reset)
+    shop.observe(reset)
+    await shop.look()
+    await asyncio.sleep(0.01)
+
+    assert shop.temporal.calls == [*before, "adopt"]
+
+
+async def test_a_late_row_of_before_an_adoption_is_asked_about_and_changes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    about = {"workflow_id": workflow_id(*FIRST), "input_hash": input_hash(an_order_spec()), "cluster": "here"}
+    adopted = an_observation(snapshot=WAITING, **about)
+    temporal_has(shop, monkeypatch, adopted)
+    shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
+    await shop.look()
+
+    shop.observe(an_observation(key=FIRST, snapshot=a_snapshot(seq=1), **about))
+    await shop.look()
+    await asyncio.sleep(0.01)
+
+    assert shop.temporal.calls == []
 
 
 async def test_of_orders_that_are_missing_in_a_list_many_at_once_none_is_cancelled(shop: Shop) -> None:
