@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -109,10 +109,16 @@ def sent_again(change: Amendment, snapshot: OrderSnapshot) -> Amendment:
 
 
 def plan(
-    parsed: ParsedSpec, generation: int, uid: str, snapshot: OrderSnapshot, proof: Proof = Proof.CLAIMED
+    parsed: ParsedSpec,
+    generation: int,
+    uid: str,
+    snapshot: OrderSnapshot,
+    proof: Proof = Proof.CLAIMED,
+    sent: Collection[str] = (),
 ) -> list[Amendment]:
     """What the workflow must still be told, at most one thing per group; nothing once the order has ended. `proof` says
-    how far the name of a decider is proven."""
+    how far the name of a decider is proven, `sent` are the ids of edits that may have an effect which is not seen yet:
+    what the spec was set back to has to come after them."""
     if snapshot.status.terminal:
         return []
     spec = parsed.spec
@@ -121,10 +127,14 @@ def plan(
     def want(group: Group, update: str, argument: Value | None, wanted: str) -> None:
         changes.append(Amendment(group, update, argument, resource_update_id(uid, f"{group}/{wanted}/{generation}")))
 
+    def replaces(group: Group, wanted: str) -> bool:
+        ours, same = resource_update_id(uid, f"{group}/"), resource_update_id(uid, f"{group}/{wanted}/")
+        return any(key.startswith(ours) and not key.startswith(same) for key in sent)
+
     if spec.cancellation is not None and snapshot.compensation is None:
         request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=KUBERNETES)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
-    if asks_for_other_lines(parsed, snapshot):
+    if asks_for_other_lines(parsed, snapshot) or replaces(Group.LINES, parsed.lines_digest):
         edited = {"generation": generation, "by": spec.edited_by, "channel": KUBERNETES}
         lines = LinesChange(lines=spec.lines, charges=spec.charges, **edited)
         want(Group.LINES, UPDATE_CHANGE_LINES, lines, parsed.lines_digest)
@@ -133,13 +143,14 @@ def plan(
         decision = _decision(parsed, spec.approval, generation, proof)
         approved = spec.approval.decision is DecisionKind.APPROVED
         want(Group.APPROVAL, UPDATE_APPROVE if approved else UPDATE_REJECT, decision, digest(spec.approval))
-    if asks_for_other_address(parsed, snapshot):
+    if asks_for_other_address(parsed, snapshot) or replaces(Group.ADDRESS, parsed.address_digest):
         change = AddressChange(
             address=spec.shipping_address, generation=generation, by=spec.edited_by, channel=KUBERNETES
         )
         want(Group.ADDRESS, UPDATE_CHANGE_ADDRESS, change, parsed.address_digest)
-    if _asks_for_other_suspension(spec, snapshot):
-        want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, str(spec.suspend).lower())
+    held = str(spec.suspend).lower()
+    if _asks_for_other_suspension(spec, snapshot) or replaces(Group.SUSPEND, held):
+        want(Group.SUSPEND, UPDATE_SUSPEND if spec.suspend else UPDATE_RESUME, None, held)
     if spec.retry and snapshot.status is OrderStatus.MANUAL_REVIEW:
         retry = resource_update_id(uid, f"{Group.RETRY}/{spec.retry}")
         changes.append(Amendment(Group.RETRY, UPDATE_RETRY, None, retry, shown=False))

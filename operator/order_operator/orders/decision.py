@@ -164,7 +164,7 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     order, snapshot = known.order, run.snapshot
     assert snapshot is not None
     evidence = known.evidence or NO_EVIDENCE
-    wanted = plan(parsed, order.generation, order.uid, snapshot, evidence.proof)
+    wanted = plan(parsed, order.generation, order.uid, snapshot, evidence.proof, known.edits.sent_at)
     if wanted and (known.connection is not None or run.task_problems):
         return show(known, known.connection, applying=True)
     wanted = [known.edits.as_sent(change) for change in wanted]

@@ -501,6 +501,40 @@ def test_a_running_order_that_rules_of_today_refuse_is_decided_about_and_shown()
     assert ready(undecided)[0] == "True"
 
 
+SET_BACK = {
+    Group.ADDRESS: OTHER_ADDRESS,
+    Group.LINES: an_order_spec(lines=[a_line(quantity=9)]),
+    Group.SUSPEND: an_order_spec(suspend=True),
+}
+
+
+@pytest.mark.parametrize("accepted", [False, True])
+@pytest.mark.parametrize("group", SET_BACK)
+def test_a_spec_that_is_set_back_is_sent_after_an_edit_whose_effect_is_not_seen_yet(
+    group: Group, accepted: bool
+) -> None:
+    """The resource said what was in force, so that nothing was sent; the edit came into force later, and stayed."""
+    run = at(OrderStatus.AWAIT_APPROVAL, approval={"required": True}, lines_digest=digest([a_line()]))
+    assert run.snapshot is not None
+    [edit] = plan(ParsedSpec(SET_BACK[group]), 2, UID, run.snapshot)
+    then = {edit.update_id: CLOCK - 0.5}
+    state = EditState(then, frozenset(then), accepted=then if accepted else {})
+    order = replace(shown(known(observation=run)).order, generation=3)
+
+    action = next_action(known(order, observation=run, edits=state))
+
+    assert isinstance(action, Send)
+    [change] = action.changes
+    assert (change.group, change.update_id.rpartition("/")[2]) == (group, "3")
+
+
+def test_a_spec_that_is_set_back_after_its_edit_was_refused_asks_for_nothing() -> None:
+    refused = {EDIT.update_id: Refusal(Group.ADDRESS, "AlreadyShipped", "it has left")}
+    order = replace(shown(known(observation=WAITS)).order, generation=3)
+
+    assert isinstance(next_action(known(order, observation=WAITS, edits=EditState(refused=refused))), WriteStatus)
+
+
 def test_an_edit_that_was_sent_a_moment_ago_is_given_time() -> None:
     sent = edited(edits=EditState({EDIT.update_id: CLOCK - 0.5}, frozenset({EDIT.update_id})))
 
