@@ -20,9 +20,9 @@ from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
 from order_domain.value import Value
 from order_operator import backoff, metrics
-from order_operator.cluster.conditions import Reason
+from order_operator.cluster.conditions import ConditionType, Reason
 from order_operator.orders.observation import Observation
-from order_operator.orders.resource import ParsedSpec
+from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import in_a_line
@@ -40,6 +40,7 @@ from order_workflows.contract import (
     CancelRequest,
     Decision,
     LinesChange,
+    generation_of,
     resource_update_id,
 )
 
@@ -223,6 +224,41 @@ def deferred_approval(parsed: ParsedSpec, snapshot: OrderSnapshot, refusals: Seq
     return [Refusal(Group.APPROVAL, Reason.LINES_NOT_APPLIED, message)]
 
 
+FOR_THE_DECIDER = frozenset({RefusalType.OWN_ORDER, RefusalType.OWN_EDIT})
+"""Refusals of a decision for who made it. An edit by somebody else must not bring it into force."""
+
+
+def refused_before(order: OrderResource, parsed: ParsedSpec, edits: "EditState") -> Refusal | None:
+    """The refusal of this very decision, for who made it, in this generation or an earlier one; None if there was none,
+    or the decision was taken back since. The status tells; an answer that is not shown yet does too."""
+    if parsed.spec.approval is None:
+        return None
+    wanted = digest(parsed.spec.approval)
+    prefix = resource_update_id(order.uid, f"{Group.APPROVAL}/{wanted}/")
+    answers = [
+        (generation_of(key), refusal)
+        for key, refusal in edits.refused.items()
+        if key.startswith(prefix) and refusal.reason in FOR_THE_DECIDER
+    ]
+    shown = order.status.get("refusedDecision") == wanted
+    newest = max(answers, key=lambda answer: answer[0], default=None)
+    if newest is not None and (shown or newest[0] > int(order.status.get("observedGeneration") or 0)):
+        return newest[1]
+    return _as_shown(order, parsed.spec.approval) if shown else None
+
+
+def _as_shown(order: OrderResource, approval: Approval) -> Refusal:
+    """In the words of the status, where that still has them."""
+    conditions = {item["type"]: item for item in order.status.get("conditions") or []}
+    applied = conditions.get(ConditionType.SPEC_APPLIED, {})
+    said, reason = str(applied.get("message")), str(applied.get("reason"))
+    prefix = f"spec.{Group.APPROVAL}: "
+    if reason in FOR_THE_DECIDER and said.startswith(prefix):
+        return Refusal(Group.APPROVAL, reason, said.removeprefix(prefix).partition("; spec.")[0])
+    why = f"{approval.by} may not decide about this order: take the decision back, so that somebody else decides"
+    return Refusal(Group.APPROVAL, RefusalType.OWN_EDIT, why)
+
+
 def unproven_approval(parsed: ParsedSpec, why: str) -> Refusal:
     """Of a decision that is not sent, since its name has to be proven and is not."""
     assert parsed.spec.approval is not None
@@ -309,7 +345,11 @@ class _Answers:
         """Forget what is effective by now, or belongs to an earlier generation of the spec."""
         self.sent_at = {key: at for key, at in self.sent_at.items() if key in wanted}
         self.accepted = {key: at for key, at in self.accepted.items() if key in wanted}
-        self.refused = {key: refusal for key, refusal in self.refused.items() if key in wanted}
+        self.refused = {
+            key: refusal
+            for key, refusal in self.refused.items()
+            if key in wanted or refusal.reason in FOR_THE_DECIDER  # until the status shows it
+        }
 
 
 class Amender:

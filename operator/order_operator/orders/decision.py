@@ -32,6 +32,7 @@ from order_operator.orders.amendment import (
     deferred_approval,
     drifted,
     plan,
+    refused_before,
     sent_again,
     unproven_approval,
 )
@@ -175,6 +176,9 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
         return Confirm()  # and what the watch has brought older than what was asked for since
     wanted = [sent_again(change, snapshot) if change in in_vain else change for change in wanted]
     undecided = awaits_decision(parsed.spec, snapshot)
+    stays_refused = refused_before(order, parsed, known.edits) if undecided else None
+    if stays_refused is not None:
+        wanted = [change for change in wanted if change.group is not Group.APPROVAL]
     unproven = known.require_proof and undecided and evidence.proof is not Proof.POLICY
     if undecided and (unproven or known.evidence is None):
         wanted = [change for change in wanted if change.group is not Group.APPROVAL]
@@ -189,6 +193,7 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     if waited is not None and waited < ANSWER_GRACE_SECONDS:
         return Wait(ANSWER_GRACE_SECONDS - waited)
     refusals = [answered[change.update_id] for change in wanted if change.update_id in answered]
+    refusals += [stays_refused] if stays_refused is not None else []
     refusals += drifted(parsed, snapshot)
     refusals = [*deferred_approval(parsed, snapshot, refusals), *refusals]
     asked_again = any(refusal.again_at is not None for refusal in refusals)

@@ -8,7 +8,7 @@ from temporalio.client import WorkflowExecutionStatus
 
 from order_domain import moments
 from order_domain.money import MINOR_DIGITS, format_amount
-from order_domain.order import DecisionKind
+from order_domain.order import DecisionKind, digest
 from order_domain.pipeline import StepName
 from order_domain.refusals import EndType
 from order_domain.snapshot import (
@@ -24,7 +24,14 @@ from order_domain.snapshot import (
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
-from order_operator.orders.amendment import Group, Refusal, asks_for_other_address, asks_for_other_lines
+from order_operator.orders.amendment import (
+    FOR_THE_DECIDER,
+    Group,
+    Refusal,
+    asks_for_other_address,
+    asks_for_other_lines,
+    awaits_decision,
+)
 from order_operator.orders.message import AGAIN, SUBMITTING, Situation, sentence
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import AT_WORK, PendingWork, Retry
@@ -99,6 +106,7 @@ def reflect(
         total=_total(order, snapshot) if followed else None,
         total_minor=snapshot.total_minor if snapshot.class_name else None,
         approval=snapshot.approval if snapshot.approval != ApprovalRecord() else None,
+        refused_decision=_refused_decision(order, snapshot, refusals),
         pending_action=snapshot.pending_action,
         steps=steps,
         items=snapshot.items,
@@ -115,6 +123,16 @@ def reflect(
         last_refusal=snapshot.last_refusal,
     )
     return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+
+
+def _refused_decision(order: OrderResource, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> str | None:
+    """Shown as long as the decision stands in the spec, also while something else is told of it."""
+    parsed = order.decoded
+    if isinstance(parsed, Problem) or parsed.spec.approval is None or not awaits_decision(parsed.spec, snapshot):
+        return None
+    decision = digest(parsed.spec.approval)
+    now = any(refusal.group is Group.APPROVAL and refusal.reason in FOR_THE_DECIDER for refusal in refusals)
+    return decision if now or order.status.get("refusedDecision") == decision else None
 
 
 def _start_time(observation: Observation | None, problem: Problem | None) -> datetime | None:

@@ -61,6 +61,9 @@ class OrderResourceStatus(Value):
     """Total of the lines in force, in minor units of the order's currency."""
     approval: ApprovalRecord | None = None
     """Whether a person has to decide, until when, and who decided what."""
+    refused_decision: Annotated[str, Field(max_length=64)] | None = None
+    """Digest of the decision in the spec that the workflow refused for who made it: it stays refused, whatever else is
+    edited, until it is taken back or written in another way."""
     pending_action: PendingAction | None = None
     """What the order waits for somebody to do."""
     steps: Annotated[list[StepRecord], Field(max_length=MAX_STEPS)] = Field(default_factory=list)

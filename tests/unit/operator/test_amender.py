@@ -254,3 +254,16 @@ async def test_an_edit_in_anybodys_encoding_is_not_sent_in_a_loop(monkeypatch: p
 
     assert len(pauses) == 1
     assert pauses[0] > 0
+
+
+async def test_the_refusal_of_a_decision_for_its_decider_outlives_the_next_edit() -> None:
+    """Until the status shows it, nobody else knows."""
+    server = Server(WorkflowUpdateFailedError(ApplicationError("bob edited this last", type="OwnEdit")))
+    amender = an_amender(server)
+    decision = Amendment(Group.APPROVAL, "approve", None, "approval/digest/1")
+    amender.send(RUN, [decision], [decision])
+    await server.answered.wait()
+
+    amender.send(RUN, [SUSPEND], [SUSPEND])
+
+    assert decision.update_id in amender.state(UID, RUN.run_id).refused

@@ -742,6 +742,60 @@ def test_where_proof_is_required_a_claimed_decision_is_not_sent_and_the_order_sa
     assert facts.order.status["observedGeneration"] == facts.order.generation
 
 
+def refused_for_bob(**facts: Any) -> Known:
+    """The same, and the workflow has refused the decision, since bob had edited the order last."""
+    first = decided(evidence=PROVEN)
+    assert isinstance(first.order.decoded, ParsedSpec)
+    [change] = plan(first.order.decoded, 1, UID, first.observation.snapshot if first.observation else a_snapshot())
+    refused = {change.update_id: Refusal(Group.APPROVAL, "OwnEdit", "bob edited this last")}
+    return replace(first, edits=EditState(refused=refused), **facts)
+
+
+def since_edited(facts: Known, generation: int, **changes: Any) -> Known:
+    """Somebody else has edited the order since."""
+    spec = {**facts.order.spec, "editedBy": "carol", **changes}
+    return replace(facts, order=replace(facts.order, spec=spec, generation=generation))
+
+
+def applied(facts: Known) -> tuple[str, str]:
+    [condition] = [each for each in facts.order.status["conditions"] if each["type"] == "SpecApplied"]
+    return condition["reason"], condition.get("message", "")
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_decision_that_was_refused_for_its_decider_stays_refused_when_somebody_else_edits_the_order(
+    restarted: bool,
+) -> None:
+    """It came into force with that person's edit, though its author had never seen it."""
+    facts = shown(refused_for_bob())
+    facts = since_edited(facts, 2)
+
+    facts = shown(replace(facts, edits=EditState()) if restarted else facts)
+
+    assert applied(facts) == ("OwnEdit", "spec.approval: bob edited this last")
+    assert facts.order.status["observedGeneration"] == 2
+
+
+def test_a_decision_whose_refusal_is_not_shown_yet_stays_refused_too() -> None:
+    facts = shown(since_edited(refused_for_bob(), 2))
+
+    assert applied(facts)[0] == "OwnEdit"
+
+
+def test_a_decision_that_was_taken_back_and_written_again_is_sent() -> None:
+    facts = shown(refused_for_bob())
+    taken_back = shown(since_edited(facts, 2, approval=None))
+    assert applied(taken_back)[0] == "Applied"
+
+    assert isinstance(next_action(since_edited(taken_back, 3, approval={"decision": "Approved", "by": "bob"})), Send)
+
+
+def test_a_decision_of_somebody_else_is_sent_though_one_was_refused() -> None:
+    facts = shown(refused_for_bob())
+
+    assert isinstance(next_action(since_edited(facts, 2, approval={"decision": "Approved", "by": "dan"})), Send)
+
+
 def test_where_proof_is_required_an_order_that_is_decided_shows_no_refusal() -> None:
     snapshot = a_snapshot(approval={"required": True, "decision": "Approved", "by": "bob"})
     spec = an_order_resource().spec | {"approval": {"decision": "Approved", "by": "bob"}}
