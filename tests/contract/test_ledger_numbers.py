@@ -76,6 +76,33 @@ async def test_a_completed_order_that_is_restored_under_another_uid_is_told_that
         await shop.orders.receive(restored.receive())
 
 
+async def test_an_order_that_is_restored_in_another_installation_is_a_duplicate_while_the_first_one_has_the_number(
+    shop: Shop,
+) -> None:
+    """It was charged a second time there."""
+    first, restored = an_order("a", "east"), Customer(uid="b", name="order-a", order_id="ORDER-1", cluster="west")
+    again = restored.receive().model_copy(update={"begins_again": "a"})
+    await shop.orders.receive(first.receive(charged=False))
+    with pytest.raises(DuplicateOrder, match="which is under way"):
+        await shop.orders.receive(again)
+    await shop.orders.close(first.close())
+    with pytest.raises(DuplicateOrder, match=r"was completed under this name before \(uid a\)"):
+        await shop.orders.receive(again)
+    assert await numbers(shop) == [("a", "ORDER-1", None)]
+
+
+async def test_an_order_that_is_restored_in_another_installation_begins_once_the_first_one_has_given_its_number_back(
+    shop: Shop,
+) -> None:
+    first, restored = an_order("a", "east"), an_order("b", "west")
+    await shop.orders.receive(first.receive())
+    await shop.orders.close(first.close("Order Cancelled"))
+
+    await shop.orders.receive(restored.receive().model_copy(update={"begins_again": "a"}))
+
+    assert await numbers(shop) == [("a", None, "ORDER-1"), ("b", "ORDER-1", None)]
+
+
 @pytest.mark.parametrize(("first", "second"), [("default", "east"), ("east", "default"), ("default", "default")])
 async def test_an_order_of_an_unknown_installation_holds_its_number_for_all(
     shop: Shop, first: str, second: str

@@ -159,6 +159,10 @@ class OrderInput(Value):
     ordered_at: datetime | None = None
     """When the resource was created. A run that begins anew after its history was lost is younger. An older worker
     leaves it out."""
+    begins_again: str | None = None
+    """Uid of the order that the resource's status shows, where that was another: it was restored from a backup, and
+    Temporal has lost that order's workflow. The ledger looks whether that order has the number, whatever installation
+    had begun it."""
     abandoned: OrderSnapshot | None = None
     """What an earlier run of the same workflow had published when somebody terminated it. This run undoes what that one
     did, or goes on if the order is past its pivot."""

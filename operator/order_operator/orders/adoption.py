@@ -88,6 +88,20 @@ def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Prob
     return ending(predecessor)
 
 
+def restored_elsewhere(order: OrderResource, parsed: ParsedSpec, cluster: str) -> Problem | None:
+    """Of an order whose status shows a workflow of another installation, which Temporal does not have: that it is gone
+    does not make the order this installation's own. None where the spec says what to do."""
+    owner = order.shows_workflow_of(cluster)
+    if owner is None or parsed.spec.adopt_from in (owner, cluster):
+        return None
+    why = (
+        f"this order was carried by another installation ({owner}), and Temporal does not have its workflow: if this "
+        f"one was restored from a backup, set spec.adoptFrom to {owner!r}, and the ledger is asked what was done; set "
+        f"it to {cluster!r} to begin a new order"
+    )
+    return Problem(Reason.RESTORED_ELSEWHERE, why, stalled=True)
+
+
 def ending(predecessor: Predecessor) -> Problem | None:
     """That the earlier order is being undone; None if it is not. Until it is, the ledger gives its number to no other
     order, which would end as Duplicate for good."""
@@ -113,10 +127,10 @@ def adoption(order: OrderResource, cluster: str) -> Amendment:
     return Amendment(Group.ADOPTION, UPDATE_ADOPT, argument, f"{order.uid}/{Group.ADOPTION}/{cluster}")
 
 
-async def describe_order(client: Client, order: OrderResource) -> Observation | None:
+async def describe_order(client: Client, order: OrderResource, cluster: str | None = None) -> Observation | None:
     """The state of this order's workflow: its own, one that says that `order` has adopted it, or one of the same
-    content that had ended before the order was restored. None if there is none of them. The status is a hint where to
-    ask, no more."""
+    content that had ended before the order was restored. None if there is none of them. Of `cluster`, if that is given,
+    or of the installation that the order names. The status is a hint where to ask, no more."""
     key = RunKey(order.namespace, order.name, order.uid)
     own = await describe(client, key, workflow_id(*key))
     named = order.named_workflow
@@ -126,6 +140,10 @@ async def describe_order(client: Client, order: OrderResource) -> Observation | 
     if found is None or found.key == key:
         return found
     parsed = order.decoded
-    same = not isinstance(parsed, Problem) and found.input_hash == parsed.input_hash
+    if isinstance(parsed, Problem):
+        return None
+    same = found.input_hash == parsed.input_hash
+    if cluster is not None and found.cluster not in (None, cluster, parsed.spec.adopt_from):
+        return None
     ended = found.snapshot is not None and found.snapshot.status.terminal and not found.running
     return replace(found, key=key) if same and ended else None

@@ -24,9 +24,17 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.adoption import Predecessor, adoption, ending, is_another_order, obstacle
+from order_operator.orders.adoption import (
+    Predecessor,
+    adoption,
+    ending,
+    is_another_order,
+    obstacle,
+    restored_elsewhere,
+)
 from order_operator.orders.amendment import (
     ANSWER_GRACE_SECONDS,
+    Amendment,
     Group,
     awaits_decision,
     deferred_approval,
@@ -86,7 +94,26 @@ def _without_run(known: Known) -> Action:
 
 
 def _start(known: Known) -> Action:
-    """There is no run as far as is known; make sure of that, and start one."""
+    """There is no run as far as is known; make sure of that, and start one. Whether this operator may start orders now,
+    and by which class, matters only then: what is under way already goes on."""
+    order, parsed = known.order, known.order.decoded
+    if isinstance(parsed, Problem):
+        return show(known, parsed)
+    if (order.names_workflow or order.held) and not known.asked and known.predecessor is None:
+        return Describe()
+    elsewhere = order.elsewhere(known.temporal_namespace)
+    if elsewhere is not None:
+        return show(known, elsewhere)  # another setting, or another status, brings the order here again
+    if known.predecessor is not None:
+        return _after(known, known.predecessor, parsed)
+    if known.others:
+        return DescribeOther(known.others[0])
+    elsewhere = restored_elsewhere(order, parsed, known.cluster)
+    return show(known, elsewhere) if elsewhere is not None else _begin(known)
+
+
+def _begin(known: Known) -> Action:
+    """Nothing of the order is under way."""
     order, parsed = known.order, known.order.parsed
     if isinstance(parsed, Problem):
         return show(known, parsed)
@@ -96,42 +123,36 @@ def _start(known: Known) -> Action:
         return show(known, PAUSED)
     if known.refused is not None:
         return show(known, known.refused, again=REFUSED_SECONDS)
-    if (order.names_workflow or order.held) and not known.asked:
-        return Describe()
-    elsewhere = order.elsewhere(known.temporal_namespace)
-    if elsewhere is not None:
-        return show(known, elsewhere)  # another setting, or another status, brings the order here again
     if not known.exists and abs(order.age(known.now)) > CONFIRMED_AGE_SECONDS:
         return Confirm()
-    if known.predecessor is not None:
-        return _after(known, known.predecessor, parsed)
-    if known.others:
-        return DescribeOther(known.others[0])
     return Start(known.order_class, parsed)
 
 
 def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action:
     """An order of the same name is under way under another uid, and its resource is gone: the API server has this one
     under the name."""
-    order, order_class = known.order, known.order_class
-    assert not isinstance(order_class, Problem)
+    order = known.order
     if is_another_order(predecessor, parsed, known.cluster):
         ours = predecessor.run.cluster == known.cluster
         problem = ending(predecessor) if ours else None
-        return show(known, problem, again=AGAIN_SECONDS) if problem else Start(order_class, parsed)
+        return show(known, problem, again=AGAIN_SECONDS) if problem else _begin(known)
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
     if not known.exists:
         return Confirm()
     adopt = adoption(order, known.cluster)
+    return _adopt(known, predecessor.run, adopt)
+
+
+def _adopt(known: Known, run: Observation, adopt: Amendment) -> Action:
     if known.edits.is_due(adopt, known.clock):
-        return Adopt(predecessor.run, adopt)
+        return Adopt(run, adopt)
     refused = known.edits.refused.get(adopt.update_id)
     if refused is not None:
         reason = refused.reason if refused.again_at is not None else Reason.REFUSED
         return show(known, Problem(reason, refused.message, stalled=refused.again_at is None), again=AGAIN_SECONDS)
-    why = f"workflow {predecessor.run.workflow_id} is asked to go on with this order, as soon as a worker answers"
+    why = f"workflow {run.workflow_id} is asked to go on with this order, as soon as a worker answers"
     return show(known, Problem(Reason.ADOPTING, why), again=AGAIN_SECONDS)
 
 

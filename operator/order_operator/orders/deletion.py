@@ -83,6 +83,8 @@ def _deletion_without_run(known: Known) -> Action:
     order = known.order
     if not _had_run(order):
         return _let_go(known)
+    if _belongs_elsewhere(known):
+        return _let_go(known)
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere) if order.deletion_policy is DeletionPolicy.CANCEL else _let_go(known)
@@ -101,6 +103,11 @@ def _had_run(order: OrderResource) -> bool:
     carries the finalizer. The latter alone is enough to undo it, and not enough to carry it on."""
     to_undo = order.deletion_policy is DeletionPolicy.CANCEL
     return (order.names_workflow or (order.held and to_undo)) and not order.ended
+
+
+def _belongs_elsewhere(known: Known) -> bool:
+    """Whether the status shows the workflow that another installation had started for another resource."""
+    return known.order.named_workflow is not None and known.order.shows_workflow_of(known.cluster) is not None
 
 
 def _show_deletion(known: Known, run: Observation, *, again: float | None = AGAIN_SECONDS) -> Action:
@@ -186,7 +193,7 @@ def _start_after_deletion(known: Known) -> Action:
     order, parsed, order_class = known.order, known.order.decoded, known.order_class
     if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
         return Forget()
-    if order.elsewhere(known.temporal_namespace) is not None:
+    if order.elsewhere(known.temporal_namespace) is not None or _belongs_elsewhere(known):
         return Forget()  # from here nothing can be told to that workflow
     if known.refused is not None:
         return Wait(REFUSED_SECONDS)

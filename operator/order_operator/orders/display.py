@@ -57,6 +57,7 @@ def show(
         refusals=refusals,
         applying=applying,
         work=known.work,
+        elsewhere=_elsewhere(known, problem),
     )
     phase = Phase(status["phase"])
     changed = status != order.status
@@ -76,6 +77,11 @@ def show(
     if known.unguarded:
         again = min(again or REFUSED_FINALIZER_SECONDS, REFUSED_FINALIZER_SECONDS)
     return Wait(again)
+
+
+def _elsewhere(known: Known, problem: Problem | None) -> Observation | None:
+    held = problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE
+    return known.predecessor.run if held and known.predecessor is not None else None
 
 
 def _wants_finalizer(known: Known, phase: Phase) -> bool:

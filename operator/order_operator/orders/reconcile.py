@@ -276,7 +276,7 @@ class Reconciler:
 
     async def _describe(self, tracked: Tracked, order: OrderResource) -> None:
         before = tracked.observation
-        found = await describe_order(self._connection.client, order)
+        found = await describe_order(self._connection.client, order, self._settings.cluster)
         seen = tracked.observation
         if seen is not None and seen is not before and (found is None or found.precedes(seen)):
             return  # the answer was late, and a row quicker: it is asked for again
@@ -303,12 +303,17 @@ class Reconciler:
             )
             tracked.learn(run, asked=True)
             self.intake.adopted(key.uid, run)
-        elif run is None or not (run.running or is_abandoned(run)):
+        elif run is None or not (run.running or is_abandoned(run) or self._is_shown_elsewhere(order, run)):
             self.intake.open_runs.ended(identifier)
         else:
             first = self._tracked.get(key.uid)
             told = first is not None and first.has_told(run)
             look.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
+
+    def _is_shown_elsewhere(self, order: OrderResource, run: Observation) -> bool:
+        """Whether the status shows this workflow of another installation: its end leaves the order as it is."""
+        shown = order.named_workflow is not None and workflow_id(*order.named_workflow) == run.workflow_id
+        return shown and run.cluster not in (None, self._settings.cluster)
 
     async def _start(self, tracked: Tracked, look: Look, wanted: OrderInput) -> None:
         try:

@@ -53,12 +53,14 @@ def reflect(
     refusals: Sequence[Refusal] = (),
     applying: bool = False,
     work: PendingWork | None = None,
+    elsewhere: Observation | None = None,
 ) -> dict[str, Any]:
     """The `.status` that `order` should have, as JSON.
 
     `problem` is what keeps the order from being submitted or followed, `refusals` are edits that the workflow turned
     down, `applying` tells that an edit has no answer yet, `work` is what Temporal itself says of the work that the run
-    waits for. `now` (UTC) dates the conditions that change.
+    waits for. `elsewhere` is the workflow of another installation that keeps the order from being submitted: the
+    status names it, so that this is known when that workflow is gone. `now` (UTC) dates the conditions that change.
     """
     if _keeps_what_it_shows(order, observation):
         # There is a phase to keep only if something was shown before, and by this operator.
@@ -81,7 +83,7 @@ def reflect(
         _set_milestones(conditions, snapshot)
         _set_spec_applied(conditions, order, snapshot, phase, refusals, applying=applying)
     _set_end(conditions, phase, error)
-    followed = observation is not None
+    followed, shown = observation is not None, observation or elsewhere
     status = OrderResourceStatus(
         observed_generation=generation,
         phase=phase,
@@ -116,7 +118,7 @@ def reflect(
         shipments=snapshot.shipments,
         shipment_count=snapshot.shipment_count or None,
         shipping_address=snapshot.shipping_address,
-        workflow=workflow_ref(observation, temporal_namespace, temporal_ui),
+        workflow=workflow_ref(shown, temporal_namespace, temporal_ui, shown.cluster if shown else None),
         start_time=_start_time(observation, problem),
         completion_time=observation.close_time if observation else None,
         last_error=error,

@@ -99,6 +99,11 @@ class OrderResource(Resource):
         same_name = key is not None and (key.namespace, key.name) == (self.namespace, self.name)
         return key if key is not None and same_name and key.uid != self.uid else None
 
+    def shows_workflow_of(self, cluster: str) -> str | None:
+        """The installation whose workflow the status shows, where that is another than `cluster`."""
+        shown = (self.status.get("workflow") or {}).get("cluster")
+        return str(shown) if shown and shown != cluster else None
+
     @property
     def shown_payment(self) -> PaymentRecord | None:
         """What the status shows of the money, if it tells of a workflow."""

@@ -46,6 +46,7 @@ def order_input(
         generation=order.generation,
         shown_payment=order.shown_payment,
         ordered_at=order.created,
+        begins_again=named.uid if (named := order.named_workflow) and spec.adopt_from != cluster else None,
         abandoned=OrderSnapshot() if to_undo else None,
     )
 
@@ -86,4 +87,5 @@ async def ensure_started(connection: TemporalConnection, wanted: OrderInput, tas
         run_id=handle.result_run_id or "",
         status=WorkflowExecutionStatus.RUNNING,
         task_queue=task_queue,
+        cluster=identity.cluster,
     )

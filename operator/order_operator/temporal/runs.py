@@ -44,6 +44,8 @@ class WorkflowRef(Value):
     """Task queue of the workers that run it."""
     url: str | None = None
     """Its page in Temporal's Web UI, where the operator knows the address."""
+    cluster: str | None = None
+    """Identity of the installation whose order it carries. Not told of a stock item, whose workflow's id names it."""
 
 
 RPC_TIMEOUT = timedelta(seconds=10)
@@ -242,8 +244,9 @@ def failing(run: Run | None, carried: str) -> Problem | None:
     return Problem(Reason.WORKFLOW_TASK_FAILED, message, stalled=True)
 
 
-def workflow_ref(run: Run | None, namespace: str, ui: str = "") -> WorkflowRef | None:
-    """Where to look further; `namespace` is Temporal's, `ui` the address of its Web UI, if it is known."""
+def workflow_ref(run: Run | None, namespace: str, ui: str = "", cluster: str | None = None) -> WorkflowRef | None:
+    """Where to look further; `namespace` is Temporal's, `ui` the address of its Web UI, if it is known, `cluster` the
+    installation that has the order."""
     if run is None:
         return None
     return WorkflowRef(
@@ -252,6 +255,7 @@ def workflow_ref(run: Run | None, namespace: str, ui: str = "") -> WorkflowRef |
         namespace=namespace,
         task_queue=run.task_queue,
         url=_page(run, namespace, ui) if ui and run.run_id else None,
+        cluster=cluster,
     )
 
 

@@ -707,6 +707,28 @@ async def test_a_restored_order_adopts_the_run_that_its_status_names_though_no_r
     assert reason(shop.api.body["status"], "Ready")[1] == "Adopting"
 
 
+@pytest.mark.parametrize("status", ["Order Completed", "Charge Customer"])
+async def test_an_order_that_another_installation_carried_is_neither_begun_nor_shown_as_ended_after_its_end(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, status: str
+) -> None:
+    run = an_observation(
+        key=FIRST,
+        workflow_id=workflow_id(*FIRST),
+        input_hash=input_hash(an_order_spec()),
+        cluster="there",
+        status=WorkflowExecutionStatus.COMPLETED,
+        snapshot=a_snapshot(status=status),
+    )
+    temporal_has(shop, monkeypatch, run)
+    shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Ready")[1] == "RestoredElsewhere"
+
+
 async def test_an_order_that_adopted_its_run_is_followed_under_any_identity_of_the_installation(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:

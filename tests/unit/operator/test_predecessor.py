@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
-from test_decision import CLOCK, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
+from test_decision import CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 
 from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
@@ -116,6 +116,65 @@ def test_a_run_of_another_installation_is_adopted_only_where_the_order_names_it(
 
 def test_an_order_that_names_its_own_installation_begins_beside_that_of_another() -> None:
     assert isinstance(next_action(restored(first_run(cluster="cluster-b"), adopt_from=OURSELVES)), Start)
+
+
+ELSEWHERE = {**WAITING_STATUS, "workflow": {"id": workflow_id(*FIRST), "namespace": "default", "cluster": "cluster-b"}}
+
+
+def after_its_workflow(adopt_from: str | None = None, **facts: Any) -> Known:
+    """A resource whose status shows a workflow of another installation, which Temporal does not have any more."""
+    before = restored(adopt_from=adopt_from, others=(), predecessor=None, asked=True, **facts)
+    return replace(before, order=replace(before.order, status=ELSEWHERE))
+
+
+def test_an_order_of_another_installation_does_not_begin_by_itself_once_its_workflow_is_gone() -> None:
+    """It waited while the workflow was open, and began a second time, with a second charge, a moment after its end."""
+    held = shown(after_its_workflow())
+
+    assert ready(held.order.status) == ("False", Reason.RESTORED_ELSEWHERE)
+    assert "spec.adoptFrom to 'cluster-b'" in held.order.status["message"]
+    assert next_action(held) == Wait()
+    assert ready(shown(after_its_workflow("cluster-c")).order.status)[1] == Reason.RESTORED_ELSEWHERE
+
+
+@pytest.mark.parametrize("adopt_from", ["cluster-b", OURSELVES])
+def test_it_begins_where_it_says_from_where_it_comes_or_that_it_is_a_new_one(adopt_from: str) -> None:
+    assert isinstance(next_action(after_its_workflow(adopt_from)), Start)
+
+
+def test_an_order_that_waits_for_the_word_of_a_person_shows_whose_workflow_it_is() -> None:
+    """Nothing else tells it once that workflow is gone."""
+    held = shown(restored(first_run(cluster="cluster-b")))
+
+    shown_workflow = held.order.status["workflow"]
+    assert (shown_workflow["id"], shown_workflow["cluster"]) == (workflow_id(*FIRST), "cluster-b")
+
+
+def test_the_deletion_of_an_order_of_another_installation_begins_nothing() -> None:
+    held = after_its_workflow()
+    deleted = replace(held, order=replace(held.order, deleting=True, finalizers=(FINALIZER,)))
+
+    assert next_action(deleted) == SetFinalizer(False)
+    assert next_action(replace(deleted, gone=True)) == Forget()
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [{"order_class": NO_CLASS}, {"paused": True}],
+    ids=["its class is missing", "no order is to be started"],
+)
+def test_a_living_run_is_adopted_whatever_would_keep_a_new_order_from_its_start(facts: dict[str, Any]) -> None:
+    """It counted as a workflow without an order meanwhile."""
+    assert isinstance(next_action(restored(**facts)), Adopt)
+    assert next_action(restored(predecessor=None, **facts)) == DescribeOther(workflow_id(*FIRST))
+
+
+def test_a_living_run_is_adopted_by_an_order_that_rules_of_today_refuse() -> None:
+    before = restored()
+    spec = {**before.order.spec, "totalMinor": 1}
+    order = an_order_resource(spec=spec)
+
+    assert isinstance(next_action(replace(before, order=order)), Adopt)
 
 
 def test_a_run_with_another_content_is_another_order() -> None:

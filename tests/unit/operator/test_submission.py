@@ -4,6 +4,7 @@ from typing import Any, Self, cast
 
 import pytest
 from builders import (
+    NAME,
     NAMESPACE,
     a_line,
     a_policy,
@@ -150,3 +151,14 @@ def test_a_run_that_is_begun_to_undo_its_order_takes_over_from_the_lost_one() ->
     wanted = order_input(an_order_resource(), an_order_spec(), CLASS, "test", to_undo=True)
 
     assert wanted.abandoned == OrderSnapshot()
+
+
+@pytest.mark.parametrize(("adopt_from", "first"), [(None, "the-first"), ("there", "the-first"), ("here", None)])
+def test_a_restored_order_tells_which_order_it_begins_again_unless_it_says_that_it_is_a_new_one(
+    adopt_from: str | None, first: str | None
+) -> None:
+    """The ledger knows that order in whatever installation, and the order was charged a second time in another one."""
+    shown = {"id": f"order/{NAMESPACE}/{NAME}/the-first", "namespace": "default"}
+    order = an_order_resource(status={"workflow": shown})
+
+    assert order_input(order, an_order_spec(adopt_from=adopt_from), CLASS, "here").begins_again == first

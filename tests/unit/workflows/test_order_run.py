@@ -4,6 +4,7 @@ from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, OrderSnapshot, Owner, StepRecord, StepState
 from order_workflows.acceptance import refusal_of_earlier_edit
 from order_workflows.order_run import OrderRun
+from order_workflows.steps import receive_order
 
 
 def test_a_run_that_goes_on_with_an_adopted_order_counts_the_generations_of_its_new_resource() -> None:
@@ -34,3 +35,9 @@ def test_an_order_that_nothing_was_done_for_does_not_speak_of_its_undoing() -> N
     order.nothing_is_left_to_undo()
 
     assert order.compensation is None
+
+
+def test_the_ledger_is_told_which_order_a_restored_one_begins_again() -> None:
+    restored = OrderRun(an_order_input(begins_again="uid-of-the-first"))
+
+    assert receive_order.request(restored).begins_again == "uid-of-the-first"

@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, bindparam, func, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, or_, select, update
 
 from order_domain.errors import (
     BooksDisagree,
@@ -63,6 +63,9 @@ _HOLDER = (
     )
     .limit(1)
 )
+_FIRST = select(orders.c.uid, orders.c.namespace, orders.c.name, orders.c.status).where(
+    orders.c.uid == bindparam("first"), orders.c.order_id == bindparam("number")
+)
 _RECEIVED = select(orders.c.order_id, orders.c.former_order_id, orders.c.customer_id).where(
     orders.c.uid == bindparam("order")
 )
@@ -75,9 +78,13 @@ _GIVE_NUMBER_BACK = _CHANGE.values(
 def receive(tx: Connection, request: ReceiveOrder) -> Received | OrderError:
     """Make the order known. The same uid again is the same order: it gets the lines and charges of the request, unless
     they cannot be changed any more, and one that has completed says so. Another uid under a number that is held is a
-    duplicate. Raises OperationConflict if the same uid comes with another number, customer or currency,
+    duplicate, and so is an order that was restored from a backup while the one that it was has its number, in whatever
+    installation. Raises OperationConflict if the same uid comes with another number, customer or currency,
     OperationCancelled if the order is halted or has ended other than completed, BooksDisagree if more is known of its
     money than the ledger has: it was restored from a backup, and is no proof that the order is new."""
+    first = _first(tx, request)
+    if first is not None:
+        return first
     if insert(tx, request):
         _refuse_lost_money(tx, request)
         return Received()
@@ -96,6 +103,14 @@ def receive(tx: Connection, request: ReceiveOrder) -> Received | OrderError:
     _refuse_lost_money(tx, request)
     _restate(tx, order, request)
     return Received()
+
+
+def _first(tx: Connection, request: ReceiveOrder) -> DuplicateOrder | None:
+    """The order that this one was before it was restored, if that has the number."""
+    if request.begins_again is None:
+        return None
+    first = tx.execute(_FIRST, {"first": request.begins_again, "number": request.order_id}).one_or_none()
+    return _taken(request, first) if first is not None else None
 
 
 def _refuse_lost_money(tx: Connection, request: ReceiveOrder) -> None:
@@ -150,8 +165,10 @@ def duplicate(tx: Connection, request: ReceiveOrder) -> DuplicateOrder | None:
     """Which other order has the number."""
     number = {"order_namespace": request.order.namespace, "number": request.order_id}
     first = tx.execute(_HOLDER, {**number, "installation": installations.of(request.order)}).one_or_none()
-    if first is None:
-        return None
+    return _taken(request, first) if first is not None else None
+
+
+def _taken(request: ReceiveOrder, first: Row[Any, Any, Any, Any]) -> DuplicateOrder:
     namesake = first.uid if first.name == request.order.name else None
     return DuplicateOrder(request.order_id, f"{first.namespace}/{first.name}", OrderStatus(first.status), namesake)
 

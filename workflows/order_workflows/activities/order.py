@@ -44,6 +44,9 @@ class ReceiveOrder(Effect):
     what the order owes is unknown."""
     known: KnownEffects = KnownEffects()
     """What is known of an earlier run of this order that Temporal has lost."""
+    begins_again: str | None = None
+    """Uid of an order that this one may be, restored from a backup: it is a duplicate while that one has its number,
+    in whatever installation."""
 
 
 class Received(Outcome):

@@ -33,6 +33,7 @@ def request(order: OrderRun) -> ReceiveOrder:
         charges=order.charges,
         charged=StepName.CHARGE_PAYMENT in order.input.policy.pipeline,
         known=_known(order.input.shown_payment),
+        begins_again=order.input.begins_again,
     )
 
 
