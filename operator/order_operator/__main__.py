@@ -26,7 +26,7 @@ from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.inventory import Inventory
-from order_operator.cluster.leadership import Leadership
+from order_operator.cluster.leadership import ORDERS_LOST_ANNOTATION, Leadership
 from order_operator.commands.before_uninstall import Installation, Uninstallation
 from order_operator.commands.check import Check
 from order_operator.commands.forget_customer import Forgetting
@@ -36,6 +36,7 @@ from order_operator.figures import Figures, Sources
 from order_operator.http_endpoints import Health, pages, prometheus_page
 from order_operator.orders.class_status import ClassStatuses
 from order_operator.orders.classes import OrderClasses, WatchedClasses
+from order_operator.orders.orphans import LastLoss
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.retention import Retention
 from order_operator.preconditions import Preconditions
@@ -121,7 +122,10 @@ async def _serve(
 ) -> int:
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
     scanner = Scanner(connection)
-    reconciler = Reconciler(api, connection, classes, scanner, settings, may_act=lambda: leadership.leads)
+    loss = LastLoss(
+        leadership.kept(ORDERS_LOST_ANNOTATION), lambda moment: leadership.keep(ORDERS_LOST_ANNOTATION, moment)
+    )
+    reconciler = Reconciler(api, connection, classes, scanner, settings, lambda: leadership.leads, loss)
     stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)
     # Installations that watch some namespaces share the classes of others, and have no right to write their statuses.
@@ -135,6 +139,7 @@ async def _serve(
         known=scanner.synced,
         classes_listed=watched_classes.listed,
         has_listed=liveness.has_listed,
+        went_back=reconciler.intake.orders_lost,
     )
     health.watch_problem = lambda: liveness.problem() or inventory.problem
     for namespace in settings.namespaces:

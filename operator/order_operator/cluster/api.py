@@ -75,6 +75,8 @@ class Listed(NamedTuple):
     namespace: str
     name: str
     resource_version: int
+    known_version: int = 0
+    """The later resourceVersion in which the object was seen before; 0 if it was not."""
 
 
 @dataclass(slots=True)

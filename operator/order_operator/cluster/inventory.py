@@ -49,14 +49,17 @@ class Cache(Protocol):
         """Take in one object."""
 
 
-def not_brought(listed: Mapping[str, Listed], known: Callable[[str], Resource | None]) -> list[Listed]:
-    """What the watch has not brought yet, where it has brought what is `known` by uid."""
-
-    def is_behind(item: Listed) -> bool:
+def not_brought(listed: Mapping[str, Listed], version: int, known: Callable[[str], Resource | None]) -> list[Listed]:
+    """What the watch has not brought yet, where it has brought what is `known` by uid; and, with the version that is
+    known, what the list has in an earlier one although it is of a later resourceVersion, `version`."""
+    found: list[Listed] = []
+    for item in listed.values():
         resource = known(item.uid)
-        return resource is None or resource.version < item.resource_version
-
-    return [item for item in listed.values() if is_behind(item)]
+        if resource is None or resource.version < item.resource_version:
+            found.append(item)
+        elif item.resource_version < resource.version <= version:
+            found.append(item._replace(known_version=resource.version))
+    return found
 
 
 class Inventory:
@@ -70,16 +73,19 @@ class Inventory:
         known: asyncio.Event,
         classes_listed: Callable[[Sequence[Mapping[str, Any]], int], None],
         has_listed: Callable[[str, str], bool],
+        went_back: Callable[[], None],
     ) -> None:
         """`known`: set once Temporal's side is. `classes_listed` is given all OrderClasses each time, and the
         resourceVersion of their list. `has_listed`: whether the watch of a plural is through with its first list of a
-        namespace: it may take minutes, and until then nothing was missed."""
+        namespace: it may take minutes, and until then nothing was missed. `went_back` is called before WentBack is
+        raised: what was created since the backup is missing, and nobody has deleted it."""
         self._api = api
         self._caches = caches
         self._namespaces: Sequence[str | None] = namespaces or [None]
         self._known = known
         self._classes_listed = classes_listed
         self._has_listed = has_listed
+        self._went_back = went_back
         self._behind: set[str] = set()
         self._seen: set[str] = set()
         """Namespaces with resources, and those that are watched by name: none of them lacks a figure."""
@@ -103,6 +109,9 @@ class Inventory:
             started = time.thread_time()
             try:
                 await self.take()
+            except WentBack:
+                self._went_back()
+                raise
             except (TryLater, NotFound) as failed:
                 logger.warning("inventory not taken", extra={"error": str(failed)})
             self._interval = interval(time.thread_time() - started)
@@ -116,7 +125,13 @@ class Inventory:
         self._seen = {name for name in self._namespaces if name is not None}
         self._unlisted = set()
         await self._look_at_classes()
-        behind = [(cache, item) for cache in self._caches for item in await self._compare(cache)]
+        behind = []
+        for cache in self._caches:
+            for item in await self._compare(cache):
+                if item.known_version:
+                    await self._look_whether_it_went_back(cache, item)
+                else:
+                    behind.append((cache, item))
         missed = [(cache, item) for cache, item in behind if item.uid in self._behind]
         self._behind = {item.uid for _, item in behind}
         self.problem = "the watch misses changes" if missed else None
@@ -167,6 +182,17 @@ class Inventory:
         self._seen |= {item.namespace for item in listed.values()}
         behind = cache.compare(listed, min(versions), lambda name: None in covered or name in covered)
         return [item for item in behind if self._has_listed(cache.plural, item.namespace)]
+
+    async def _look_whether_it_went_back(self, cache: Cache, item: Listed) -> None:
+        """A list may come of a cache that is late with one object; a question for the object itself does not."""
+        try:
+            body = await self._api.get(cache.plural, item.namespace, item.name)
+        except (TryLater, NotFound):
+            return
+        version = int(body["metadata"]["resourceVersion"])
+        if body["metadata"]["uid"] == item.uid and version < item.known_version:
+            what = f"{cache.plural} {item.namespace}/{item.name}"
+            raise WentBack(f"resourceVersion {version} of {what} after {item.known_version}: starting anew")
 
     def _look_for_a_restored_server(self, versions: Sequence[int]) -> None:
         if min(versions) < self._newest:

@@ -13,6 +13,8 @@ from datetime import UTC, datetime
 import aiohttp
 from kubernetes.aio import client
 
+from order_operator.cluster.api_names import GROUP
+
 LEASE_DURATION_SECONDS = 15
 RENEW_DEADLINE_SECONDS = 10
 RETRY_SECONDS = 2
@@ -20,6 +22,8 @@ CANDIDATE_SECONDS = 1.0
 """How often a candidate looks whether the Lease is free: one that is given back is taken within this time."""
 CALL_SECONDS = 4.0
 """For one attempt of two requests. A connection that answers nothing holds up a candidate no longer than this."""
+ORDERS_LOST_ANNOTATION = f"{GROUP}/orders-lost-at"
+"""Of the Lease: when orders were last found to be missing that cannot have gone by themselves (RFC 3339)."""
 SILENT_SECONDS = 30.0
 """A candidate that could not read the Lease for so long says that it is not ready."""
 
@@ -51,6 +55,7 @@ class Leadership:
         self._answered = clock()
         self._trouble = ""
         self._leader = ""
+        self._kept: dict[str, str] = {}
         self._renewed: float | None = None
         """Start of the attempt that renewed last; None while another process leads."""
 
@@ -59,6 +64,14 @@ class Leadership:
         """Whether this process may act. False in time before another one may lead: also after a sleep of the process in
         which it could not renew."""
         return self._renewed is not None and self._clock() - self._renewed < RENEW_DEADLINE_SECONDS
+
+    def kept(self, annotation: str) -> str | None:
+        """What the Lease keeps for the next process that leads, whoever wrote it."""
+        return self._kept.get(annotation)
+
+    def keep(self, annotation: str, value: str) -> None:
+        """Have it written with the next renewal, or when the Lease is given back."""
+        self._kept[annotation] = value
 
     @property
     def problem(self) -> str | None:
@@ -101,6 +114,7 @@ class Leadership:
         try:
             lease = await self._leases.read_namespaced_lease(self._name, self._namespace)
             if lease.spec is not None and lease.spec.holder_identity == self._identity:
+                self._annotate(lease)
                 lease.spec.holder_identity = ""
                 lease.spec.lease_duration_seconds = 1
                 await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
@@ -152,7 +166,10 @@ class Leadership:
         except client.ApiException as missing:
             if missing.status != 404:
                 raise
+            # What an earlier Lease had kept is lost with it: nobody knows whether orders were missing before now.
+            self._kept.setdefault(ORDERS_LOST_ANNOTATION, now.isoformat())
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
+            self._annotate(body)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
             held = lease.spec or client.V1LeaseSpec()
@@ -164,11 +181,19 @@ class Leadership:
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
+            self._annotate(lease)
             lease.spec = mine
             await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
         self._renewed = attempted
         self._answered = self._clock()
         return True
+
+    def _annotate(self, lease: client.V1Lease) -> None:
+        lease.metadata = lease.metadata or client.V1ObjectMeta(name=self._name)
+        found = dict(lease.metadata.annotations or {})
+        self._kept = {**{name: found[name] for name in (ORDERS_LOST_ANNOTATION,) if name in found}, **self._kept}
+        if self._kept:
+            lease.metadata.annotations = {**found, **self._kept}
 
     def _expired(self, lease: client.V1Lease, held: client.V1LeaseSpec) -> bool:
         """Measured on our own clock since we last saw the Lease change, so that no two clocks are compared."""

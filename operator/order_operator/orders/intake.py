@@ -18,7 +18,7 @@ from order_operator.cluster.events import EventRecorder
 from order_operator.cluster.inventory import not_brought
 from order_operator.orders.adoption import OpenRuns
 from order_operator.orders.observation import Observation, decode
-from order_operator.orders.orphans import Orphans
+from order_operator.orders.orphans import LastLoss, Orphans
 from order_operator.orders.pending_work import PendingWork, is_at_work
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import is_abandoned
@@ -49,6 +49,7 @@ class Intake:
         *,
         look: Callable[[str], None],
         forget: Callable[[str], None],
+        loss: LastLoss,
     ) -> None:
         """`look` is called with the uid of an order of which something is new, `forget` with that of one of which
         nothing is left."""
@@ -66,7 +67,7 @@ class Intake:
         """Other installations with orders on our task queue."""
         self._background = Background()
         self._orphans = Orphans(
-            connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put, events=events
+            connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put, events=events, loss=loss
         )
         scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
@@ -118,7 +119,8 @@ class Intake:
                 without_resource[uid] = tracked
         without_resource |= self._missing(missing, to_be_adopted)
         self._background.spawn(self._orphans.look(without_resource, self._number_of_open_runs()))
-        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+        brought = {uid: each.resource for uid in listed if (each := self._tracked.get(uid)) is not None}
+        return not_brought(listed, version, brought.get)
 
     def _missing(self, uids: Sequence[str], to_be_adopted: Container[tuple[str, str]]) -> dict[str, Tracked]:
         """Orders that were here, and are in the list no more, though the watch has not said that they were deleted. One
@@ -144,9 +146,14 @@ class Intake:
             if uid in self._tracked and (known.namespace, known.name) not in to_be_adopted:
                 left[uid] = self._tracked[uid]
         if lost:
+            self.orders_lost()
             about = {"orders": len(lost), "resource": lost[0]}
             logger.error("orders are gone that nobody was seen to delete; their workflows go on", extra=about)
         return left
+
+    def orders_lost(self) -> None:
+        """Orders are missing, or may be, that nobody has deleted: their workflows are not cancelled for that."""
+        self._orphans.orders_lost()
 
     def _number_of_open_runs(self) -> int:
         observations = (tracked.observation for tracked in self._tracked.values())

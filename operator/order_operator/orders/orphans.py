@@ -1,7 +1,8 @@
 """Workflows without a resource. None is cancelled because its resource was not seen once.
 
 An order that lasts carries our finalizer, so that its deletion is seen. A workflow of some age without its resource
-has lost the finalizer by force: it is reported, and a person decides. A young one may have been deleted before it had
+has lost the finalizer by force: it is reported, and a person decides. So is any that began before orders were last
+missing that cannot have gone by themselves (`LastLoss`). Another young one may have been deleted before it had
 a finalizer: when two looks, minutes apart, find no resource, it is cancelled, or let go on, as its resource had said;
 a few a minute, and none while many workflows look so at once. That says that something else is wrong: a restored
 cluster, a wrong namespace.
@@ -55,10 +56,41 @@ class OrphanPlan:
     """So many look orphaned that none is touched."""
 
 
+class LastLoss:
+    """When orders were last found to be missing that cannot have gone by themselves. It outlasts this process: the next
+    one finds fewer workflows without an order, and cannot tell why."""
+
+    def __init__(self, kept: str | None = None, keep: Callable[[str], None] = lambda _: None) -> None:
+        """`kept`: what an earlier process has kept."""
+        self._keep = keep
+        self.at = _moment(kept)
+
+    def is_now(self, moment: datetime) -> None:
+        """Orders are missing at this moment of Temporal's clock."""
+        self.at = max(moment, self.at or moment)
+        self._keep(self.at.isoformat())
+
+    def may_be_of(self, run: Observation) -> bool:
+        """Whether the resource of this run may be one of those."""
+        return self.at is not None and (run.start_time is None or run.start_time <= self.at)
+
+
+def _moment(kept: str | None) -> datetime | None:
+    """Of what cannot be read the present moment is made: something was lost, and nobody knows when."""
+    if kept is None:
+        return None
+    try:
+        found = datetime.fromisoformat(kept)
+    except ValueError:
+        return datetime.now(UTC)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
 class OrphanLog:
     """Since when each run has been seen without its resource. Pure but for what it remembers."""
 
-    def __init__(self) -> None:
+    def __init__(self, loss: LastLoss) -> None:
+        self._loss = loss
         self._first: dict[str, tuple[float, bool]] = {}
         """By run id: monotonic time of the first look, and whether the run was young then."""
 
@@ -74,13 +106,15 @@ class OrphanLog:
         for run in orphans:
             age = (newest - run.start_time).total_seconds() if run.start_time else float("inf")
             since, young = self._first.setdefault(run.run_id, (clock, age <= YOUNG_SECONDS))
-            if not young and not released:
+            if (not young or self._loss.may_be_of(run)) and not released:
                 found.report.append(run)
             elif clock - since >= TWO_LOOKS_SECONDS:
                 due.append(run)
         found.braked = not released and too_many(len(orphans), open_runs)
         if not found.braked:
             found.cancel = due[:MAX_PER_LOOK]
+        else:
+            self._loss.is_now(newest)
         return found
 
 
@@ -95,14 +129,16 @@ class Orphans:
         newest: Callable[[], datetime | None],
         resource_found: Callable[[Mapping[str, Any]], None],
         events: EventRecorder,
+        loss: LastLoss,
     ) -> None:
+        self._loss = loss
         self._connection = connection
         self._api = api
         self._settings = settings
         self._newest = newest
         self._resource_found = resource_found
         self._events = events
-        self._log = OrphanLog()
+        self._log = OrphanLog(loss)
         self._reported: set[str] = set()
         self._left: set[str] = set()
         """Run ids of those that began with what nobody can read: the others do not wait for them."""
@@ -138,6 +174,10 @@ class Orphans:
         self._reported &= {run.run_id for run in runs}
         for run in plan.cancel:
             await self._tell(orphans[run.run_id], run)
+
+    def orders_lost(self) -> None:
+        """Orders are missing now that cannot have gone by themselves."""
+        self._loss.is_now(self._newest() or datetime.now(UTC))
 
     def _is_ours(self, run: Observation) -> bool:
         """Of one that cannot be read nothing says so, nor that it was not released on purpose."""

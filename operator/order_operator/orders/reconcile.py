@@ -49,6 +49,7 @@ from order_operator.orders.intake import Intake
 from order_operator.orders.known import Known
 from order_operator.orders.namespace_defaults import NamespaceDefaults
 from order_operator.orders.observation import Observation, describe
+from order_operator.orders.orphans import LastLoss
 from order_operator.orders.pending_work import PendingWorkScanner
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
@@ -88,8 +89,10 @@ class Reconciler:
         scanner: Scanner,
         settings: Settings,
         may_act: Callable[[], bool] = lambda: True,
+        loss: LastLoss | None = None,
     ) -> None:
-        """`may_act`: whether this process leads, asked before each action."""
+        """`may_act`: whether this process leads, asked before each action. `loss`: what is kept for the next one that
+        does."""
         self._may_act = may_act
         self._api = api
         self._connection = connection
@@ -111,7 +114,15 @@ class Reconciler:
             of_a_group=OF_A_NAMESPACE,
         )
         self.intake = Intake(
-            api, connection, scanner, settings, self._tracked, self._events, look=self.queue.add, forget=self._forget
+            api,
+            connection,
+            scanner,
+            settings,
+            self._tracked,
+            self._events,
+            look=self.queue.add,
+            forget=self._forget,
+            loss=loss or LastLoss(),
         )
         self.amender = Amender(connection, answered=self.queue.add, vanished=self.intake.doubt, may_act=may_act)
         self.pending_work = PendingWorkScanner(connection, self.intake)

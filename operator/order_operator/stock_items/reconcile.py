@@ -179,7 +179,8 @@ class StockReconciler:
         self._missing(missing, len(open_runs))
         orphans = [run for run in open_runs if self._is_orphan(run, listed, covers)]
         self._background.spawn(self._look_after(orphans, len(open_runs)))
-        return not_brought(listed, lambda uid: tracked.resource if (tracked := self._tracked.get(uid)) else None)
+        brought = {uid: each.resource for uid in listed if (each := self._tracked.get(uid)) is not None}
+        return not_brought(listed, version, brought.get)
 
     def _is_orphan(self, run: StockRun, listed: Mapping[str, Listed], covers: Callable[[str], bool]) -> bool:
         """Whether the item of an open run is not there, and nobody has told it that."""

@@ -21,6 +21,7 @@ class OneOrder:
         self.namespaces = namespaces
         self.refused: set[str | None] = set()
         self.missing: set[str] = set()
+        self.lost: list[int] = []
         self.classes: list[tuple[Sequence[Mapping[str, Any]], int]] = []
 
     async def list_order_classes(self) -> tuple[list[dict[str, Any]], int]:
@@ -66,6 +67,7 @@ def inventory(cluster: OneOrder, *caches: Cache, listed: bool = True) -> Invento
         asyncio.Event(),
         lambda bodies, version: cluster.classes.append((bodies, version)),
         lambda *_: listed,
+        lambda: cluster.lost.append(cluster.list_version),
     )
 
 
@@ -138,6 +140,52 @@ async def test_an_api_server_whose_data_went_back_is_no_basis_to_go_on() -> None
 
     with pytest.raises(WentBack):
         await stock.take()
+
+
+class Restored(Watched):
+    """The list has an earlier version of the order than the watch had brought."""
+
+    def compare(self, listed: Mapping[str, Listed], *_: object) -> list[Listed]:
+        return [item._replace(known_version=self.versions[item.uid]) for item in listed.values()]
+
+
+async def test_one_object_that_went_back_is_no_basis_to_go_on_either() -> None:
+    """etcd was restored with a higher revision: the list was later than all before, and its objects were not."""
+    with pytest.raises(WentBack, match="resourceVersion 7 of orders shop/order after 8"):
+        await inventory(OneOrder(), Restored(u1=8)).take()
+
+
+async def test_a_list_that_is_late_with_one_object_is_no_restore() -> None:
+    cluster = OneOrder()
+    stock, late = inventory(cluster, watched := Restored(u1=8)), cluster.version
+    real = cluster.list_metadata
+
+    async def list_metadata(plural: str, namespace: str | None) -> tuple[dict[str, Listed], int]:
+        cluster.version = late
+        listed = await real(plural, namespace)
+        cluster.version = 8
+        return listed
+
+    cluster.list_metadata = list_metadata  # type: ignore[method-assign]
+    await stock.take()
+
+    assert (watched.versions, stock.problem) == ({"u1": 8}, None)
+
+
+async def test_before_a_fresh_start_on_data_that_went_back_it_is_kept_that_orders_may_be_missing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The next process found the workflows of the last minutes without orders, and cancelled them."""
+    monkeypatch.setattr("order_operator.cluster.inventory.INTERVAL_SECONDS", 0.001)
+    cluster = OneOrder()
+    stock = inventory(cluster, Watched())
+    await stock.take()
+    cluster.list_version = 99
+
+    with pytest.raises(WentBack):
+        await stock.run()
+
+    assert cluster.lost == [99]
 
 
 async def test_classes_are_compared_as_well() -> None:

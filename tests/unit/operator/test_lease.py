@@ -8,7 +8,12 @@ import pytest
 from kubernetes.aio import client
 
 from order_operator.cluster import leadership
-from order_operator.cluster.leadership import LEASE_DURATION_SECONDS, RENEW_DEADLINE_SECONDS, Leadership
+from order_operator.cluster.leadership import (
+    LEASE_DURATION_SECONDS,
+    ORDERS_LOST_ANNOTATION,
+    RENEW_DEADLINE_SECONDS,
+    Leadership,
+)
 
 
 class Clock:
@@ -42,7 +47,9 @@ class Leases:
         if self.lease is None:
             raise client.ApiException(status=404)
         return client.V1Lease(
-            metadata=client.V1ObjectMeta(resource_version=str(self.version)),
+            metadata=client.V1ObjectMeta(
+                resource_version=str(self.version), annotations=self.lease.metadata and self.lease.metadata.annotations
+            ),
             spec=client.V1LeaseSpec(**{key: getattr(self.lease.spec, key) for key in _FIELDS}),
         )
 
@@ -197,3 +204,25 @@ async def test_a_candidate_says_once_behind_whom_it_stands_by(leases: Leases, ca
 
     told = [record for record in caplog.records if record.message == "standing by"]
     assert [record.__dict__["leader"] for record in told] == ["first"]
+
+
+async def test_what_a_leader_keeps_reaches_the_next_one_and_takes_nothing_off_the_lease(leases: Leases) -> None:
+    first, second = a_candidate(leases), a_candidate(leases, "second")
+    await first.acquire()
+    assert leases.lease is not None
+    leases.lease.metadata.annotations["team"] = "shop"
+
+    first.keep(ORDERS_LOST_ANNOTATION, "2026-01-02T03:04:05+00:00")
+    await first.release()
+    await second.acquire()
+
+    assert second.kept(ORDERS_LOST_ANNOTATION) == "2026-01-02T03:04:05+00:00"
+    assert leases.lease.metadata.annotations["team"] == "shop"
+
+
+async def test_a_leader_whose_lease_is_new_does_not_know_that_nothing_was_lost(leases: Leases) -> None:
+    leader = a_candidate(leases)
+
+    await leader.acquire()
+
+    assert leader.kept(ORDERS_LOST_ANNOTATION) is not None

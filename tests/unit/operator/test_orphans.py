@@ -17,7 +17,7 @@ from order_domain.order import DeletionPolicy
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.events import EventRecorder
 from order_operator.orders.observation import Observation
-from order_operator.orders.orphans import YOUNG_SECONDS, OrphanLog, Orphans
+from order_operator.orders.orphans import YOUNG_SECONDS, LastLoss, OrphanLog, Orphans
 from order_operator.orders.tracking import Tracked
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import BRAKE_NUMBER, MAX_PER_LOOK, TWO_LOOKS_SECONDS
@@ -34,7 +34,7 @@ def runs(number: int) -> list[Observation]:
 
 
 def test_a_young_run_is_cancelled_only_when_a_second_look_minutes_later_finds_no_resource_either() -> None:
-    log, orphans = OrphanLog(), runs(1)
+    log, orphans = OrphanLog(LastLoss()), runs(1)
 
     first = log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
     soon = log.plan(orphans, 100, clock=60.0, newest=YOUNG, released=False)
@@ -44,7 +44,7 @@ def test_a_young_run_is_cancelled_only_when_a_second_look_minutes_later_finds_no
 
 
 def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
-    log, orphans = OrphanLog(), runs(1)
+    log, orphans = OrphanLog(LastLoss()), runs(1)
     log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
     log.plan([], 100, clock=60.0, newest=YOUNG, released=False)
 
@@ -54,7 +54,7 @@ def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
 
 
 def test_a_run_of_some_age_lost_its_finalizer_by_force_and_is_reported() -> None:
-    log, orphans = OrphanLog(), runs(1)
+    log, orphans = OrphanLog(LastLoss()), runs(1)
 
     looks = [log.plan(orphans, 100, clock=clock, newest=OLD, released=False) for clock in (0.0, 1_000.0)]
 
@@ -62,14 +62,14 @@ def test_a_run_of_some_age_lost_its_finalizer_by_force_and_is_reported() -> None
 
 
 def test_a_run_that_was_young_at_its_first_look_stays_so() -> None:
-    log, orphans = OrphanLog(), runs(1)
+    log, orphans = OrphanLog(LastLoss()), runs(1)
     log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
 
     assert log.plan(orphans, 100, clock=900.0, newest=OLD, released=False).cancel == orphans
 
 
 def test_only_a_few_are_cancelled_at_each_look() -> None:
-    log, orphans = OrphanLog(), runs(BRAKE_NUMBER)
+    log, orphans = OrphanLog(LastLoss()), runs(BRAKE_NUMBER)
     log.plan(orphans, 1_000, clock=0.0, newest=YOUNG, released=False)
 
     assert len(log.plan(orphans, 1_000, clock=300.0, newest=YOUNG, released=False).cancel) == MAX_PER_LOOK
@@ -78,7 +78,7 @@ def test_only_a_few_are_cancelled_at_each_look() -> None:
 @pytest.mark.parametrize(("number", "open_runs"), [(11, 11), (11, 200), (60, 1_000)])
 def test_none_is_cancelled_while_many_look_orphaned_at_once(number: int, open_runs: int) -> None:
     """B8: a second cluster with the chart's defaults cancelled every order of the first."""
-    log, orphans = OrphanLog(), runs(number)
+    log, orphans = OrphanLog(LastLoss()), runs(number)
     log.plan(orphans, open_runs, clock=0.0, newest=YOUNG, released=False)
 
     braked = log.plan(orphans, open_runs, clock=300.0, newest=YOUNG, released=False)
@@ -88,16 +88,42 @@ def test_none_is_cancelled_while_many_look_orphaned_at_once(number: int, open_ru
 
 @pytest.mark.parametrize(("number", "open_runs"), [(10, 10), (50, 1_000)])
 def test_the_brake_leaves_few_ones_alone(number: int, open_runs: int) -> None:
-    assert not OrphanLog().plan(runs(number), open_runs, clock=0.0, newest=YOUNG, released=False).braked
+    assert not OrphanLog(LastLoss()).plan(runs(number), open_runs, clock=0.0, newest=YOUNG, released=False).braked
 
 
 def test_a_person_who_has_looked_releases_the_brake_and_what_was_only_reported() -> None:
-    log, orphans = OrphanLog(), runs(20)
+    log, orphans = OrphanLog(LastLoss()), runs(20)
     log.plan(orphans, 20, clock=0.0, newest=OLD, released=True)
 
     released = log.plan(orphans, 20, clock=300.0, newest=OLD, released=True)
 
     assert (released.braked, len(released.cancel)) == (False, MAX_PER_LOOK)
+
+
+def test_what_the_brake_has_held_is_reported_also_when_few_are_left_and_another_process_leads() -> None:
+    """The brake came off as the workflows ended, or with a restart, and the rest was cancelled."""
+    kept: list[str] = []
+    braked = OrphanLog(LastLoss(keep=kept.append))
+    braked.plan(runs(BRAKE_NUMBER + 1), BRAKE_NUMBER + 1, clock=0.0, newest=YOUNG, released=False)
+
+    for log in (braked, OrphanLog(LastLoss(kept[-1]))):
+        for clock in (60.0, 60.0 + TWO_LOOKS_SECONDS):
+            few = log.plan(runs(2), 2, clock=clock, newest=YOUNG, released=False)
+        assert (few.braked, few.cancel, len(few.report)) == (False, [], 2)
+
+
+def test_a_young_run_that_began_after_orders_were_missing_is_cancelled() -> None:
+    log = OrphanLog(LastLoss((STARTED - timedelta(seconds=1)).isoformat()))
+    log.plan(runs(1), 20, clock=0.0, newest=YOUNG, released=False)
+
+    assert len(log.plan(runs(1), 20, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False).cancel) == 1
+
+
+@pytest.mark.parametrize(
+    ("kept", "counts"), [(None, False), ("", True), ("yesterday", True), ("2026-01-02T03:04:01", True)]
+)
+def test_what_is_kept_of_a_loss_counts_whatever_somebody_has_written(kept: str | None, counts: bool) -> None:
+    assert LastLoss(kept).may_be_of(an_observation(start_time=STARTED)) is counts
 
 
 class Servers:
@@ -151,6 +177,7 @@ def an_orphans_look(servers: Servers) -> Orphans:
         newest=lambda: YOUNG,
         resource_found=lambda _: None,
         events=EventRecorder(cast("KubernetesApi", servers), "test"),
+        loss=LastLoss(),
     )
 
 

@@ -422,6 +422,15 @@ async def test_a_list_tells_of_what_the_watch_has_not_brought(shelf: Shelf) -> N
     assert shelf.stock.compare({"a": newer, "b": unknown}, 9) == [newer, unknown]
 
 
+async def test_an_item_older_than_known_in_a_later_list_is_told_with_the_known_version(shelf: Shelf) -> None:
+    shelf.put("a")
+    shelf.put("a")
+    earlier = Listed("a", "shop", "a", 1)
+
+    assert shelf.stock.compare({"a": earlier}, 9) == [earlier._replace(known_version=2)]
+    assert shelf.stock.compare({"a": earlier}, 1) == []
+
+
 async def test_a_workflow_of_another_installation_is_none_of_ours(shelf: Shelf) -> None:
     shelf.connection.problem = UNREACHABLE
     shelf.put("a")
