@@ -99,9 +99,14 @@ class OrderClasses:
         found = self._valid.get(name)
         return found.spec if found else None
 
-    def resolve(self, spec: OrderSpec, namespace_default: str | None = None) -> OrderClass | Problem:
-        """The class that `spec` names, or the default one: that of its namespace, or else that of the cluster."""
+    def resolve(
+        self, spec: OrderSpec, namespace_default: str | None = None, begun_by: str | None = None
+    ) -> OrderClass | Problem:
+        """The class that `spec` names; else the one that the order has begun by; or the default one: that of its
+        namespace, or else that of the cluster."""
         name, named_by = spec.class_name, "spec.className"
+        if name is None and begun_by is not None:
+            name, named_by = begun_by, "status.className"
         if name is None and namespace_default is not None:
             name, named_by = namespace_default, f"label {DEFAULT_CLASS_LABEL} of the namespace"
         if name is None:

@@ -224,7 +224,7 @@ class Reconciler:
             connection=self._connection.problem,
             order_class=parsed
             if isinstance(parsed, Problem)
-            else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace)),
+            else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace), order.begun_by),
             takeover_problem=tracked.takeover_problem,
             refused=look.refused,
             unguarded=look.unguarded,

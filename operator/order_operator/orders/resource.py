@@ -99,6 +99,11 @@ class OrderResource(Resource):
         same_name = key is not None and (key.namespace, key.name) == (self.namespace, self.name)
         return key if key is not None and same_name and key.uid != self.uid else None
 
+    @property
+    def begun_by(self) -> str | None:
+        """The class that the status names, if it tells of a workflow: the default one may be another by now."""
+        return str(self.status["className"]) if self.names_workflow and self.status.get("className") else None
+
     def shows_workflow_of(self, cluster: str) -> str | None:
         """The installation whose workflow the status shows, where that is another than `cluster`."""
         shown = (self.status.get("workflow") or {}).get("cluster")

@@ -254,6 +254,16 @@ async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace
     assert shop.temporal.begun_as == ["calm"]
 
 
+async def test_an_order_whose_history_is_lost_begins_again_with_the_class_that_it_had_begun_by(shop: Shop) -> None:
+    """The default had been changed since, and it began again with other steps."""
+    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
+    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "calm", "workflow": workflow}))
+
+    await shop.look()
+
+    assert shop.temporal.begun_as == ["calm"]
+
+
 async def test_an_order_that_the_api_server_does_not_have_any_more_is_not_started(shop: Shop) -> None:
     shop.orders.intake.put(shop.api.store())
     shop.api.body = None
