@@ -169,9 +169,24 @@ def problem(said: str) -> CommandError:
         return CommandError(_one_line(message))
     if "doesn't have a resource type" in text:
         return KindMissing("this cluster has no kind Order: install the chart order-platform-crds")
+    if _ANOTHER_UID.search(text):
+        return CommandError(ANOTHER_ORDER)
     if found := re.match(r"The \w+ \"(.*?)\" is invalid: (.*)", text, re.DOTALL):
         return CommandError(f"{found[1]}: {_one_line(re.sub(r'Invalid value: ', '', found[2]))}")
     return CommandError(_one_line(text.removeprefix("error: ")))
+
+
+ANOTHER_ORDER = (
+    "nothing was done: the order was deleted since you looked at it, and another one has its name, or its lines were "
+    "changed; look at it again"
+)
+_ANOTHER_UID = re.compile(
+    r"metadata\.uid: Invalid value: .*field is immutable|server rejected our request due to an error in our request"
+    r"|Precondition failed: UID",
+    re.DOTALL,
+)
+"""The API server's answer to a patch of an order that has another uid, or where a `test` of a JSON patch fails: kubectl
+does not tell of which."""
 
 
 def _refusal(message: str) -> str:

@@ -175,7 +175,15 @@ def _written(session: Session, step: Step) -> Order:
     extra = ["--dry-run=server"] if session.flags.dry_run else []
     # By a file: addresses and reasons are nobody's business who lists the processes of this machine.
     arguments = ["patch", ORDERS, step.order.name, f"--type={kind}", "--patch-file=/dev/stdin", *extra]
-    return Order(session.kubectl.json(*arguments, namespace=step.order.namespace, text=json.dumps(step.patch)))
+    return Order(session.kubectl.json(*arguments, namespace=step.order.namespace, text=json.dumps(_bound(step))))
+
+
+def _bound(step: Step) -> Patch:
+    """The patch, for the order that was shown alone: the API server refuses it for another one of the same name."""
+    uid = step.order.raw["metadata"]["uid"]
+    if isinstance(step.patch, list):
+        return [{"op": "test", "path": "/metadata/uid", "value": uid}, *step.patch]
+    return {**step.patch, "metadata": {"uid": uid}}
 
 
 def _answer(session: Session, order: Order, timeout: float) -> Order:

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from cluster import Cluster
+from cluster import ORDERS, Cluster
 
+from order_cli.kubectl import ANOTHER_ORDER, problem
 from order_devstack import environment
 
 
@@ -174,3 +175,26 @@ def test_lists_for_programs_are_json(kubectl_order: Ask) -> None:
     listed = json.loads(kubectl_order("list", "-o", "json").out)
 
     assert [item["metadata"]["name"] for item in listed["items"]] == ["mine"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "patch"),
+    [
+        ("merge", {"metadata": {"uid": "another"}, "spec": {"suspend": True}}),
+        ("json", [{"op": "test", "path": "/metadata/uid", "value": "another"}]),
+    ],
+    ids=["merge patch", "JSON patch"],
+)
+def test_the_api_servers_answer_to_a_patch_of_another_order_is_told_in_plain_words(
+    cluster: Cluster, kind: str, patch: object
+) -> None:
+    cluster.apply(total=150_000)
+    cluster.reaches("Waiting")
+
+    said = run(
+        cluster, "patch", ORDERS, "order", "-n", cluster.namespace, f"--type={kind}", "--patch", json.dumps(patch)
+    )
+
+    assert said.code != 0
+    assert str(problem(said.error)) == ANOTHER_ORDER, said.error
+    assert not cluster.order()["spec"].get("suspend")

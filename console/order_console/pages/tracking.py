@@ -58,13 +58,14 @@ async def act(console: Console, caller: Caller, request: Request) -> Response:
         raise Refused(404, f"there is no action {request.path_params['action']!r}")
     form = await checked_form(caller, request)
     try:
+        _check_uid(order, form)
         if _is_done(order, action, form, caller.name):
             return _sent(order, action)
         _check(order, action, form)
         if action.grave and form.get("sure") != "yes":
             return page("confirm.html", caller, order=order, action=action, form=form)
         # The version is the one that was judged: what somebody changed a moment ago is looked at again.
-        version = {"resourceVersion": order.order["metadata"]["resourceVersion"]}
+        version = {key: order.order["metadata"][key] for key in ("uid", "resourceVersion")}
         body = {"metadata": version, "spec": action.patch(order, form, caller.name)}
         await caller.api.call("PATCH", orders_path(order.namespace, order.name), body, content=MERGE_PATCH)
     except WrongForm as wrong:
@@ -88,6 +89,12 @@ def _is_done(order: OrderView, action: Action, form: Mapping[str, str], caller: 
 
 def _changed_since(order: OrderView, form: Mapping[str, str]) -> bool:
     return form.get("generation", str(order.generation)) != str(order.generation)
+
+
+def _check_uid(order: OrderView, form: Mapping[str, str]) -> None:
+    """Raises WrongForm for a page about an order that was deleted, and whose name another one has."""
+    if form.get("uid", order.uid) != order.uid:
+        raise WrongForm("the order of this page was deleted, and this is another one of its name: look at it first")
 
 
 def _check(order: OrderView, action: Action, form: Mapping[str, str]) -> None:

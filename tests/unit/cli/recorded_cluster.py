@@ -25,7 +25,10 @@ def recorded(name: str) -> Any:
 
 def recorded_orders() -> dict[str, Json]:
     """By name."""
-    return {order["metadata"]["name"]: order for order in recorded("orders")}
+    named = {order["metadata"]["name"]: order for order in recorded("orders")}
+    for name, order in named.items():
+        order["metadata"].setdefault("uid", f"uid-of-{name}")
+    return named
 
 
 def _about(order: str) -> list[Json]:
@@ -167,8 +170,17 @@ class FakeCluster:
         return [each for each in found if each["call"].startswith(beginning)]
 
     def patches(self) -> dict[str, Any]:
-        """What was written, by the order's name."""
-        return {each["call"].split()[2]: json.loads(each["text"]) for each in self.calls("patch")}
+        """What was written, by the order's name: each for the order of the uid that was shown, and no other one."""
+        found = {}
+        for each in self.calls("patch"):
+            name, patch = each["call"].split()[2], json.loads(each["text"])
+            uid = self.orders[name]["metadata"]["uid"]
+            if isinstance(patch, list):
+                assert patch.pop(0) == {"op": "test", "path": "/metadata/uid", "value": uid}
+            else:
+                assert patch.pop("metadata") == {"uid": uid}
+            found[name] = patch
+        return found
 
     def _usual(self) -> list[Json]:
         watched = [

@@ -39,7 +39,7 @@ def held(fake: FakeCluster, number: int) -> list[str]:
     """Names of orders that are held, and stay so."""
     names = [f"held-{each}" for each in range(number)]
     for name in names:
-        fake.orders[name] = {**fake.orders["o-held"], "metadata": {"name": name, "namespace": "shop", "generation": 1}}
+        fake.orders[name] = {**fake.orders["o-held"], "metadata": metadata(name)}
         patched = {**fake.orders[name], "metadata": {**fake.orders[name]["metadata"], "generation": 2}}
         fake.answer(f"^patch .* {name} ", out=patched)
     fake.write()
@@ -77,6 +77,10 @@ def test_ctrl_c_while_one_order_answers_says_that_it_was_written(fake: FakeClust
     said = interrupted(fake, begun(fake, "resume", name, "-n", "shop"))
 
     assert "interrupted: it was sent or on its way, and its answer was not waited for" in said
+
+
+def metadata(name: str) -> dict[str, Any]:
+    return {"name": name, "namespace": "shop", "generation": 1, "uid": f"uid-of-{name}"}
 
 
 @pytest.fixture

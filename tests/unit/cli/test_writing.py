@@ -148,6 +148,26 @@ def test_a_refusal_of_the_policy_is_said_in_its_own_words(kubectl_order: Ask, fa
     assert (said.code, said.error) == (6, f"✗ {words}\n")
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        'The Order "o-4eyes" is invalid: metadata.uid: Invalid value: "a": field is immutable',
+        "The request is invalid: the server rejected our request due to an error in our request",
+    ],
+    ids=["a merge patch", "a JSON patch"],
+)
+def test_an_order_that_was_deleted_and_ordered_again_since_it_was_shown_is_not_decided_about(
+    kubectl_order: Ask, fake: FakeCluster, words: str
+) -> None:
+    """The approval went to whatever order had the name by then."""
+    fake.answer("^patch", error=words)
+
+    said = kubectl_order("approve o-4eyes -n shop --yes")
+
+    assert (said.code, "another one has its name" in said.error) == (1, True)
+    assert set(fake.patches()) == {"o-4eyes"}
+
+
 def test_no_answer_of_the_workflow_is_a_time_out(kubectl_order: Ask, fake: FakeCluster) -> None:
     after = fake.takes("o-4eyes")
     after["status"]["observedGeneration"] = 1
@@ -231,7 +251,7 @@ def test_the_answers_of_many_orders_are_waited_for_at_once(
     """Each was waited for before the next was written: fifty orders took the answers of fifty, one after the other."""
     names = [f"held-{number}" for number in range(3)]
     for name in names:
-        fake.orders[name] = {**fake.orders["o-held"], "metadata": {"name": name, "generation": 1}}
+        fake.orders[name] = {**fake.orders["o-held"], "metadata": {"name": name, "generation": 1, "uid": name}}
     for name in names:
         fake.takes(name)
     together = threading.Barrier(len(names), timeout=30)

@@ -155,6 +155,30 @@ def test_a_form_about_an_order_that_changed_since_is_refused_with_the_reason(
     assert cluster.sent == []
 
 
+@pytest.mark.parametrize("action", ["approve", "cancel", "address"])
+def test_a_form_about_an_order_that_was_deleted_and_ordered_again_changes_nothing(
+    cluster: FakeCluster, browser: Browser, action: str
+) -> None:
+    """Both were of generation 1 and of one total: the new one was approved, or cancelled."""
+    cluster.put(an_order())
+    form = {"csrf": proof("maria"), "generation": "1", "total": "150000", "uid": "uid-of-the-first", "sure": "yes"}
+
+    answer = browser("maria").post(f"/orders/shop/order-1500/{action}", data=form)
+
+    assert (answer.status_code, "this is another one of its name" in answer.text) == (422, True)
+    assert cluster.sent == []
+
+
+def test_every_form_says_which_order_it_is_about_and_so_does_the_patch(cluster: FakeCluster, browser: Browser) -> None:
+    uid = cluster.put(an_order())["metadata"]["uid"]
+
+    shown = browser("maria").get("/orders/shop/order-1500").text
+    approve(browser, "maria", uid=uid)
+
+    assert shown.count(f'name="uid" value="{uid}"') == shown.count('name="generation"') > 0
+    assert cluster.sent[0][3]["metadata"]["uid"] == uid
+
+
 def test_what_the_api_server_refuses_is_said_in_its_words(cluster: FakeCluster, browser: Browser) -> None:
     cluster.put(an_order())
     cluster.allow("guest", "list", "get")
