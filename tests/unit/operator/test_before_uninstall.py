@@ -16,7 +16,10 @@ from order_operator.commands.patience import Patience
 
 
 class Gone:
-    """Answers every question by 404."""
+    """Answers every question by 404, and knows nothing of Orders."""
+
+    async def get_api_versions(self) -> Any:
+        return SimpleNamespace(groups=[SimpleNamespace(name="apps")])
 
     def __getattr__(self, name: str) -> Any:
         async def answer(*_: Any, **__: Any) -> Any:
@@ -29,7 +32,7 @@ class Gone:
 async def test_kinds_deployment_and_lease_that_are_gone_hold_nothing_up(
     wish: OpenOrders, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for api in ("CustomObjectsApi", "AppsV1Api", "CoordinationV1Api"):
+    for api in ("CustomObjectsApi", "AppsV1Api", "CoordinationV1Api", "ApisApi"):
         monkeypatch.setattr(client, api, lambda _: Gone())
     said: list[str] = []
     installation = Installation((), "order-platform", "order-platform-operator", "order-platform-operator")
