@@ -115,6 +115,46 @@ def test_an_order_restored_in_another_cluster_waits_until_somebody_says_from_whe
     assert list(cluster.charges().values()) == [(150_000, 0)]
 
 
+def test_an_order_restored_in_another_cluster_does_not_begin_there_once_the_first_one_has_completed(
+    cluster: Cluster, elsewhere: Cluster
+) -> None:
+    """It was charged a second time."""
+    wait_for_approval(cluster)
+    restore(elsewhere, backed_up(cluster))
+    elsewhere.eventually(lambda status: "RestoredElsewhere" in json.dumps(status))
+    approve_in_spec(cluster)
+    cluster.reaches("Completed")
+
+    elsewhere.stack.kill("operator")
+    elsewhere.stack.up()
+    elsewhere.apply("another")
+    elsewhere.reaches("Completed", "another")  # it leads, and has seen all that is open
+
+    assert "RestoredElsewhere" in json.dumps(elsewhere.order()["status"])
+    elsewhere.patch("order", adoptFrom=cluster.identity())
+    elsewhere.reaches("Completed")
+    assert len([paid for paid, _ in cluster.charges().values() if paid == 150_000]) == 1
+
+
+def test_an_order_that_was_taken_over_by_another_cluster_can_be_taken_back(
+    cluster: Cluster, elsewhere: Cluster
+) -> None:
+    identifier = wait_for_approval(cluster)
+    restore(elsewhere, backed_up(cluster))
+    elsewhere.eventually(lambda status: "RestoredElsewhere" in json.dumps(status))
+    elsewhere.patch("order", adoptFrom=cluster.identity())
+    cluster.eventually(lambda status: "AdoptedElsewhere" in json.dumps(status))
+
+    cluster.patch("order", adoptFrom=elsewhere.identity())
+
+    elsewhere.eventually(lambda status: "AdoptedElsewhere" in json.dumps(status))
+    cluster.eventually(lambda status: "AdoptedElsewhere" not in json.dumps(status) and status["phase"] == "Waiting")
+    elsewhere.delete("order")
+    approve_in_spec(cluster)
+    assert cluster.reaches("Completed")["workflow"]["id"] == identifier
+    assert list(cluster.charges().values()) == [(150_000, 0)]
+
+
 def test_a_suspension_whose_id_the_workflow_knows_from_before_a_restore_holds_the_order(cluster: Cluster) -> None:
     """Temporal answered with what it had answered before, and the edit was applying for ever."""
     identifier = wait_for_approval(cluster)

@@ -202,7 +202,7 @@ class Reason(Explained):
     ADOPTED_ELSEWHERE = (
         "AdoptedElsewhere",
         "A restored order has taken over the workflow of this one.",
-        "Delete this one; that does no harm.",
+        "Delete this one; that does no harm. Or set `spec.adoptFrom` as the message says, to take it back.",
     )
     DELETION_BLOCKED = (
         "DeletionBlocked",

@@ -124,7 +124,8 @@ def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str)
 def adoption(order: OrderResource, cluster: str) -> Amendment:
     """What tells a workflow that it belongs to `order`."""
     argument = Adoption(uid=order.uid, cluster=cluster, generation=order.generation, channel=KUBERNETES)
-    return Amendment(Group.ADOPTION, UPDATE_ADOPT, argument, f"{order.uid}/{Group.ADOPTION}/{cluster}")
+    update_id = f"{order.uid}/{Group.ADOPTION}/{cluster}/{order.generation}"  # a later one takes back what was taken
+    return Amendment(Group.ADOPTION, UPDATE_ADOPT, argument, update_id)
 
 
 async def describe_order(client: Client, order: OrderResource, cluster: str | None = None) -> Observation | None:

@@ -34,7 +34,6 @@ from order_operator.orders.adoption import (
 )
 from order_operator.orders.amendment import (
     ANSWER_GRACE_SECONDS,
-    Amendment,
     Group,
     awaits_decision,
     deferred_approval,
@@ -139,27 +138,31 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
-    if not known.exists:
-        return Confirm()
-    adopt = adoption(order, known.cluster)
-    return _adopt(known, predecessor.run, adopt)
+    run = predecessor.run
+    if run.cluster != known.cluster and order.observed and order.shows_as_taken(run.workflow_id, known.cluster):
+        return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)
+    return _adopt(known, run) if known.exists else Confirm()
 
 
-def _adopt(known: Known, run: Observation, adopt: Amendment) -> Action:
+def _adopt(known: Known, run: Observation, *, applying: bool = False) -> Action:
+    """`applying`: the status shows what the order was before, until the workflow has answered."""
+    adopt = adoption(known.order, known.cluster)
     if known.edits.is_due(adopt, known.clock):
         return Adopt(run, adopt)
     refused = known.edits.refused.get(adopt.update_id)
     if refused is not None:
         reason = refused.reason if refused.again_at is not None else Reason.REFUSED
-        return show(known, Problem(reason, refused.message, stalled=refused.again_at is None), again=AGAIN_SECONDS)
-    why = f"workflow {run.workflow_id} is asked to go on with this order, as soon as a worker answers"
-    return show(known, Problem(Reason.ADOPTING, why), again=AGAIN_SECONDS)
+        problem = Problem(reason, refused.message, stalled=refused.again_at is None)
+    else:
+        why = f"workflow {run.workflow_id} is asked to go on with this order, as soon as a worker answers"
+        problem = Problem(Reason.ADOPTING, why)
+    return show(known, problem, again=AGAIN_SECONDS, applying=applying)
 
 
 def _with_run(known: Known, run: Observation) -> Action:
     order = known.order
     if known.adopted_elsewhere:
-        return show(known, _adopted_elsewhere(run))
+        return _with_run_of_another(known, run)
     if is_abandoned(run):
         return next_run(known, run)
     if run.unreadable:
@@ -232,10 +235,29 @@ def _asking_ledger(order: OrderResource, run: Observation) -> Problem | None:
     return Problem(Reason.ASKING_LEDGER, why)
 
 
-def _adopted_elsewhere(run: Observation) -> Problem:
+def _with_run_of_another(known: Known, run: Observation) -> Action:
+    if not _is_taken_back(known, run):
+        return show(known, _adopted_elsewhere(known, run))
+    return _adopt(known, run, applying=True) if known.exists else Confirm()
+
+
+def _is_taken_back(known: Known, run: Observation) -> bool:
+    """Whether a person has said that the order comes back, after it was shown as taken over: what the spec had said
+    before is no such word, for the other side may have said the same."""
+    order, parsed = known.order, known.order.decoded
+    if isinstance(parsed, Problem) or not run.running or known.connection is not None or order.observed:
+        return False
+    named = parsed.spec.adopt_from == run.cluster != known.cluster
+    return named and order.shows_workflow_of(known.cluster) == run.cluster
+
+
+def _adopted_elsewhere(known: Known, run: Observation) -> Problem:
+    back = ""
+    if run.running and run.cluster is not None and run.cluster != known.cluster:
+        back = f"; to take it back, set spec.adoptFrom to {run.cluster!r}, and take it off first if it is that already"
     why = (
         f"a resource restored from a backup has taken over this order (uid {run.key.uid}, installation "
-        f"{run.cluster}): this one shows it no further, and can be deleted without harm"
+        f"{run.cluster}): this one shows it no further, and can be deleted without harm{back}"
     )
     return Problem(Reason.ADOPTED_ELSEWHERE, why, stalled=True)
 

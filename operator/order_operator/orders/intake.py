@@ -59,8 +59,9 @@ class Intake:
         self._look = look
         self._forget = forget
         self.open_runs = OpenRuns()
-        self._adopted: set[str] = set()
-        """Ids of the workflows that are followed for a resource that adopted them, whoever started or adopted them."""
+        self._adopted: dict[str, str] = {}
+        """Uid of the resource that adopted it, by the id of each workflow that is followed for that, whoever started it
+        or has adopted it since."""
         self._adopters: dict[str, str] = {}
         """By id of a workflow, the uid of the resource that it was seen to belong to though it began for another."""
         self._share_workers: set[str] = set()
@@ -204,10 +205,13 @@ class Intake:
             self._continued(observation)
             return
         self.open_runs.saw(began, running=observation.running or is_abandoned(observation))
+        self._tell_former(observation)
         if began.uid != uid:
             self.adopted(began.uid, observation)
-            if uid not in self._tracked and observation.cluster != self._settings.cluster:
-                return
+            if uid in self._tracked:
+                self.follow(observation)
+        if uid not in self._tracked and observation.cluster != self._settings.cluster:
+            return
         elif (adopter := self._adopters.get(observation.workflow_id)) is not None:
             self._forgot(adopter, observation)
         tracked = self._tracked.setdefault(uid, Tracked())
@@ -239,12 +243,21 @@ class Intake:
     def follow(self, observation: Observation) -> None:
         """The open workflow of an order that is here."""
         if observation.running and observation.workflow_id != workflow_id(*observation.key):
-            self._adopted.add(observation.workflow_id)
+            self._adopted[observation.workflow_id] = observation.key.uid
+
+    def _tell_former(self, observation: Observation) -> None:
+        """The resource that had adopted this workflow, where that belongs to another one since."""
+        if observation.snapshot is None:  # which is where the owner stands
+            return
+        former = self._adopted.get(observation.workflow_id)
+        tracked = self._tracked.get(former) if former is not None and former != observation.key.uid else None
+        if tracked is not None and tracked.finished is None and tracked.learn(observation, asked=False):
+            self._look(former or "")
             self._adopters[observation.workflow_id] = observation.key.uid
 
     def unfollow(self, identifier: str) -> None:
         """The order that had adopted this workflow is gone."""
-        self._adopted.discard(identifier)
+        self._adopted.pop(identifier, None)
         self._adopters.pop(identifier, None)
 
     def _forgot(self, adopter: str, observation: Observation) -> None:

@@ -109,6 +109,13 @@ class OrderResource(Resource):
         shown = (self.status.get("workflow") or {}).get("cluster")
         return str(shown) if shown and shown != cluster else None
 
+    def shows_as_taken(self, workflow: str, cluster: str) -> bool:
+        """Whether the status shows this workflow as that of `cluster` itself, or as one that was taken over since."""
+        shown = self.status.get("workflow") or {}
+        conditions = self.status.get("conditions") or []
+        told = any(item.get("reason") == Reason.ADOPTED_ELSEWHERE for item in conditions)
+        return shown.get("id") == workflow and (told or shown.get("cluster") == cluster)
+
     @property
     def shown_payment(self) -> PaymentRecord | None:
         """What the status shows of the money, if it tells of a workflow."""

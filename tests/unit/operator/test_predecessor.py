@@ -260,6 +260,70 @@ def test_its_stopped_run_is_not_taken_over_for_it() -> None:
     assert isinstance(next_action(shown(replace(adopted_away(), observation=run))), Wait)
 
 
+def taken_away(adopt_from: str | None, *, edited: bool) -> Known:
+    """It is shown so, and then the spec was edited, or not."""
+    left = shown(adopted_away())
+    spec = an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True)
+    return replace(left, order=replace(left.order, spec=spec, generation=2 if edited else 1))
+
+
+def test_an_order_that_was_taken_over_comes_back_where_a_person_says_so() -> None:
+    """It could not, as long as its workflow lasted."""
+    wanted = taken_away("cluster-b", edited=True)
+
+    assert next_action(wanted) == Confirm()
+    action = next_action(replace(wanted, exists=True))
+    assert isinstance(action, Adopt)
+    assert action.adoption.argument == Adoption(uid=FIRST.uid, cluster=OURSELVES, generation=2, channel="kubernetes")
+    assert action.adoption.update_id.endswith("/2")  # Temporal answers an id that it knows with what it had answered
+
+
+def test_an_order_that_comes_back_says_so_until_the_workflow_has_answered() -> None:
+    wanted = replace(taken_away("cluster-b", edited=True), exists=True)
+    action = next_action(wanted)
+    assert isinstance(action, Adopt)
+
+    asked = shown(replace(wanted, edits=EditState(waiting=frozenset({action.adoption.update_id}))))
+
+    assert ready(asked.order.status) == ("Unknown", Reason.ADOPTING)
+    assert isinstance(next_action(asked), Wait)
+    assert isinstance(next_action(replace(asked, edits=EditState())), Adopt)
+
+
+@pytest.mark.parametrize(("adopt_from", "edited"), [("cluster-b", False), (None, True), ("cluster-c", True)])
+def test_two_orders_that_have_named_each_other_do_not_take_it_back_for_ever(
+    adopt_from: str | None, edited: bool
+) -> None:
+    left = shown(taken_away(adopt_from, edited=edited))
+
+    assert ready(left.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert "set spec.adoptFrom to 'cluster-b'" in left.order.status["message"]
+    assert isinstance(next_action(left), Wait)
+
+
+def shows(cluster: str, **of_the_order: Any) -> Known:
+    """The workflow of another installation, which this order names, and which its status shows as that of `cluster`."""
+    before = restored(first_run(cluster="cluster-b"), adopt_from="cluster-b", asked=True)
+    workflow = {"id": workflow_id(*FIRST), "namespace": "default", "cluster": cluster}
+    status = {"phase": "Waiting", "observedGeneration": 1, "workflow": workflow}
+    return replace(before, order=replace(before.order, status=status, **of_the_order))
+
+
+def test_an_order_whose_workflow_was_taken_back_takes_it_again_only_where_a_person_says_so() -> None:
+    taken = shown(shows(OURSELVES))
+
+    assert ready(taken.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert isinstance(next_action(taken), Wait)
+    assert isinstance(next_action(shows(OURSELVES, generation=2)), Adopt)
+    assert isinstance(next_action(shows("cluster-b")), Adopt)
+
+
+def test_an_order_that_was_restored_with_its_status_in_its_own_installation_adopts_its_workflow() -> None:
+    before = shows(OURSELVES)
+
+    assert isinstance(next_action(replace(before, predecessor=Predecessor(first_run()))), Adopt)
+
+
 # What visibility shows
 
 
