@@ -62,8 +62,6 @@ class Intake:
         self._adopted: dict[str, str] = {}
         """Uid of the resource that adopted it, by the id of each workflow that is followed for that, whoever started it
         or has adopted it since."""
-        self._adopters: dict[str, str] = {}
-        """By id of a workflow, the uid of the resource that it was seen to belong to though it began for another."""
         self._share_workers: set[str] = set()
         """Other installations with orders on our task queue."""
         self._background = Background()
@@ -205,16 +203,16 @@ class Intake:
             self._continued(observation)
             return
         self.open_runs.saw(began, running=observation.running or is_abandoned(observation))
-        self._tell_former(observation)
+        self._tell_adopter(observation)
         if began.uid != uid:
             self.adopted(began.uid, observation)
             if uid in self._tracked:
                 self.follow(observation)
         if uid not in self._tracked and observation.cluster != self._settings.cluster:
             return
-        elif (adopter := self._adopters.get(observation.workflow_id)) is not None:
-            self._forgot(adopter, observation)
-        tracked = self._tracked.setdefault(uid, Tracked())
+        self._learn(self._tracked.setdefault(uid, Tracked()), observation)
+
+    def _learn(self, tracked: Tracked, observation: Observation) -> None:
         order = tracked.resource
         if order is not None and (order.namespace, order.name) != observation.key[:2]:
             logger.warning("a workflow bears the uid of another order", extra={"workflow_id": observation.workflow_id})
@@ -229,7 +227,7 @@ class Intake:
         if doubted:
             tracked.doubt()
         if (tracked.learn(observation, asked=False) or doubted) and tracked.resource is not None:
-            self._look(uid)
+            self._look(observation.key.uid)
 
     def _continued(self, run: Observation) -> None:
         """Its order goes on in another run, whose row may be missing here: a full scan leaves out what is completed."""
@@ -245,32 +243,26 @@ class Intake:
         if observation.running and observation.workflow_id != workflow_id(*observation.key):
             self._adopted[observation.workflow_id] = observation.key.uid
 
-    def _tell_former(self, observation: Observation) -> None:
-        """The resource that had adopted this workflow, where that belongs to another one since."""
+    def _tell_adopter(self, observation: Observation) -> None:
+        """The resource that had adopted this workflow, where that names another one: another installation has it now,
+        or its run was reset, or Temporal restored, to before the adoption. Or the row is late."""
+        adopter = self._adopted.get(observation.workflow_id)
+        tracked = self._tracked.get(adopter) if adopter is not None and adopter != observation.key.uid else None
+        if adopter is None or tracked is None or tracked.finished is not None:
+            return
         if observation.snapshot is None:  # which is where the owner stands
             return
-        former = self._adopted.get(observation.workflow_id)
-        tracked = self._tracked.get(former) if former is not None and former != observation.key.uid else None
-        if tracked is not None and tracked.finished is None and tracked.learn(observation, asked=False):
-            self._look(former or "")
-            self._adopters[observation.workflow_id] = observation.key.uid
+        if observation.cluster == self._settings.cluster:
+            self.doubt(adopter)
+        elif tracked.learn(observation, asked=False):
+            self._look(adopter)
 
     def unfollow(self, identifier: str) -> None:
         """The order that had adopted this workflow is gone."""
         self._adopted.pop(identifier, None)
-        self._adopters.pop(identifier, None)
-
-    def _forgot(self, adopter: str, observation: Observation) -> None:
-        """The workflow says that it belongs to the resource that it began for, as before it was adopted: its run was
-        reset, or Temporal restored. Or the row is late."""
-        known = self._tracked.get(adopter)
-        run = known.observation if known is not None else None
-        if run is not None and run.workflow_id == observation.workflow_id:
-            self.doubt(adopter)
 
     def adopted(self, first_uid: str, observation: Observation) -> None:
         """The workflow that began with this uid belongs to another resource now."""
-        self._adopters[observation.workflow_id] = observation.key.uid
         first = self._tracked.get(first_uid)
         if first is None or first.finished is not None:
             return
