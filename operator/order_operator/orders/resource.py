@@ -127,6 +127,15 @@ class OrderResource(Resource):
         except ValidationError:
             return None  # the schema lets nobody write this
 
+    @property
+    def ordered_at(self) -> datetime:
+        """When the order began, as far as is known: a resource that was restored from a backup is younger than what its
+        status tells."""
+        try:
+            return min(self.created, datetime.fromisoformat(self.status["startTime"]))
+        except (KeyError, TypeError, ValueError):
+            return self.created
+
     def age(self, now: datetime) -> float:
         """Seconds since the API server created the resource; below zero if its clock is ahead of `now`."""
         return (now - self.created).total_seconds()

@@ -45,7 +45,7 @@ def order_input(
         policy=order_class.spec,
         generation=order.generation,
         shown_payment=order.shown_payment,
-        ordered_at=order.created,
+        ordered_at=order.ordered_at,
         begins_again=named.uid if (named := order.named_workflow) and spec.adopt_from != cluster else None,
         abandoned=OrderSnapshot() if to_undo else None,
     )

@@ -1,5 +1,6 @@
 """What an order's workflow is started with, also where a worker of an earlier release takes it."""
 
+from datetime import UTC, datetime
 from typing import Any, Self, cast
 
 import pytest
@@ -145,6 +146,22 @@ def test_a_run_in_the_place_of_a_lost_one_is_told_how_old_its_order_is() -> None
     resource = an_order_resource(status={"workflow": WORKFLOW})
 
     assert order_input(resource, an_order_spec(), CLASS, "test").ordered_at == resource.created
+
+
+@pytest.mark.parametrize(
+    ("started", "ordered"),
+    [
+        ("2020-01-02T03:04:05Z", datetime(2020, 1, 2, 3, 4, 5, tzinfo=UTC)),
+        ("2090-01-02T03:04:05Z", None),
+        ("0000-01-01T00:00:00Z", None),
+    ],
+    ids=["before the restore", "after", "a year that Python lacks"],
+)
+def test_an_order_that_was_restored_is_as_old_as_its_status_tells(started: str, ordered: datetime | None) -> None:
+    """A restored resource is young, and a provider may have forgotten the keys of the order that it was."""
+    resource = an_order_resource(status={"workflow": WORKFLOW, "startTime": started})
+
+    assert order_input(resource, an_order_spec(), CLASS, "test").ordered_at == (ordered or resource.created)
 
 
 def test_a_run_that_is_begun_to_undo_its_order_takes_over_from_the_lost_one() -> None:
