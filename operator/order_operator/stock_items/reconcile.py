@@ -337,8 +337,10 @@ class StockReconciler:
         return again
 
     async def _keep(self, uid: str, tracked: Tracked) -> float | None:
-        problem = await self._settle_doubt(stock_workflow_id(self._settings.cluster, tracked.resource.sku))
-        item, run = tracked.resource, self._own_run(uid)
+        item = tracked.resource
+        problem = await self._settle_doubt(stock_workflow_id(self._settings.cluster, item.sku))
+        problem = problem or await self._settle_doubt(former_stock_workflow_id(item.sku))
+        run = self._own_run(uid)
         unseen, away = run is None or not run.running or run.former, self._connection.problem
         if unseen and (away is NOT_ANSWERED or (away is None and not self._scanner.synced.is_set())):
             return None  # the first full scan knows whether the workflow runs; it queues this item again
