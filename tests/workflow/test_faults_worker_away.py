@@ -39,6 +39,27 @@ async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_
     assert await real.provider_rows("refunds") == []
 
 
+async def test_an_order_whose_ledger_was_another_database_for_a_while_is_undone_by_its_own(real: RealShop) -> None:
+    real.carrier.is_down_for("dispatch", "find")
+    retry = {"default": {"max_interval_seconds": 1, "start_to_close_seconds": 5}}
+    order = await real.place(policy=a_policy(approval={"mode": "Never"}, retry=retry))
+    await real.shows_step(order, StepName.SHIP)
+    await real.stop_working()
+    await real.open_ledger(f"sqlite:///{real.folder / 'empty.db'}")
+    real.carrier.recovers()
+    await real.work()
+    await order.reaches(OrderStatus.MANUAL_REVIEW)
+    await real.stop_working()
+    await real.open_ledger(f"sqlite:///{real.folder / 'ledger.db'}")
+    await real.work()
+
+    await order.update(contract.UPDATE_RETRY)
+
+    await order.reaches(OrderStatus.ORDER_FAILED)
+    taken = sum(charge["amount_minor"] for charge in await real.provider_rows("charges"))
+    assert (taken, sum(refund["amount_minor"] for refund in await real.provider_rows("refunds"))) == (50_000, 50_000)
+
+
 async def test_an_order_whose_units_a_restored_ledger_does_not_hold_is_not_charged(real: RealShop) -> None:
     """It was charged and shipped without any, and could never end."""
     pipeline = ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"]
