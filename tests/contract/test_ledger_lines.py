@@ -2,6 +2,7 @@
 
 import pytest
 from shop import SKU, Buyer, Shop, a_line
+from sqlalchemy import update
 
 from order_domain.errors import (
     InvalidOrder,
@@ -66,6 +67,25 @@ async def test_asking_again_changes_nothing_more(shop: Shop, buyer: Buyer) -> No
 
 async def test_other_lines_under_the_same_operation_are_a_conflict(shop: Shop, buyer: Buyer) -> None:
     await shop.orders.change_lines(buyer.change_lines(a_line("1", 3)))
+    assert isinstance(await refused(shop, buyer.change_lines(a_line("1", 4))), OperationConflict)
+
+
+async def test_the_same_lines_in_place_of_another_reservation_are_the_same_change(shop: Shop, buyer: Buyer) -> None:
+    """A run that was reset to before its reservation names none."""
+    first = await shop.orders.change_lines(buyer.change_lines(a_line("1", 3)))
+    second = await shop.orders.change_lines(buyer.change_lines(a_line("1", 3), replaces=None))
+    assert first == second
+    assert await shop.counts() == (7, 3, 0)
+
+
+async def test_a_change_that_an_earlier_release_made_is_known(shop: Shop, buyer: Buyer) -> None:
+    """It compared the reservation as well."""
+    request = buyer.change_lines(a_line("1", 3))
+    first = await shop.orders.change_lines(request)
+    of_earlier_release = {"params_hash": "another"}
+    change = update(tables.operations).where(tables.operations.c.operation_id == request.operation_id)
+    await shop.ledger.transaction(lambda tx: tx.execute(change.values(**of_earlier_release)))
+    assert await shop.orders.change_lines(request) == first
     assert isinstance(await refused(shop, buyer.change_lines(a_line("1", 4))), OperationConflict)
 
 

@@ -8,13 +8,14 @@ from builders import a_line, a_policy, an_address, an_order_spec
 from real_shop import NOTHING_REAPPLIED, PIECES, SHIPPING, RealShop, shipping_class
 from sqlalchemy import update
 from storefront import PlacedOrder, eventually
+from temporalio.api.enums.v1 import EventType
 from temporalio.service import RPCError
 
 from order_domain.pipeline import StepName
 from order_domain.status import OrderStatus
 from order_worker.ledger import tables
 from order_workflows import contract
-from order_workflows.contract import AddressChange, CancelRequest, Decision
+from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange
 
 APPROVED_SHIPPING = ["Receive", "Validate", "Approval", "ReserveStock", "ChargePayment", "Ship"]
 REAPPLIED: tuple[int, ...] = ()
@@ -262,6 +263,61 @@ async def test_an_order_that_is_reset_while_its_shipment_is_under_way_waits_for_
 
     assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
     await real.carried_out(order, total=50_000)
+
+
+@pytest.mark.parametrize("first", [1, PIECES + 1], ids=["units-held", "units-awaited"])
+async def test_edits_that_a_reset_makes_again_are_in_force_again(real: RealShop, first: int) -> None:
+    """Each was refused, since others were in force by now: the order was charged as it was first placed."""
+    pipeline = ["Receive", "Validate", "ReserveStock", "Approval", "ChargePayment", "UpdateOrderStatus"]
+    policy = a_policy(
+        pipeline=pipeline,
+        approval={"mode": "Always"},
+        inventory={"on_shortage": "Backorder", "backorder_seconds": 3600},
+    )
+    order = await real.place(an_order_spec(lines=[a_line(quantity=first, unit_price_minor=1)]), policy=policy)
+    await order.ends_or_waits()
+    for quantity in (2, 3):
+        change = LinesChange(lines=[a_line(quantity=quantity, unit_price_minor=1)])
+        await order.update(contract.UPDATE_CHANGE_LINES, change)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    run = (await order.handle.describe()).run_id
+    order = await real.reset_to(order, run, await before_the_first_update(real, order))
+    await eventually(partial(costs, order, 3), "both edits")
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=3))
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=3, units=3, parcels=0)
+
+
+async def test_an_edit_that_a_reset_has_forgotten_can_be_made_again(real: RealShop) -> None:
+    """It was refused, as one that was made before and that another had followed."""
+    pipeline = ["Receive", "Validate", "ReserveStock", "Approval", "ChargePayment", "UpdateOrderStatus"]
+    policy = a_policy(pipeline=pipeline, approval={"mode": "Always"})
+    order = await real.place(an_order_spec(lines=[a_line(unit_price_minor=1)]), policy=policy)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    first, second = (LinesChange(lines=[a_line(quantity=quantity, unit_price_minor=1)]) for quantity in (2, 3))
+    await order.update(contract.UPDATE_CHANGE_LINES, first)
+    await order.update(contract.UPDATE_CHANGE_LINES, second)
+
+    run = (await order.handle.describe()).run_id
+    order = await real.reset_to(order, run, await before_the_first_update(real, order), NOTHING_REAPPLIED)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    await order.update(contract.UPDATE_CHANGE_LINES, first)
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob", total_minor=2))
+
+    assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
+    await real.carried_out(order, total=2, units=2, parcels=0)
+
+
+async def before_the_first_update(real: RealShop, order: PlacedOrder) -> int:
+    accepted = EventType.EVENT_TYPE_WORKFLOW_EXECUTION_UPDATE_ACCEPTED
+    first = next(event.event_id for event in await order.events() if event.event_type == accepted)
+    return max(task for task in await real.tasks(order) if task < first)
+
+
+async def costs(order: PlacedOrder, total_minor: int) -> bool:
+    return (await order.snapshot()).total_minor == total_minor
 
 
 async def asked(real: RealShop, name: str) -> bool:

@@ -3,6 +3,7 @@
 from temporalio import workflow
 from temporalio.exceptions import FailureError, is_cancelled_exception
 
+from order_domain.errors import OperationReversed
 from order_domain.order import lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.refusals import RefusalType
@@ -14,7 +15,7 @@ from order_workflows.activities.order import BegunEffect, ChangeLines, OrderActi
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
 from order_workflows.order_run import OrderRun, WantedLines
-from order_workflows.patches import OVERTAKES_LINES
+from order_workflows.patches import OVERTAKES_LINES, REPEATS_LINES
 
 MAX_WAITING = 8
 """Changes that wait at a time. Temporal takes no Update of a run while ten are not answered
@@ -100,7 +101,19 @@ async def restate(order: OrderRun) -> None:
 
 
 async def _change_in_ledger(order: OrderRun, change: LinesChange) -> None:
-    order.lines_revision += 1
+    while True:
+        order.lines_revision += 1
+        try:
+            return await _ask_ledger(order, change)
+        except FailureError as failure:
+            # A run before a reset made this change, and other lines came in force since. It is made once more, as an
+            # operation of its own.
+            reversed_since = reason_of(failure).type == OperationReversed.__name__
+            if not (reversed_since and workflow.patched(REPEATS_LINES)):
+                raise
+
+
+async def _ask_ledger(order: OrderRun, change: LinesChange) -> None:
     charges = order.charges_after(change)
     digest = lines_digest(change.lines, charges)
     request = ChangeLines(

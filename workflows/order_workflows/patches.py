@@ -61,3 +61,6 @@ the history until Temporal ended the run."""
 SHOWS_FEW_REFUSALS = "shows-few-refusals"
 """Of Signals that came in vain only the first hundred are shown. Before, each one added a timer and a memo to the
 history."""
+REPEATS_LINES = "repeats-lines"
+"""A change of lines that a run before a reset had made, and that others followed, is made again. Before, it was
+refused, and the order went on with the lines that it had begun with."""

@@ -33,7 +33,7 @@ from functools import cached_property
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from pydantic import JsonValue
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from order_domain import errors
 from order_domain.errors import (
@@ -126,12 +126,20 @@ def recall(tx: Connection, operation: Operation) -> Known | None:
         return None
     if row.reversed_by is not None and row.order_uid == operation.order.uid:
         raise OperationReversed(f"operation {operation.operation_id} was reversed by {row.reversed_by}")
-    alike = row.params_hash in (None, operation.params_hash)  # None: it was undone before it was asked for
+    # None: it was undone before it was asked for
+    alike = row.params_hash in (None, operation.params_hash) or _alike_but_for_remarks(row, operation)
     refused = row.state == State.REFUSED and operation.kind.refusals_stand
     reworded = row.kind == operation.kind and operation.kind.may_be_reworded
     if row.order_uid != operation.order.uid or not (alike or refused or reworded):
         raise OperationConflict(f"operation {operation.operation_id} was asked for before with other parameters")
     return Known(State(row.state), row.outcome or {}, _error(row.error_type, row.outcome))
+
+
+def _alike_but_for_remarks(row: Row[Any], operation: Operation) -> bool:
+    """An earlier release compared what is a remark today, and has it in its hash."""
+    if not operation.remarks or row.kind != operation.kind or row.params is None:
+        return False
+    return {name: value for name, value in row.params.items() if name not in operation.remarks} == operation.params
 
 
 def asked_at(tx: Connection, operation_id: str) -> tuple[datetime, datetime]:

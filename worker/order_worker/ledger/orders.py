@@ -243,7 +243,8 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
         request.order,
         request.operation_id,
         OperationKind.CHANGE_LINES,
-        {"pieces": dict(wanted), "lines": digest, "totalMinor": request.total_minor, "replaces": request.replaces},
+        {"pieces": dict(wanted), "lines": digest, "totalMinor": request.total_minor},
+        {"replaces": request.replaces},
     )
     order = lock(tx, request.order)
     refuse_if_undone(order, operation)
