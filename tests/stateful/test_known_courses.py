@@ -15,6 +15,7 @@ from shop_world import (
     CANCEL,
     CANCEL_SIGNAL,
     CUSTOMERS,
+    INITIAL,
     LINES,
     METHODS,
     POSTAL_CODES,
@@ -35,6 +36,7 @@ CHARGE, REFUND, SHIP, CALL_BACK = (
     "ShippingActivities.ship",
     "ShippingActivities.cancel",
 )
+HALT, JUDGE = "OrderActivities.halt", "FraudActivities.check"
 DEAR, OTHERS, DEARER = 4, 3, 5
 """Lines that need an approval."""
 TOO_LATE = "99999"
@@ -49,12 +51,15 @@ class Shop:
         self.world = World(bench.ledger, bench.store)
         self.books: Books | None = None
 
-    def order(self, class_name: str = "standard", lines: int = 0, postal_code: str = POSTAL_CODES[0]) -> None:
-        """Cheap enough to need no approval, unless other lines are asked for."""
+    def order(
+        self, class_name: str = "standard", lines: int = 0, postal_code: str = POSTAL_CODES[0], quantity: int = 1
+    ) -> None:
+        """Cheap enough to need no approval, unless other lines or more units are asked for."""
+        first, *others = LINES[lines]
         self.world.create(
             number="A",
             class_name=class_name,
-            lines=LINES[lines],
+            lines=[first.model_copy(update={"quantity": first.quantity * quantity}), *others],
             customer=CUSTOMERS[0],
             method=METHODS[0],
             postal_code=postal_code,
@@ -369,3 +374,37 @@ def test_manual_review_of_an_undo_does_not_offer_to_cancel_the_order(tmp_path: P
         asked = shop.run.order.pending_action
         assert asked is not None
         assert asked.message.endswith("then raise spec.retry by one")
+
+
+def test_an_order_cancelled_while_its_units_are_asked_for_waits_for_none(shop: Shop) -> None:
+    """It waited for stock, up to a year: the answer had taken the cancellation."""
+    shop.order("patient", quantity=INITIAL["PROD-001"] + 1)
+    call = shop.go_on_to(RESERVE)
+    shop.world.stall(call, 0)
+    shop.run.tell(CANCEL)
+    shop.attempt(call)
+    shop.go_on_to(HALT)
+    assert shop.end() == "Order Cancelled"
+
+
+def test_an_order_cancelled_while_its_edit_is_judged_waits_for_no_decision(shop: Shop) -> None:
+    shop.order(lines=DEAR)
+    shop.go_on_to(RESERVE)
+    shop.attempt(shop.run.calls[0])
+    shop.run.tell(other_lines(LINES[OTHERS]))
+    judging = shop.go_on_to(JUDGE)
+    shop.world.stall(judging, 0)
+    shop.run.tell(CANCEL)
+    shop.attempt(judging)
+    shop.go_on_to(HALT)
+    assert shop.end() == "Order Cancelled"
+
+
+def test_an_order_cancelled_while_a_question_fails_does_not_ask_again(shop: Shop) -> None:
+    shop.order()
+    judging = shop.go_on_to(JUDGE)
+    shop.world.stall(judging, 0)
+    shop.run.tell(CANCEL)
+    shop.world.time_out(judging)
+    shop.go_on_to(HALT)
+    assert shop.end() == "Order Cancelled"

@@ -19,6 +19,7 @@ from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.patches import LEDGER_DECIDES
 from order_workflows.pipeline import STEPS
 from order_workflows.steps import reserve_stock
+from order_workflows.waiting import cancelled_meanwhile
 
 FOR_A_PERSON = frozenset({OperationConflict.__name__, BooksDisagree.__name__})
 """Errors that neither another attempt nor undoing puts right: somebody has to look before money moves."""
@@ -119,7 +120,7 @@ class Forward:
             try:
                 return await work(order)
             except FailureError as failure:
-                if is_cancelled_exception(failure):
+                if is_cancelled_exception(failure) or cancelled_meanwhile():
                     raise
                 error = reason_of(failure)
                 if error.type == LinesDiffer.__name__ and restated < RESTATEMENTS:

@@ -17,6 +17,7 @@ from order_domain.snapshot import ErrorRecord
 from order_workflows import timing
 from order_workflows.activities.effect import Outcome
 from order_workflows.activity_failures import attempts_of, reason_of
+from order_workflows.waiting import cancelled_meanwhile
 
 A = TypeVar("A")
 R = TypeVar("R", bound=Outcome)
@@ -45,7 +46,7 @@ async def as_class_says(
             pause = timing.between_attempts(retry, attempts)
             used_up = retry.max_attempts and attempts >= retry.max_attempts
             too_late = limit is not None and workflow.now() + pause >= limit
-            if is_permanent(failure) or used_up or too_late:
+            if is_permanent(failure) or used_up or too_late or cancelled_meanwhile():
                 raise
             rounds += 1
             longer = timing.in_history(pause, rounds, workflow.info().get_current_history_length())

@@ -64,3 +64,7 @@ history."""
 REPEATS_LINES = "repeats-lines"
 """A change of lines that a run before a reset had made, and that others followed, is made again. Before, it was
 refused, and the order went on with the lines that it had begun with."""
+
+HEARS_CANCELLATIONS = "hears-cancellations"
+"""An order that is cancelled while an activity is under way waits for nobody once that has failed, and does not try it
+again. Before, it waited for a person or a key, and could charge the customer after that."""

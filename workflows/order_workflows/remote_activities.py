@@ -17,6 +17,7 @@ from order_domain.snapshot import ErrorRecord
 from order_workflows import timing
 from order_workflows.contract import UNREADABLE_YET
 from order_workflows.patches import WAITS_FOR_KEYS
+from order_workflows.waiting import cancelled_meanwhile
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -45,7 +46,7 @@ async def carried_out(
             return await workflow.execute_activity_method(activity, request, **config)
         except FailureError as failure:
             missing = unreadable_yet(failure)
-            if missing is None or not workflow.patched(WAITS_FOR_KEYS):
+            if missing is None or not workflow.patched(WAITS_FOR_KEYS) or cancelled_meanwhile():
                 raise
         rounds += 1
         events = workflow.info().get_current_history_length()

@@ -1,10 +1,12 @@
-"""Waiting in code that a cancellation of the workflow does not stop."""
+"""Waiting, and cancellations: those that are to stop no wait, and those that an activity has taken from one."""
 
 import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 
 from temporalio import workflow
+
+from order_workflows.patches import HEARS_CANCELLATIONS
 
 
 async def until(holds: Callable[[], bool], timeout: timedelta | None = None, summary: str | None = None) -> None:
@@ -17,3 +19,16 @@ async def until(holds: Callable[[], bool], timeout: timedelta | None = None, sum
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+
+
+def stop_if_cancelled_meanwhile() -> None:
+    """To be asked before a wait that a cancellation has to end. Raises CancelledError."""
+    if cancelled_meanwhile():
+        raise asyncio.CancelledError
+
+
+def cancelled_meanwhile() -> bool:
+    """Whether this task was cancelled while it waited for the outcome of an activity. A task is told so once, and an
+    activity whose outcome has to be learnt takes that from it: no wait that follows would end."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0 and workflow.patched(HEARS_CANCELLATIONS)

@@ -17,6 +17,7 @@ from order_workflows import lines_change
 from order_workflows.contract import POLICY, Decision
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.step import Step
+from order_workflows.waiting import stop_if_cancelled_meanwhile
 
 AUTO_APPROVER = "auto-approver"
 ON_EXPIRY = "approval window"
@@ -45,6 +46,7 @@ async def run(order: OrderRun) -> None:
 async def _wait(order: OrderRun) -> None:
     window = _open_window(order)
     while order.approval_required and order.approval.decision is None:
+        stop_if_cancelled_meanwhile()
         _ask(order, window)
         try:
             await workflow.wait_condition(

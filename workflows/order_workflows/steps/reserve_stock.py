@@ -22,6 +22,7 @@ from order_workflows.activity_failures import reason_of
 from order_workflows.kept_lines import kept_suffix
 from order_workflows.order_run import OrderEnded, OrderRun
 from order_workflows.step import Step
+from order_workflows.waiting import stop_if_cancelled_meanwhile
 
 
 async def run(order: OrderRun) -> None:
@@ -76,6 +77,7 @@ async def _reserve(order: OrderRun) -> Reserved:
 
 async def _await_stock(order: OrderRun, deadline: datetime, shortage: str) -> None:
     """Until units came in, the lines changed or it is time to look again. Raises OrderEnded at the deadline."""
+    stop_if_cancelled_meanwhile()
     left = deadline - workflow.now()
     if left <= timedelta(0):
         error = ErrorRecord(type=EndType.BACKORDER_EXPIRED, message="the missing units did not come in time")
