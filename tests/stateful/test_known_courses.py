@@ -19,6 +19,7 @@ from shop_world import (
     LINES,
     METHODS,
     POSTAL_CODES,
+    REJECT,
     SUSPEND,
     World,
     other_lines,
@@ -408,3 +409,14 @@ def test_an_order_cancelled_while_a_question_fails_does_not_ask_again(shop: Shop
     shop.world.time_out(judging)
     shop.go_on_to(HALT)
     assert shop.end() == "Order Cancelled"
+
+
+def test_an_order_that_is_rejected_during_a_step_takes_no_other(shop: Shop) -> None:
+    shop.order(lines=DEAR)
+    call = shop.go_on_to(JUDGE)
+    shop.world.stall(call, 0)
+    shop.run.tell(REJECT)
+    shop.attempt(call)
+    shop.go_on_to(HALT)
+    assert RESERVE not in [call.activity for call in shop.run.made]
+    assert shop.end() == "Order Rejected"

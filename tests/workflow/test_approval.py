@@ -176,7 +176,7 @@ async def test_a_decision_before_the_gate_is_kept(shop: Storefront) -> None:
 async def test_a_second_decision_is_refused(shop: Storefront, second: str) -> None:
     order = await shop.place(costing(150_000, suspend=True))
     await order.holds_before_first_step()
-    await order.update(contract.UPDATE_REJECT, Decision(by="first"))
+    await order.update(contract.UPDATE_APPROVE, Decision(by="first"))
 
     assert await order.refuses(second, Decision(by="second")) == "AlreadyDecided"
 
@@ -243,3 +243,15 @@ async def test_an_order_that_costs_nothing_needs_no_approval_in_any_currency(sho
     assert not (await order.snapshot()).approval.required
     assert world.charged == {}
     assert world.delivered == {"1": an_address()}
+
+
+async def test_an_order_that_is_rejected_while_somebody_holds_it_ends_as_rejected(
+    shop: Storefront, world: World
+) -> None:
+    order = await shop.place(costing(150_000, suspend=True))
+    await order.holds_before_first_step()
+
+    await order.update(contract.UPDATE_REJECT, Decision(by="bob"))
+
+    assert (await order.result()).status == OrderStatus.ORDER_REJECTED
+    assert world.calls == ["halt_order", "notify_customer", "close_order"]

@@ -9,9 +9,10 @@ from storefront import PlacedOrder, Storefront, eventually
 
 from order_domain.errors import LedgerUnavailable
 from order_domain.policy import OrderClassSpec
+from order_domain.snapshot import DecisionOutcome
 from order_domain.status import OrderStatus
 from order_workflows import contract, timing
-from order_workflows.contract import CancelRequest, LinesChange
+from order_workflows.contract import CancelRequest, Decision, LinesChange
 
 TOO_MANY = [a_line(quantity=INITIAL_STOCK + 1, unit_price_minor=1)]
 
@@ -104,3 +105,37 @@ async def test_a_cancelled_backorder_holds_nothing(shop: Storefront, world: Worl
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
     assert world.untouched
+
+
+async def a_dear_backorder(shop: Storefront) -> PlacedOrder:
+    """It asks for a decision once it has its pieces."""
+    policy = a_policy(
+        inventory={"on_shortage": "Backorder", "backorder_seconds": 31_536_000}, approval={"mode": "Always"}
+    )
+    order = await shop.place(an_order_spec(lines=TOO_MANY), policy=policy)
+    await order.reaches(OrderStatus.AWAIT_STOCK)
+    return order
+
+
+async def test_a_backorder_that_is_rejected_while_it_waits_ends_as_rejected(shop: Storefront, world: World) -> None:
+    """It waited on, its demand counted on, and it expired at last."""
+    order = await a_dear_backorder(shop)
+
+    await order.update(contract.UPDATE_REJECT, Decision(by="bob", reason="too many"))
+
+    result = await order.result()
+    assert (result.status, result.message) == (OrderStatus.ORDER_REJECTED, "rejected by bob: too many")
+    assert (await order.snapshot()).approval.decision is DecisionOutcome.REJECTED
+    assert world.untouched
+
+
+async def test_a_backorder_that_is_approved_while_it_waits_shows_that(shop: Storefront, world: World) -> None:
+    order = await a_dear_backorder(shop)
+
+    await order.update(contract.UPDATE_APPROVE, Decision(by="bob"))
+
+    shown = await order.snapshot()
+    assert (shown.status, shown.approval.decision) == (OrderStatus.AWAIT_STOCK, DecisionOutcome.APPROVED)
+    world.on_hand["PROD-001"] += 1
+    await order.handle.signal(contract.SIGNAL_STOCK_ARRIVED)
+    assert (await order.result()).status == OrderStatus.ORDER_COMPLETED

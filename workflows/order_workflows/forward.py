@@ -9,16 +9,16 @@ from temporalio.exceptions import FailureError, is_cancelled_exception
 from order_domain.errors import BooksDisagree, LinesDiffer, OperationConflict, end_of
 from order_domain.pipeline import StepName
 from order_domain.refusals import EndType
-from order_domain.snapshot import ErrorRecord, StepState
+from order_domain.snapshot import DecisionOutcome, ErrorRecord, StepState
 from order_domain.status import OrderStatus
 from order_workflows import lines_change
 from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.contract import CancelRequest
 from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_run import OrderEnded, OrderRun
-from order_workflows.patches import LEDGER_DECIDES
+from order_workflows.patches import FOLLOWS_EARLY_DECISIONS, LEDGER_DECIDES
 from order_workflows.pipeline import STEPS
-from order_workflows.steps import reserve_stock
+from order_workflows.steps import await_approval, reserve_stock
 from order_workflows.waiting import cancelled_meanwhile
 
 FOR_A_PERSON = frozenset({OperationConflict.__name__, BooksDisagree.__name__})
@@ -34,6 +34,8 @@ class Forward:
     def __init__(self, order: OrderRun) -> None:
         self._order = order
         self._task: asyncio.Task[None] | None = None
+        self._rejected = False
+        """Before the order came to ask for it."""
 
     async def run(self) -> OrderEnded:
         """How the order ends; whatever was begun is still to be undone. From here on it accepts no message that would
@@ -64,6 +66,23 @@ class Forward:
             if self._task is not None:
                 self._task.cancel()
 
+    def decided(self) -> None:
+        """A decision may come before the order asks for it. A No is followed at once, and a Yes is shown where the
+        order waits for something else."""
+        order = self._order
+        rejected = order.approval.decision is DecisionOutcome.REJECTED
+        waits = order.suspended or order.pending_action is not None
+        if order.steps.current is StepName.APPROVAL or order.pivot_passed or not (rejected or waits):
+            return
+        if not workflow.patched(FOLLOWS_EARLY_DECISIONS):
+            return
+        if rejected:
+            self._rejected = True
+            if self._task is not None:
+                self._task.cancel()
+        else:
+            order.publish()
+
     async def _until_done(self, task: asyncio.Task[None]) -> None:
         """A cancellation by Temporal is treated as the Update `cancel`; past the pivot both are ignored."""
         while not task.done():
@@ -83,8 +102,8 @@ class Forward:
             for name in order.steps_ahead:
                 while order.suspended or order.wanted_lines:
                     order.publish()
-                    # Cancelled in the first workflow task, before there were steps that could be interrupted.
-                    if order.cancellation is not None and workflow.patched(LEDGER_DECIDES):
+                    # Cancelled or rejected in the first workflow task: before there were steps to interrupt.
+                    if self._rejected or (order.cancellation is not None and workflow.patched(LEDGER_DECIDES)):
                         self._stop_if_cancelled()
                     await workflow.wait_condition(lambda: not order.suspended or bool(order.wanted_lines))
                     await lines_change.apply_wanted(order)
@@ -133,13 +152,17 @@ class Forward:
                 await wait_for_repair(order, error)
                 order.publish(status)
 
+    @property
+    def _is_to_stop(self) -> bool:
+        return (self._rejected or self._order.cancellation is not None) and not self._order.pivot_passed
+
     def _stop_if_cancelled(self) -> None:
-        if self._order.cancellation is not None and not self._order.pivot_passed:
+        if self._is_to_stop:
             raise self._cancelled()
 
     def _end_of(self, failure: FailureError) -> OrderEnded:
         error = reason_of(failure)
-        if self._order.cancellation is not None and not self._order.pivot_passed:
+        if self._is_to_stop:
             # The attempt that was under way failed, after the order had been cancelled.
             cancelled = self._cancelled()
             return cancelled if is_cancelled_exception(failure) else cancelled.after(error, attempts_of(failure))
@@ -148,6 +171,8 @@ class Forward:
         return OrderEnded(end_of(error.type), error, attempts_of(failure))
 
     def _cancelled(self) -> OrderEnded:
+        if self._rejected:
+            return await_approval.rejected(self._order)
         request = self._order.cancellation or CancelRequest(reason="the workflow was cancelled")
         by = f" by {request.by}" if request.by else ""
         why = f": {request.reason}" if request.reason else ""

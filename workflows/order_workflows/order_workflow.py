@@ -85,12 +85,16 @@ class OrderWorkflow(OtherNames):
     @workflow.update(name=contract.UPDATE_APPROVE)
     def approve(self, decision: Decision) -> None:
         """Let the order go on."""
-        self._order.decide(DecisionKind.APPROVED, self._as_it_came(decision))
+        self._decide(DecisionKind.APPROVED, self._as_it_came(decision))
 
     @workflow.update(name=contract.UPDATE_REJECT)
     def reject(self, decision: Decision) -> None:
         """End the order as Rejected."""
-        self._order.decide(DecisionKind.REJECTED, self._as_it_came(decision))
+        self._decide(DecisionKind.REJECTED, self._as_it_came(decision))
+
+    def _decide(self, kind: DecisionKind, decision: Decision) -> None:
+        self._order.decide(kind, decision)
+        self._forward.decided()
 
     @approve.validator
     def _validate_approve(self, decision: Decision) -> None:
@@ -209,7 +213,7 @@ class OrderWorkflow(OtherNames):
         decision = Decision(by=acceptance.NAMELESS, channel=contract.SIGNAL)
         refusal_of = acceptance.refusal_of_approval if approved else acceptance.refusal_of_decision
         if accepts(self._order, contract.SIGNAL_APPROVE_ORDER, refusal_of(self._order, decision)):
-            self._order.decide(kind, decision)
+            self._decide(kind, decision)
 
     @signal(name=contract.SIGNAL_APPROVE)
     def approve_signal(self) -> None:

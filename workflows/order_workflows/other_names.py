@@ -72,6 +72,7 @@ class OtherNames:
         decision = Decision(by=wanted.approved_by, channel=SIGNAL)
         if accepts(self._order, APPROVE_PAYMENT, acceptance.refusal_of_approval(self._order, decision)):
             self._order.decide(DecisionKind.APPROVED, decision)
+            self._forward.decided()
 
     @signal(name=CANCEL_ORDER)
     def cancel_order_of_003(self, wanted: CancelOrder) -> None:

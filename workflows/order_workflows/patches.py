@@ -68,3 +68,7 @@ refused, and the order went on with the lines that it had begun with."""
 HEARS_CANCELLATIONS = "hears-cancellations"
 """An order that is cancelled while an activity is under way waits for nobody once that has failed, and does not try it
 again. Before, it waited for a person or a key, and could charge the customer after that."""
+
+FOLLOWS_EARLY_DECISIONS = "follows-early-decisions"
+"""An order that is rejected before it asks for a decision ends at once, and an approval is shown where the order waits.
+Before, it was followed in the step Approval alone, and an order could expire for want of stock before."""

@@ -33,14 +33,19 @@ async def run(order: OrderRun) -> None:
     if order.approval_required and order.approval.decision is None:
         await _wait(order)
     if order.approval.decision is DecisionOutcome.REJECTED:
-        reason = f": {order.approval.reason}" if order.approval.reason else ""
-        error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}")
-        raise OrderEnded(OrderStatus.ORDER_REJECTED, error)
+        raise rejected(order)
     if order.approval.decision is DecisionOutcome.EXPIRED:
         error = ErrorRecord(type=EndType.APPROVAL_EXPIRED, message=f"no decision within {order.approval_window}")
         raise OrderEnded(OrderStatus.ORDER_EXPIRED, error)
     if not order.approval_required:
         order.skip()
+
+
+def rejected(order: OrderRun) -> OrderEnded:
+    """The end of an order whose approval was refused."""
+    reason = f": {order.approval.reason}" if order.approval.reason else ""
+    error = ErrorRecord(type=EndType.REJECTED, message=f"rejected by {order.approval.by}{reason}")
+    return OrderEnded(OrderStatus.ORDER_REJECTED, error)
 
 
 async def _wait(order: OrderRun) -> None:
