@@ -2,12 +2,15 @@
 
 from datetime import UTC, datetime
 from typing import Any
+from unittest.mock import AsyncMock
 
 import pytest
 from shop import Buyer, Shop
 
 from order_domain.audit_note import AuditNote
+from order_domain.errors import ProviderUnavailable
 from order_worker.ledger import tables
+from order_worker.providers.payment.simulated import SimulatedPayments
 
 APPROVED = AuditNote(
     note_id="uid-1/note/1",
@@ -58,6 +61,22 @@ async def test_a_note_that_comes_again_is_recorded_once(shop: Shop) -> None:
     await by_halt(shop, buyer, APPROVED.model_copy(update={"at": datetime(2026, 1, 2, tzinfo=UTC)}))
 
     assert len(await told(shop)) == 1
+
+
+async def test_what_was_done_after_a_charge_was_asked_for_is_recorded_by_its_next_attempt(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its intent was there, and the act was in no trail."""
+    buyer = await shop.buyer()
+    with monkeypatch.context() as away:
+        away.setattr(SimulatedPayments, "charge", AsyncMock(side_effect=ProviderUnavailable("down")))
+        with pytest.raises(ProviderUnavailable):
+            await by_charge(shop, buyer)
+    await by_charge(shop, buyer, APPROVED)
+    second = APPROVED.model_copy(update={"note_id": "uid-1/note/2", "by": "eve@example.com"})
+    await by_charge(shop, buyer, APPROVED, second)
+
+    assert [event["by"] for event in await told(shop)] == ["bob@example.com", "eve@example.com"]
 
 
 async def test_another_act_under_the_id_of_an_earlier_one_is_recorded_too(shop: Shop) -> None:

@@ -44,7 +44,6 @@ class LedgerPayments(PaymentActivities):
         def intend(tx: Connection, order: LockedOrder) -> None:
             nonlocal ordered_at
             ordered_at = order.began(request.ordered_at)
-            notes.record(tx, order, request.notes)
             payments.intend_charge(tx, order, request)
 
         first_asked_at = datetime.now(UTC)
@@ -77,6 +76,7 @@ class LedgerPayments(PaymentActivities):
                 Receipt,
                 find=find,
                 call=call,
+                note=lambda tx, order: notes.record(tx, order, request.notes),
                 intend=intend,
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )

@@ -276,21 +276,25 @@ async def carry_out(
     *,
     find: Callable[[], Awaitable[R | None]],
     call: Callable[[], Awaitable[R]],
+    note: Callable[[Connection, LockedOrder], None] = lambda _, __: None,
     intend: Callable[[Connection, LockedOrder], None] = lambda _, __: None,
     book: Callable[[Connection, R], None] = lambda _, __: None,
 ) -> Settled[R]:
     """Have an effect outside, once.
 
     `find` asks the provider what became of this operation id, `call` asks for the effect; either may raise a
-    PermanentError, which is remembered, or a TransientError, which leaves the intent open. `intend` and `book` write
-    to the ledger together with the intent and with the outcome.
+    PermanentError, which is remembered, or a TransientError, which leaves the intent open. `note` writes to the
+    ledger each time the operation is asked for, `intend` and `book` together with the intent and with the outcome.
     """
 
     def begin(tx: Connection) -> Known | OrderError | None:
         order = lock(tx, operation.order)
         refuse_if_undone(order, operation)
-        if open_intent(tx, operation):
+        new = open_intent(tx, operation)
+        if new:
             refuse_if_completed(order, operation)
+        note(tx, order)
+        if new:
             intend(tx, order)
             audit_intent(tx, order, operation)
             return None
