@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from audited import cancelled, completed, flaws
-from shop import Buyer, Shop
+from shop import Buyer, Shop, a_line
 from sqlalchemy import update
 from temporalio.common import MetricMeter
 
@@ -28,14 +28,20 @@ class Books:
         self.hides_charges = False
         self.hides_refunds = False
         self.knows_refunds = True
+        self.by_hand: dict[str, RefundState] = {}
+        """Refunds that a person made of all money, each under the key of the platform's own, by their ids."""
 
     async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
         async for entry in self._provider.charges_since(at):
             if not self.hides_charges:
-                yield replace(entry, refunded_minor=0) if self.state is RefundState.FAILED else entry
+                own = 0 if self.state is RefundState.FAILED else entry.refunded_minor
+                more = sum(state is not RefundState.FAILED for state in self.by_hand.values())
+                yield replace(entry, refunded_minor=own + more * entry.refunded_minor)
 
     async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
         async for entry in self._provider.refunds_since(at):
+            for refund_id, state in self.by_hand.items():
+                yield replace(entry, refund_id=refund_id, state=state)
             if not self.hides_refunds:
                 yield replace(entry, state=self.state)
 
@@ -55,12 +61,14 @@ async def reconciled(shop: Shop, books: Books | PaymentProvider | None = None) -
 
 
 ORDER = "order shop/order-1 (uid-1)"
+BY_HAND = "a refund by hand counts if it names uid-1/refund"
+NOT_GIVEN_BACK = f"{ORDER}: it ended as Order Cancelled, and 7.50 USD is not given back: {BY_HAND}"
 
 
 async def test_books_that_agree_have_no_flaw(shop: Shop) -> None:
     await cancelled(shop, 1)
     await completed(shop, 2)
-    assert await reconciled(shop) == ([], Summary(charges=2, refunds=1, pending=0, foreign=0))
+    assert await reconciled(shop) == ([], Summary(charges=2, refunds=1, pending=0, by_hand=0, foreign=0))
 
 
 async def test_a_charge_that_the_ledger_does_not_know_is_found(shop: Shop) -> None:
@@ -115,15 +123,110 @@ async def test_a_refund_that_failed_later_is_owed_again(shop: Shop, ledger_url: 
     books.hides_refunds = not listed
     found, _ = await reconciled(shop, books)
     assert [flaw for flaw in found if "failed: the customer has not got it" in flaw]
-    assert found[-1] == f"{ORDER}: it ended as Order Cancelled, and 7.50 USD is not given back"
+    assert found[-1] == NOT_GIVEN_BACK
     assert [row["refunded_minor"] for row in await shop.rows(tables.payments)] == [0]
     assert flaws(ledger_url) == []
 
     found, _ = await reconciled(shop, books)
-    assert found == [f"{ORDER}: it ended as Order Cancelled, and 7.50 USD is not given back"]
+    assert found == [NOT_GIVEN_BACK]
     assert [row["refunded_minor"] for row in await shop.rows(tables.payments)] == [0]
     refunds = [row for row in await shop.provider_log("refunds") if row["charge_key"] == "uid-1/charge"]
     assert len(refunds) == 1, "money moved"
+
+
+async def given_back(shop: Shop) -> int:
+    [payment] = await shop.rows(tables.payments)
+    return int(payment["refunded_minor"])
+
+
+@pytest.mark.parametrize("later", [True, False], ids=["made-before-it-failed", "made-after-it-failed"])
+async def test_a_refund_by_hand_stays_counted_when_another_of_its_key_has_failed(shop: Shop, later: bool) -> None:
+    await cancelled(shop)
+
+    class Others(Books):
+        async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
+            async for booked in super().refunds_since(at):
+                failed = replace(booked, refund_id="re_failed", state=RefundState.FAILED)
+                for entry in (booked, failed) if later else (failed, booked):
+                    yield entry
+
+    for _ in range(2):
+        found, summary = await reconciled(shop, Others(shop.providers.payments))
+        assert (found, summary.refunds, await given_back(shop)) == ([], 2, 750)
+
+
+async def test_what_a_person_gives_back_in_the_place_of_a_failed_refund_is_counted_once(
+    shop: Shop, ledger_url: str
+) -> None:
+    await cancelled(shop)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    await reconciled(shop, books)
+    books.by_hand["re_hand"] = RefundState.PENDING
+    found, summary = await reconciled(shop, books)
+    assert (found, summary.by_hand, await given_back(shop)) == ([], 1, 750)
+
+    found, summary = await reconciled(shop, books)
+    assert (found, summary.by_hand, await given_back(shop)) == ([], 0, 750)
+    [payment] = await shop.rows(tables.payments)
+    assert payment["refund_id"] == "re_hand"
+    assert flaws(ledger_url) == []
+
+
+async def test_what_a_person_gave_back_may_fail_as_well_and_is_given_back_by_another_refund(
+    shop: Shop, ledger_url: str
+) -> None:
+    await cancelled(shop)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    books.by_hand["re_hand"] = RefundState.SUCCEEDED
+    await reconciled(shop, books)
+    books.by_hand["re_hand"] = RefundState.FAILED
+    found, _ = await reconciled(shop, books)
+    assert found == [f"{ORDER}: refund re_hand of 7.50 USD failed: the customer has not got it", NOT_GIVEN_BACK]
+
+    books.by_hand["re_again"] = RefundState.SUCCEEDED
+    assert (await reconciled(shop, books))[0] == []
+    assert await given_back(shop) == 750
+    assert flaws(ledger_url) == []
+
+
+async def test_more_than_failed_is_not_counted_and_is_named(shop: Shop) -> None:
+    await cancelled(shop)
+    books = Books(shop.providers.payments)
+    books.by_hand["re_twice"] = RefundState.SUCCEEDED
+    for _ in range(2):
+        found, _ = await reconciled(shop, books)
+        assert "the provider gave back 7.50 USD as re_twice for uid-1/refund" in found[0]
+        assert await given_back(shop) == 750
+
+
+async def sold_in_part(shop: Shop) -> Buyer:
+    """Of two parcels one could not be called back: 7.50 is owed, the rest was given back."""
+    buyer, lines = Buyer(), (a_line("1", 2), a_line("2", 1))
+    await shop.orders.receive(buyer.receive(*lines, charged=True))
+    await shop.stock.reserve(buyer.reserve_lines(*lines))
+    await shop.payments.charge(buyer.charge(amount_minor=1125))
+    await shop.shipping.ship(buyer.ship(line=lines[0]))
+    await shop.orders.halt(buyer.halt())
+    await shop.payments.refund(buyer.refund(amount_minor=375, kept_lines=["1"]))
+    await shop.stock.release(buyer.release(PROD_001=2))
+    await shop.orders.sell_lines(buyer.sell_lines("1"))
+    return buyer
+
+
+async def test_a_failed_refund_of_an_order_that_completed_in_part_is_named_until_it_is_given_back(
+    shop: Shop, ledger_url: str
+) -> None:
+    await shop.orders.close((await sold_in_part(shop)).close())
+    books = Books(shop.providers.payments)
+    assert (await reconciled(shop, books))[0] == []
+    books.state = RefundState.FAILED
+    left = f"{ORDER}: it ended as Order Completed, and 3.75 USD is not given back: {BY_HAND}"
+    assert (await reconciled(shop, books))[0][-1] == left
+    assert (await reconciled(shop, books))[0] == [left]
+
+    books.by_hand["re_hand"] = RefundState.SUCCEEDED
+    assert (await reconciled(shop, books))[0] == []
+    assert flaws(ledger_url) == []
 
 
 async def test_a_refund_that_the_provider_does_not_know_is_found(shop: Shop) -> None:

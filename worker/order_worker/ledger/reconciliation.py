@@ -1,11 +1,13 @@
 """The ledger's payments against the payment provider's own books, by key and in both directions.
 
-Nothing here moves money. One thing is written: a refund that the provider accepted and that failed later is taken out
-of what the ledger counts as given back, so that the books say what the customer still has to get.
+Nothing here moves money. Two things are written, so that the books say what the customer still has to get. A refund
+that the provider accepted and that failed later is taken out of what the ledger counts as given back. A refund that a
+person made in its place, and that names its operation, is counted.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -24,6 +26,8 @@ from order_worker.providers.payment.port import ChargeEntry, PaymentProvider, Re
 from order_workflows.contract import ResourceIdentity
 
 REFUND_FAILED = "refund_failed"
+REFUND_BY_HAND = "refund_by_hand"
+"""Kinds of events."""
 
 GRACE = timedelta(minutes=15)
 """What happened so lately may still be on its way from one side to the other."""
@@ -43,6 +47,8 @@ class Summary(NamedTuple):
     refunds: int
     pending: int
     """Refunds that the provider has accepted and not finished."""
+    by_hand: int
+    """Refunds that a person made in the place of failed ones, and that the ledger counts from now on."""
     foreign: int
     """Charges and refunds on the account that name no key of ours."""
 
@@ -57,37 +63,49 @@ class Reconciliation:
         self._until = (now or datetime.now(UTC)) - GRACE
         self._charges: set[str] = set()
         self._refunds: set[str] = set()
+        self._further: list[tuple[Row[Any], RefundEntry]] = []
         self._pending = 0
+        self._by_hand = 0
         self._foreign = 0
 
     def summary(self) -> Summary:
         """After the last flaw."""
-        return Summary(len(self._charges), len(self._refunds), self._pending, self._foreign)
+        return Summary(len(self._charges), len(self._refunds), self._pending, self._by_hand, self._foreign)
 
     async def flaws(self) -> AsyncIterator[Flaw]:
-        """First what the provider says, then what the ledger says, then what is not given back."""
+        """Refunds first: the sums given back are compared when it is known which refunds have failed."""
+        for part in (self._refunds_flaws(), self._charges_flaws(), self._not_given_back()):
+            async for flaw in part:
+                yield flaw
+
+    async def _refunds_flaws(self) -> AsyncIterator[Flaw]:
         async for refunds in _batches(self._provider.refunds_since(self._since - MARGIN)):
             for flaw in await self._refunds_of_provider(refunds):
                 yield flaw
+        for row in await self._ledger.transaction(partial(_booked_refunds, since=self._since, until=self._until)):
+            if row.outcome.get("refundID") not in self._refunds:
+                for flaw in await self._refund_of_ledger(row):
+                    yield flaw
+        for row, entry in self._further:
+            for flaw in await self._count(row, entry):
+                yield flaw
+
+    async def _charges_flaws(self) -> AsyncIterator[Flaw]:
         async for charges in _batches(self._provider.charges_since(self._since - MARGIN)):
             for flaw in await self._charges_of_provider(charges):
                 yield flaw
-        async for flaw in self._unknown_to_provider():
-            yield flaw
-        for row in await self._ledger.transaction(_not_given_back):
-            left = format_amount(row.captured_minor - row.refunded_minor, row.currency)
-            yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back")
-
-    async def _unknown_to_provider(self) -> AsyncIterator[Flaw]:
         for row in await self._ledger.transaction(partial(_booked_charges, since=self._since, until=self._until)):
             if row.charge_operation_id not in self._charges:
                 amount = format_amount(row.captured_minor, row.currency)
                 what = f"the ledger took {amount} as {row.transaction_id}, the provider has no such charge"
                 yield Flaw(_order(row), what)
-        for row in await self._ledger.transaction(partial(_booked_refunds, since=self._since, until=self._until)):
-            if row.operation_id not in self._refunds:
-                for flaw in await self._refund_of_ledger(row):
-                    yield flaw
+
+    async def _not_given_back(self) -> AsyncIterator[Flaw]:
+        for row in await self._ledger.transaction(_not_given_back):
+            kept = row.owed_minor if row.status == OrderStatus.ORDER_COMPLETED else 0
+            left = format_amount(row.captured_minor - row.refunded_minor - kept, row.currency)
+            how = f": a refund by hand counts if it names {row.refund}" if row.refund else ""
+            yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back{how}")
 
     async def _charges_of_provider(self, entries: Sequence[ChargeEntry]) -> list[Flaw]:
         keyed = {entry.key: entry for entry in entries if entry.key is not None}
@@ -102,18 +120,20 @@ class Reconciliation:
         ]
 
     async def _refunds_of_provider(self, entries: Sequence[RefundEntry]) -> list[Flaw]:
-        keyed = {entry.key: entry for entry in entries if entry.key is not None}
+        keyed = [(entry.key, entry) for entry in entries if entry.key is not None]
         self._foreign += len(entries) - len(keyed)
-        self._refunds.update(keyed)
-        self._pending += sum(entry.state is RefundState.PENDING for entry in keyed.values())
-        rows = await self._ledger.transaction(partial(_by_operation, keys=list(keyed)))
+        self._refunds.update(entry.refund_id for _, entry in keyed)
+        self._pending += sum(entry.state is RefundState.PENDING for _, entry in keyed)
+        rows = await self._ledger.transaction(partial(_by_operation, keys={key for key, _ in keyed}))
         flaws = []
-        for key, entry in keyed.items():
+        for key, entry in keyed:
             row, amount = rows.get(key), format_amount(entry.amount_minor, entry.currency)
             if row is None:
                 flaws.append(Flaw(f"refund {key}", f"the provider gave back {amount}, the ledger does not know of it"))
             elif row.state == "done" and entry.state is RefundState.FAILED:
                 flaws += await self._reopen(row, entry.refund_id, entry.amount_minor)
+            elif row.state == "done" and entry.refund_id != row.outcome.get("refundID"):
+                self._further.append((row, entry))
             elif row.state != "done" and entry.state is not RefundState.FAILED and entry.at <= self._until:
                 flaws.append(Flaw(_order(row), f"the provider gave back {amount}, the ledger has it as {row.state}"))
         return flaws
@@ -137,6 +157,19 @@ class Reconciliation:
         reopened = await self._ledger.transaction(partial(reopen, row=row, refund_id=refund_id, minor=amount_minor))
         amount = format_amount(amount_minor, row.currency)
         return [Flaw(_order(row), f"refund {refund_id} of {amount} failed: the customer has not got it")] * reopened
+
+    async def _count(self, row: Row[Any], entry: RefundEntry) -> list[Flaw]:
+        """A refund that names an operation whose own refund is another one."""
+        if entry.at > self._until:
+            return []
+        counted = await self._ledger.transaction(partial(count_by_hand, row=row, entry=entry))
+        self._by_hand += counted is Counted.NOW
+        if counted is not Counted.NOT:
+            return []
+        amount = format_amount(entry.amount_minor, entry.currency)
+        booked = row.outcome.get("refundID") or "no refund"
+        what = f"the provider gave back {amount} as {entry.refund_id} for {row.operation_id}; the ledger has {booked}"
+        return [Flaw(_order(row), f"{what} for it, and less is missing")]
 
 
 async def _batches(entries: AsyncIterator[E]) -> AsyncIterator[list[E]]:
@@ -167,30 +200,64 @@ def _compare(entry: ChargeEntry, row: Row[Any] | None) -> Iterator[str]:
 
 
 def reopen(tx: Connection, *, row: Row[Any], refund_id: str, minor: int) -> bool:
-    """Take a failed refund out of what was given back. False if that was done before."""
-    identity = ResourceIdentity(cluster="", namespace=row.namespace, name=row.name, uid=row.uid)
-    order = lock(tx, identity)
-    failed = select(audit_events.c.data).where(
-        audit_events.c.order_uid == row.uid, audit_events.c.kind == REFUND_FAILED
-    )
-    if any(data["refundID"] == refund_id for data in tx.execute(failed).scalars()):
+    """Take a failed refund out of what was given back. False if it is not, or not any more, among that."""
+    order = lock(tx, _identity(row))
+    failed, by_hand = (_noted(tx, row.uid, kind) for kind in (REFUND_FAILED, REFUND_BY_HAND))
+    if refund_id in failed or refund_id not in (row.outcome.get("refundID"), *by_hand):
         return False
-    less = payments.c.refunded_minor - minor
-    tx.execute(update(payments).where(payments.c.order_uid == row.uid).values(refunded_minor=less))
-    audit.append(
-        tx,
-        order,
-        REFUND_FAILED,
-        {"refundID": refund_id, "amountMinor": minor, "currency": row.currency, "channel": "reconcile"},
-    )
+    _give_back(tx, row.uid, -minor)
+    audit.append(tx, order, REFUND_FAILED, _event(refund_id, minor, row.currency))
     return True
+
+
+class Counted(Enum):
+    """Whether a refund is among what the ledger counts as given back."""
+
+    NOW = "now"
+    BEFORE = "before"
+    NOT = "not"
+
+
+def count_by_hand(tx: Connection, *, row: Row[Any], entry: RefundEntry) -> Counted:
+    """Count a refund that a person made as given back, up to what failed refunds of the order have left."""
+    order = lock(tx, _identity(row))
+    failed, by_hand = (_noted(tx, row.uid, kind) for kind in (REFUND_FAILED, REFUND_BY_HAND))
+    if entry.refund_id in by_hand:
+        return Counted.BEFORE
+    missing = sum(failed.values()) - sum(by_hand.values())
+    if entry.currency != row.currency or entry.amount_minor > missing:
+        return Counted.NOT
+    _give_back(tx, row.uid, entry.amount_minor)
+    tx.execute(update(payments).where(payments.c.order_uid == row.uid).values(refund_id=entry.refund_id))
+    event = _event(entry.refund_id, entry.amount_minor, entry.currency)
+    audit.append(tx, order, REFUND_BY_HAND, {**event, "inPlaceOf": row.operation_id})
+    return Counted.NOW
+
+
+def _noted(tx: Connection, order_uid: str, kind: str) -> dict[str, int]:
+    """The amounts of an order's events of this kind, by refund."""
+    events = select(audit_events.c.data).where(audit_events.c.order_uid == order_uid, audit_events.c.kind == kind)
+    return {data["refundID"]: data["amountMinor"] for data in tx.execute(events).scalars()}
+
+
+def _give_back(tx: Connection, order_uid: str, minor: int) -> None:
+    more = payments.c.refunded_minor + minor
+    tx.execute(update(payments).where(payments.c.order_uid == order_uid).values(refunded_minor=more))
+
+
+def _event(refund_id: str, minor: int, currency: str) -> dict[str, Any]:
+    return {"refundID": refund_id, "amountMinor": minor, "currency": currency, "channel": "reconcile"}
+
+
+def _identity(row: Row[Any]) -> ResourceIdentity:
+    return ResourceIdentity(cluster="", namespace=row.namespace, name=row.name, uid=row.uid)
 
 
 def _order(row: Row[Any]) -> str:
     return f"order {row.namespace}/{row.name} ({row.uid})"
 
 
-_NAMED = (orders.c.uid, orders.c.namespace, orders.c.name, orders.c.status, orders.c.currency)
+_NAMED = (orders.c.uid, orders.c.namespace, orders.c.name, orders.c.status, orders.c.currency, orders.c.owed_minor)
 _PAID = (
     payments.c.charge_operation_id,
     payments.c.captured_minor,
@@ -234,10 +301,25 @@ def _booked_refunds(tx: Connection, since: datetime, until: datetime) -> Sequenc
     return tx.execute(found.order_by(operations.c.operation_id)).all()
 
 
+_refunds = operations.alias("refunds")
+_LAST_REFUND = (
+    select(_refunds.c.operation_id)
+    .where(
+        _refunds.c.order_uid == orders.c.uid,
+        _refunds.c.kind == OperationKind.REFUND,
+        _refunds.c.outcome["refundID"].as_string().is_not(None),
+    )
+    .order_by(_refunds.c.finished_at.desc())
+    .limit(1)
+    .scalar_subquery()
+    .label("refund")
+)
 _ENDED_WITHOUT_SALE = [status for status in OrderStatus if status.terminal and status != OrderStatus.ORDER_COMPLETED]
 
 
 def _not_given_back(tx: Connection) -> Sequence[Row[Any]]:
     """Whatever its age: it stays on the list until the money is given back."""
-    kept = orders.c.status.in_(_ENDED_WITHOUT_SALE) & (payments.c.captured_minor != payments.c.refunded_minor)
-    return tx.execute(_charges().where(kept).order_by(orders.c.uid)).all()
+    balance = payments.c.captured_minor - payments.c.refunded_minor
+    unsold = orders.c.status.in_(_ENDED_WITHOUT_SALE) & (balance != 0)
+    kept = unsold | ((orders.c.status == OrderStatus.ORDER_COMPLETED) & (balance > orders.c.owed_minor))
+    return tx.execute(_charges().add_columns(_LAST_REFUND).where(kept).order_by(orders.c.uid)).all()

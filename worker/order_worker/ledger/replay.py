@@ -92,6 +92,9 @@ class Replay:
     def _refund_failed(self, _: Mapping[str, Any], data: Mapping[str, Any]) -> None:
         self.refunded_minor -= data["amountMinor"]
 
+    def _refund_by_hand(self, _: Mapping[str, Any], data: Mapping[str, Any]) -> None:
+        self.refunded_minor += data["amountMinor"]
+
     def _erase(self, _: Mapping[str, Any], __: Mapping[str, Any]) -> None:
         self.erased = True
 
@@ -131,6 +134,7 @@ _STEPS = {
     "charge": Replay._charge,
     "refund": Replay._refund,
     "refund_failed": Replay._refund_failed,
+    "refund_by_hand": Replay._refund_by_hand,
     "erased": Replay._erase,
     **dict.fromkeys(
         (
