@@ -8,15 +8,17 @@ from typing import Any
 import pytest
 from audited import cancelled, completed, flaws
 from shop import Buyer, Shop, a_line
-from sqlalchemy import update
+from sqlalchemy import Connection, update
 from temporalio.common import MetricMeter
 
 from order_domain.errors import OperationConflict
-from order_worker.ledger import open_intents, tables
+from order_worker.ledger import audit, open_intents, tables
+from order_worker.ledger.locked_order import lock
 from order_worker.ledger.reconciliation import Reconciliation, Summary
 from order_worker.metrics import Metrics
 from order_worker.money_watch import MoneyWatch
 from order_worker.providers.payment.port import ChargeEntry, PaymentProvider, RefundEntry, RefundState
+from order_workflows.activities.order import KnownEffects
 
 
 class Books:
@@ -108,6 +110,58 @@ async def test_what_happened_just_now_is_left_for_the_next_time(shop: Shop) -> N
     await payments.charge("x/charge", amount_minor=5, currency="USD", method="tok_visa", asked_at=now)
     reconciliation = Reconciliation(shop.ledger, payments, now - timedelta(days=1), now)
     assert [flaw async for flaw in reconciliation.flaws()] == []
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_refund_that_comes_while_books_are_compared_is_no_difference(shop: Shop, answered: bool) -> None:
+    buyer = await shop.buyer()
+    await shop.payments.charge(buyer.charge())
+    now = datetime.now(UTC)
+
+    class Busy(Books):
+        """Asks for a refund once its own side has been read."""
+
+        async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
+            async for entry in super().charges_since(at):
+                yield replace(entry, at=now - timedelta(hours=1), refunded_minor=0 if answered else 750)
+            if answered:
+                await shop.payments.refund(buyer.refund())
+            else:
+                await shop.insert(
+                    tables.operations,
+                    operation_id="uid-1/refund",
+                    order_uid="uid-1",
+                    kind="refund",
+                    state="intent",
+                    created_at=now,
+                )
+
+    provider: Any = Busy(shop.providers.payments)
+    reconciliation = Reconciliation(shop.ledger, provider, now - timedelta(days=1), now)
+    assert [str(flaw) async for flaw in reconciliation.flaws()] == []
+
+
+async def test_other_sums_given_back_are_found(shop: Shop) -> None:
+    await cancelled(shop)
+
+    class Less(Books):
+        async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
+            async for entry in super().charges_since(at):
+                yield replace(entry, refunded_minor=700)
+
+    [flaw], _ = await reconciled(shop, Less(shop.providers.payments))
+    assert "the provider gave back 7.00 USD of TXN-" in flaw
+    assert flaw.endswith(", the ledger 7.50 USD")
+
+
+async def test_a_charge_that_was_asked_for_before_the_time_compared_is_not_missed(shop: Shop) -> None:
+    await completed(shop)
+    charge = tables.operations.c.kind == "charge"
+    early = {"created_at": datetime.now(UTC) - timedelta(hours=27)}
+    await shop.ledger.transaction(lambda tx: tx.execute(update(tables.operations).where(charge).values(early)).rowcount)
+    books = Books(shop.providers.payments)
+    books.hides_charges = True
+    assert (await reconciled(shop, books))[0] == []
 
 
 async def test_a_pending_refund_is_counted_and_no_flaw(shop: Shop) -> None:
@@ -227,6 +281,65 @@ async def test_a_failed_refund_of_an_order_that_completed_in_part_is_named_until
     books.by_hand["re_hand"] = RefundState.SUCCEEDED
     assert (await reconciled(shop, books))[0] == []
     assert flaws(ledger_url) == []
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "older-than-the-list"])
+async def test_a_refund_that_fails_before_its_order_has_ended_is_named_and_taken_out_afterwards(
+    shop: Shop, ledger_url: str, listed: bool
+) -> None:
+    buyer = await sold_in_part(shop)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    books.hides_refunds = not listed
+    for _ in range(2):
+        found, _ = await reconciled(shop, books)
+        assert [flaw for flaw in found if "failed: the customer has not got it; it is taken out" in flaw]
+        assert await given_back(shop) == 375
+    known = KnownEffects(received=True, captured_minor=1125, refunded_minor=375)
+    [payment] = await shop.rows(tables.payments)
+    known = known.model_copy(update={"transaction_id": payment["transaction_id"]})
+    await shop.orders.halt(buyer.halt(known=known))
+    books.by_hand["re_hand"] = RefundState.SUCCEEDED
+    await reconciled(shop, books)
+    assert await given_back(shop) == 375
+
+    await shop.orders.close(buyer.close())
+    found, summary = await reconciled(shop, books)
+    assert (len(found), summary.by_hand, await given_back(shop)) == (1, 1, 375)
+    assert flaws(ledger_url) == []
+
+
+async def test_an_order_whose_refund_an_earlier_release_took_out_under_way_goes_on_when_a_person_gave_it_back(
+    shop: Shop, ledger_url: str
+) -> None:
+    buyer = await sold_in_part(shop)
+    [payment] = await shop.rows(tables.payments)
+    event = {"refundID": payment["refund_id"], "amountMinor": 375, "currency": "USD", "channel": "reconcile"}
+
+    def take_out(tx: Connection) -> None:
+        audit.append(tx, lock(tx, buyer.identity), "refund_failed", event)
+        tx.execute(update(tables.payments).values(refunded_minor=0))
+
+    await shop.ledger.transaction(take_out)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    books.by_hand["re_hand"] = RefundState.SUCCEEDED
+    assert (await reconciled(shop, books))[0] == []
+    await shop.orders.close(buyer.close())
+    assert flaws(ledger_url) == []
+
+
+async def test_a_refund_is_followed_until_its_order_has_ended_whatever_its_age(shop: Shop) -> None:
+    buyer = await sold_in_part(shop)
+    books = Books(shop.providers.payments, RefundState.FAILED)
+    books.hides_refunds = True
+    old = datetime.now(UTC) - timedelta(days=100)
+    refund = tables.operations.c.kind == "refund"
+    await shop.ledger.transaction(
+        lambda tx: tx.execute(update(tables.operations).where(refund).values(finished_at=old)).rowcount
+    )
+    assert "failed: the customer has not got it; it is taken out" in (await reconciled(shop, books))[0][0]
+    await shop.orders.close(buyer.close())
+    await reconciled(shop, books)
+    assert await given_back(shop) == 0
 
 
 async def test_a_refund_that_the_provider_does_not_know_is_found(shop: Shop) -> None:

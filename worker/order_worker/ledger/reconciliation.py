@@ -11,7 +11,7 @@ from enum import Enum
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Connection, Row, Select, select, update
+from sqlalchemy import Connection, Row, Select, exists, select, update
 
 from order_domain.errors import OperationConflict
 from order_domain.money import format_amount
@@ -33,7 +33,7 @@ GRACE = timedelta(minutes=15)
 """What happened so lately may still be on its way from one side to the other."""
 
 MARGIN = timedelta(hours=2)
-"""The provider dates an attempt, the ledger its outcome: the provider is asked for so much more."""
+"""The provider's clock is another one: it is asked for so much more."""
 
 BATCH = 200
 
@@ -111,7 +111,7 @@ class Reconciliation:
         keyed = {entry.key: entry for entry in entries if entry.key is not None}
         self._foreign += len(entries) - len(keyed)
         self._charges.update(keyed)
-        rows = await self._ledger.transaction(partial(_by_charge, keys=list(keyed)))
+        rows = await self._ledger.transaction(partial(_by_charge, keys=list(keyed), until=self._until))
         return [
             Flaw(_order(rows[key]) if key in rows else f"charge {key}", what)
             for key, entry in keyed.items()
@@ -155,8 +155,11 @@ class Reconciliation:
 
     async def _reopen(self, row: Row[Any], refund_id: str, amount_minor: int) -> list[Flaw]:
         reopened = await self._ledger.transaction(partial(reopen, row=row, refund_id=refund_id, minor=amount_minor))
+        if reopened is Reopened.NOT:
+            return []
         amount = format_amount(amount_minor, row.currency)
-        return [Flaw(_order(row), f"refund {refund_id} of {amount} failed: the customer has not got it")] * reopened
+        later = "" if reopened is Reopened.NOW else "; it is taken out of the books when the order has ended"
+        return [Flaw(_order(row), f"refund {refund_id} of {amount} failed: the customer has not got it{later}")]
 
     async def _count(self, row: Row[Any], entry: RefundEntry) -> list[Flaw]:
         """A refund that names an operation whose own refund is another one."""
@@ -194,20 +197,32 @@ def _compare(entry: ChargeEntry, row: Row[Any] | None) -> Iterator[str]:
     booked = format_amount(row.captured_minor, row.currency)
     if (booked, row.transaction_id) != (captured, entry.transaction_id):
         yield f"the provider took {captured} as {entry.transaction_id}, the ledger {booked} as {row.transaction_id}"
-    if entry.refunded_minor != row.refunded_minor:
+    if entry.refunded_minor != row.refunded_minor and not row.refunds_move:
         given, known = (format_amount(minor, row.currency) for minor in (entry.refunded_minor, row.refunded_minor))
         yield f"the provider gave back {given} of {entry.transaction_id}, the ledger {known}"
 
 
-def reopen(tx: Connection, *, row: Row[Any], refund_id: str, minor: int) -> bool:
-    """Take a failed refund out of what was given back. False if it is not, or not any more, among that."""
+class Reopened(Enum):
+    """Whether a failed refund was taken out of what was given back."""
+
+    NOW = "now"
+    LATER = "later"
+    """Its order has not ended: the workflow knows the sum that was given back, and would find another one here."""
+    NOT = "not"
+    """It is not, or not any more, among what was given back."""
+
+
+def reopen(tx: Connection, *, row: Row[Any], refund_id: str, minor: int) -> Reopened:
+    """Take a failed refund out of what was given back."""
     order = lock(tx, _identity(row))
     failed, by_hand = (_noted(tx, row.uid, kind) for kind in (REFUND_FAILED, REFUND_BY_HAND))
     if refund_id in failed or refund_id not in (row.outcome.get("refundID"), *by_hand):
-        return False
+        return Reopened.NOT
+    if not OrderStatus(order.status).terminal:
+        return Reopened.LATER
     _give_back(tx, row.uid, -minor)
     audit.append(tx, order, REFUND_FAILED, _event(refund_id, minor, row.currency))
-    return True
+    return Reopened.NOW
 
 
 class Counted(Enum):
@@ -215,6 +230,8 @@ class Counted(Enum):
 
     NOW = "now"
     BEFORE = "before"
+    LATER = "later"
+    """Its order has not ended, so that no failed refund has been taken out yet."""
     NOT = "not"
 
 
@@ -226,7 +243,7 @@ def count_by_hand(tx: Connection, *, row: Row[Any], entry: RefundEntry) -> Count
         return Counted.BEFORE
     missing = sum(failed.values()) - sum(by_hand.values())
     if entry.currency != row.currency or entry.amount_minor > missing:
-        return Counted.NOT
+        return Counted.NOT if OrderStatus(order.status).terminal else Counted.LATER
     _give_back(tx, row.uid, entry.amount_minor)
     tx.execute(update(payments).where(payments.c.order_uid == row.uid).values(refund_id=entry.refund_id))
     event = _event(entry.refund_id, entry.amount_minor, entry.currency)
@@ -275,8 +292,11 @@ def _charges() -> Select[Any]:
     )
 
 
-def _by_charge(tx: Connection, keys: Iterable[str]) -> Mapping[str, Row[Any]]:
-    wanted = _charges().where(payments.c.charge_operation_id.in_(keys))
+def _by_charge(tx: Connection, keys: Iterable[str], until: datetime) -> Mapping[str, Row[Any]]:
+    """With whether a refund is open, or has ended so lately that the provider may have been read before it."""
+    late = _refunds.c.finished_at.is_(None) | (_refunds.c.finished_at > until)
+    moving = exists().where(_refunds.c.order_uid == orders.c.uid, _refunds.c.kind == OperationKind.REFUND, late)
+    wanted = _charges().add_columns(moving.label("refunds_move")).where(payments.c.charge_operation_id.in_(keys))
     return {row.charge_operation_id: row for row in tx.execute(wanted)}
 
 
@@ -291,17 +311,26 @@ def _by_operation(tx: Connection, keys: Iterable[str]) -> Mapping[str, Row[Any]]
 
 
 def _booked_charges(tx: Connection, since: datetime, until: datetime) -> Sequence[Row[Any]]:
-    finished = operations.c.finished_at.between(since, until)
+    """Those asked for since: the provider lists no charge that was begun before."""
+    finished = (operations.c.created_at >= since) & (operations.c.finished_at <= until)
     return tx.execute(_charges().where(payments.c.captured_minor > 0, finished).order_by(orders.c.uid)).all()
 
 
+_closes = operations.alias("closes")
+_refunds = operations.alias("refunds")
+_ENDED = [status for status in OrderStatus if status.terminal]
+
+
 def _booked_refunds(tx: Connection, since: datetime, until: datetime) -> Sequence[Row[Any]]:
+    """Those of orders that have ended since as well: they could not be taken out of the books before."""
     refund = (operations.c.kind == OperationKind.REFUND) & (operations.c.state == "done")
-    found = _operations().where(refund, operations.c.finished_at.between(since, until))
+    close = (_closes.c.kind == OperationKind.CLOSE) & (_closes.c.finished_at >= since)
+    ended_since = operations.c.order_uid.in_(select(_closes.c.order_uid).where(close))
+    recent = (operations.c.finished_at >= since) | ended_since | orders.c.status.not_in(_ENDED)
+    found = _operations().where(refund, recent, operations.c.finished_at <= until)
     return tx.execute(found.order_by(operations.c.operation_id)).all()
 
 
-_refunds = operations.alias("refunds")
 _LAST_REFUND = (
     select(_refunds.c.operation_id)
     .where(
@@ -314,7 +343,7 @@ _LAST_REFUND = (
     .scalar_subquery()
     .label("refund")
 )
-_ENDED_WITHOUT_SALE = [status for status in OrderStatus if status.terminal and status != OrderStatus.ORDER_COMPLETED]
+_ENDED_WITHOUT_SALE = [status for status in _ENDED if status != OrderStatus.ORDER_COMPLETED]
 
 
 def _not_given_back(tx: Connection) -> Sequence[Row[Any]]:
