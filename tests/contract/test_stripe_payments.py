@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 from fake_stripe import KEY, FakeStripe, serving
-from shop import Shop, a_line
+from pydantic import JsonValue
+from shop import Buyer, Shop, a_line
 from sqlalchemy import update
 
 from order_domain.errors import (
@@ -20,6 +21,8 @@ from order_domain.errors import (
 )
 from order_process.settings import SettingsError
 from order_worker.ledger import tables
+from order_worker.ledger.operation_kind import OperationKind
+from order_worker.ledger.operations import Operation, open_intent
 from order_worker.providers.payment import stripe_payments
 from order_worker.providers.payment.port import ProviderCharge, ProviderRefund, RefundState
 from order_worker.providers.payment.stripe_amounts import from_stripe, to_stripe
@@ -596,12 +599,14 @@ async def test_a_refused_key_is_named_and_nothing_is_known_to_have_failed(addres
 
 async def test_a_rotated_key_counts_at_once(stripe: FakeStripe, address: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text(f"{KEY}\n")
+    file.write_text(f"{KEY}
+")
     payments = StripePayments.from_environment({"STRIPE_API_KEY_FILE": str(file), "STRIPE_API_BASE": address})
     stripe.keys = {"sk_test_second"}
     with pytest.raises(ProviderUnavailable):
         await charge(payments)
-    file.write_text("sk_test_second\n")
+    file.write_text("sk_test_second
+")
     await charge(payments)
     assert stripe.taken() == 750
     await payments.close()
@@ -677,6 +682,42 @@ async def test_an_order_of_an_amount_that_stripe_cannot_count_is_invalid_before_
         await till.stock.validate(ValidateLines(lines=[a_line("1", 1)], currency="KWD", total_minor=5124))
     await till.stock.validate(ValidateLines(lines=[a_line("1", 1)], currency="KWD", total_minor=5120))
     await till.stock.validate(ValidateLines(lines=[a_line("1", 1)]))
+
+
+async def of_uneven_parts(shop: Shop) -> Buyer:
+    """An order that is to end, of 1.005 KWD and 0.995 KWD: Stripe counts their sum alone."""
+    buyer, kwd = Buyer(), {"currency": "KWD"}
+    lines = [
+        a_line(str(number), 1).model_copy(update={"unit_price_minor": price})
+        for number, price in enumerate((1005, 995), start=1)
+    ]
+    await shop.orders.receive(buyer.receive(*lines, charged=True).model_copy(update=kwd))
+    await shop.payments.charge(buyer.charge(amount_minor=2000).model_copy(update=kwd))
+    await shop.orders.halt(buyer.halt())
+    return buyer
+
+
+async def test_a_part_of_an_order_is_refunded_in_an_amount_that_stripe_counts(
+    payments: StripePayments, shop: Shop, stripe: FakeStripe
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await of_uneven_parts(till)
+    await till.payments.refund(buyer.refund(step="refund/kept/1", kept_lines=["1"], amount_minor=1000))
+    sold = await till.orders.sell_lines(buyer.sell_lines("1"))
+    await till.orders.close(buyer.close())
+    assert (sold.total_minor, sold.owed_minor, stripe.taken()) == (1000, 1000, 1000)
+
+
+async def test_a_refund_that_an_earlier_release_asked_for_in_vain_keeps_no_other_from_being_made(
+    payments: StripePayments, shop: Shop, stripe: FakeStripe
+) -> None:
+    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
+    buyer = await of_uneven_parts(till)
+    params: dict[str, JsonValue] = {"charge": "uid-1/charge", "kept": ["1"]}
+    refund = Operation(buyer.identity, "uid-1/refund/kept/1", OperationKind.REFUND, params, {"amountMinor": 995})
+    await till.ledger.transaction(lambda tx: open_intent(tx, refund))
+    refunded = await till.payments.refund(buyer.refund(amount_minor=2000))
+    assert (refunded.total_refunded_minor, stripe.taken()) == (2000, 0)
 
 
 @pytest.mark.parametrize(

@@ -271,7 +271,7 @@ def _travelling(books: Books, runs: dict[str, Run]) -> None:
             continue
         # An order that was sold in part is for the sold lines alone, at their share of the price of all: the same lines
         # ordered by themselves may cost a cent more.
-        owed = min(owed_minor(lines, charges, kept), run.order.total_minor)
+        owed = min(owed_minor(lines, charges, kept, run.order.spec.currency), run.order.total_minor)
         if refunded[uid] and charge[1] - refunded[uid] < owed:
             _fail(
                 "I1", f"parcels {kept} of order {uid} are on their way, {owed} is owed, and {refunded[uid]} went back"

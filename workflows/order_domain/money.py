@@ -22,6 +22,15 @@ MINOR_DIGITS: MappingProxyType[str, int] = MappingProxyType(
 )
 """Digits after the decimal point of each accepted currency. Source: ISO 4217 list one, active codes."""
 
+_COUNTED_IN = {**dict.fromkeys(_THREE_DIGITS, 10), "MGA": 100}
+
+
+def counted_in(currency: str) -> int:
+    """The amount, in minor units, whose multiples every payment company can count: some take no single fils and no
+    part of an ariary. Source: docs.stripe.com/currencies."""
+    return _COUNTED_IN.get(currency, 1)
+
+
 MAX_MINOR = 2**53 - 1
 """Largest amount, in minor units: beyond it a JSON reader that uses doubles would round."""
 

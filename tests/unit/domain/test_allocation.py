@@ -48,13 +48,13 @@ def costs_and_order_of_giving_up(draw: st.DrawFn) -> tuple[Cost, list[str]]:
 def test_an_order_that_is_kept_whole_owes_its_total(cost: Cost) -> None:
     lines, charges = cost
 
-    assert owed_minor(lines, charges, [line.line_id for line in lines]) == sum_minor(lines, charges)
+    assert owed_minor(lines, charges, [line.line_id for line in lines], "USD") == sum_minor(lines, charges)
 
 
 @settings(deadline=None)
 @given(costs())
 def test_an_order_of_which_nothing_is_kept_owes_nothing(cost: Cost) -> None:
-    assert owed_minor(*cost, []) == 0
+    assert owed_minor(*cost, [], "USD") == 0
 
 
 @settings(deadline=None)
@@ -64,7 +64,7 @@ def test_giving_up_one_line_after_another_refunds_the_whole_in_parts_of_zero_or_
 ) -> None:
     (lines, charges), given_up = order
 
-    owed = [owed_minor(lines, charges, given_up[number:]) for number in range(len(given_up) + 1)]
+    owed = [owed_minor(lines, charges, given_up[number:], "USD") for number in range(len(given_up) + 1)]
     refunds = [before - after for before, after in pairwise(owed)]
 
     assert all(refund >= 0 for refund in refunds), owed
@@ -77,7 +77,7 @@ def test_what_is_kept_costs_between_nothing_and_the_total(cost: Cost, data: st.D
     lines, charges = cost
     kept = data.draw(st.sets(st.sampled_from([line.line_id for line in lines])))
 
-    assert 0 <= owed_minor(lines, charges, kept) <= sum_minor(lines, charges)
+    assert 0 <= owed_minor(lines, charges, kept, "USD") <= sum_minor(lines, charges)
 
 
 @settings(deadline=None)
@@ -87,7 +87,7 @@ def test_the_order_of_lines_and_charges_does_not_matter(cost: Cost, data: st.Dat
     kept = data.draw(st.sets(st.sampled_from([line.line_id for line in lines])))
     mixed = data.draw(st.permutations(lines)), data.draw(st.permutations(charges))
 
-    assert owed_minor(*mixed, kept) == owed_minor(lines, charges, kept)
+    assert owed_minor(*mixed, kept, "USD") == owed_minor(lines, charges, kept, "USD")
 
 
 @pytest.mark.parametrize(
@@ -102,20 +102,49 @@ def test_the_order_of_lines_and_charges_does_not_matter(cost: Cost, data: st.Dat
     ],
 )
 def test_one_of_two_lines_is_kept(charges: list[OrderCharge], owed: int) -> None:
-    assert owed_minor(TWO_LINES, charges, ["1"]) == owed
+    assert owed_minor(TWO_LINES, charges, ["1"], "USD") == owed
 
 
 def test_a_free_line_that_is_kept_still_owes_its_shipping() -> None:
     lines = [a_line(line_id="gift", unit_price_minor=0), a_line(line_id="2")]
 
-    assert owed_minor(lines, [a_charge(SHIPPING, 500), a_charge(FEE, 100)], ["gift"]) == 500
+    assert owed_minor(lines, [a_charge(SHIPPING, 500), a_charge(FEE, 100)], ["gift"], "USD") == 500
 
 
 def test_any_kept_line_of_a_free_order_keeps_all_charges() -> None:
     lines = [a_line(line_id="1", unit_price_minor=0), a_line(line_id="2", unit_price_minor=0)]
 
-    assert owed_minor(lines, [a_charge(SHIPPING, 500), a_charge(FEE, 100)], ["2"]) == 600
+    assert owed_minor(lines, [a_charge(SHIPPING, 500), a_charge(FEE, 100)], ["2"], "USD") == 600
+
+
+@settings(deadline=None)
+@given(costs_and_order_of_giving_up(), st.sampled_from([("KWD", 10), ("MGA", 100)]))
+def test_every_part_of_a_total_that_can_be_counted_can_be_counted(
+    order: tuple[Cost, list[str]], currency: tuple[str, int]
+) -> None:
+    (lines, charges), given_up = order
+    code, step = currency
+    charges = [*charges, a_charge(TAX, -sum_minor(lines, charges) % step, "rounding")]
+
+    owed = [owed_minor(lines, charges, given_up[number:], code) for number in range(len(given_up) + 1)]
+
+    assert [amount % step for amount in owed] == [0] * len(owed)
+    assert sorted(owed, reverse=True) == owed
+    assert owed[0] == sum_minor(lines, charges)
+
+
+@pytest.mark.parametrize(
+    ("prices", "owed"),
+    [
+        pytest.param((1_005, 995), 1_000, id="rounded for the customer"),
+        pytest.param((1_005, 996), 1_005, id="exact where the total is"),
+    ],
+)
+def test_a_part_is_counted_as_coarsely_as_the_total(prices: tuple[int, int], owed: int) -> None:
+    lines = [a_line(line_id=str(number), unit_price_minor=price) for number, price in enumerate(prices)]
+
+    assert owed_minor(lines, [], ["0"], "KWD") == owed
 
 
 def test_a_line_that_the_order_does_not_have_counts_for_nothing() -> None:
-    assert owed_minor(TWO_LINES, [a_charge(SHIPPING, 500)], ["another"]) == 0
+    assert owed_minor(TWO_LINES, [a_charge(SHIPPING, 500)], ["another"], "USD") == 0

@@ -44,7 +44,8 @@ def sell_lines(tx: Connection, request: SellLines) -> LinesSold | OrderError:
         raise BooksDisagree(f"of the lines {request.line_ids} the ledger has {[line['lineID'] for line in sold]}")
     held = stock.held_by(tx, uid)
     charges = [OrderCharge.model_validate(charge) for charge in row.charges or []]
-    total_minor = owed_minor([OrderLine.model_validate(line) for line in row.lines], charges, request.line_ids)
+    all_lines = [OrderLine.model_validate(line) for line in row.lines]
+    total_minor = owed_minor(all_lines, charges, request.line_ids, order.currency)
     owed = total_minor if payments.is_charged(order) else 0
     lines = [OrderLine.model_validate(line) for line in sold]
     wanted = stock.pieces(lines)

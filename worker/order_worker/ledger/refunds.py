@@ -211,7 +211,8 @@ def _owed_for(tx: Connection, order: LockedOrder, kept: Sequence[str]) -> int | 
     if row.lines is None:
         return None
     lines = [OrderLine.model_validate(line) for line in row.lines]
-    return owed_minor(lines, [OrderCharge.model_validate(charge) for charge in row.charges or []], kept)
+    charges = [OrderCharge.model_validate(charge) for charge in row.charges or []]
+    return owed_minor(lines, charges, kept, order.currency)
 
 
 def _compare(request: Refund, wanted: Wanted, given: Given | None) -> None:

@@ -54,7 +54,8 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
     lines = sorted(kept)
     amount = None
     if known.captured_minor:
-        amount = known.captured_minor - known.refunded_minor - owed_minor(order.lines, order.charges, lines)
+        owed = owed_minor(order.lines, order.charges, lines, order.spec.currency)
+        amount = known.captured_minor - known.refunded_minor - owed
     refunded = await workflow.execute_activity_method(
         PaymentActivities.refund,
         Refund(
