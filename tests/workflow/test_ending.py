@@ -156,6 +156,19 @@ async def test_a_line_whose_parcel_is_too_far_is_sold_and_the_rest_undone(shop: 
     assert world.ends[order.uid] == OrderStatus.ORDER_COMPLETED
 
 
+async def test_a_part_is_rounded_to_what_every_payment_company_counts_in_the_currency(
+    shop: Storefront, world: World
+) -> None:
+    world.delivered_at_once.add("1")
+    world.fail("update_order_status", LedgerRefused("the books are closed"))
+    prices = zip(TWO_LINES, (1_005, 995), strict=True)
+    lines = [line.model_copy(update={"quantity": 1, "unit_price_minor": price}) for line, price in prices]
+    order = await shop.place(policy=late_pivot(), spec=an_order_spec(lines=lines, currency="KWD"))
+    await order.result()
+
+    assert [request.amount_minor for request in world.refund_requests] == [1_000]
+
+
 async def test_the_customer_of_an_order_in_part_reads_what_was_refunded(shop: Storefront, world: World) -> None:
     world.delivered_at_once.add("1")
     order = await fails_after_shipping(shop, world)
