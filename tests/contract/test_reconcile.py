@@ -249,8 +249,22 @@ async def test_more_than_failed_is_not_counted_and_is_named(shop: Shop) -> None:
     books.by_hand["re_twice"] = RefundState.SUCCEEDED
     for _ in range(2):
         found, _ = await reconciled(shop, books)
-        assert "the provider gave back 7.50 USD as re_twice for uid-1/refund" in found[0]
+        assert "as re_twice for uid-1/refund; the ledger has REF-" in found[0]
         assert await given_back(shop) == 750
+
+
+async def test_a_refund_of_another_charge_is_not_counted_for_the_order_that_it_names(shop: Shop) -> None:
+    await cancelled(shop)
+
+    class Others(Books):
+        async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
+            async for entry in super().refunds_since(at):
+                yield entry
+                yield replace(entry, refund_id="re_other", transaction_id="TXN-OTHER", state=RefundState.SUCCEEDED)
+
+    found, _ = await reconciled(shop, Others(shop.providers.payments, RefundState.FAILED))
+    assert "the provider gave back 7.50 USD of TXN-OTHER as re_other for uid-1/refund" in found[1]
+    assert (found[-1], await given_back(shop)) == (NOT_GIVEN_BACK, 0)
 
 
 async def sold_in_part(shop: Shop) -> Buyer:

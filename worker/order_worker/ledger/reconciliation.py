@@ -171,8 +171,8 @@ class Reconciliation:
             return []
         amount = format_amount(entry.amount_minor, entry.currency)
         booked = row.outcome.get("refundID") or "no refund"
-        what = f"the provider gave back {amount} as {entry.refund_id} for {row.operation_id}; the ledger has {booked}"
-        return [Flaw(_order(row), f"{what} for it, and less is missing")]
+        given = f"the provider gave back {amount} of {entry.transaction_id} as {entry.refund_id} for {row.operation_id}"
+        return [Flaw(_order(row), f"{given}; the ledger has {booked} for it, and does not miss this")]
 
 
 async def _batches(entries: AsyncIterator[E]) -> AsyncIterator[list[E]]:
@@ -242,6 +242,9 @@ def count_by_hand(tx: Connection, *, row: Row[Any], entry: RefundEntry) -> Count
     if entry.refund_id in by_hand:
         return Counted.BEFORE
     missing = sum(failed.values()) - sum(by_hand.values())
+    charged = select(payments.c.transaction_id).where(payments.c.order_uid == row.uid)
+    if entry.transaction_id != tx.execute(charged).scalar_one_or_none():
+        return Counted.NOT
     if entry.currency != row.currency or entry.amount_minor > missing:
         return Counted.NOT if OrderStatus(order.status).terminal else Counted.LATER
     _give_back(tx, row.uid, entry.amount_minor)
