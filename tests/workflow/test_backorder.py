@@ -124,6 +124,7 @@ async def test_a_backorder_that_is_rejected_while_it_waits_ends_as_rejected(shop
     await order.update(contract.UPDATE_REJECT, Decision(by="bob", reason="too many"))
 
     result = await order.result()
+    await shop.record("rejected-backorder", order)
     assert (result.status, result.message) == (OrderStatus.ORDER_REJECTED, "rejected by bob: too many")
     assert (await order.snapshot()).approval.decision is DecisionOutcome.REJECTED
     assert world.untouched

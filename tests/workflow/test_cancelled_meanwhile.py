@@ -35,5 +35,7 @@ async def test_an_order_cancelled_during_a_charge_that_fails_is_undone_and_not_c
     charge.release()
 
     assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    if isinstance(error, OperationConflict):
+        await shop.record("cancelled-in-conflict", order)
     assert world.untouched
     assert (world.count("charge_payment"), world.count("change_lines")) == (1, 0)
