@@ -308,6 +308,7 @@ async def test_an_edit_that_a_reset_has_forgotten_can_be_made_again(real: RealSh
 
     assert await real.ends(order) == OrderStatus.ORDER_COMPLETED
     await real.carried_out(order, total=2, units=2, parcels=0)
+    await real.record("lines-repeated", order)
 
 
 async def before_the_first_update(real: RealShop, order: PlacedOrder) -> int:
