@@ -599,14 +599,12 @@ async def test_a_refused_key_is_named_and_nothing_is_known_to_have_failed(addres
 
 async def test_a_rotated_key_counts_at_once(stripe: FakeStripe, address: str, tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_text(f"{KEY}
-")
+    file.write_text(f"{KEY}\n")
     payments = StripePayments.from_environment({"STRIPE_API_KEY_FILE": str(file), "STRIPE_API_BASE": address})
     stripe.keys = {"sk_test_second"}
     with pytest.raises(ProviderUnavailable):
         await charge(payments)
-    file.write_text("sk_test_second
-")
+    file.write_text("sk_test_second\n")
     await charge(payments)
     assert stripe.taken() == 750
     await payments.close()
