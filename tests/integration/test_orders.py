@@ -114,6 +114,15 @@ def test_an_order_is_cancelled_while_it_waits(cluster: Cluster) -> None:
     assert "ordered twice" in cluster.reaches("Cancelled")["lastError"]["message"]
 
 
+def test_an_order_that_comes_with_a_cancellation_is_never_charged(cluster: Cluster) -> None:
+    cluster.apply(cancellation={"by": "ana", "reason": "ordered twice"})
+
+    status = cluster.reaches("Cancelled")
+    assert status["lastError"]["message"] == "cancelled by ana: ordered twice"
+    assert cluster.condition("SpecApplied")["status"] == "True"
+    assert only_charge(cluster) == (0, 0)
+
+
 def test_an_address_changed_in_time_is_used(cluster: Cluster) -> None:
     cluster.apply(total=150_000)
     cluster.reaches("Waiting")

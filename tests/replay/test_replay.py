@@ -46,6 +46,7 @@ SECOND = (
     "asked-after-a-takeover",
     "auto-approved",
     "backorder",
+    "cancelled-before-it-began",
     "cancelled-in-conflict",
     "compensation-forgotten",
     "enriched",

@@ -6,6 +6,7 @@ from fake_activities import World
 from storefront import PlacedOrder, Storefront, eventually
 from temporalio.client import WorkflowExecutionStatus
 
+from order_domain.audit_note import NoteKind
 from order_domain.order import Cancellation
 from order_domain.snapshot import CompensationState, OrderSnapshot
 from order_domain.status import OrderStatus
@@ -133,14 +134,38 @@ async def test_a_cancel_before_the_first_step_touches_nothing(shop: Storefront, 
     assert world.calls == ["halt_order", "notify_customer", "close_order"]
 
 
-async def test_an_order_that_is_placed_with_a_cancellation_can_still_be_told(shop: Storefront) -> None:
-    """The workflow acts on the Update alone; the operator sends it for a spec that came with a cancellation."""
-    order = await shop.place(an_order_spec(suspend=True, cancellation=Cancellation(by="ana")))
-    await order.holds_before_first_step()
+@pytest.mark.parametrize("suspend", [False, True])
+async def test_an_order_that_was_cancelled_before_it_began_ends_before_its_first_step(
+    shop: Storefront, world: World, suspend: bool
+) -> None:
+    asked = Cancellation(by="ana", reason="changed my mind")
 
+    order = await shop.place(an_order_spec(suspend=suspend, cancellation=asked))
+
+    result = await order.result()
+    assert (result.status, result.message) == (OrderStatus.ORDER_CANCELLED, "cancelled by ana: changed my mind")
+    assert world.calls == ["halt_order", "notify_customer", "close_order"]
+    [note] = [note for note in world.notes if note.kind is NoteKind.CANCELLED]
+    assert (note.by, note.reason, note.channel) == ("ana", "changed my mind", contract.KUBERNETES)
+    if not suspend:
+        await shop.record("cancelled-before-it-began", order)
+
+
+async def test_the_cancellation_that_an_order_follows_already_is_no_change_that_comes_too_late(
+    shop: Storefront, world: World
+) -> None:
+    """The operator sends it where it has not seen yet that the order follows it."""
+    charge = world.hold("charge_payment")
+    order = await shop.place()
+    await charge.reached.wait()
     await by_update(order)
 
-    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    await by_update(order)
+    refusal = await order.refuses(contract.UPDATE_CANCEL, CancelRequest(by="bob", reason="changed my mind"))
+    charge.release()
+
+    assert refusal == "OrderEnding"
+    assert (await order.result()).message == "cancelled by ana: changed my mind"
 
 
 async def a_shipped_order(shop: Storefront, world: World) -> PlacedOrder:

@@ -126,12 +126,9 @@ def flaw_of_signalled_address(order: OrderRun, address: Address) -> Refusal | No
 
 
 def refusal_of_cancel_update(order: OrderRun, request: CancelRequest) -> Refusal | None:
-    """A cancellation by Update: judged by its content first."""
-    return (
-        refusal_of_content(request, CancelRequest, RefusalType.INVALID_MESSAGE)
-        or _refusal_of_channel(request)
-        or refusal_of_cancel(order)
-    )
+    """A cancellation by Update: judged by its content first. The one that the order follows already is no new one."""
+    flaw = refusal_of_content(request, CancelRequest, RefusalType.INVALID_MESSAGE) or _refusal_of_channel(request)
+    return flaw or (None if request == order.cancellation else refusal_of_cancel(order))
 
 
 def refusal_of_decision(order: OrderRun, decision: Decision) -> Refusal | None:

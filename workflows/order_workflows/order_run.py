@@ -52,7 +52,7 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.details import details
-from order_workflows.patches import FORGETS_COMPENSATION, SHOWS_FEW_REFUSALS
+from order_workflows.patches import CANCELLED_FROM_THE_START, FORGETS_COMPENSATION, SHOWS_FEW_REFUSALS
 from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
 
@@ -188,6 +188,9 @@ class OrderRun:
         self._debounce = Debounce(self.publish)
         if order.abandoned is not None:
             self.cancellation = CancelRequest(reason="the workflow was terminated")
+        elif self.spec.cancellation is not None and workflow.patched(CANCELLED_FROM_THE_START):
+            asked = self.spec.cancellation
+            self.cancelled_by(CancelRequest(by=asked.by, reason=asked.reason, channel=KUBERNETES))
         if shown is not None:
             self._continue(shown)
 

@@ -50,6 +50,9 @@ apart, and could not be packed again."""
 
 TELLS_RELEASE = "tells-release"
 """The snapshot of an article tells that its workflow lets it go. Before, it looked kept until that had ended."""
+CANCELLED_FROM_THE_START = "cancelled-from-the-start"
+"""An order whose spec had a cancellation before it began ends before its first step. Before, it began, and an Update
+had to overtake its charge. Only such orders have the marker."""
 
 SHOWS_REFUSALS = "shows-refusals"
 """A Signal that came in vain is shown in the snapshot. Before, it was only logged."""

@@ -132,7 +132,8 @@ def plan(
         ours, same = resource_update_id(uid, f"{group}/"), resource_update_id(uid, f"{group}/{wanted}/")
         return any(key.startswith(ours) and not key.startswith(same) for key in sent)
 
-    if spec.cancellation is not None and snapshot.compensation is None:
+    undone = snapshot.compensation is not None or snapshot.status is OrderStatus.COMPENSATE_ORDER
+    if spec.cancellation is not None and not undone:
         request = CancelRequest(by=spec.cancellation.by, reason=spec.cancellation.reason, channel=KUBERNETES)
         want(Group.CANCELLATION, UPDATE_CANCEL, request, digest(spec.cancellation))
     if asks_for_other_lines(parsed, snapshot) or replaces(Group.LINES, parsed.lines_digest):

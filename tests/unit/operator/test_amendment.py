@@ -125,6 +125,12 @@ def test_an_order_that_is_being_undone_is_not_cancelled_again(compensation: str)
     assert planned(spec, a_snapshot(compensation=compensation)) == []
 
 
+def test_an_order_that_is_to_be_undone_once_the_ledger_answers_is_not_cancelled_again() -> None:
+    spec = an_order_spec(cancellation={"by": "ana"})
+
+    assert planned(spec, a_snapshot(status=OrderStatus.COMPENSATE_ORDER)) == []
+
+
 def test_another_address_is_sent() -> None:
     change = the_only(an_order_spec(shipping_address=ELSEWHERE))
 
