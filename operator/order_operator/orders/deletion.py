@@ -181,7 +181,9 @@ def after_deletion(known: Known) -> Action:
     if is_abandoned(run):
         left = seconds_until_takeover(run, known.now)
         if known.takeover_problem is not None:
-            return Forget()
+            if known.takeover_problem.reason != Reason.ENCRYPTION_KEY_MISSING:
+                return Forget()
+            left = max(left, known.takeover_again_at - known.clock)
         return Wait(left) if left > 0 else TakeOver(run)
     if not run.running or run.orphaned or _is_undoing(run):
         return Forget()

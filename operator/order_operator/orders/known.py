@@ -59,6 +59,8 @@ class Known:
     """The API server has just refused our finalizer: the status does not wait for it."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
+    takeover_again_at: float = float("-inf")
+    """Monotonic time from which that is tried again."""
     evidence: Evidence | None = NO_EVIDENCE
     """How far the name of who decides is proven; None until the first look at the policies of the namespace."""
     require_proof: bool = False

@@ -17,6 +17,7 @@ from typing import Any
 
 from temporalio.service import RPCError
 
+from order_codec.undecodable import Undecodable
 from order_domain.order import DeletionPolicy
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, NotFound
@@ -239,6 +240,8 @@ class Orphans:
             tracked.learn(await take_over(self._connection.client, run), asked=True)
         except RPCError as failed:
             logger.warning("not taken over", extra={"workflow_id": run.workflow_id, "error": failed.message})
+        except Undecodable as lacking:  # tried again at the next look
+            logger.warning("not taken over", extra={"workflow_id": run.workflow_id, "error": str(lacking)})
 
 
 def _lost(run: Observation) -> OrderResource:

@@ -11,6 +11,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
 
+from temporalio.client import Client
 from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
@@ -53,7 +54,7 @@ from order_operator.orders.orphans import LastLoss
 from order_operator.orders.pending_work import PendingWorkScanner
 from order_operator.orders.resource import OrderResource, ParsedSpec
 from order_operator.orders.submission import ensure_started, order_input
-from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over
+from order_operator.orders.takeover import NOT_TAKEN_OVER, is_abandoned, take_over, unreadable_beginning
 from order_operator.orders.tally import count
 from order_operator.orders.tracking import Finished, Look, Told, Tracked, TrackedOrders
 from order_operator.orders.write_budget import WriteBudget
@@ -226,6 +227,7 @@ class Reconciler:
             if isinstance(parsed, Problem)
             else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace), order.begun_by),
             takeover_problem=tracked.takeover_problem,
+            takeover_again_at=tracked.takeover_again_at,
             refused=look.refused,
             unguarded=look.unguarded,
             evidence=self._evidence(order, run, parsed),
@@ -261,10 +263,7 @@ class Reconciler:
                 wanted = order_input(order, parsed.spec, order_class, self._settings.cluster, to_undo=to_undo)
                 await self._start(tracked, look, wanted)
             case TakeOver(run):
-                taken = await take_over(client, run)
-                tracked.learn(taken, asked=True)
-                in_vain = taken is not None and taken.run_id == run.run_id and is_abandoned(taken)
-                tracked.takeover_problem = NOT_TAKEN_OVER if in_vain else None
+                await _take_over(client, run, tracked)
             case Send(run, changes, all_wanted):
                 self.amender.send(run, changes, all_wanted)
             case Adopt(run, adoption):
@@ -430,6 +429,19 @@ class Reconciler:
 
 _PASSING = frozenset({401, 408, 429})
 """Answers that say nothing of this write: the token is about to be renewed, or the API server has no time now."""
+
+
+async def _take_over(client: Client, run: Observation, tracked: Tracked) -> None:
+    try:
+        taken = await take_over(client, run)
+    except Undecodable as lacking:
+        tracked.not_taken_over(unreadable_beginning(lacking))
+        return
+    tracked.learn(taken, asked=True)
+    if taken is not None and taken.run_id == run.run_id and is_abandoned(taken):
+        tracked.not_taken_over(NOT_TAKEN_OVER)
+    else:
+        tracked.takeover_problem = None
 
 
 def _names_no_class(order: OrderResource) -> bool:

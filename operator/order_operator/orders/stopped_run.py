@@ -11,8 +11,10 @@ from order_operator.problem import Problem
 
 def next_run(known: Known, run: Observation) -> Action:
     """The next run takes over, once its time has come."""
-    if known.connection is not None or known.takeover_problem is not None:
-        return show(known, known.connection or known.takeover_problem)
+    if known.connection is not None:
+        return show(known, known.connection)
+    if known.takeover_problem is not None and known.takeover_again_at > known.clock:
+        return show(known, known.takeover_problem, again=known.takeover_again_at - known.clock)
     left = seconds_until_takeover(run, known.now)
     if left > 0:
         why = f"the workflow ended as {run.status.name.title()} without an end of the order: its next run starts soon"

@@ -15,6 +15,7 @@ from temporalio.converter import DataConverter
 from temporalio.exceptions import WorkflowAlreadyStartedError
 from temporalio.service import RPCError
 
+from order_codec.undecodable import KeyMissing, Undecodable
 from order_domain.order import OrderCharge, OrderLine, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_operator import metrics
@@ -50,6 +51,9 @@ _STOPPED = {
 FIRST_PAUSE_SECONDS = 10.0
 LONGEST_PAUSE_SECONDS = 3600.0
 """Between two runs that are taken over: what stopped one of them may stop each."""
+FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS = 10.0, 300.0
+"""Pauses before a run that could not be taken over is tried again, each twice as long as the one before: a key may be
+put back, or a history be whole again."""
 MOST_GUESSES = 100
 """Of the lines that an order may have had, so many are remembered."""
 
@@ -58,6 +62,13 @@ NOT_TAKEN_OVER = Problem(
     "the workflow stopped before the order ended, and nobody can read what it had started with: compare the ledger",
     stalled=True,
 )
+
+
+def unreadable_beginning(lacking: Undecodable) -> Problem:
+    """What to tell of a run whose input cannot be decrypted."""
+    reason = Reason.ENCRYPTION_KEY_MISSING if isinstance(lacking, KeyMissing) else Reason.WORKFLOW_TERMINATED
+    why = f"the workflow stopped before the order ended, and its next run cannot be started: {lacking}"
+    return Problem(reason, why, stalled=True)
 
 
 def is_abandoned(observation: Observation | None) -> TypeGuard[Observation]:
@@ -85,7 +96,8 @@ async def take_over(client: Client, seen: Observation) -> Observation | None:
     """Start the run that brings the order to an end, or find the one that is there already. Returns what is the
     case now: still the abandoned run if nobody can read what it had started with, None if Temporal has lost it.
 
-    Raises temporalio.service.RPCError when Temporal does not answer.
+    Raises temporalio.service.RPCError when Temporal does not answer, and Undecodable for want of a key: both may be
+    otherwise at the next try.
     """
     # What was seen may be old, and an order that has ended since must not be touched.
     observation = await describe(client, seen.key, seen.workflow_id)
@@ -93,7 +105,7 @@ async def take_over(client: Client, seen: Observation) -> Observation | None:
         return observation
     try:
         wanted = await _carried(client, observation)
-    except RPCError:
+    except (RPCError, Undecodable):
         raise
     except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
         about = {"workflow_id": observation.workflow_id}
@@ -137,6 +149,8 @@ async def _item(converter: DataConverter, payloads: Sequence[Payload]) -> LineIt
     """What a signal asked for; None if the workflow cannot have read it either."""
     try:
         (item,) = await converter.decode(payloads, [LineItem])
+    except KeyMissing:
+        raise  # the workflow may have had the key
     except Exception:  # noqa: BLE001 - whatever a converter raises at foreign bytes
         return None
     return item if isinstance(item, LineItem) and item.unreadable is None else None

@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 from order_domain.order import DeletionPolicy
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus, Phase
-from order_operator import metrics
+from order_operator import backoff, metrics
 from order_operator.cluster.conditions import ConditionType
 from order_operator.figures import PENDING, OrderFigure
 from order_operator.orders.adoption import Predecessor
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import PendingWork
 from order_operator.orders.resource import OrderResource
+from order_operator.orders.takeover import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from order_operator.problem import Problem
 
 MISMATCH_SECONDS = 60.0
@@ -106,6 +107,10 @@ class Tracked:
     """Which run was told that its resource is being deleted, or is gone, and what that means."""
     takeover_problem: Problem | None = None
     """Why the present run could not be taken over."""
+    takeover_failures: int = 0
+    """In a row, of the present run."""
+    takeover_again_at: float = -math.inf
+    """Monotonic time from which it is tried again."""
     look: Look | None = None
     """The reconciliation under way."""
     work: PendingWork | None = None
@@ -178,7 +183,7 @@ class Tracked:
         elif observation is not None and self.observation is not None and observation.precedes(self.observation):
             return False
         if observation is None or self.observation is None or observation.run_id != self.observation.run_id:
-            self.takeover_problem = None
+            self.takeover_problem, self.takeover_failures = None, 0
         if _order_status(observation) != _order_status(self.observation):
             self.status_seen_at = time.monotonic()
         if observation is None or self.observation is None or observation.seq != self.observation.seq:
@@ -195,6 +200,13 @@ class Tracked:
         if seen is None or before is None or seen.progress >= before.progress:
             return observation
         return replace(observation, snapshot=seen.model_copy(update={"progress": before.progress}))
+
+    def not_taken_over(self, problem: Problem) -> None:
+        """The present run could not be taken over. What was in the way may go, so that it is tried again."""
+        self.takeover_problem = problem
+        self.takeover_failures += 1
+        pause = backoff.growing(self.takeover_failures, LONGEST_RETRY_SECONDS, first=FIRST_RETRY_SECONDS)
+        self.takeover_again_at = time.monotonic() + pause
 
     def finish(self, order: OrderResource) -> None:
         """Keep only what tells when it is to be deleted, and whether somebody changes it."""

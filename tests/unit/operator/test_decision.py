@@ -291,10 +291,12 @@ def test_an_order_that_failed_by_its_own_decision_is_finished() -> None:
 
 
 def test_a_run_that_nobody_can_take_over_is_told_to_people() -> None:
-    unread = shown(known(observation=stopped(), takeover_problem=NOT_TAKEN_OVER))
+    later = CLOCK + 10
+    unread = shown(known(observation=stopped(), takeover_problem=NOT_TAKEN_OVER, takeover_again_at=later))
 
     assert ready(unread.order.status) == ("False", Reason.WORKFLOW_TERMINATED)
-    assert next_action(unread) == Wait()
+    assert next_action(unread) == Wait(10.0)
+    assert isinstance(next_action(replace(unread, clock=later)), TakeOver)
 
 
 def test_a_stopped_run_is_not_taken_over_while_temporal_is_away() -> None:

@@ -8,6 +8,7 @@ from builders import an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
 from test_decision import (
     AWAY,
+    CLOCK,
     COMPLETED_STATUS,
     ENDED,
     OTHER_ADDRESS,
@@ -22,6 +23,7 @@ from test_decision import (
     stopped,
 )
 
+from order_codec.undecodable import KeyMissing
 from order_domain.snapshot import CompensationState, ErrorRecord
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
@@ -32,6 +34,7 @@ from order_operator.orders.decision import next_action
 from order_operator.orders.display import AGAIN_SECONDS
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
+from order_operator.orders.takeover import NOT_TAKEN_OVER, unreadable_beginning
 from order_operator.problem import Problem
 
 DELETED = "2026-01-02T03:04:01Z"
@@ -208,6 +211,23 @@ def test_a_finalizer_tells_of_a_workflow_where_the_status_was_wiped() -> None:
 
 def test_a_run_that_stopped_half_way_is_undone_before_its_resource_goes() -> None:
     assert isinstance(next_action(deleting(observation=stopped(), asked=True)), TakeOver)
+
+
+def test_a_deletion_waits_for_the_key_that_a_stopped_run_is_taken_over_with() -> None:
+    lacking = unreadable_beginning(KeyMissing("summer"))
+    facts = deleting(observation=stopped(), asked=True, takeover_problem=lacking, takeover_again_at=CLOCK + 10)
+
+    assert next_action(shown(facts)) == Wait(10.0)
+    assert isinstance(next_action(replace(facts, clock=CLOCK + 10)), TakeOver)
+
+
+def test_an_order_that_is_gone_is_not_forgotten_while_the_key_of_its_stopped_run_is_missing() -> None:
+    lacking = unreadable_beginning(KeyMissing("summer"))
+    facts = gone(observation=stopped(), asked=True, takeover_problem=lacking, takeover_again_at=CLOCK + 10)
+
+    assert next_action(facts) == Wait(10.0)
+    assert isinstance(next_action(replace(facts, clock=CLOCK + 10)), TakeOver)
+    assert next_action(replace(facts, takeover_problem=NOT_TAKEN_OVER)) == Forget()
 
 
 def test_with_policy_orphan_the_resource_goes_once_the_run_itself_says_that_it_goes_on_alone() -> None:

@@ -1,6 +1,7 @@
 """A run that stopped half-way, and that began with something that nobody can read."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -9,7 +10,9 @@ from temporalio.api.common.v1 import Payload
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
+from temporalio.converter import PayloadCodec
 
+from order_codec.undecodable import KeyMissing
 from order_operator.orders import takeover
 from order_operator.orders.observation import Observation
 from order_operator.orders.takeover import take_over
@@ -44,3 +47,22 @@ async def test_it_is_left_as_it_is_and_nothing_is_raised(encoding: bytes, monkey
     temporal = Temporal(Payload(metadata={"encoding": encoding}, data=b"{"))
 
     assert await take_over(cast("Any", temporal), STOPPED) == STOPPED
+
+
+async def test_one_whose_key_is_missing_says_so_to_be_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def describe(*_: Any) -> Observation:
+        return STOPPED
+
+    class Encrypted(PayloadCodec):
+        async def encode(self, payloads: Any) -> Any:
+            return payloads
+
+        async def decode(self, _payloads: Any) -> Any:
+            raise KeyMissing("summer")
+
+    monkeypatch.setattr(takeover, "describe", describe)
+    temporal = Temporal(Payload(metadata={"encoding": b"binary/encrypted"}, data=b"{"))
+    temporal.data_converter = replace(pydantic_data_converter, payload_codec=Encrypted())
+
+    with pytest.raises(KeyMissing, match="summer"):
+        await take_over(cast("Any", temporal), STOPPED)

@@ -220,7 +220,7 @@ def _answer(known: Known, action: Action) -> dict[str, Any]:
             assert wanted.model_validate_json(wanted.model_dump_json()) == wanted
             return {"observation": a_run(order), "asked": True}
         case TakeOver():
-            return {"takeover_problem": NOT_TAKEN_OVER}
+            return {"takeover_problem": NOT_TAKEN_OVER, "takeover_again_at": known.clock + 10}
         case Send(_, changes):
             refused = {each.update_id: Refusal(each.group, STRANGE_TEXTS[0], STRANGE_TEXTS[1]) for each in changes}
             return {"edits": EditState(refused={**known.edits.refused, **refused})}

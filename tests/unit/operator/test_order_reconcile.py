@@ -1,6 +1,7 @@
 """How decisions are carried out, with an API server and a Temporal of two dictionaries."""
 
 import asyncio
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,6 +24,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
+from order_codec.undecodable import KeyMissing
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.cluster.conditions import Reason
@@ -30,6 +32,8 @@ from order_operator.orders import adoption, orphans, reconcile, submission, take
 from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
+from order_operator.orders.takeover import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, NOT_TAKEN_OVER
+from order_operator.orders.tracking import Tracked
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import BRAKE_NUMBER
@@ -235,6 +239,50 @@ async def test_an_order_of_some_age_is_confirmed_before_it_is_started_and_its_ru
     await shop.look()
 
     assert shop.temporal.calls == ["start", "describe"]
+
+
+async def test_a_stopped_run_whose_key_is_missing_is_tried_again_and_the_order_names_the_key(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One failed read was believed until the operator started again, whatever key was put back."""
+    lacking = [KeyMissing("summer")]
+    next_run = an_observation(workflow_id=ID, run_id="run-2", snapshot=WAITING)
+
+    async def take_over(_client: object, run: Observation) -> Observation:
+        if lacking:
+            raise lacking[0]
+        return next_run
+
+    monkeypatch.setattr(reconcile, "take_over", take_over)
+    await waiting(shop)
+    shop.observe(an_observation(workflow_id=ID, status=WorkflowExecutionStatus.TERMINATED, snapshot=WAITING))
+
+    again = await shop.look()
+
+    assert shop.api.body is not None
+    status = shop.api.body["status"]
+    assert reason(status, "Ready") == ("False", "EncryptionKeyMissing")
+    assert "'summer'" in next(each["message"] for each in status["conditions"] if each["type"] == "Ready")
+    assert again is not None
+    assert again <= FIRST_RETRY_SECONDS
+
+    lacking.clear()
+    clock = time.monotonic
+    monkeypatch.setattr("time.monotonic", lambda: clock() + FIRST_RETRY_SECONDS)
+    await shop.look()
+
+    assert reason(shop.api.body["status"], "Ready")[1] != "EncryptionKeyMissing"
+
+
+async def test_pauses_before_a_run_that_cannot_be_taken_over_grow_up_to_a_bound() -> None:
+    tracked = Tracked()
+    pauses = []
+    for _ in range(12):
+        tracked.not_taken_over(NOT_TAKEN_OVER)
+        pauses.append(tracked.takeover_again_at - time.monotonic())
+
+    assert pauses[0] <= FIRST_RETRY_SECONDS < pauses[3]
+    assert LONGEST_RETRY_SECONDS / 2 - 1 < pauses[-1] <= LONGEST_RETRY_SECONDS
 
 
 async def test_a_run_is_known_to_the_next_order_of_its_name_before_any_row_shows_it(shop: Shop) -> None:
