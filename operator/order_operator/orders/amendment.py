@@ -3,12 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from itertools import product
 from typing import Any
+from weakref import WeakValueDictionary
 
 from temporalio.client import WorkflowUpdateFailedError, WorkflowUpdateRPCTimeoutOrCancelledError, WorkflowUpdateStage
 from temporalio.exceptions import ApplicationError
@@ -52,7 +54,9 @@ NO_HANDLER = "RuntimeError"
 """Type of the refusal by a worker that has no handler for an Update: it is of an earlier release."""
 FIRST_UPGRADE_SECONDS, MAX_UPGRADE_SECONDS = 30.0, 600.0
 """Pauses before such an Update is sent again: it is heard once workers and servers are such that they take it."""
-MAX_IN_FLIGHT = 100
+MAX_IN_FLIGHT, OF_A_NAMESPACE = 100, 25
+"""Edits that wait for their answer at once, of all namespaces and of each: of lines, and of everything else. A change
+of lines may wait for a step of its order; no decision or cancellation waits behind it."""
 ANSWER_GRACE_SECONDS = 2.0
 """An edit that is answered and has its effect within this time is shown in one write, with its effect."""
 _AGAIN = "/seq-"
@@ -353,6 +357,23 @@ class _Answers:
         }
 
 
+class _Slots:
+    """For so many edits at once, of all namespaces and of each. One that waits for its namespace takes no other's."""
+
+    def __init__(self) -> None:
+        self._all = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._namespaces: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
+
+    @asynccontextmanager
+    async def of(self, namespace: str) -> AsyncIterator[None]:
+        """One of them, as soon as it is free."""
+        own = self._namespaces.get(namespace)
+        if own is None:
+            own = self._namespaces[namespace] = asyncio.Semaphore(OF_A_NAMESPACE)
+        async with own, self._all:
+            yield
+
+
 class Amender:
     """Sends amendments without holding up the queue, and remembers the answers.
 
@@ -373,7 +394,7 @@ class Amender:
         self._connection = connection
         self._answered = answered
         self._vanished = vanished
-        self._slots = asyncio.Semaphore(MAX_IN_FLIGHT)
+        self._slots, self._slots_for_lines = _Slots(), _Slots()
         self._tasks: set[asyncio.Task[None]] = set()
         self._answers: dict[str, _Answers] = {}
 
@@ -414,7 +435,8 @@ class Amender:
             "run_id": observation.run_id,
         }
         try:
-            async with self._slots:
+            slots = self._slots_for_lines if change.group is Group.LINES else self._slots
+            async with slots.of(observation.key.namespace):
                 if not self._may_act():
                     return  # a process that was frozen: what it wanted to send may have been taken back since
                 await self._ask(observation.workflow_id, change)
@@ -422,9 +444,12 @@ class Amender:
             refusal = answers.refused[key] = _refusal(change, failed, answers)
             metrics.AMENDMENTS.labels(change.group, "refused").inc()
             logger.info("edit refused", extra={**log, "reason": refusal.reason})  # the message may name a person
-        except WorkflowUpdateRPCTimeoutOrCancelledError:
+        except WorkflowUpdateRPCTimeoutOrCancelledError as late:
             # No worker answered in time. The next attempt, under the same id, repeats nothing.
             logger.info("no worker has answered an edit yet", extra=log)
+            if not isinstance(late.__cause__, asyncio.CancelledError):  # else this process ends
+                answers.failures += 1
+                await asyncio.sleep(backoff.growing(answers.failures, MAX_PAUSE_SECONDS))
         except RPCError as failed:
             await self._not_sent(uid, change, answers, failed, log)
         except Exception as unreadable:  # noqa: BLE001 - whatever a converter raises at foreign bytes
