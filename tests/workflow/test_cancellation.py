@@ -4,6 +4,7 @@ import pytest
 from builders import a_line, a_policy, an_address, an_order_spec
 from fake_activities import World
 from storefront import PlacedOrder, Storefront, eventually
+from temporalio import workflow
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.audit_note import NoteKind
@@ -12,6 +13,7 @@ from order_domain.snapshot import CompensationState, OrderSnapshot
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.contract import CancelRequest
+from order_workflows.patches import CANCELLED_FROM_THE_START
 
 BIG = an_order_spec(lines=[a_line(unit_price_minor=150_000)])
 
@@ -149,6 +151,33 @@ async def test_an_order_that_was_cancelled_before_it_began_ends_before_its_first
     assert (note.by, note.reason, note.channel) == ("ana", "changed my mind", contract.KUBERNETES)
     if not suspend:
         await shop.record("cancelled-before-it-began", order)
+
+
+async def test_a_charge_of_a_run_that_temporal_has_lost_is_refunded_where_the_order_begins_anew_cancelled(
+    shop: Storefront, world: World
+) -> None:
+    halt = world.hold("halt_order")
+    order = await shop.place(an_order_spec(cancellation=Cancellation(by="ana")))
+    await halt.reached.wait()
+    world.charged[f"{order.uid}/charge"] = 50_000  # says the ledger
+    halt.release()
+
+    assert (await order.result()).refund_id is not None
+    assert world.untouched
+
+
+async def test_a_worker_that_ignores_the_cancellation_of_the_spec_hears_the_update(
+    shop: Storefront, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As one of an earlier release does."""
+    patched = workflow.patched
+    monkeypatch.setattr(workflow, "patched", lambda change: change != CANCELLED_FROM_THE_START and patched(change))
+    order = await shop.place(an_order_spec(suspend=True, cancellation=Cancellation(by="ana")))
+    await order.holds_before_first_step()
+
+    await by_update(order)
+
+    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
 
 
 async def test_the_cancellation_that_an_order_follows_already_is_no_change_that_comes_too_late(
