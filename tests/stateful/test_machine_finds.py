@@ -55,10 +55,10 @@ def test_the_machine_finds_a_call_without_an_intent(find: Find, monkeypatch: pyt
     def forget(tx: Connection, operation: Operation) -> bool:
         return (operation.kind == "ship" and operations.recall(tx, operation) is None) or intend(tx, operation)
 
-    def catch_up(tx: Connection, order: Any, operation: Operation, outcome: Any) -> bool:
+    def catch_up(tx: Connection, order: Any, operation: Operation, outcome: Any, *, called: bool) -> bool:
         if operation.kind == "ship":
             intend(tx, operation)
-        return close(tx, order, operation, outcome)
+        return close(tx, order, operation, outcome, called=called)
 
     monkeypatch.setattr(operations, "open_intent", forget)
     monkeypatch.setattr(operations, "_close_intent", catch_up)
