@@ -170,6 +170,8 @@ class KubernetesApi:
             headers: Mapping[str, str] = (await _counted("get", "version", call)).headers or {}
         except ApiRefused as refused:  # a refusal tells the time as well
             headers = refused.headers
+        except (NotFound, Conflict, ValueError):  # a proxy's own answer, or one with a body that is none
+            return None
         try:
             return parsedate_to_datetime(headers.get("Date", "")).timestamp()
         except ValueError:

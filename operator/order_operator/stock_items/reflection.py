@@ -40,6 +40,9 @@ def reflect_stock(
     unseen = run is None and problem is not None and (not problem.stalled or problem.reason in UNSEEN)
     if unseen and item.status.get("workflow"):
         return held_up(item.status, problem, now)  # what is not seen is no reason to forget what is shown
+    refused = run is None and problem is not None and problem.reason is Reason.INVALID_SPEC
+    if refused and item.status.get("workflow"):  # nor is an edit that is refused
+        return held_up({**item.status, "observedGeneration": item.generation}, problem, now)
     snapshot = run.snapshot if run else None
     # Greater than the item's where etcd was restored.
     awaited = snapshot is not None and snapshot.generation != item.generation and not (problem and problem.stalled)

@@ -101,3 +101,24 @@ async def test_every_answer_of_the_api_server_tells_its_time(
     api._version = cast("client.VersionApi", Version(headers, status))
 
     assert await api.time() == at
+
+
+class Proxy:
+    """Answers in the API server's place."""
+
+    def __init__(self, answer: Exception) -> None:
+        self._answer = answer
+
+    async def get_code_with_http_info(self, **_: Any) -> Any:
+        raise self._answer
+
+
+@pytest.mark.parametrize(
+    "answer", [client.ApiException(status=404), client.ApiException(status=409), ValueError("no version")]
+)
+async def test_an_odd_answer_instead_of_the_version_tells_no_time(answer: Exception) -> None:
+    """It ended the operator, each time that something was due."""
+    api = KubernetesApi(cast("client.ApiClient", object()))
+    api._version = cast("client.VersionApi", Proxy(answer))
+
+    assert await api.time() is None

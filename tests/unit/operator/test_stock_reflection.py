@@ -166,6 +166,18 @@ def test_a_refused_edit_counts_as_observed() -> None:
     assert said(status, "Stalled") == ("True", Reason.INVALID_SPEC)
 
 
+def test_a_refused_edit_of_an_item_whose_workflow_is_not_seen_forgets_nothing_of_it() -> None:
+    """Where that is in another Temporal namespace, the next valid edit began a second one."""
+    workflow = {"id": "stock/PROD-001", "namespace": "elsewhere"}
+    item = an_item(generation=2, status={"observedGeneration": 1, "onHand": 7, "workflow": workflow})
+    problem = Problem(Reason.INVALID_SPEC, "spec.target: too small", stalled=True)
+
+    status = reflected(None, item, problem=problem)
+
+    assert (status["workflow"], status["onHand"], status["observedGeneration"]) == (workflow, 7, 2)
+    assert said(status, "Stalled") == ("True", Reason.INVALID_SPEC)
+
+
 @pytest.mark.parametrize("run", [None, a_run(None), counted(supplier_order=ORDERED, last_error=REFUSED)])
 def test_a_status_is_what_its_model_says_and_stays_as_it_is(run: StockRun | None) -> None:
     first = reflected(run)
