@@ -1,8 +1,11 @@
 """Other lines for an order: total and held pieces change together or not at all."""
 
+import hashlib
+import json
+
 import pytest
 from shop import SKU, Buyer, Shop, a_line
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from order_domain.errors import (
     InvalidOrder,
@@ -87,6 +90,19 @@ async def test_a_change_that_an_earlier_release_made_is_known(shop: Shop, buyer:
     await shop.ledger.transaction(lambda tx: tx.execute(change.values(**of_earlier_release)))
     assert await shop.orders.change_lines(request) == first
     assert isinstance(await refused(shop, buyer.change_lines(a_line("1", 4))), OperationConflict)
+
+
+async def test_a_change_is_stored_as_an_earlier_release_compares_it(shop: Shop, buyer: Buyer) -> None:
+    """During an upgrade a worker of that release may repeat it: it refused an edit that was in force."""
+    request = buyer.change_lines(a_line("1", 3))
+    await shop.orders.change_lines(request)
+    columns = select(tables.operations.c.params, tables.operations.c.params_hash)
+    stored = columns.where(tables.operations.c.operation_id == request.operation_id)
+    row = await shop.ledger.transaction(lambda tx: tx.execute(stored).one())
+
+    compared = json.dumps(["change_lines", row.params], sort_keys=True)
+    assert row.params["replaces"] == request.replaces
+    assert row.params_hash == hashlib.sha256(compared.encode()).hexdigest()
 
 
 async def test_a_shortage_leaves_everything_as_it_was(shop: Shop, buyer: Buyer) -> None:

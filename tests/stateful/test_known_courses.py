@@ -28,6 +28,7 @@ from temporal_stand_in import Message, Run
 from workflow_loop import Call
 
 from order_worker.ledger.verification import Verification
+from order_workflows.acceptance import refusal_of_any_change
 
 PACK = "WarehouseActivities.pack"
 RESERVE, COMMIT, CHANGE = "StockActivities.reserve", "StockActivities.commit", "OrderActivities.change_lines"
@@ -409,6 +410,14 @@ def test_an_order_cancelled_while_a_question_fails_does_not_ask_again(shop: Shop
     shop.world.time_out(judging)
     shop.go_on_to(HALT)
     assert shop.end() == "Order Cancelled"
+
+
+def test_an_order_that_was_rejected_during_a_step_takes_no_more_changes(shop: Shop) -> None:
+    """They were accepted, and lost with the order's end."""
+    shop.order(lines=DEAR)
+    shop.world.stall(shop.go_on_to(JUDGE), 0)
+    shop.run.tell(REJECT)
+    assert refusal_of_any_change(shop.run.order) is not None
 
 
 def test_an_order_that_is_rejected_during_a_step_takes_no_other(shop: Shop) -> None:

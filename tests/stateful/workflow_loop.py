@@ -247,6 +247,7 @@ class WorkflowLoop(asyncio.AbstractEventLoop):
             run_id=f"{self._input.identity.uid}-run",
             start_time=self.began,
             get_current_history_length=lambda: 5 * self.tasks,
+            get_current_history_size=lambda: 0,
             is_continue_as_new_suggested=lambda: self.tasks > LONG_HISTORY,
         )
 

@@ -77,7 +77,7 @@ class Forward:
         if not workflow.patched(FOLLOWS_EARLY_DECISIONS):
             return
         if rejected:
-            self._rejected = True
+            self._rejected = order.ending = True
             if self._task is not None:
                 self._task.cancel()
         else:

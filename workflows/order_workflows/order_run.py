@@ -188,11 +188,17 @@ class OrderRun:
         self._debounce = Debounce(self.publish)
         if order.abandoned is not None:
             self.cancellation = CancelRequest(reason="the workflow was terminated")
-        elif self.spec.cancellation is not None and workflow.patched(CANCELLED_FROM_THE_START):
+        elif self._is_cancelled_from_the_start():
             asked = self.spec.cancellation
+            assert asked is not None
             self.cancelled_by(CancelRequest(by=asked.by, reason=asked.reason, channel=KUBERNETES))
         if shown is not None:
             self._continue(shown)
+
+    def _is_cancelled_from_the_start(self) -> bool:
+        """One that was another order before a restore asks the ledger for that first, which may be under way."""
+        asked = self.spec.cancellation is not None and self.input.begins_again is None
+        return asked and workflow.patched(CANCELLED_FROM_THE_START)
 
     def _continue(self, abandoned: OrderSnapshot) -> None:
         """Show on from where an earlier run stopped."""

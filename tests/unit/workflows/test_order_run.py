@@ -1,4 +1,4 @@
-from builders import an_order_input
+from builders import an_order_input, an_order_spec
 
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, OrderSnapshot, Owner, StepRecord, StepState
@@ -41,3 +41,10 @@ def test_the_ledger_is_told_which_order_a_restored_one_begins_again() -> None:
     restored = OrderRun(an_order_input(begins_again="uid-of-the-first"))
 
     assert receive_order.request(restored).begins_again == "uid-of-the-first"
+
+
+def test_a_restored_order_asks_for_the_one_that_it_was_before_it_follows_its_cancellation() -> None:
+    """It ended as cancelled at once, and a mail said so, while the order that it was kept the money."""
+    cancelled = an_order_spec(cancellation={"by": "ana", "reason": "changed my mind"})
+
+    assert OrderRun(an_order_input(spec=cancelled, begins_again="uid-of-the-first")).cancellation is None

@@ -75,6 +75,8 @@ class Operation:
     it would have asked for is not known."""
     remarks: Mapping[str, JsonValue] = field(default_factory=dict)
     """Stored among the params, but the operation stays the same one if they differ."""
+    remarks_are_hashed: bool = False
+    """Whether an earlier release compares the remarks as well; it may come to this operation after us."""
     lines_digest: str | None = None
     """Of the order's lines and charges as its workflow knows them; None: the workflow does not say."""
 
@@ -88,7 +90,8 @@ class Operation:
         """Tells a repeated operation from a different one under the same id."""
         if self.params is None:
             return None
-        return hashlib.sha256(json.dumps([self.kind, self.params], sort_keys=True).encode()).hexdigest()
+        hashed = self.stored_params if self.remarks_are_hashed else self.params
+        return hashlib.sha256(json.dumps([self.kind, hashed], sort_keys=True).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

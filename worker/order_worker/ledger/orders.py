@@ -245,6 +245,7 @@ def change_lines(tx: Connection, request: ChangeLines) -> LinesChanged | OrderEr
         OperationKind.CHANGE_LINES,
         {"pieces": dict(wanted), "lines": digest, "totalMinor": request.total_minor},
         {"replaces": request.replaces},
+        remarks_are_hashed=True,
     )
     order = lock(tx, request.order)
     refuse_if_undone(order, operation)
