@@ -73,6 +73,8 @@ class FakeStripe:
         """A token that begins with `tok_once` can be used once."""
         self.refunds_begin = "succeeded"
         self.search_lags = False
+        self.no_search: int | None = None
+        """Answered to every search, as to those of accounts in India or of a restricted key."""
         self.searchable: set[str] = set()
         self.after_charge: Callable[[dict[str, Any]], None] = lambda _: None
         self._clock = count(1_700_000_000)
@@ -211,6 +213,8 @@ class FakeStripe:
         return self._shown(intent, params)
 
     def _search(self, params: dict[str, Any]) -> dict[str, Any]:
+        if self.no_search is not None:
+            raise Refusal(self.no_search)
         asked = re.fullmatch(r'metadata\["operation_id"\]:"((?:[^"\\]|\\.)*)"', params["query"])
         assert asked, params["query"]
         key = re.sub(r"\\(.)", r"\1", asked[1])
@@ -279,10 +283,13 @@ class FakeStripe:
 
     def _page(self, entries: list[dict[str, Any]], params: dict[str, Any], url: str) -> dict[str, Any]:
         """The newest first."""
-        since = int(params.get("created", {}).get("gte", 0))
-        wanted = [entry for entry in reversed(entries) if entry["created"] >= since]
+        created = params.get("created", {})
+        since, until = int(created.get("gte", 0)), int(created.get("lte", 2**62))
+        wanted = [entry for entry in reversed(entries) if since <= entry["created"] <= until]
         if "starting_after" in params:
             names = [entry["id"] for entry in wanted]
+            if params["starting_after"] not in names:
+                raise Refusal(400, code="resource_missing", param="starting_after")
             wanted = wanted[names.index(params["starting_after"]) + 1 :]
         size = min(self.page, int(params["limit"]))
         data = [dict(entry) for entry in wanted[:size]]

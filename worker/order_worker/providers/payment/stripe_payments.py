@@ -15,8 +15,11 @@ was first asked for in the last 23 hours is simply created: Stripe repeats its f
 and never created: an empty search does not prove that the key took no money, so that a person has to look. A young key
 of an order that is older is searched, and created where nothing is found: a ledger that was restored from a backup may
 have forgotten that it was asked for. If it was in the last day, the idempotency key finds it; if it was before, the
-search does. An account without a search, as those in India, has its PaymentIntents listed since the order began. Should
-there be two PaymentIntents of one key nevertheless, the older counts.
+search does. Should there be two PaymentIntents of one key nevertheless, the older counts.
+
+**An account without a search has its list read.** Those in India have none. The list begins with the order, and ends
+where the idempotency key finds the rest. Where it is too long for one call, the next call of this process reads on;
+after each `LISTED_AT_MOST` a person has to look. A young key of a young order needs no list.
 
 **A known PaymentIntent is looked up, never searched.** An account that does not know it is another account, or has
 forgotten it: that is no proof that nothing was taken.
@@ -43,6 +46,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -66,7 +70,12 @@ from order_worker.providers.secret import Secret
 
 if TYPE_CHECKING:
     from stripe import RequestOptions
-    from stripe.params import PaymentIntentConfirmParams, PaymentIntentListParams, RefundListParams
+    from stripe.params import (
+        PaymentIntentConfirmParams,
+        PaymentIntentListParams,
+        PaymentIntentListParamsCreated,
+        RefundListParams,
+    )
 
 DEADLINE_SECONDS = 9.0
 """For all requests of one call: below the 10 s that a step has by default, so that the worker says what was wrong."""
@@ -76,6 +85,16 @@ KEYS_ARE_KNOWN = timedelta(hours=23)
 
 CLOCKS_APART = timedelta(hours=1)
 """How far the clock that says when an order began may be ahead of Stripe's."""
+
+LISTING_SECONDS = 6.0
+"""For how long one call reads the list of PaymentIntents: it leaves time to create and confirm one."""
+
+LISTED_AT_MOST = 20_000
+"""PaymentIntents that are read for one key, over several calls, before a person is asked: more would take longer than a
+step is retried."""
+
+LISTINGS_KEPT = 1000
+"""Keys for which a process remembers how far it has read."""
 
 REFUND_KEYS = 5
 """How many idempotency keys one call tries for a refund; each one but the last has an internal error for its answer."""
@@ -91,6 +110,7 @@ the token it came from."""
 
 NOT_FOUND = 404
 OPEN = frozenset({"requires_payment_method", "requires_confirmation", "requires_action"})
+NO_SEARCH = (stripe.InvalidRequestError, stripe.PermissionError)
 TOKEN_USED = "token_already_used"  # noqa: S105
 
 REFUND_STATES = {
@@ -120,6 +140,20 @@ class _Wanted(NamedTuple):
         return format_amount(amount_minor, self.currency)
 
 
+@dataclass
+class _Listing:
+    """How far the PaymentIntents of an account without a search have been read for one key, the newest first."""
+
+    until: datetime
+    """The youngest that counts."""
+    limit: int
+    """When so many are read a person is asked."""
+    after: str | None = None
+    read: int = 0
+    oldest: stripe.PaymentIntent | None = None
+    """Of the key."""
+
+
 class StripePayments(PaymentProvider):
     """Payment methods are `pm_…` ids, or `tok_…` tokens of cards."""
 
@@ -137,6 +171,7 @@ class StripePayments(PaymentProvider):
         )
         self._intents = client.v1.payment_intents
         self._refunds = client.v1.refunds
+        self._listings: dict[str, _Listing] = {}
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
@@ -181,10 +216,10 @@ class StripePayments(PaymentProvider):
             return charge
 
     async def find_charge(self, key: str) -> ProviderCharge | None:
-        """None also while the search does not have the key yet, and where nobody has confirmed it: `charge` goes on
-        with the same PaymentIntent."""
+        """None also while the search does not have the key yet, where the account has no search, and where nobody has
+        confirmed it: `charge` goes on with the same PaymentIntent."""
         async with self._conversation():
-            intent = await self._find(key)
+            intent = await self._find_by_search(key)
             return None if intent is None else await self._fate(intent)
 
     async def refund(
@@ -279,7 +314,9 @@ class StripePayments(PaymentProvider):
         is_new = False
         remembered = datetime.now(UTC) - KEYS_ARE_KNOWN
         since = min(asked_at, ordered_at or asked_at)
-        found = await self._find_since(key, since) if since <= remembered else None
+        # The create request of a young key finds what is younger; an old key is not created any more.
+        until = remembered if asked_at > remembered else asked_at + KEYS_ARE_KNOWN
+        found = await self._find_between(key, since, until) if since <= remembered else None
         if found is not None:
             intent = found
         elif asked_at > remembered:
@@ -334,14 +371,58 @@ class StripePayments(PaymentProvider):
         # The search may show an earlier state.
         return None if oldest is None else await self._look(oldest.id)
 
-    async def _find_since(self, key: str, at: datetime) -> stripe.PaymentIntent | None:
+    async def _find_by_search(self, key: str) -> stripe.PaymentIntent | None:
+        """None also where the account has no search, or the key may not use it: that proves nothing."""
+        try:
+            return await self._find(key)
+        except NO_SEARCH:
+            return None
+
+    async def _find_between(self, key: str, since: datetime, until: datetime) -> stripe.PaymentIntent | None:
         """An account that has no search, as those in India, has its list gone through."""
         try:
             return await self._find(key)
-        except (stripe.InvalidRequestError, stripe.PermissionError):
-            mine = [intent async for intent in self._list_intents(at - CLOCKS_APART) if _key(intent) == key]
-        oldest = min(mine, key=lambda intent: intent.created, default=None)
-        return None if oldest is None else await self._look(oldest.id)
+        except NO_SEARCH:
+            return await self._find_in_list(key, since, until)
+
+    async def _find_in_list(self, key: str, since: datetime, until: datetime) -> stripe.PaymentIntent | None:
+        """Raises ProviderUnavailable where the next call has to go on, OperationConflict where the list is too long."""
+        listing = self._listings.get(key)
+        if listing is None or listing.until < until + CLOCKS_APART / 2:
+            # What has grown too old for the idempotency key since then is newer than what was read.
+            listing = self._listings[key] = _Listing(until + CLOCKS_APART, LISTED_AT_MOST)
+            if len(self._listings) > LISTINGS_KEPT:
+                del self._listings[next(iter(self._listings))]
+        try:
+            found = await self._read_on(listing, key, since)
+        except stripe.InvalidRequestError as error:
+            # As after a change of the account: another one does not know the place where the last call stopped.
+            self._listings.pop(key, None)
+            raise ProviderUnavailable(f"the list of the Stripe account of {self._key.name}: {error}") from error
+        self._listings.pop(key, None)
+        return None if found is None else await self._look(found.id)
+
+    async def _read_on(self, listing: _Listing, key: str, since: datetime) -> stripe.PaymentIntent | None:
+        stop = asyncio.get_running_loop().time() + LISTING_SECONDS
+        where = f"the Stripe account of {self._key.name} has no search, and its list since {since:%Y-%m-%d %H:%M} UTC"
+        async for page in self._intent_pages(since - CLOCKS_APART, listing.until, listing.after):
+            for intent in page:
+                if _key(intent) == key and (listing.oldest is None or intent.created <= listing.oldest.created):
+                    listing.oldest = intent
+            listing.after = page[-1].id
+            listing.read += len(page)
+            if listing.read >= listing.limit:
+                listing.limit = listing.read + LISTED_AT_MOST
+                raise OperationConflict(
+                    f"whether charge {key} was made before is not known: {where} has {listing.read} and more "
+                    f"PaymentIntents. Each retry reads on; or look for the one with the metadata {OPERATION}={key}"
+                )
+            if asyncio.get_running_loop().time() >= stop:
+                raise ProviderUnavailable(
+                    f"charge {key} is looked for: {where} was read for {listing.read} PaymentIntents. The next attempt "
+                    "goes on"
+                )
+        return listing.oldest
 
     async def _create(self, key: str, amount: int, currency: str) -> tuple[stripe.PaymentIntent, bool]:
         # Only what charge and refund know alike: with anything else in it the request would be another one under the
@@ -363,7 +444,7 @@ class StripePayments(PaymentProvider):
             raise
         except stripe.APIError as error:
             # For a day there is no other answer to this key. What that request has made only the search can tell.
-            intent_made = await self._find(key) if _is_repeated(error) else None
+            intent_made = await self._find_by_search(key) if _is_repeated(error) else None
             if intent_made is None:
                 raise
             return intent_made, False
@@ -520,19 +601,25 @@ class StripePayments(PaymentProvider):
 
     async def _list_intents(self, at: datetime) -> AsyncIterator[stripe.PaymentIntent]:
         """Those created at `at` or later, the newest first."""
-        after: str | None = None
+        async for page in self._intent_pages(at):
+            for intent in page:
+                yield intent
+
+    async def _intent_pages(
+        self, at: datetime, until: datetime | None = None, after: str | None = None
+    ) -> AsyncIterator[list[stripe.PaymentIntent]]:
+        """`after`: the id of the last one that was seen."""
+        created: PaymentIntentListParamsCreated = {"gte": int(at.timestamp())}
+        if until is not None:
+            created["lte"] = int(until.timestamp())
         while True:
-            params: PaymentIntentListParams = {
-                "created": {"gte": int(at.timestamp())},
-                "limit": PAGE,
-                "expand": ["data.latest_charge"],
-            }
+            params: PaymentIntentListParams = {"created": created, "limit": PAGE, "expand": ["data.latest_charge"]}
             if after is not None:
                 params["starting_after"] = after
             async with self._conversation():
                 page = await self._intents.list_async(params, self._options())
-            for intent in page.data:
-                yield intent
+            if page.data:
+                yield page.data
             if not page.has_more:
                 return
             after = page.data[-1].id
