@@ -91,7 +91,7 @@ def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Prob
 def restored_elsewhere(order: OrderResource, parsed: ParsedSpec, cluster: str) -> Problem | None:
     """Of an order whose status shows a workflow of another installation, which Temporal does not have: that it is gone
     does not make the order this installation's own. None where the spec says what to do."""
-    owner = order.shows_workflow_of(cluster)
+    owner = order.carried_elsewhere(cluster)
     if owner is None or parsed.spec.adopt_from in (owner, cluster):
         return None
     why = (

@@ -139,7 +139,8 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
     run = predecessor.run
-    if run.cluster != known.cluster and order.observed and order.shows_as_taken(run.workflow_id, known.cluster):
+    taken = run.cluster != known.cluster and order.shows_as_taken(run.workflow_id, known.cluster)
+    if taken and not order.names_another_since:
         return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)
     return _adopt(known, run) if known.exists else Confirm()
 
@@ -236,19 +237,11 @@ def _asking_ledger(order: OrderResource, run: Observation) -> Problem | None:
 
 
 def _with_run_of_another(known: Known, run: Observation) -> Action:
-    if not _is_taken_back(known, run):
-        return show(known, _adopted_elsewhere(known, run))
+    order = known.order
+    taken_back = run.running and run.cluster != known.cluster and order.is_taken_back_from(run.cluster)
+    if not taken_back or known.connection is not None or isinstance(order.decoded, Problem):
+        return show(known, _adopted_elsewhere(known, run), applying=taken_back)
     return _adopt(known, run, applying=True) if known.exists else Confirm()
-
-
-def _is_taken_back(known: Known, run: Observation) -> bool:
-    """Whether a person has said that the order comes back, after it was shown as taken over: what the spec had said
-    before is no such word, for the other side may have said the same."""
-    order, parsed = known.order, known.order.decoded
-    if isinstance(parsed, Problem) or not run.running or known.connection is not None or order.observed:
-        return False
-    named = parsed.spec.adopt_from == run.cluster != known.cluster
-    return named and order.shows_workflow_of(known.cluster) == run.cluster
 
 
 def _adopted_elsewhere(known: Known, run: Observation) -> Problem:

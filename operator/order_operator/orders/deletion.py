@@ -81,10 +81,11 @@ def _deletion_without_run(known: Known) -> Action:
     """Temporal has no run of this order. If there was one, only the ledger knows what it had done: a new run asks it,
     and undoes the order, or goes on alone."""
     order = known.order
-    if not _had_run(order):
+    if not _had_run(order) or order.shows_as_adopted:
         return _let_go(known)
-    if _belongs_elsewhere(known):
-        return _let_go(known)
+    owner = _carried_elsewhere(known)
+    if owner is not None:
+        return _let_go_of_others(known, owner)
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere) if order.deletion_policy is DeletionPolicy.CANCEL else _let_go(known)
@@ -105,9 +106,27 @@ def _had_run(order: OrderResource) -> bool:
     return (order.names_workflow or (order.held and to_undo)) and not order.ended
 
 
-def _belongs_elsewhere(known: Known) -> bool:
-    """Whether the status shows the workflow that another installation had started for another resource."""
-    return known.order.named_workflow is not None and known.order.shows_workflow_of(known.cluster) is not None
+def _carried_elsewhere(known: Known) -> str | None:
+    """The installation that had the order's workflow, where that is another one: from here nothing can be asked of it
+    or told to it. None where the spec says that this is an order of its own."""
+    order = known.order
+    return order.carried_elsewhere(known.cluster) if order.adopt_from != known.cluster else None
+
+
+def _let_go_of_others(known: Known, owner: str) -> Action:
+    """Temporal does not have the workflow that the status names, of the installation `owner`. It may have been this
+    order's before the installation had another identity, and have charged it: who deletes it has to know."""
+    order = known.order
+    own = order.named_workflow is None  # which another resource had taken over
+    if own or not order.held or order.deletion_policy is DeletionPolicy.ORPHAN:
+        return _let_go(known)
+    why = (
+        f"the deletion waits: this order was carried by another installation ({owner}), and Temporal does not have its "
+        "workflow, so nothing can be undone from here. See in the ledger what was charged, and give it back by hand; "
+        f"then set deletionPolicy Orphan. If it was never an order of this installation, set spec.adoptFrom to "
+        f"{known.cluster!r}"
+    )
+    return show(known, Problem(Reason.RESTORED_ELSEWHERE, why, stalled=True))
 
 
 def _show_deletion(known: Known, run: Observation, *, again: float | None = AGAIN_SECONDS) -> Action:
@@ -195,7 +214,9 @@ def _start_after_deletion(known: Known) -> Action:
     order, parsed, order_class = known.order, known.order.decoded, known.order_class
     if not order.names_workflow or order.ended or isinstance(parsed, Problem) or isinstance(order_class, Problem):
         return Forget()
-    if order.elsewhere(known.temporal_namespace) is not None or _belongs_elsewhere(known):
+    if order.shows_as_adopted or _carried_elsewhere(known) is not None:
+        return Forget()
+    if order.elsewhere(known.temporal_namespace) is not None:
         return Forget()  # from here nothing can be told to that workflow
     if known.refused is not None:
         return Wait(REFUSED_SECONDS)

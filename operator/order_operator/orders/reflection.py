@@ -65,6 +65,8 @@ def reflect(
     if _keeps_what_it_shows(order, observation):
         # There is a phase to keep only if something was shown before, and by this operator.
         told = {"message": shortened(problem.message)} if problem is not None else {}
+        heard = _adopt_from_heard(order, observation, problem)
+        told |= {"adoptFromHeard": heard} if heard is not None else {}
         return held_up({"phase": Phase.PENDING.value, **order.status, **told}, problem, now)
     snapshot = observation.snapshot if observation and observation.snapshot else OrderSnapshot()
     problem = problem or failing(observation, "order")
@@ -109,6 +111,7 @@ def reflect(
         total_minor=snapshot.total_minor if snapshot.class_name else None,
         approval=snapshot.approval if snapshot.approval != ApprovalRecord() else None,
         refused_decision=_refused_decision(order, snapshot, refusals),
+        adopt_from_heard=_adopt_from_heard(order, observation, problem),
         pending_action=snapshot.pending_action,
         steps=steps,
         items=snapshot.items,
@@ -135,6 +138,19 @@ def _refused_decision(order: OrderResource, snapshot: OrderSnapshot, refusals: S
     decision = digest(parsed.spec.approval)
     now = any(refusal.group is Group.APPROVAL and refusal.reason in FOR_THE_DECIDER for refusal in refusals)
     return decision if now or order.status.get("refusedDecision") == decision else None
+
+
+def _adopt_from_heard(order: OrderResource, observation: Observation | None, problem: Problem | None) -> str | None:
+    """Kept while another installation has the order, and until what the spec says since then was done: an order that is
+    to come back must not lose that word while Temporal is away."""
+    heard: str | None = order.status.get("adoptFromHeard")
+    if problem is not None and problem.reason in _OF_ANOTHER_INSTALLATION:
+        stands = observation is not None and order.is_taken_back_from(observation.cluster)
+        return heard if stands else order.adopt_from
+    return heard if observation is None or observation.key.uid != order.uid else None
+
+
+_OF_ANOTHER_INSTALLATION = (Reason.ADOPTED_ELSEWHERE, Reason.RESTORED_ELSEWHERE)
 
 
 def _start_time(observation: Observation | None, problem: Problem | None) -> datetime | None:

@@ -104,6 +104,37 @@ class OrderResource(Resource):
         """The class that the status names, if it tells of a workflow: the default one may be another by now."""
         return str(self.status["className"]) if self.names_workflow and self.status.get("className") else None
 
+    @property
+    def adopt_from(self) -> str:
+        """What the spec says in `adoptFrom`, empty if nothing."""
+        return str(self.spec.get("adoptFrom") or "")
+
+    @property
+    def names_another_since(self) -> bool:
+        """Whether `adoptFrom` was changed since the status showed that another installation has the order. A status of
+        an earlier release does not tell, and what stands in the spec is no word of a person then."""
+        return self.status.get("adoptFromHeard") not in (None, self.adopt_from)
+
+    def is_taken_back_from(self, owner: str | None) -> bool:
+        """Whether a person has said that the order comes back from the installation `owner`, which the status shows as
+        the one that has it. No other edit is such a word: it needs the verb `adopt`."""
+        shown = (self.status.get("workflow") or {}).get("cluster")
+        return self.names_another_since and self.adopt_from == owner and shown == owner
+
+    def carried_elsewhere(self, cluster: str) -> str | None:
+        """The installation that has the order, as the status tells, where that is another than `cluster`. A workflow
+        that began with this very resource is its own, whatever identity it began under, unless the status shows that
+        another one has taken it over."""
+        taken_over = self.shows_as_adopted or self.status.get("adoptFromHeard") is not None
+        key = parse_workflow_id(str((self.status.get("workflow") or {}).get("id")))
+        own = key is not None and key.uid == self.uid
+        return self.shows_workflow_of(cluster) if taken_over or not own else None
+
+    @property
+    def shows_as_adopted(self) -> bool:
+        """Whether the status says that another resource has taken the order over."""
+        return any(item.get("reason") == Reason.ADOPTED_ELSEWHERE for item in self.status.get("conditions") or [])
+
     def shows_workflow_of(self, cluster: str) -> str | None:
         """The installation whose workflow the status shows, where that is another than `cluster`."""
         shown = (self.status.get("workflow") or {}).get("cluster")
@@ -112,9 +143,7 @@ class OrderResource(Resource):
     def shows_as_taken(self, workflow: str, cluster: str) -> bool:
         """Whether the status shows this workflow as that of `cluster` itself, or as one that was taken over since."""
         shown = self.status.get("workflow") or {}
-        conditions = self.status.get("conditions") or []
-        told = any(item.get("reason") == Reason.ADOPTED_ELSEWHERE for item in conditions)
-        return shown.get("id") == workflow and (told or shown.get("cluster") == cluster)
+        return shown.get("id") == workflow and (self.shows_as_adopted or shown.get("cluster") == cluster)
 
     @property
     def shown_payment(self) -> PaymentRecord | None:

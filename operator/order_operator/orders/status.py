@@ -64,6 +64,9 @@ class OrderResourceStatus(Value):
     refused_decision: Annotated[str, Field(max_length=64)] | None = None
     """Digest of the decision in the spec that the workflow refused for who made it: it stays refused, whatever else is
     edited, until it is taken back or written in another way."""
+    adopt_from_heard: Annotated[str, Field(max_length=63)] | None = None
+    """What `spec.adoptFrom` said when the order was first shown as one that another installation has, empty if nothing:
+    only another value takes the order back. Absent of any other order."""
     pending_action: PendingAction | None = None
     """What the order waits for somebody to do."""
     steps: Annotated[list[StepRecord], Field(max_length=MAX_STEPS)] = Field(default_factory=list)

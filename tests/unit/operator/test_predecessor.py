@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
 from temporalio.client import WorkflowExecutionStatus
-from test_decision import CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
+from test_decision import AWAY, CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 
 from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.actions import Adopt, Confirm, DescribeOther, Forget, SetFinalizer, Start, Wait
+from order_operator.orders.actions import Adopt, Confirm, DescribeOther, Forget, SetFinalizer, Start, Wait, WriteStatus
 from order_operator.orders.adoption import OpenRuns, Predecessor
 from order_operator.orders.amendment import EditState, Group, Refusal
 from order_operator.orders.decision import next_action
@@ -150,12 +150,61 @@ def test_an_order_that_waits_for_the_word_of_a_person_shows_whose_workflow_it_is
     assert (shown_workflow["id"], shown_workflow["cluster"]) == (workflow_id(*FIRST), "cluster-b")
 
 
-def test_the_deletion_of_an_order_of_another_installation_begins_nothing() -> None:
-    held = after_its_workflow()
-    deleted = replace(held, order=replace(held.order, deleting=True, finalizers=(FINALIZER,)))
+def deleted(known: Known, **of_the_order: Any) -> Known:
+    return replace(known, order=replace(known.order, deleting=True, finalizers=(FINALIZER,), **of_the_order))
 
-    assert next_action(deleted) == SetFinalizer(False)
-    assert next_action(replace(deleted, gone=True)) == Forget()
+
+def test_the_deletion_of_an_order_of_another_installation_begins_nothing() -> None:
+    held = shown(deleted(after_its_workflow()))
+
+    assert ready(held.order.status) == ("False", Reason.RESTORED_ELSEWHERE)
+    assert isinstance(next_action(held), Wait)
+    assert next_action(replace(held, gone=True)) == Forget()
+    assert next_action(replace(held, order=replace(held.order, finalizers=()))) == Wait()
+
+
+def test_such_an_order_with_our_finalizer_goes_once_a_person_says_so() -> None:
+    """It may be this installation's own, from before it had another identity: its finalizer came off, and nobody gave
+    back what was charged."""
+    held = shown(deleted(after_its_workflow()))
+
+    def told(**word: str) -> Known:
+        return replace(held, order=replace(held.order, spec={**held.order.spec, **word}))
+
+    assert next_action(told(deletionPolicy="Orphan")) == SetFinalizer(False)
+    asks = next_action(told(adoptFrom=OURSELVES))
+    assert isinstance(asks, Start)
+    assert asks.to_undo
+    assert isinstance(next_action(told(adoptFrom="cluster-b")), WriteStatus)
+
+
+def own_of_a_former_identity(**facts: Any) -> Known:
+    """Its own workflow began under another identity of this installation, and Temporal has lost its history."""
+    before = after_its_workflow(**facts)
+    workflow = {"id": workflow_id(NAMESPACE, NAME, UID), "namespace": "default", "cluster": "default"}
+    return replace(before, order=replace(before.order, status={**WAITING_STATUS, "workflow": workflow}))
+
+
+def test_an_order_whose_own_workflow_began_under_a_former_identity_is_not_of_another_installation() -> None:
+    """It waited for the word of a person."""
+    lost = own_of_a_former_identity()
+
+    assert isinstance(next_action(lost), Start)
+    action = next_action(deleted(lost))
+    assert isinstance(action, Start)
+    assert action.to_undo
+
+
+def test_an_order_whose_own_workflow_was_taken_over_and_is_lost_begins_nothing() -> None:
+    """The ledger knows the adopter's order by this uid, and its deletion undid it."""
+    lost = replace(shown(adopted_away()), observation=None, exists=True, now=LATER)
+    held = shown(lost)
+
+    assert ready(held.order.status) == ("False", Reason.RESTORED_ELSEWHERE)
+    assert isinstance(next_action(held), Wait)  # what it shows now does not make it forget
+    for each in (lost, held):
+        assert next_action(deleted(each)) == SetFinalizer(False)
+        assert next_action(replace(deleted(each), gone=True)) == Forget()
 
 
 @pytest.mark.parametrize(
@@ -260,16 +309,20 @@ def test_its_stopped_run_is_not_taken_over_for_it() -> None:
     assert isinstance(next_action(shown(replace(adopted_away(), observation=run))), Wait)
 
 
-def taken_away(adopt_from: str | None, *, edited: bool) -> Known:
-    """It is shown so, and then the spec was edited, or not."""
-    left = shown(adopted_away())
-    spec = an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True)
-    return replace(left, order=replace(left.order, spec=spec, generation=2 if edited else 1))
+def spec_with(adopt_from: str | None) -> dict[str, Any]:
+    return an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True)
+
+
+def taken_away(adopt_from: str | None, *, before: str | None = None) -> Known:
+    """It is shown so, while its `adoptFrom` is as `before`, and then it is edited."""
+    away = adopted_away()
+    left = shown(replace(away, order=replace(away.order, spec=spec_with(before))))
+    return replace(left, order=replace(left.order, spec=spec_with(adopt_from), generation=2))
 
 
 def test_an_order_that_was_taken_over_comes_back_where_a_person_says_so() -> None:
     """It could not, as long as its workflow lasted."""
-    wanted = taken_away("cluster-b", edited=True)
+    wanted = taken_away("cluster-b")
 
     assert next_action(wanted) == Confirm()
     action = next_action(replace(wanted, exists=True))
@@ -279,7 +332,7 @@ def test_an_order_that_was_taken_over_comes_back_where_a_person_says_so() -> Non
 
 
 def test_an_order_that_comes_back_says_so_until_the_workflow_has_answered() -> None:
-    wanted = replace(taken_away("cluster-b", edited=True), exists=True)
+    wanted = replace(taken_away("cluster-b"), exists=True)
     action = next_action(wanted)
     assert isinstance(action, Adopt)
 
@@ -290,15 +343,65 @@ def test_an_order_that_comes_back_says_so_until_the_workflow_has_answered() -> N
     assert isinstance(next_action(replace(asked, edits=EditState())), Adopt)
 
 
-@pytest.mark.parametrize(("adopt_from", "edited"), [("cluster-b", False), (None, True), ("cluster-c", True)])
-def test_two_orders_that_have_named_each_other_do_not_take_it_back_for_ever(
-    adopt_from: str | None, edited: bool
-) -> None:
-    left = shown(taken_away(adopt_from, edited=edited))
+@pytest.mark.parametrize(
+    ("adopt_from", "before"),
+    [("cluster-b", "cluster-b"), (None, None), ("cluster-c", None), (None, "cluster-b")],
+)
+def test_an_edit_that_does_not_say_so_takes_no_order_back(adopt_from: str | None, before: str | None) -> None:
+    """A cancellation did, where `adoptFrom` was left from an earlier adoption: without the verb that this needs. Two
+    orders that have named each other would take it from each other for ever."""
+    left = shown(taken_away(adopt_from, before=before))
 
     assert ready(left.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
     assert "set spec.adoptFrom to 'cluster-b'" in left.order.status["message"]
     assert isinstance(next_action(left), Wait)
+
+
+def test_an_order_that_named_the_other_installation_before_comes_back_once_that_was_taken_off_and_set_again() -> None:
+    off = shown(taken_away(None, before="cluster-b"))
+    again = replace(off, order=replace(off.order, spec=spec_with("cluster-b"), generation=3))
+
+    assert isinstance(next_action(replace(again, exists=True)), Adopt)
+
+
+def test_a_status_of_an_earlier_release_does_not_tell_of_a_word() -> None:
+    wanted = taken_away("cluster-b")
+    status = {key: value for key, value in wanted.order.status.items() if key != "adoptFromHeard"}
+    left = shown(replace(wanted, exists=True, order=replace(wanted.order, status=status)))
+
+    assert ready(left.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert left.order.status["adoptFromHeard"] == "cluster-b"
+
+
+def test_a_word_that_was_said_while_temporal_is_away_is_heard_when_it_is_back() -> None:
+    """The status counted it as heard."""
+    wanted = replace(taken_away("cluster-b"), exists=True)
+    away = shown(replace(wanted, connection=AWAY))
+
+    assert ready(away.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert isinstance(next_action(away), Wait)
+    assert isinstance(next_action(replace(away, connection=None)), Adopt)
+
+
+def test_a_word_is_about_the_installation_that_is_shown_to_have_the_order() -> None:
+    """The third one may have taken it over after it was named."""
+    wanted = taken_away("cluster-c")
+    run = wanted.observation
+    assert run is not None
+    third = shown(replace(wanted, exists=True, observation=replace(run, cluster="cluster-c")))
+
+    assert ready(third.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
+    assert third.order.status["adoptFromHeard"] == "cluster-c"
+
+
+def test_an_order_that_has_come_back_shows_nothing_of_it() -> None:
+    back = taken_away("cluster-b")
+    run = back.observation
+    assert run is not None
+    assert "adoptFromHeard" in back.order.status
+    own = replace(run, key=FIRST, cluster=OURSELVES)
+
+    assert "adoptFromHeard" not in shown(replace(back, observation=own)).order.status
 
 
 def shows(cluster: str, **of_the_order: Any) -> Known:
@@ -309,12 +412,26 @@ def shows(cluster: str, **of_the_order: Any) -> Known:
     return replace(before, order=replace(before.order, status=status, **of_the_order))
 
 
+def test_the_deletion_of_an_order_that_was_taken_back_and_is_lost_begins_nothing() -> None:
+    """It says that its deletion does no harm."""
+    taken = shown(shows(OURSELVES))
+    lost = deleted(replace(taken, predecessor=None, others=()))
+
+    assert next_action(lost) == SetFinalizer(False)
+    assert next_action(replace(lost, gone=True)) == Forget()
+
+
 def test_an_order_whose_workflow_was_taken_back_takes_it_again_only_where_a_person_says_so() -> None:
     taken = shown(shows(OURSELVES))
 
     assert ready(taken.order.status) == ("False", Reason.ADOPTED_ELSEWHERE)
     assert isinstance(next_action(taken), Wait)
-    assert isinstance(next_action(shows(OURSELVES, generation=2)), Adopt)
+    assert shown(shows(OURSELVES, generation=2)).order.status["adoptFromHeard"] == "cluster-b"
+    off = shown(replace(taken, order=replace(taken.order, spec=spec_with(None), generation=2)))
+    assert ready(off.order.status) == ("False", Reason.RESTORED_ELSEWHERE)
+    assert isinstance(next_action(off), Wait)
+    again = replace(off, order=replace(off.order, spec=spec_with("cluster-b"), generation=3))
+    assert isinstance(next_action(again), Adopt)
     assert isinstance(next_action(shows("cluster-b")), Adopt)
 
 
