@@ -15,6 +15,7 @@ from order_operator.cluster.conditions import Reason
 from order_operator.orders.amendment import Amendment, Group
 from order_operator.orders.observation import Observation, describe
 from order_operator.orders.resource import OrderResource, ParsedSpec
+from order_operator.orders.takeover import is_abandoned
 from order_operator.problem import Problem
 from order_workflows.contract import KUBERNETES, UPDATE_ADOPT, Adoption, RunKey, parse_workflow_id, workflow_id
 
@@ -56,21 +57,28 @@ class Predecessor:
     run: Observation
     ending: bool = False
     """It is being undone, or was told to: it is waited for, not adopted."""
+    seen: bool = False
+    """This process saw the resource that it is of, or has told it to end."""
+
+    def is_of(self, cluster: str) -> bool:
+        """Whether it is an order of the installation `cluster`, which may have had another identity when it began."""
+        return self.seen or self.run.cluster == cluster
 
     @classmethod
     def of(cls, run: Observation, deleted: OrderResource | None, *, told: bool) -> "Predecessor":
-        """`deleted` is the resource that it began with, where this process saw it: the policy that it was deleted with
+        """`deleted` is the resource that it belongs to, where this process saw it: the policy that it was deleted with
         decides. `told`: this process has asked the run to end, or to go on alone."""
         undone = run.snapshot is not None and run.snapshot.compensation is not None
         cancels = deleted is not None and deleted.deletion_policy is DeletionPolicy.CANCEL
         stopped = not run.running
-        return cls(run, ending=undone or stopped or (not run.orphaned and (told or cancels)))
+        ending = undone or stopped or (not run.orphaned and (told or cancels))
+        return cls(run, ending, seen=(run.running or is_abandoned(run)) and (told or deleted is not None))
 
 
 def obstacle(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> Problem | None:
     """Why a resource with this spec, of the installation `cluster`, must not adopt it yet; None if it may."""
     run, adopt_from = predecessor.run, parsed.spec.adopt_from
-    if run.cluster not in (cluster, adopt_from):
+    if not predecessor.is_of(cluster) and run.cluster != adopt_from:
         owner = run.cluster or "an earlier release"
         take_over = (
             f"set spec.adoptFrom to {run.cluster!r} to take it over"
@@ -116,7 +124,8 @@ def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str)
     """Whether the two have nothing to do with each other: another content, or the resource says that it begins anew."""
     run, adopt_from = predecessor.run, parsed.spec.adopt_from
     if run.unreadable:
-        return run.cluster not in (cluster, adopt_from)  # an order of ours may not be begun a second time
+        ours = predecessor.is_of(cluster) or run.cluster == adopt_from
+        return not ours  # an order of ours may not be begun a second time
     begins_anew = adopt_from == cluster != run.cluster
     return begins_anew or run.input_hash != parsed.input_hash
 

@@ -132,8 +132,7 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     under the name."""
     order = known.order
     if is_another_order(predecessor, parsed, known.cluster):
-        ours = predecessor.run.cluster == known.cluster
-        problem = ending(predecessor) if ours else None
+        problem = ending(predecessor) if predecessor.is_of(known.cluster) else None
         return show(known, problem, again=AGAIN_SECONDS) if problem else _begin(known)
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None:

@@ -316,7 +316,7 @@ class Reconciler:
         elif run is None or not (run.running or is_abandoned(run) or self._is_shown_elsewhere(order, run)):
             self.intake.open_runs.ended(identifier)
         else:
-            first = self._tracked.get(key.uid)
+            first = self._tracked.get(run.key.uid)
             told = first is not None and first.has_told(run)
             look.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
 

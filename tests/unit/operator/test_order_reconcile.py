@@ -25,6 +25,7 @@ from temporalio.client import WorkflowExecutionStatus
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_codec.undecodable import KeyMissing
+from order_domain.order import DeletionPolicy
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, Listed, NotFound
 from order_operator.cluster.api_names import DEFAULT_CLASS_LABEL, FINALIZER
 from order_operator.cluster.conditions import Reason
@@ -33,7 +34,7 @@ from order_operator.orders.classes import OrderClasses
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import Reconciler
 from order_operator.orders.takeover import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS, NOT_TAKEN_OVER
-from order_operator.orders.tracking import Tracked
+from order_operator.orders.tracking import Told, Tracked
 from order_operator.problem import Problem
 from order_operator.settings import Settings
 from order_operator.temporal.cancellation import BRAKE_NUMBER
@@ -763,6 +764,26 @@ async def test_a_restored_order_adopts_the_run_that_its_status_names_though_no_r
     assert "start" not in shop.temporal.calls
     assert shop.api.body is not None
     assert reason(shop.api.body["status"], "Ready")[1] == "Adopting"
+
+
+async def test_an_order_that_adopted_its_run_is_known_to_the_next_of_its_name_under_any_identity(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was deleted and is being undone, and the next one took its workflow for that of another installation."""
+    adopter = RunKey(NAMESPACE, NAME, "uid-of-the-adopter")
+    content = input_hash(an_order_spec())
+    run = an_observation(
+        key=adopter, workflow_id=workflow_id(*FIRST), input_hash=content, snapshot=WAITING, cluster="before"
+    )
+    temporal_has(shop, monkeypatch, run)
+    shop.orders._tracked[adopter.uid] = Tracked(observation=run, told=Told(run.run_id, DeletionPolicy.CANCEL))
+    shop.orders.intake.open_runs.saw(FIRST, running=True)
+    shop.orders.intake.put(shop.api.store())
+
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Ready")[1] == "PredecessorEnding"
 
 
 async def test_an_order_whose_workflow_was_taken_back_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

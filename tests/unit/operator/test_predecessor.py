@@ -280,6 +280,35 @@ def test_a_run_is_ending_if_its_deletion_means_that(
     assert Predecessor.of(run, deleted, told=told).ending is ending
 
 
+def test_an_order_of_ours_that_began_under_a_former_identity_is_waited_for_like_any_other() -> None:
+    """The next of its name waited for a word, and for ever: it had noted the workflow as that of somebody else."""
+    before = first_run(cluster="default")
+    seen = Predecessor.of(before, an_order_resource(uid=FIRST.uid), told=False)
+    waits = shown(restored(before, predecessor=seen))
+
+    assert ready(waits.order.status) == ("Unknown", Reason.PREDECESSOR_ENDING)
+    assert "workflow" not in waits.order.status
+    assert isinstance(next_action(replace(waits, others=(), predecessor=None)), Start)
+
+
+@pytest.mark.parametrize(
+    ("cluster", "told", "ours"),
+    [(OURSELVES, False, True), ("default", True, True), ("default", False, False)],
+    ids=["by its identity", "told by this process", "nothing is known of it"],
+)
+def test_an_order_is_ours_by_its_identity_or_since_its_resource_was_here(cluster: str, told: bool, ours: bool) -> None:
+    predecessor = Predecessor.of(first_run(cluster=cluster), None, told=told)
+
+    assert predecessor.is_of(OURSELVES) is ours
+
+
+def test_a_run_that_has_ended_is_waited_for_by_nobody_though_its_resource_was_here() -> None:
+    """One that the status names is asked about for ever."""
+    ended = first_run(status=WorkflowExecutionStatus.COMPLETED, cluster="default")
+
+    assert not Predecessor.of(ended, None, told=True).is_of(OURSELVES)
+
+
 # The other side: the resource that the order began with is still there
 
 
