@@ -53,10 +53,14 @@ from order_operator.orders.stopped_run import next_run
 from order_operator.orders.takeover import is_abandoned
 from order_operator.problem import Problem
 from order_operator.temporal.connection import NOT_ANSWERED
+from order_workflows.contract import workflow_id
 
 CONFIRMED_AGE_SECONDS = 5.0
 """An order older than this may be gone by now, though the watch still delivers it: an operator that was frozen reads
 its creation before its deletion. The API server is asked before such an order is started."""
+WORD_SECONDS = 60.0
+"""Before the workflow of another installation is asked about again, which an order waits for a word about. A thousand
+may be restored at once, and a person is seldom quicker. What does not run is left to the next full scan."""
 LOOK_GRACE_SECONDS = 1.0
 """Before a decision is looked at again while the first look at the policies of its namespace is under way."""
 
@@ -98,8 +102,8 @@ def _start(known: Known) -> Action:
     order, parsed = known.order, known.order.decoded
     if isinstance(parsed, Problem):
         return show(known, parsed)
-    if (order.names_workflow or order.held) and not known.asked and known.predecessor is None:
-        return Describe()
+    if (order.names_workflow or order.held) and not known.asked and not _waits_for_a_word(known, parsed):
+        return _ask(known)
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere)  # another setting, or another status, brings the order here again
@@ -109,6 +113,25 @@ def _start(known: Known) -> Action:
         return DescribeOther(known.others[0])
     elsewhere = restored_elsewhere(order, parsed, known.cluster)
     return show(known, elsewhere) if elsewhere is not None else _begin(known)
+
+
+def _ask(known: Known) -> Action:
+    """About the order's own workflow. While that which the status names, of another installation, is under way, nothing
+    is begun beside it: it is asked about first, and mostly alone."""
+    named = known.order.named_workflow
+    theirs = named is not None and known.order.shows_workflow_of(known.cluster) is not None
+    if named is None or not theirs or known.predecessor is not None or workflow_id(*named) not in known.others:
+        return Describe()
+    return DescribeOther(workflow_id(*named))
+
+
+def _waits_for_a_word(known: Known, parsed: ParsedSpec) -> bool:
+    """Whether Temporal's answer about the other workflow is enough to go on waiting."""
+    other = known.predecessor
+    if other is None or is_another_order(other, parsed, known.cluster):
+        return False
+    problem = obstacle(other, parsed, known.cluster)
+    return problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE
 
 
 def _begin(known: Known) -> Action:
@@ -134,10 +157,12 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     if is_another_order(predecessor, parsed, known.cluster):
         problem = ending(predecessor) if predecessor.is_of(known.cluster) else None
         return show(known, problem, again=AGAIN_SECONDS) if problem else _begin(known)
+    run = predecessor.run
     problem = obstacle(predecessor, parsed, known.cluster)
+    if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE:
+        return show(known, problem, again=WORD_SECONDS if run.running else None)
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
-    run = predecessor.run
     taken = run.cluster != known.cluster and order.shows_as_taken(run.workflow_id, known.cluster)
     if taken and not order.names_another_since:
         return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)

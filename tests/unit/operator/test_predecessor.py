@@ -13,10 +13,20 @@ from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.actions import Adopt, Confirm, DescribeOther, Forget, SetFinalizer, Start, Wait, WriteStatus
+from order_operator.orders.actions import (
+    Adopt,
+    Confirm,
+    Describe,
+    DescribeOther,
+    Forget,
+    SetFinalizer,
+    Start,
+    Wait,
+    WriteStatus,
+)
 from order_operator.orders.adoption import OpenRuns, Predecessor
 from order_operator.orders.amendment import EditState, Group, Refusal
-from order_operator.orders.decision import next_action
+from order_operator.orders.decision import WORD_SECONDS, next_action
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec
@@ -152,6 +162,31 @@ def test_an_order_that_waits_for_the_word_of_a_person_shows_whose_workflow_it_is
 
 def deleted(known: Known, **of_the_order: Any) -> Known:
     return replace(known, order=replace(known.order, deleting=True, finalizers=(FINALIZER,), **of_the_order))
+
+
+def test_an_order_that_waits_for_a_word_is_asked_about_once_a_minute_and_not_once_its_workflow_has_ended() -> None:
+    """A thousand restored orders asked Temporal three hundred questions a second, for ever."""
+    theirs = first_run(cluster="cluster-b")
+    ended = replace(theirs, status=WorkflowExecutionStatus.COMPLETED)
+
+    assert next_action(shown(restored(theirs))) == Wait(WORD_SECONDS)
+    assert next_action(shown(restored(ended))) == Wait()
+
+
+def test_only_the_workflow_that_an_order_waits_for_is_asked_about_while_it_is_under_way() -> None:
+    theirs = first_run(cluster="cluster-b")
+    waits = shown(restored(theirs))
+
+    assert next_action(replace(waits, predecessor=None)) == DescribeOther(theirs.workflow_id)
+    assert next_action(replace(waits, predecessor=None, others=())) == Describe()
+
+
+@pytest.mark.parametrize("adopt_from", ["cluster-b", OURSELVES])
+def test_with_a_word_the_order_is_asked_about_its_own_workflow_before_anything_is_done(adopt_from: str) -> None:
+    waits = shown(restored(first_run(cluster="cluster-b")))
+    spec = an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True)
+
+    assert next_action(replace(waits, order=replace(waits.order, spec=spec, generation=2))) == Describe()
 
 
 def test_the_deletion_of_an_order_of_another_installation_begins_nothing() -> None:
