@@ -141,13 +141,20 @@ def _begin(known: Known) -> Action:
         return show(known, parsed)
     if isinstance(known.order_class, Problem):
         return show(known, known.order_class)
-    if known.paused and not order.names_workflow:
+    if known.paused and _is_new(order, known.cluster):
         return show(known, PAUSED)
     if known.refused is not None:
         return show(known, known.refused, again=REFUSED_SECONDS)
     if not known.exists and abs(order.age(known.now)) > CONFIRMED_AGE_SECONDS:
         return Confirm()
     return Start(known.order_class, parsed)
+
+
+def _is_new(order: OrderResource, cluster: str) -> bool:
+    """Whether no run of the order was ever under way here: the status may name that of another installation."""
+    if order.named_workflow is None:
+        return not order.names_workflow
+    return order.begins_anew(cluster) or order.shows_workflow_of(cluster) is not None
 
 
 def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action:
@@ -204,7 +211,7 @@ def _with_run(known: Known, run: Observation) -> Action:
     if early > 0:
         return Wait(early)
     if run.snapshot is None:
-        return show(known, _asking_ledger(order, run))
+        return show(known, _asking_ledger(known, run))
     if not run.running:
         return show(known)
     return _amend(known, run, parsed)
@@ -252,9 +259,9 @@ def _amend(known: Known, run: Observation, parsed: ParsedSpec) -> Action:
     return show(known, refusals=refusals, applying=waited is not None, again=again)
 
 
-def _asking_ledger(order: OrderResource, run: Observation) -> Problem | None:
+def _asking_ledger(known: Known, run: Observation) -> Problem | None:
     """A run that follows one whose history is lost."""
-    if not shows_other_run(order, run):
+    if not shows_other_run(known.order, run) or known.order.begins_anew(known.cluster):
         return None
     why = "Temporal has lost this order's history: a new run asks the ledger what was done, as soon as a worker answers"
     return Problem(Reason.ASKING_LEDGER, why)

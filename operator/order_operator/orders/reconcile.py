@@ -15,6 +15,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
+from order_domain.order import DeletionPolicy
 from order_domain.status import TERMINAL_PHASES, Phase
 from order_operator import backoff
 from order_operator.cluster.api import ApiRefused, Conflict, KubernetesApi, NotFound
@@ -43,7 +44,7 @@ from order_operator.orders.actions import (
 )
 from order_operator.orders.adoption import Predecessor, describe_order
 from order_operator.orders.amendment import Amender, awaits_decision
-from order_operator.orders.classes import OrderClasses
+from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.orders.decision import next_action
 from order_operator.orders.events import deletion_decided, news
 from order_operator.orders.intake import Intake
@@ -223,9 +224,7 @@ class Reconciler:
             synced=self._scanner.synced.is_set(),
             paused=self._settings.paused,
             connection=self._connection.problem,
-            order_class=parsed
-            if isinstance(parsed, Problem)
-            else self._classes.resolve(parsed.spec, self._defaults.of(order.namespace), order.begun_by),
+            order_class=self._class_of(order, parsed, goes=tracked.gone or order.deleting),
             takeover_problem=tracked.takeover_problem,
             takeover_again_at=tracked.takeover_again_at,
             refused=look.refused,
@@ -240,6 +239,19 @@ class Reconciler:
             temporal_namespace=self._connection.client.namespace,
             temporal_ui=self._settings.temporal_ui,
         )
+
+    def _class_of(self, order: OrderResource, parsed: ParsedSpec | Problem, *, goes: bool) -> OrderClass | Problem:
+        """What a run of the order would begin with now. One that is to be undone needs no class of its own: the ledger
+        lists what there is to undo. `goes`: its resource is being deleted, or is gone."""
+        if isinstance(parsed, Problem):
+            return parsed
+        spec, default = parsed.spec, self._defaults.of(order.namespace)
+        begun_by = None if order.begins_anew(self._settings.cluster) else order.begun_by
+        found = self._classes.resolve(spec, default, begun_by)
+        if not isinstance(found, Problem) or not goes or order.deletion_policy is not DeletionPolicy.CANCEL:
+            return found
+        instead = self._classes.resolve(spec.model_copy(update={"class_name": None}), default)
+        return found if isinstance(instead, Problem) else instead
 
     def _evidence(self, order: OrderResource, run: Observation | None, parsed: ParsedSpec | Problem) -> Evidence | None:
         """The policies are looked at for a decision that is awaited, and only then."""

@@ -127,7 +127,8 @@ def reflect(
         last_error=error,
         last_refusal=snapshot.last_refusal,
     )
-    return {**status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
+    kept = {"workflow": order.status["workflow"]} if shown is None and order.only_refers else {}
+    return {**kept, **status.model_dump(mode="json", exclude_defaults=True), "conditions": conditions.build()}
 
 
 def _refused_decision(order: OrderResource, snapshot: OrderSnapshot, refusals: Sequence[Refusal]) -> str | None:
@@ -164,13 +165,13 @@ def _start_time(observation: Observation | None, problem: Problem | None) -> dat
 def shows_other_run(order: OrderResource, run: Run) -> bool:
     """Whether the status tells of an earlier run than this one."""
     shown = order.status.get("workflow") or {}
-    return bool(shown) and shown.get("runID") != run.run_id
+    return bool(shown) and not order.only_refers and shown.get("runID") != run.run_id
 
 
 def _keeps_what_it_shows(order: OrderResource, observation: Observation | None) -> bool:
     """A status without knowledge never replaces one that tells of a workflow."""
     if observation is None:
-        return order.names_workflow
+        return order.names_workflow and not order.only_refers
     return observation.unreadable or (observation.snapshot is None and shows_other_run(order, observation))
 
 

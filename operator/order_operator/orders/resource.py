@@ -100,6 +100,17 @@ class OrderResource(Resource):
         return key if key is not None and same_name and key.uid != self.uid else None
 
     @property
+    def only_refers(self) -> bool:
+        """Whether the status tells no more of that workflow than which one it is: the order waits for a word about it,
+        and none of its own was ever followed."""
+        followed = self.status.get("orderStatus") or self.status.get("phase") != Phase.PENDING
+        return self.named_workflow is not None and not followed
+
+    def begins_anew(self, cluster: str) -> bool:
+        """Whether the spec says that this is a new order, beside that of the workflow which the status names."""
+        return self.named_workflow is not None and self.spec.get("adoptFrom") == cluster
+
+    @property
     def begun_by(self) -> str | None:
         """The class that the status names, if it tells of a workflow: the default one may be another by now."""
         return str(self.status["className"]) if self.names_workflow and self.status.get("className") else None

@@ -313,6 +313,43 @@ async def test_an_order_whose_history_is_lost_begins_again_with_the_class_that_i
     assert shop.temporal.begun_as == ["calm"]
 
 
+@pytest.mark.parametrize("by_spec", [True, False])
+async def test_an_order_whose_history_and_class_are_lost_is_undone_by_the_default_class(
+    shop: Shop, by_spec: bool
+) -> None:
+    """Its deletion waited for the class; where nobody waited for it the order was forgotten, and never undone."""
+    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
+    status = {"phase": "Running", "className": "gone", "workflow": workflow}
+    spec = an_order_spec(class_name="gone" if by_spec else None).model_dump(mode="json", exclude_none=True)
+    shop.orders.intake.put(shop.api.store(status=status, spec=spec))
+    assert shop.api.body is not None
+    shop.orders.intake.remove(shop.api.body)
+
+    await shop.look()
+
+    assert shop.temporal.begun_as == ["standard"]
+
+
+async def test_an_order_whose_class_is_lost_does_not_go_on_by_another(shop: Shop) -> None:
+    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
+    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "gone", "workflow": workflow}))
+
+    await shop.look()
+
+    assert shop.temporal.begun_as == []
+
+
+async def test_an_order_that_begins_anew_follows_the_default_class_of_today(shop: Shop) -> None:
+    workflow = {"id": workflow_id(*FIRST), "namespace": "default", "taskQueue": "orders", "cluster": "there"}
+    spec = an_order_spec(adopt_from="here").model_dump(mode="json", exclude_none=True)
+    status = {"phase": "Running", "className": "calm", "workflow": workflow}
+    shop.orders.intake.put(shop.api.store(status=status, spec=spec))
+
+    await shop.look()
+
+    assert shop.temporal.begun_as == ["standard"]
+
+
 async def test_an_order_that_the_api_server_does_not_have_any_more_is_not_started(shop: Shop) -> None:
     shop.orders.intake.put(shop.api.store())
     shop.api.body = None

@@ -164,6 +164,54 @@ def deleted(known: Known, **of_the_order: Any) -> Known:
     return replace(known, order=replace(known.order, deleting=True, finalizers=(FINALIZER,), **of_the_order))
 
 
+def test_an_order_that_waits_for_a_word_says_that_an_edit_was_seen() -> None:
+    """`kubectl wait` and GitOps tools wait for observedGeneration, which stood still."""
+    waits = shown(restored(first_run(cluster="cluster-b")))
+    edited = replace(waits, order=replace(waits.order, generation=2))
+
+    assert shown(edited).order.status["observedGeneration"] == 2
+    gone = shown(replace(edited, predecessor=None, others=(), asked=True))
+    assert gone.order.status["observedGeneration"] == 2
+    assert gone.order.status["workflow"] == waits.order.status["workflow"]
+    assert ready(gone.order.status)[1] == Reason.RESTORED_ELSEWHERE
+
+
+def test_an_order_that_begins_anew_does_not_say_that_its_history_is_lost() -> None:
+    waits = shown(restored(first_run(cluster="cluster-b")))
+    own = an_observation(snapshot=None, cluster=OURSELVES, run_id="run-2")
+
+    begun = next_action(replace(waits, others=(), predecessor=None, observation=own, asked=True))
+
+    assert isinstance(begun, WriteStatus)
+    assert begun.status["workflow"]["id"] == own.workflow_id
+    assert ready(begun.status)[1] != Reason.ASKING_LEDGER
+
+
+def test_nor_does_one_that_was_restored_with_all_of_its_status() -> None:
+    own = an_observation(snapshot=None, cluster=OURSELVES, run_id="run-2")
+
+    begun = shown(replace(after_its_workflow(OURSELVES), observation=own))
+
+    assert all(item["reason"] != Reason.ASKING_LEDGER for item in begun.order.status.get("conditions", []))
+    assert begun.order.status["phase"] == ELSEWHERE["phase"]
+
+
+@pytest.mark.parametrize("adopt_from", ["cluster-b", OURSELVES])
+def test_a_pause_holds_an_order_that_was_never_under_way_here(adopt_from: str) -> None:
+    """Its status names a workflow, which is that of another installation."""
+    held = shown(after_its_workflow(adopt_from, paused=True))
+
+    assert ready(held.order.status) == ("Unknown", Reason.PAUSED)
+
+
+def test_a_pause_does_not_hold_an_order_of_ours_whose_adopted_workflow_is_lost() -> None:
+    lost = after_its_workflow(paused=True)
+    workflow = {**ELSEWHERE["workflow"], "cluster": OURSELVES}
+    ours = replace(lost, order=replace(lost.order, status={**ELSEWHERE, "workflow": workflow}))
+
+    assert isinstance(next_action(ours), Start)
+
+
 def test_an_order_that_waits_for_a_word_is_asked_about_once_a_minute_and_not_once_its_workflow_has_ended() -> None:
     """A thousand restored orders asked Temporal three hundred questions a second, for ever."""
     theirs = first_run(cluster="cluster-b")
