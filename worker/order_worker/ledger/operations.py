@@ -75,10 +75,10 @@ class Operation:
     it would have asked for is not known."""
     remarks: Mapping[str, JsonValue] = field(default_factory=dict)
     """Stored among the params, but the operation stays the same one if they differ."""
-    remarks_are_hashed: bool = False
-    """Whether an earlier release compares the remarks as well; it may come to this operation after us."""
     lines_digest: str | None = None
     """Of the order's lines and charges as its workflow knows them; None: the workflow does not say."""
+    remarks_are_hashed: bool = False
+    """Whether an earlier release compares the remarks as well; it may come to this operation after us."""
 
     @property
     def stored_params(self) -> dict[str, JsonValue] | None:
