@@ -415,9 +415,12 @@ def test_an_order_cancelled_while_a_question_fails_does_not_ask_again(shop: Shop
 def test_an_order_that_was_rejected_during_a_step_takes_no_more_changes(shop: Shop) -> None:
     """They were accepted, and lost with the order's end."""
     shop.order(lines=DEAR)
-    shop.world.stall(shop.go_on_to(JUDGE), 0)
+    call = shop.go_on_to(JUDGE)
+    shop.world.stall(call, 0)
     shop.run.tell(REJECT)
     assert refusal_of_any_change(shop.run.order) is not None
+    shop.attempt(call)
+    assert shop.end() == "Order Rejected"
 
 
 def test_an_order_that_is_rejected_during_a_step_takes_no_other(shop: Shop) -> None:

@@ -153,6 +153,17 @@ async def test_an_order_that_was_cancelled_before_it_began_ends_before_its_first
         await shop.record("cancelled-before-it-began", order)
 
 
+async def test_a_restored_order_that_is_cancelled_and_that_the_ledger_does_not_know_does_nothing(
+    shop: Storefront, world: World
+) -> None:
+    """It asked the ledger for the order that it was, and went on to its charge then."""
+    order = await shop.place(an_order_spec(cancellation=Cancellation(by="ana")), begins_again="uid-of-the-first")
+
+    assert (await order.result()).status == OrderStatus.ORDER_CANCELLED
+    assert world.calls[0] == "receive_order"
+    assert world.count("reserve_stock") == world.count("charge_payment") == 0
+
+
 async def test_a_charge_of_a_run_that_temporal_has_lost_is_refunded_where_the_order_begins_anew_cancelled(
     shop: Storefront, world: World
 ) -> None:

@@ -188,17 +188,16 @@ class OrderRun:
         self._debounce = Debounce(self.publish)
         if order.abandoned is not None:
             self.cancellation = CancelRequest(reason="the workflow was terminated")
-        elif self._is_cancelled_from_the_start():
-            asked = self.spec.cancellation
-            assert asked is not None
-            self.cancelled_by(CancelRequest(by=asked.by, reason=asked.reason, channel=KUBERNETES))
+        elif order.begins_again is None:  # else the ledger is asked first for the order that it was: that may go on
+            self.follow_the_cancellation_of_the_spec()
         if shown is not None:
             self._continue(shown)
 
-    def _is_cancelled_from_the_start(self) -> bool:
-        """One that was another order before a restore asks the ledger for that first, which may be under way."""
-        asked = self.spec.cancellation is not None and self.input.begins_again is None
-        return asked and workflow.patched(CANCELLED_FROM_THE_START)
+    def follow_the_cancellation_of_the_spec(self) -> None:
+        """One that the order had when it began; a later one comes as an Update."""
+        asked = self.spec.cancellation
+        if asked is not None and self.cancellation is None and workflow.patched(CANCELLED_FROM_THE_START):
+            self.cancelled_by(CancelRequest(by=asked.by, reason=asked.reason, channel=KUBERNETES))
 
     def _continue(self, abandoned: OrderSnapshot) -> None:
         """Show on from where an earlier run stopped."""

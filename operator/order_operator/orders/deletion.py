@@ -13,6 +13,7 @@ from order_operator.orders.actions import (
     Action,
     Cancel,
     Describe,
+    DescribeOther,
     Forget,
     Release,
     Send,
@@ -29,6 +30,7 @@ from order_operator.orders.resource import OrderResource
 from order_operator.orders.stopped_run import next_run
 from order_operator.orders.takeover import is_abandoned, may_be_abandoned, seconds_until_takeover
 from order_operator.problem import Problem
+from order_workflows.contract import workflow_id
 
 REFUSED_SECONDS = 60.0
 """Before a start that Temporal has refused for its content is tried again."""
@@ -114,11 +116,16 @@ def _carried_elsewhere(known: Known) -> str | None:
 
 
 def _let_go_of_others(known: Known, owner: str) -> Action:
-    """Temporal does not have the workflow that the status names, of the installation `owner`. It may have been this
-    order's before the installation had another identity, and have charged it: who deletes it has to know."""
-    order = known.order
-    own = order.named_workflow is None  # which another resource had taken over
-    if own or not order.held or order.deletion_policy is DeletionPolicy.ORPHAN:
+    """The workflow that the status names is not seen to be this order's. If Temporal has it, of another order of the
+    installation `owner`, the deletion concerns nothing of it. If not, it may have been this order's before the
+    installation had another identity, and have charged it: who deletes it has to know."""
+    order, other = known.order, known.predecessor
+    named = workflow_id(*order.named_workflow) if order.named_workflow is not None else None
+    if named is None or not order.held or order.deletion_policy is DeletionPolicy.ORPHAN:  # None: it was taken over
+        return _let_go(known)
+    if other is None and named in known.others:
+        return DescribeOther(named)
+    if other is not None and other.run.workflow_id == named and not other.is_of(known.cluster):
         return _let_go(known)
     why = (
         f"the deletion waits: this order was carried by another installation ({owner}), and Temporal does not have its "

@@ -325,6 +325,7 @@ class Reconciler:
             )
             tracked.learn(run, asked=True)
             self.intake.adopted(key.uid, run)
+            self.intake.follow(run)
         elif run is None or not (run.running or is_abandoned(run) or self._is_shown_elsewhere(order, run)):
             self.intake.open_runs.ended(identifier)
         else:

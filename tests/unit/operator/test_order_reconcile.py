@@ -836,6 +836,23 @@ async def test_an_order_whose_workflow_was_taken_back_says_so(shop: Shop, monkey
     assert reason(shop.api.body["status"], "Ready")[1] == "AdoptedElsewhere"
 
 
+async def test_an_order_whose_workflow_was_taken_back_before_any_row_showed_the_adoption_says_so(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It went on to show the order as its own, for good."""
+    run = an_observation(workflow_id=workflow_id(*FIRST), snapshot=WAITING, cluster="here")
+    temporal_has(shop, monkeypatch, run)
+    shop.orders.intake.open_runs.saw(FIRST, running=True)
+    shop.orders.intake.put(shop.api.store())
+    await shop.look()
+
+    shop.observe(replace(run, key=FIRST, cluster="there", snapshot=a_snapshot(status="Await Approval", seq=3)))
+    await shop.look()
+
+    assert shop.api.body is not None
+    assert reason(shop.api.body["status"], "Ready")[1] == "AdoptedElsewhere"
+
+
 @pytest.mark.parametrize("status", ["Order Completed", "Charge Customer"])
 async def test_an_order_that_another_installation_carried_is_neither_begun_nor_shown_as_ended_after_its_end(
     shop: Shop, monkeypatch: pytest.MonkeyPatch, status: str

@@ -246,6 +246,18 @@ def test_the_deletion_of_an_order_of_another_installation_begins_nothing() -> No
     assert next_action(replace(held, order=replace(held.order, finalizers=()))) == Wait()
 
 
+@pytest.mark.parametrize("status", [WorkflowExecutionStatus.RUNNING, WorkflowExecutionStatus.COMPLETED])
+def test_a_copy_of_an_order_that_another_installation_has_is_deleted_without_a_word(
+    status: WorkflowExecutionStatus,
+) -> None:
+    """The deletion hung, and told people to give back the money of an order that went on."""
+    theirs = replace(first_run(cluster="cluster-b"), status=status)
+    copy = replace(deleted(after_its_workflow()), others=(theirs.workflow_id,))
+
+    assert next_action(copy) == DescribeOther(theirs.workflow_id)
+    assert next_action(replace(copy, predecessor=Predecessor(theirs))) == SetFinalizer(False)
+
+
 def test_such_an_order_with_our_finalizer_goes_once_a_person_says_so() -> None:
     """It may be this installation's own, from before it had another identity: its finalizer came off, and nobody gave
     back what was charged."""

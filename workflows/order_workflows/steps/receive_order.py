@@ -18,6 +18,8 @@ async def run(order: OrderRun) -> None:
     order.attempted(outcome)
     if outcome.ended is not None:
         raise OrderEnded(OrderStatus(outcome.ended), on_record=True)
+    if order.input.begins_again is not None:
+        order.follow_the_cancellation_of_the_spec()
 
 
 def request(order: OrderRun) -> ReceiveOrder:
