@@ -412,23 +412,24 @@ def test_an_order_cancelled_while_a_question_fails_does_not_ask_again(shop: Shop
     assert shop.end() == "Order Cancelled"
 
 
-def test_an_order_that_was_rejected_during_a_step_takes_no_more_changes(shop: Shop) -> None:
-    """They were accepted, and lost with the order's end."""
+def rejected_during_a_step(shop: Shop) -> Call:
     shop.order(lines=DEAR)
     call = shop.go_on_to(JUDGE)
     shop.world.stall(call, 0)
     shop.run.tell(REJECT)
+    return call
+
+
+def test_an_order_that_was_rejected_during_a_step_takes_no_more_changes(shop: Shop) -> None:
+    """They were accepted, and lost with the order's end."""
+    call = rejected_during_a_step(shop)
     assert refusal_of_any_change(shop.run.order) is not None
     shop.attempt(call)
     assert shop.end() == "Order Rejected"
 
 
 def test_an_order_that_is_rejected_during_a_step_takes_no_other(shop: Shop) -> None:
-    shop.order(lines=DEAR)
-    call = shop.go_on_to(JUDGE)
-    shop.world.stall(call, 0)
-    shop.run.tell(REJECT)
-    shop.attempt(call)
+    shop.attempt(rejected_during_a_step(shop))
     shop.go_on_to(HALT)
     assert RESERVE not in [call.activity for call in shop.run.made]
     assert shop.end() == "Order Rejected"

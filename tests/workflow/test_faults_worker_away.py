@@ -6,7 +6,7 @@ import sqlite3
 import pytest
 from builders import a_policy
 from real_shop import RealShop, shipping_class
-from storefront import eventually
+from storefront import PlacedOrder, eventually
 
 from order_domain.pipeline import StepName
 from order_domain.snapshot import CompensationState, PaymentRecord
@@ -16,9 +16,7 @@ from order_workflows import contract
 from order_workflows.contract import CancelRequest, Decision
 
 
-async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
-    real: RealShop,
-) -> None:
+async def charged_before_the_ledger_was_empty(real: RealShop) -> PlacedOrder:
     real.carrier.is_down_for("dispatch", "find")
     retry = {"default": {"max_interval_seconds": 1, "start_to_close_seconds": 5}}
     order = await real.place(policy=a_policy(approval={"mode": "Never"}, retry=retry))
@@ -27,6 +25,13 @@ async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_
     await real.open_ledger(f"sqlite:///{real.folder / 'empty.db'}")
     real.carrier.recovers()
     await real.work()
+    return order
+
+
+async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_figures_of_both_sides(
+    real: RealShop,
+) -> None:
+    order = await charged_before_the_ledger_was_empty(real)
 
     shown = await order.reaches(OrderStatus.MANUAL_REVIEW)
 
@@ -40,14 +45,7 @@ async def test_an_order_whose_ledger_is_empty_again_waits_for_a_person_with_the_
 
 
 async def test_an_order_whose_ledger_was_another_database_for_a_while_is_undone_by_its_own(real: RealShop) -> None:
-    real.carrier.is_down_for("dispatch", "find")
-    retry = {"default": {"max_interval_seconds": 1, "start_to_close_seconds": 5}}
-    order = await real.place(policy=a_policy(approval={"mode": "Never"}, retry=retry))
-    await real.shows_step(order, StepName.SHIP)
-    await real.stop_working()
-    await real.open_ledger(f"sqlite:///{real.folder / 'empty.db'}")
-    real.carrier.recovers()
-    await real.work()
+    order = await charged_before_the_ledger_was_empty(real)
     await order.reaches(OrderStatus.MANUAL_REVIEW)
     await real.stop_working()
     await real.open_ledger(f"sqlite:///{real.folder / 'ledger.db'}")

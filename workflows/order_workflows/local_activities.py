@@ -17,7 +17,7 @@ from order_domain.snapshot import ErrorRecord
 from order_workflows import timing
 from order_workflows.activities.effect import Outcome
 from order_workflows.activity_failures import attempts_of, reason_of
-from order_workflows.waiting import cancelled_meanwhile
+from order_workflows.waiting import cancelled_meanwhile, in_this_history
 
 A = TypeVar("A")
 R = TypeVar("R", bound=Outcome)
@@ -49,7 +49,7 @@ async def as_class_says(
             if is_permanent(failure) or used_up or too_late or cancelled_meanwhile():
                 raise
             rounds += 1
-            longer = timing.in_history(pause, rounds, workflow.info().get_current_history_length())
+            longer = in_this_history(pause, rounds)
             pause = longer if limit is None else min(longer, limit - workflow.now())
             failed(attempts, reason_of(failure), pause)
         await workflow.sleep(pause, summary="next attempt")
@@ -66,8 +66,7 @@ async def until_done(activity: Callable[[Any, A], Awaitable[R]], request: A, *, 
                 raise
             attempts += attempts_of(failure) or timing.LEDGER_ROUND_ATTEMPTS
             rounds += 1
-            events = workflow.info().get_current_history_length()
-            pause = timing.in_history(timing.ask_ledger_again(rounds), rounds, events)
+            pause = in_this_history(timing.ask_ledger_again(rounds), rounds)
             failed(attempts, reason_of(failure), pause)
         await workflow.sleep(pause, summary="the ledger does not answer")
 

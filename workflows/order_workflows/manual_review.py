@@ -8,7 +8,7 @@ from order_workflows import timing
 from order_workflows.acceptance import refusal_of_cancel
 from order_workflows.order_run import OrderRun
 from order_workflows.patches import LEDGER_DECIDES
-from order_workflows.waiting import until
+from order_workflows.waiting import in_this_history, until
 
 REMEDY = {
     "BooksDisagree": "compare the payment provider, the carrier and `order-worker audit` for this order, and correct "
@@ -34,8 +34,7 @@ async def wait_for_repair(order: OrderRun, error: ErrorRecord) -> None:
     order.publish(OrderStatus.MANUAL_REVIEW)
     pause = None
     if workflow.patched(LEDGER_DECIDES):
-        events = workflow.info().get_current_history_length()
-        pause = timing.in_history(timing.review_again(order.reviews), order.reviews, events)
+        pause = in_this_history(timing.review_again(order.reviews), order.reviews)
     try:
         await until(lambda: not order.under_review, pause, "next attempt in Manual Review")
     except TimeoutError:

@@ -17,7 +17,7 @@ from order_domain.snapshot import ErrorRecord
 from order_workflows import timing
 from order_workflows.contract import UNREADABLE_YET
 from order_workflows.patches import WAITS_FOR_KEYS
-from order_workflows.waiting import cancelled_meanwhile
+from order_workflows.waiting import cancelled_meanwhile, in_this_history
 
 A = TypeVar("A")
 R = TypeVar("R")
@@ -49,8 +49,7 @@ async def carried_out(
             if missing is None or not workflow.patched(WAITS_FOR_KEYS) or cancelled_meanwhile():
                 raise
         rounds += 1
-        events = workflow.info().get_current_history_length()
-        pause = timing.in_history(timing.wait_for_key(rounds), rounds, events)
+        pause = in_this_history(timing.wait_for_key(rounds), rounds)
         waits(rounds * in_round, missing, pause)
         await workflow.sleep(pause, summary="a worker lacks a key")
 

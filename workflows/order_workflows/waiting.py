@@ -1,4 +1,4 @@
-"""Waiting, and cancellations: those that are to stop no wait, and those that an activity has taken from one."""
+"""Waits and how long they are, and cancellations: those that stop no wait, and those that an activity took from one."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from temporalio import workflow
 
+from order_workflows import timing
 from order_workflows.patches import HEARS_CANCELLATIONS
 
 
@@ -19,6 +20,11 @@ async def until(holds: Callable[[], bool], timeout: timedelta | None = None, sum
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+
+
+def in_this_history(pause: timedelta, rounds: int) -> timedelta:
+    """`pause` after so many rounds, or longer where the run's history is long."""
+    return timing.in_history(pause, rounds, workflow.info().get_current_history_length())
 
 
 def stop_if_cancelled_meanwhile() -> None:

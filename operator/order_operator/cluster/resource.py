@@ -55,6 +55,11 @@ class Resource:
             restored=not RESTORED_LABELS.isdisjoint(metadata.get("labels") or ()),
         )
 
+    def other_namespace(self, temporal_namespace: str) -> str | None:
+        """The namespace of Temporal in which the status shows the workflow, where that is not the operator's."""
+        shown = str((self.status.get("workflow") or {}).get("namespace") or temporal_namespace)
+        return shown if shown != temporal_namespace else None
+
     @property
     def version(self) -> int:
         """The resourceVersion, by which two versions of an object compare."""

@@ -94,9 +94,8 @@ def _wants_finalizer(known: Known, phase: Phase) -> bool:
         return False
     if order.deleting:
         return order.held  # the API server takes no new one then; `_let_go` takes it off
-    age = abs(order.age(known.now))
-    lasts = age >= FINALIZER_AGE_SECONDS if known.quiet else age >= LONGEST_UNGUARDED_SECONDS
-    lasts = lasts and order.names_workflow
+    least = FINALIZER_AGE_SECONDS if known.quiet else LONGEST_UNGUARDED_SECONDS
+    lasts = order.names_workflow and abs(order.age(known.now)) >= least
     return phase not in TERMINAL_PHASES and (order.held or phase is not Phase.RUNNING or lasts)
 
 

@@ -82,8 +82,8 @@ class OrderResource(Resource):
     def elsewhere(self, temporal_namespace: str) -> Problem | None:
         """What to tell of an order whose status names a workflow in another namespace of Temporal than the operator's:
         that this one has no such workflow says nothing of that one."""
-        shown = str((self.status.get("workflow") or {}).get("namespace") or temporal_namespace)
-        if shown == temporal_namespace:
+        shown = self.other_namespace(temporal_namespace)
+        if shown is None:
             return None
         why = (
             f"this order runs in Temporal's namespace {shown!r}, and the operator uses {temporal_namespace!r}. "

@@ -25,8 +25,8 @@ class StockItemResource(Resource):
     def elsewhere(self, temporal_namespace: str) -> Problem | None:
         """What to tell of an item whose status names a workflow in another namespace of Temporal than the operator's.
         Both would be the same keeper for the ledger, and each would order at the supplier."""
-        shown = str((self.status.get("workflow") or {}).get("namespace") or temporal_namespace)
-        if shown == temporal_namespace:
+        shown = self.other_namespace(temporal_namespace)
+        if shown is None:
             return None
         why = (
             f"this article is kept by a workflow in Temporal's namespace {shown!r}, and the operator uses "

@@ -44,6 +44,7 @@ from order_operator.temporal.task_queue_owner import TaskQueueOwner
 from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, OrderInput, RunKey, input_hash, workflow_id
 
 ID = workflow_id(*RunKey(NAMESPACE, NAME, UID))
+OWN_WORKFLOW = {"id": ID, "namespace": "default", "taskQueue": "orders"}
 
 
 class ApiServer:
@@ -305,8 +306,7 @@ async def test_an_order_without_a_class_begins_with_the_default_of_its_namespace
 
 async def test_an_order_whose_history_is_lost_begins_again_with_the_class_that_it_had_begun_by(shop: Shop) -> None:
     """The default had been changed since, and it began again with other steps."""
-    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
-    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "calm", "workflow": workflow}))
+    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "calm", "workflow": OWN_WORKFLOW}))
 
     await shop.look()
 
@@ -318,8 +318,7 @@ async def test_an_order_whose_history_and_class_are_lost_is_undone_by_the_defaul
     shop: Shop, by_spec: bool
 ) -> None:
     """Its deletion waited for the class; where nobody waited for it the order was forgotten, and never undone."""
-    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
-    status = {"phase": "Running", "className": "gone", "workflow": workflow}
+    status = {"phase": "Running", "className": "gone", "workflow": OWN_WORKFLOW}
     spec = an_order_spec(class_name="gone" if by_spec else None).model_dump(mode="json", exclude_none=True)
     shop.orders.intake.put(shop.api.store(status=status, spec=spec))
     assert shop.api.body is not None
@@ -331,8 +330,7 @@ async def test_an_order_whose_history_and_class_are_lost_is_undone_by_the_defaul
 
 
 async def test_an_order_whose_class_is_lost_does_not_go_on_by_another(shop: Shop) -> None:
-    workflow = {"id": ID, "namespace": "default", "taskQueue": "orders"}
-    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "gone", "workflow": workflow}))
+    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "className": "gone", "workflow": OWN_WORKFLOW}))
 
     await shop.look()
 

@@ -101,18 +101,9 @@ class Shelf:
     def put(self, uid: str, **changes: Any) -> None:
         self.stock.put(self.body(uid, **changes))
 
-    async def publish(
-        self,
-        uid: str,
-        memo: Any,
-        status: WorkflowExecutionStatus = RUNNING,
-        ended_before: float = 0.0,
-        identifier: str | None = None,
-        cluster: str | None = None,
-        queue: str = "orders",
-    ) -> None:
+    async def publish(self, uid: str, memo: Any, *of_the_row: Any, **named: Any) -> None:
         """A row of visibility, about the run of the article that is named like the item."""
-        row = await self.row(uid, memo, status, ended_before, identifier, cluster, queue)
+        row = await self.row(uid, memo, *of_the_row, **named)
         subscriber = self.scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE]
         run = await subscriber.decode(row)
         if run is not None:

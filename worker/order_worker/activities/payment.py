@@ -41,19 +41,16 @@ class LedgerPayments(PaymentActivities):
 
         ordered_at: datetime | None = None
 
-        def intend(tx: Connection, order: LockedOrder) -> None:
+        def note(tx: Connection, order: LockedOrder) -> None:
             nonlocal ordered_at
             ordered_at = order.began(request.ordered_at)
-            payments.intend_charge(tx, order, request)
+            notes.record(tx, order, request.notes)
 
         first_asked_at = datetime.now(UTC)
 
         async def find() -> Receipt | None:
-            nonlocal first_asked_at, ordered_at
-            first_asked_at, received_at = await self._ledger.transaction(
-                partial(asked_at, operation_id=request.operation_id)
-            )
-            ordered_at = min(received_at, request.ordered_at or received_at)
+            nonlocal first_asked_at
+            first_asked_at = await self._ledger.transaction(partial(asked_at, operation_id=request.operation_id))
             charge = await self._provider.find_charge(request.operation_id)
             return None if charge is None else _receipt(charge)
 
@@ -76,8 +73,8 @@ class LedgerPayments(PaymentActivities):
                 Receipt,
                 find=find,
                 call=call,
-                note=lambda tx, order: notes.record(tx, order, request.notes),
-                intend=intend,
+                note=note,
+                intend=lambda tx, order: payments.intend_charge(tx, order, request),
                 book=lambda tx, receipt: payments.book_charge(tx, request.order.uid, receipt),
             )
             request_result.replayed = settled.replayed

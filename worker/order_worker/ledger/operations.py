@@ -48,7 +48,7 @@ from order_worker.ledger import audit
 from order_worker.ledger.database import Ledger, insert_unless_present
 from order_worker.ledger.locked_order import LockedOrder, lock
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.tables import operations, orders
+from order_worker.ledger.tables import operations
 from order_workflows.activities.effect import Outcome
 from order_workflows.contract import ResourceIdentity
 
@@ -109,11 +109,7 @@ def fingerprint(text: str) -> str:
 
 
 _KNOWN = select(operations).where(operations.c.operation_id == bindparam("operation"))
-_CREATED_AT = (
-    select(operations.c.created_at, orders.c.created_at)
-    .join(orders, orders.c.uid == operations.c.order_uid)
-    .where(operations.c.operation_id == bindparam("operation"))
-)
+_CREATED_AT = select(operations.c.created_at).where(operations.c.operation_id == bindparam("operation"))
 _ADD = insert(operations)
 _ADD_NEW = insert_unless_present(operations, operations.c.operation_id)
 _END = update(operations).where(operations.c.operation_id == bindparam("operation")).returning(operations.c.params)
@@ -145,10 +141,10 @@ def _alike_but_for_remarks(row: Row[Any], operation: Operation) -> bool:
     return {name: value for name, value in row.params.items() if name not in operation.remarks} == operation.params
 
 
-def asked_at(tx: Connection, operation_id: str) -> tuple[datetime, datetime]:
-    """When a known operation was first asked for, and when its order was received."""
-    asked, received = tx.execute(_CREATED_AT, {"operation": operation_id}).one()
-    return asked, received
+def asked_at(tx: Connection, operation_id: str) -> datetime:
+    """When a known operation was first asked for."""
+    moment: datetime = tx.execute(_CREATED_AT, {"operation": operation_id}).scalar_one()
+    return moment
 
 
 def _error(name: str | None, outcome: dict[str, Any] | None) -> OrderError | None:

@@ -28,6 +28,7 @@ from order_workflows.patches import (
 )
 from order_workflows.shipment_workflow import ShipmentWorkflow, dispatch
 from order_workflows.step import Step
+from order_workflows.waiting import in_this_history
 
 PARENT_CLOSE_POLICIES = {
     ParentClosePolicy.TERMINATE: workflow.ParentClosePolicy.TERMINATE,
@@ -177,8 +178,7 @@ async def _by_child_workflow(order: OrderRun, shipment: ShipmentInput) -> Shippe
             if not workflow.patched(WAITS_FOR_SHIPMENTS):
                 raise
         tries += 1
-        events = workflow.info().get_current_history_length()
-        pause = timing.in_history(timing.ask_for_shipment_again(tries), tries, events)
+        pause = in_this_history(timing.ask_for_shipment_again(tries), tries)
         await workflow.sleep(pause, summary="an earlier run's shipment is under way")
 
 

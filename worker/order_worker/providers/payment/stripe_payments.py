@@ -271,9 +271,10 @@ class StripePayments(PaymentProvider):
     async def charges_since(self, at: datetime) -> AsyncIterator[ChargeEntry]:
         """PaymentIntents made by others on the same account are among them. Each that has refunds costs one request
         more."""
-        async for intent in self._list_intents(at):
-            if intent.amount_received:
-                yield await self._entry(intent)
+        async for page in self._intent_pages(at):
+            for intent in page:
+                if intent.amount_received:
+                    yield await self._entry(intent)
 
     async def refunds_since(self, at: datetime) -> AsyncIterator[RefundEntry]:
         created: RefundListParams = {"created": {"gte": int(at.timestamp())}}
@@ -599,16 +600,11 @@ class StripePayments(PaymentProvider):
                 return
             after = page.data[-1].id
 
-    async def _list_intents(self, at: datetime) -> AsyncIterator[stripe.PaymentIntent]:
-        """Those created at `at` or later, the newest first."""
-        async for page in self._intent_pages(at):
-            for intent in page:
-                yield intent
-
     async def _intent_pages(
         self, at: datetime, until: datetime | None = None, after: str | None = None
     ) -> AsyncIterator[list[stripe.PaymentIntent]]:
-        """`after`: the id of the last one that was seen."""
+        """Those created at `at` or later, up to `until`, the newest first. `after`: the id of the last one that was
+        seen."""
         created: PaymentIntentListParamsCreated = {"gte": int(at.timestamp())}
         if until is not None:
             created["lte"] = int(until.timestamp())
