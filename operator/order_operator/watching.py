@@ -72,7 +72,7 @@ class Watch:
                 loop.call_soon_threadsafe(end.set)
 
     async def _watch(self) -> None:
-        # An event of the loop: for one of threads kopf keeps a thread waiting, and would never return.
+        # An event of the loop: for one of threads kopf would keep a thread waiting, also after it has ended.
         end = asyncio.Event()
         self._running = (asyncio.get_running_loop(), end)
         if self._stop.is_set():

@@ -108,24 +108,31 @@ def test_a_watch_is_begun_again_though_kopf_never_comes_to_its_end(fake: Kopf, m
     watch.stop()
 
 
-def test_a_watch_is_begun_again_after_kopf_itself_has_ended(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """kopf kept a thread waiting for the stop, and never returned: such a watch was deaf for ever."""
+def test_a_watch_that_kopf_itself_has_ended_is_begun_again_and_leaves_no_thread(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """kopf kept a thread waiting for the stop: a namespace without rights made one more of them each minute."""
     monkeypatch.setattr(watching, "LONGEST_PAUSE_SECONDS", 0.0)
     monkeypatch.delenv("KUBECONFIG", raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))  # so that kopf finds no credentials, and ends
-    began = threading.Semaphore(0)
+    before = set(threading.enumerate())
+    began, left = threading.Semaphore(0), set[threading.Thread]()
 
     def registry() -> kopf.OperatorRegistry:
+        left.update(thread for thread in threading.enumerate() if thread not in before)
         began.release()
         return registry_of_classes(Nobody(), lambda _take, _body: None, lambda _path: None)
 
     watch = Watch("classes", registry, ["orderclasses"], [], WatchLiveness())
     watch.start()
 
-    assert began.acquire(timeout=60)
-    assert began.acquire(timeout=60)
-    watch.stop()
-    watch._thread.join(60)
+    try:
+        assert began.acquire(timeout=60)
+        assert began.acquire(timeout=60)
+        assert left == {watch._thread}
+    finally:
+        watch.stop()
+        watch._thread.join(60)
 
 
 def test_liveness_expects_an_answer_for_every_kind_from_the_beginning(fake: Kopf) -> None:
