@@ -163,19 +163,28 @@ class Cluster:
         """How many workflows the operator could not read, as it counts itself."""
         return self._counted("undecodable_rows_total")
 
+    def orphans(self) -> int:
+        """How many open workflows had no order at the operator's last look."""
+        return self._counted("orphans", prefix="orders_")
+
     def reconciles_under_way(self) -> int:
         """How many resources the operator works on now, as it counts itself."""
         return self._counted(r'inflight_reconciles{handler="[a-z]+"}')
 
-    def _counted(self, metric: str) -> int:
-        """A number of the operator; `metric` is a pattern without the prefix that all of them have."""
+    def _counted(self, metric: str, prefix: str = "orders_operator_") -> int:
+        """A number of the operator; `metric` is a pattern without its prefix."""
         with urllib.request.urlopen(self.stack.addresses["operator-metrics"], timeout=5) as answer:  # noqa: S310
             page = answer.read().decode()
-        return sum(int(found) for found in re.findall(rf"^orders_operator_{metric} (\d+)", page, re.MULTILINE))
+        return sum(int(found) for found in re.findall(rf"^{prefix}{metric} (\d+)", page, re.MULTILINE))
 
     def delete(self, name: str, *arguments: str, kind: str = ORDERS) -> None:
         """Delete an object; returns when it is gone, unless told otherwise."""
         self.kubectl("delete", kind, name, "--timeout=60s", *arguments)
+
+    def lose(self, name: str = "order") -> None:
+        """Delete the order without its finalizer, as by force: its workflow stays behind."""
+        self.kubectl("patch", ORDERS, name, "--type=merge", "--patch", '{"metadata":{"finalizers":null}}')
+        self.delete(name)
 
     def kubectl(self, *arguments: str, input: str | None = None) -> str:  # noqa: A002 - as subprocess spells it
         """kubectl in this namespace."""

@@ -1,6 +1,7 @@
 """What the operator does not see is no reason to undo, to begin anew or to say that nothing is there."""
 
 import json
+import math
 import os
 import signal
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,10 @@ from toxiproxy import toxiproxy
 
 from order_operator.cluster.inventory import INTERVAL_SECONDS
 from order_operator.orders.decision import CONFIRMED_AGE_SECONDS
+from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
+
+LOOKS_UNTIL_A_CANCELLATION = 2 + math.ceil(TWO_LOOKS_SECONDS / INTERVAL_SECONDS)
+"""One at most was under way before, and one begins the time."""
 
 ANA = "Ana Torres 😀 𠮷"
 
@@ -207,10 +212,16 @@ def test_a_second_cluster_on_the_same_temporal_leaves_the_orders_of_the_first_al
     """B8: with the chart's defaults it cancelled every one of them within a second of its start."""
     identifier = wait_for_approval(cluster)
 
-    elsewhere.apply("another", total=150_000)
-    elsewhere.reaches("Waiting", "another")  # it leads, and has seen all that is open
+    for name in ("another", "lost"):
+        elsewhere.apply(name, total=150_000)
+        elsewhere.reaches("Waiting", name)
+    elsewhere.stack.kill("operator")
+    elsewhere.lose("lost")
 
-    elsewhere.until(lambda: elsewhere.scans("full") > 0)
+    elsewhere.stack.up(["operator"], keep=True)
+
+    elsewhere.until(lambda: elsewhere.orphans() > 0)
+    assert elsewhere.orphans() == 1  # the lost one alone
     assert cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")
     elsewhere.patch("another", approval={"decision": "Approved", "by": "bob", "totalMinor": 150_000})
     elsewhere.reaches("Completed", "another")
@@ -253,8 +264,9 @@ def test_of_two_clusters_on_one_ledger_neither_stops_the_workflow_of_the_others_
     elsewhere.eventually(lambda status: "SkuTaken" in json.dumps(status), "shelf", kind=STOCK_ITEMS)
     before = runs()
 
-    for each in (cluster, elsewhere):
-        taken = each.inventories()
-        each.until(lambda each=each, taken=taken: each.inventories() > taken, seconds=2 * INTERVAL_SECONDS)  # type: ignore[misc]
+    looks = {each: each.inventories() + LOOKS_UNTIL_A_CANCELLATION for each in (cluster, elsewhere)}
+    for each, enough in looks.items():
+        seconds = (LOOKS_UNTIL_A_CANCELLATION + 1) * INTERVAL_SECONDS
+        each.until(lambda each=each, enough=enough: each.inventories() >= enough, seconds)  # type: ignore[misc]
 
     assert runs() == before

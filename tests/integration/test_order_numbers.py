@@ -31,8 +31,7 @@ def test_a_corrected_order_that_follows_at_once_begins_after_the_first_is_undone
     os.kill(worker, signal.SIGSTOP)
     try:
         # As if it was younger than five seconds, however slow this machine is.
-        cluster.kubectl("patch", "order", "order", "--type=merge", '--patch={"metadata":{"finalizers":null}}')
-        cluster.delete("order")
+        cluster.lose()
         cluster.apply(total=60_000)
         cluster.until(lambda: cluster.condition("Ready").get("reason") == Reason.PREDECESSOR_ENDING)
     finally:

@@ -1,6 +1,5 @@
 """Processes die, servers go away; orders go on, and nothing happens twice."""
 
-import json
 import time
 
 import pytest
@@ -127,9 +126,13 @@ def test_an_order_to_be_orphaned_goes_on_though_no_operator_saw_its_deletion(clu
     """B6: the operator that came back cancelled it like any other. The last policy counts."""
     cluster.apply("orphan", total=150_000, deletionPolicy="Orphan")
     cluster.apply("orphan-at-last", total=150_000)
+    cluster.apply("lost", total=150_000)
     workflows = [cluster.reaches("Waiting", name)["workflow"]["id"] for name in ("orphan", "orphan-at-last")]
+    cluster.reaches("Waiting", "lost")
+    orphans = cluster.orphans()
     cluster.stack.kill("operator")
     cluster.patch("orphan-at-last", deletionPolicy="Orphan")
+    cluster.lose("lost")
     for name in ("orphan", "orphan-at-last"):
         cluster.delete(name, "--wait=false")
 
@@ -137,6 +140,8 @@ def test_an_order_to_be_orphaned_goes_on_though_no_operator_saw_its_deletion(clu
 
     for name in ("orphan", "orphan-at-last"):
         cluster.eventually(lambda _, name=name: cluster.order(name) == {}, name)  # type: ignore[misc]
+    cluster.until(lambda: cluster.orphans() > orphans)
+    assert cluster.orphans() == orphans + 1  # the lost one alone
     for identifier in workflows:
         described = cluster.workflow(identifier)
         assert described["workflowExecutionInfo"]["status"].endswith("RUNNING")
@@ -144,18 +149,26 @@ def test_an_order_to_be_orphaned_goes_on_though_no_operator_saw_its_deletion(clu
 
 
 @pytest.mark.long
-def test_a_young_workflow_whose_order_vanished_is_cancelled_after_a_second_look(cluster: Cluster) -> None:
-    cluster.apply(total=150_000)
-    identifier = cluster.reaches("Waiting")["workflow"]["id"]
+def test_young_workflows_whose_orders_vanished_do_after_a_second_look_what_their_policy_said(cluster: Cluster) -> None:
+    def runs(identifier: str) -> bool:
+        status: str = cluster.workflow(identifier)["workflowExecutionInfo"]["status"]
+        return status.endswith("RUNNING")
+
+    cluster.apply("cancel", total=150_000)
+    cluster.apply("orphan", total=150_000, deletionPolicy="Orphan")
+    to_end, to_go_on = (cluster.reaches("Waiting", name)["workflow"]["id"] for name in ("cancel", "orphan"))
+    orphans = cluster.orphans()
     cluster.stack.kill("operator")
-    finalizers = json.dumps({"metadata": {"finalizers": None}})
-    cluster.kubectl("patch", "ord", "order", "--type=merge", "--patch", finalizers)
-    cluster.delete("order")
+    for name in ("cancel", "orphan"):
+        cluster.lose(name)
 
     cluster.stack.up()
 
-    ended = lambda: not cluster.workflow(identifier)["workflowExecutionInfo"]["status"].endswith("RUNNING")  # noqa: E731
-    cluster.until(ended, TWO_LOOKS_SECONDS + 120)
+    cluster.until(lambda: cluster.orphans() == orphans + 2)
+    cluster.until(lambda: cluster.orphans() == orphans, TWO_LOOKS_SECONDS + 120)
+    cluster.until(lambda: not runs(to_end))
+    assert runs(to_go_on)
+    assert "Compensate" not in str(cluster.workflow(to_go_on))
 
 
 def test_while_temporal_is_away_an_order_says_so_and_then_goes_on(cluster: Cluster) -> None:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from cluster import ORDERS, Cluster, condition
+from cluster import Cluster, condition
 
 SCAN_SECONDS = 120.0
 """An order without a resource is found by the comparison of all orders with all workflows, once a minute."""
@@ -80,8 +80,7 @@ def test_an_order_that_is_being_deleted_goes_when_it_is_undone(cluster: Cluster,
 def test_an_order_whose_resource_is_gone_is_undone(cluster: Cluster, charged: str) -> None:
     cluster.stack.kill("operator")
     terminate(cluster, charged)
-    cluster.kubectl("patch", ORDERS, "order", "--type=merge", "--patch", '{"metadata": {"finalizers": null}}')
-    cluster.delete("order")
+    cluster.lose()
 
     cluster.stack.up()
 
