@@ -134,7 +134,7 @@ async def _serve(
     liveness = WatchLiveness()
     inventory = Inventory(
         api,
-        [reconciler.intake, stock],
+        [reconciler.intake, stock.intake],
         settings.namespaces,
         known=scanner.synced,
         classes_listed=watched_classes.listed,
@@ -150,7 +150,7 @@ async def _serve(
             below_minimum=stock.below_minimum,
             longest_running={
                 reconciler.intake.plural: reconciler.queue.running.longest,
-                stock.plural: stock.queue.running.longest,
+                stock.intake.plural: stock.queue.running.longest,
                 ORDER_CLASSES: class_statuses.queue.running.longest,
             },
             watch_ages=liveness.ages,
@@ -162,7 +162,7 @@ async def _serve(
     watches = watches_of(
         settings.namespaces,
         orders=reconciler.intake,
-        stock=stock,
+        stock=stock.intake,
         classes=watched_classes,
         deliver=on_this_loop(),
         liveness=liveness,

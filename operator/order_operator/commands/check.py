@@ -5,8 +5,6 @@ from functools import partial
 
 from kubernetes.aio import client
 from temporalio.api.enums.v1 import TaskQueueType
-from temporalio.api.taskqueue.v1 import TaskQueue
-from temporalio.api.workflowservice.v1 import DescribeTaskQueueRequest
 from temporalio.service import RPCError
 
 from order_operator.cluster.api import KubernetesApi, NotFound
@@ -15,7 +13,7 @@ from order_operator.orders.classes import OrderClasses
 from order_operator.preconditions import Preconditions, Unmet
 from order_operator.settings import Settings
 from order_operator.temporal.connection import TemporalConnection
-from order_operator.temporal.runs import RPC_TIMEOUT
+from order_operator.temporal.task_queues import has_workers
 from order_operator.work_queue import TryLater
 
 _TYPES = {
@@ -105,12 +103,9 @@ class Check:
         return f"namespace {self._connection.client.namespace} has every search attribute"
 
     async def _workers(self) -> str:
-        service, queue = self._connection.client.workflow_service, self._settings.task_queue
+        queue = self._settings.task_queue
         for of, kind in _TYPES.items():
-            request = DescribeTaskQueueRequest(
-                namespace=self._connection.client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind
-            )
-            if not (await service.describe_task_queue(request, timeout=RPC_TIMEOUT)).pollers:
+            if not await has_workers(self._connection.client, queue, kind):
                 raise Unmet(f"no worker asks for {of} of the task queue {queue}")
         return f"the task queue {queue} is asked for workflows and activities"
 

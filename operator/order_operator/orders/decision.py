@@ -1,8 +1,9 @@
 """What to do next for one order: a pure function from what is known to one action.
 
 The reconciler performs the action, puts the answer into what is known, and asks again until the answer is to wait.
-tests/unit/operator/test_decision.py is the table of cases, and so the specification of the operator. What happens to an
-order that is deleted is in `deletion.py`.
+tests/unit/operator/test_decision.py is the table of cases, and so the specification of the operator, with test_edits.py
+and test_proven_decisions.py for what is sent and test_display.py for what is shown. What happens to an order that is
+deleted is in `deletion.py`.
 
 Absence proves nothing. That no run was seen is no reason to start one, to take a finalizer off or to replace a status:
 each of these needs an answer of whoever would know.

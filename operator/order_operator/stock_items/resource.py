@@ -7,6 +7,7 @@ from order_operator.cluster.api_names import STOCK_ITEM_KIND, STOCK_ITEMS
 from order_operator.cluster.conditions import Reason
 from order_operator.cluster.resource import Resource
 from order_operator.problem import Problem
+from order_workflows.contract import former_stock_workflow_id, stock_workflow_id
 
 
 @dataclass(frozen=True)
@@ -21,6 +22,10 @@ class StockItemResource(Resource):
         """The article, readable even when the rest of the spec is not; empty if it is not."""
         sku = self.spec.get("sku")
         return sku if isinstance(sku, str) else ""
+
+    def workflow_ids(self, cluster: str) -> tuple[str, str]:
+        """Of the workflow that keeps its article in the installation `cluster`, and of that of an earlier release."""
+        return stock_workflow_id(cluster, self.sku), former_stock_workflow_id(self.sku)
 
     def elsewhere(self, temporal_namespace: str) -> Problem | None:
         """What to tell of an item whose status names a workflow in another namespace of Temporal than the operator's.

@@ -32,15 +32,24 @@ _TYPES = (TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW, TaskQueueType.TASK_QUEUE_TYPE_
 logger = logging.getLogger(__name__)
 
 
-async def has_workers(client: Client, queue: str) -> bool:
-    """Whether a worker asked for workflow tasks of the queue within the last minutes, as long as the server remembers.
-    Raises RPCError."""
+async def has_workers(
+    client: Client, queue: str, kind: TaskQueueType.ValueType = TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW
+) -> bool:
+    """Whether a worker asked for tasks of this kind within the last minutes, as long as the server remembers. Raises
+    RPCError."""
+    return bool((await _describe(client, queue, kind)).pollers)
+
+
+async def _describe(
+    client: Client, queue: str, kind: TaskQueueType.ValueType, *, report_stats: bool = False
+) -> DescribeTaskQueueResponse:
     request = DescribeTaskQueueRequest(
         namespace=client.namespace,
         task_queue=TaskQueue(name=queue),
-        task_queue_type=TaskQueueType.TASK_QUEUE_TYPE_WORKFLOW,
+        task_queue_type=kind,
+        report_stats=report_stats,
     )
-    return bool((await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)).pollers)
+    return await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
 
 
 class TaskQueueWatch:
@@ -81,12 +90,9 @@ class TaskQueueWatch:
         self._changed()
 
     async def _is_without_worker(self, queue: str) -> bool:
-        client, lacking = self._connection.client, False
+        lacking = False
         for kind in _TYPES:
-            request = DescribeTaskQueueRequest(
-                namespace=client.namespace, task_queue=TaskQueue(name=queue), task_queue_type=kind, report_stats=True
-            )
-            answer = await client.workflow_service.describe_task_queue(request, timeout=RPC_TIMEOUT)
+            answer = await _describe(self._connection.client, queue, kind, report_stats=True)
             lacking |= self._nobody_asks((queue, kind), answer, time.monotonic())
         return lacking
 

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 from builders import an_observation, an_order_resource, an_order_spec
-from temporalio.client import WorkflowExecutionStatus
-from test_decision import (
+from order_facts import (
     AWAY,
     CLOCK,
     COMPLETED_STATUS,
@@ -22,6 +21,7 @@ from test_decision import (
     shown,
     stopped,
 )
+from temporalio.client import WorkflowExecutionStatus
 
 from order_codec.undecodable import KeyMissing
 from order_domain.snapshot import CompensationState, ErrorRecord

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_resource, an_order_spec
+from order_facts import AWAY, CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 from temporalio.client import WorkflowExecutionStatus
-from test_decision import AWAY, CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known, ready, shown, stopped
 
 from order_domain.order import DeletionPolicy
 from order_domain.status import OrderStatus
