@@ -1,4 +1,4 @@
-"""Fixtures: a migrated ledger, providers that remember what they did, and a shop on both."""
+"""Fixtures: a migrated ledger, providers that remember what they did, a shop on both, and a Stripe account."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from charts import Render, rendering
+from fake_stripe import KEY, FakeStripe, serving
 from ledger_databases import migrate, own_database
 from shop import Shop
 
@@ -14,6 +15,7 @@ from order_devstack import servers
 from order_devstack.postgresql import PostgreSQL, running
 from order_worker.bootstrap import Providers
 from order_worker.ledger.database import Ledger
+from order_worker.providers.payment.stripe.payments import StripePayments
 from order_worker.settings import Settings
 
 
@@ -81,6 +83,29 @@ async def shop(ledger: Ledger, providers: Providers) -> Shop:
     opened = Shop(ledger, providers)
     await opened.stocked(PROD_001=10)
     return opened
+
+
+@pytest.fixture
+def stripe() -> FakeStripe:
+    """An account. Its search finds nothing before the next day: every test that does not wait for it relies on the keys
+    alone."""
+    fake = FakeStripe()
+    fake.search_lags = True
+    return fake
+
+
+@pytest.fixture
+async def stripe_address(stripe: FakeStripe) -> AsyncIterator[str]:
+    async with serving(stripe) as url:
+        yield url
+
+
+@pytest.fixture
+async def payments(stripe_address: str) -> AsyncIterator[StripePayments]:
+    """Those of the account `stripe`; the simulated ones are `providers.payments`."""
+    opened = StripePayments.from_environment({"STRIPE_API_KEY": KEY, "STRIPE_API_BASE": stripe_address})
+    yield opened
+    await opened.close()
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from order_domain.errors import OrderError, ProviderUnavailable, Undeliverable
 from order_worker.providers.notification.smtp import SMTPMailer
-from order_worker.providers.payment.stripe_payments import StripePayments
+from order_worker.providers.payment.stripe.payments import StripePayments
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**40), 2**40) | st.text(max_size=12),

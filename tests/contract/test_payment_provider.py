@@ -12,7 +12,7 @@ from order_domain.errors import OperationCancelled, OperationConflict, PaymentDe
 from order_worker.bootstrap import Providers
 from order_worker.providers import registry
 from order_worker.providers.payment.port import PaymentProvider, ProviderRefund, RefundState
-from order_worker.providers.payment.stripe_payments import StripePayments
+from order_worker.providers.payment.stripe.payments import StripePayments
 
 NOW = datetime.now(UTC)
 

@@ -8,7 +8,7 @@ from order_worker import audit_commands
 from order_worker.ledger import installations
 from order_worker.ledger.audit_keys import AuditSettings
 from order_worker.providers.notification.smtp_settings import SMTPSettings
-from order_worker.providers.payment.stripe_settings import StripeSettings
+from order_worker.providers.payment.stripe.settings import StripeSettings
 from order_worker.settings import Settings
 
 PROGRAM = "order-worker"

@@ -1,7 +1,7 @@
 """Who stands behind each port, by the name that the settings use.
 
-A provider is one file beside its port and one line here. The line makes it from what `Opening` offers; the provider's
-own variables are read in its own file.
+A provider is one file or folder beside its port and one line here. The line makes it from what `Opening` offers; the
+provider's own variables are read in its own files.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
@@ -84,7 +84,7 @@ def _alone(kind: Callable[[], P]) -> Factory[P]:
 
 async def _stripe(opening: Opening) -> PaymentProvider:
     # Imported for those who use it: the library costs every worker 0.13 s of its start and 14 MiB.
-    from order_worker.providers.payment.stripe_payments import StripePayments  # noqa: PLC0415
+    from order_worker.providers.payment.stripe.payments import StripePayments  # noqa: PLC0415
 
     payments = StripePayments.from_environment(opening.environment)
     opening.resources.push_async_callback(payments.close)
