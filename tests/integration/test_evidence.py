@@ -171,20 +171,31 @@ def test_every_character_arrives_in_the_status(cluster: Cluster) -> None:
     assert status["approval"]["by"] == "maria 😀"
 
 
-def test_lines_that_a_client_of_the_workflow_changed_stay_and_are_told(cluster: Cluster) -> None:
+def test_lines_that_a_client_of_the_workflow_changes_again_and_again_stay_and_are_told(cluster: Cluster) -> None:
     """B14: the operator took them back within a second, and hung the second time."""
     identifier = wait_for_approval(cluster)
-    lines = [{"lineID": "1", "sku": "PROD-001", "quantity": 3, "unitPriceMinor": 150_000}]
-    cluster.stack.temporal(
-        "workflow", "update", "execute", "--workflow-id", identifier, "--name", "change_lines",
-        "--input", json.dumps({"lines": lines}),
-    )  # fmt: skip
 
-    status = cluster.eventually(lambda status: status.get("totalMinor") == 450_000)
+    def lines(quantity: int) -> list[dict[str, Any]]:
+        return [{"lineID": "1", "sku": "PROD-001", "quantity": quantity, "unitPriceMinor": 150_000}]
 
-    cluster.until(lambda: cluster.condition("SpecApplied")["reason"] == "ChangedByClient")
-    assert status["phase"] == "Waiting"
-    cluster.kubectl("delete", ORDERS, "order", "--timeout=60s")
+    def client_orders(quantity: int) -> None:
+        cluster.stack.temporal(
+            "workflow", "update", "execute", "--workflow-id", identifier, "--name", "change_lines",
+            "--input", json.dumps({"lines": lines(quantity)}),
+        )  # fmt: skip
+        cluster.eventually(lambda status: status.get("totalMinor") == quantity * 150_000)
+        cluster.until(lambda: cluster.condition("SpecApplied")["reason"] == "ChangedByClient")
+
+    client_orders(3)
+    client_orders(2)
+    client_orders(3)
+    cluster.patch("order", lines=lines(4), totalMinor=600_000)
+    cluster.eventually(lambda status: status.get("totalMinor") == 600_000)
+    cluster.until(lambda: cluster.condition("SpecApplied")["reason"] == "Applied")
+    client_orders(3)
+
+    assert cluster.status()["phase"] == "Waiting"
+    cluster.delete("order")
 
 
 def test_an_order_that_was_deleted_while_the_operator_was_frozen_is_never_started(cluster: Cluster) -> None:
