@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import ORDERS, STOCK_ITEMS, Cluster
+from cluster import STOCK_ITEMS, Cluster
 from toxiproxy import toxiproxy
 
 from order_operator.cluster.inventory import INTERVAL_SECONDS

@@ -7,7 +7,7 @@ not give the Lease back on exit (docs/decisions/0006-own-lease-election.md).
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 import aiohttp
@@ -24,6 +24,9 @@ CALL_SECONDS = 4.0
 """For one attempt of two requests. A connection that answers nothing holds up a candidate no longer than this."""
 ORDERS_LOST_ANNOTATION = f"{GROUP}/orders-lost-at"
 """Of the Lease: when orders were last found to be missing that cannot have gone by themselves (RFC 3339)."""
+UNWATCHED_SECONDS = 60.0
+"""A Lease that was not given back and is older tells of no plain failover, which takes 25 s at most. The API server was
+away, or etcd was restored: orders may be missing that no operator saw go."""
 SILENT_SECONDS = 30.0
 """A candidate that could not read the Lease for so long says that it is not ready."""
 
@@ -167,9 +170,8 @@ class Leadership:
             if missing.status != 404:
                 raise
             # What an earlier Lease had kept is lost with it: nobody knows whether orders were missing before now.
-            self._kept.setdefault(ORDERS_LOST_ANNOTATION, now.isoformat())
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
-            self._annotate(body)
+            kept = self._annotate(body, unwatched_until=now)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
             held = lease.spec or client.V1LeaseSpec()
@@ -181,19 +183,37 @@ class Leadership:
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
-            self._annotate(lease)
+            kept = self._annotate(lease, unwatched_until=now if self._was_unwatched(held, now) else None)
             lease.spec = mine
             await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
+        self._kept = _latest(kept, self._kept)  # more may have been kept meanwhile
         self._renewed = attempted
         self._answered = self._clock()
         return True
 
-    def _annotate(self, lease: client.V1Lease) -> None:
+    def _was_unwatched(self, held: client.V1LeaseSpec, now: datetime) -> bool:
+        """Whether orders may have gone since `held` was renewed, and nobody led who would have seen it. Clocks that are
+        apart make this true rather than false, which costs a person a look and no order."""
+        if self._renewed is not None or not held.holder_identity or held.renew_time is None:
+            return False
+        silent = abs((now - held.renew_time).total_seconds())
+        if silent > UNWATCHED_SECONDS:
+            logger.warning(
+                "nobody has led for long: workflows of before whose order is gone are reported, and not cancelled",
+                extra={"lease": self._name, "seconds": round(silent)},
+            )
+        return silent > UNWATCHED_SECONDS
+
+    def _annotate(self, lease: client.V1Lease, *, unwatched_until: datetime | None = None) -> dict[str, str]:
+        """What is to be kept once this is written: the latest of what the Lease says and what this process knows."""
         lease.metadata = lease.metadata or client.V1ObjectMeta(name=self._name)
         found = dict(lease.metadata.annotations or {})
-        self._kept = {**{name: found[name] for name in (ORDERS_LOST_ANNOTATION,) if name in found}, **self._kept}
-        if self._kept:
-            lease.metadata.annotations = {**found, **self._kept}
+        told = {ORDERS_LOST_ANNOTATION: found[ORDERS_LOST_ANNOTATION]} if ORDERS_LOST_ANNOTATION in found else {}
+        unseen = {ORDERS_LOST_ANNOTATION: unwatched_until.isoformat()} if unwatched_until is not None else {}
+        kept = _latest(told, _latest(unseen, self._kept))
+        if kept:
+            lease.metadata.annotations = {**found, **kept}
+        return kept
 
     def _expired(self, lease: client.V1Lease, held: client.V1LeaseSpec) -> bool:
         """Measured on our own clock since we last saw the Lease change, so that no two clocks are compared."""
@@ -201,3 +221,16 @@ class Leadership:
         if self._seen[0] != version:
             self._seen = (version, self._clock())
         return self._clock() - self._seen[1] > (held.lease_duration_seconds or LEASE_DURATION_SECONDS)
+
+
+def _latest(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
+    """Of two records of moments the later ones. What cannot be read stays: its reader makes the present of it."""
+    return {name: max((kept[name] for kept in (one, other) if name in kept), key=_moment) for name in {*one, *other}}
+
+
+def _moment(value: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(value)
+    except ValueError:
+        return datetime.max.replace(tzinfo=UTC)
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)

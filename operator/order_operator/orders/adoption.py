@@ -68,7 +68,7 @@ class Predecessor:
     def of(cls, run: Observation, deleted: OrderResource | None, *, told: bool) -> "Predecessor":
         """`deleted` is the resource that it belongs to, where this process saw it: the policy that it was deleted with
         decides. `told`: this process has asked the run to end, or to go on alone."""
-        undone = run.snapshot is not None and run.snapshot.compensation is not None
+        undone = run.is_undoing
         cancels = deleted is not None and deleted.deletion_policy is DeletionPolicy.CANCEL
         stopped = not run.running
         ending = undone or stopped or (not run.orphaned and (told or cancels))
@@ -118,6 +118,22 @@ def ending(predecessor: Predecessor) -> Problem | None:
     workflow = predecessor.run.workflow_id
     why = f"an earlier order of this name is being undone (workflow {workflow}): this one starts after it"
     return Problem(Reason.PREDECESSOR_ENDING, why)
+
+
+def nearest(one: Predecessor | None, other: Predecessor, parsed: ParsedSpec | Problem, cluster: str) -> Predecessor:
+    """Which of two open workflows under an order's name decides what becomes of the order: first that which it can
+    adopt, then that of ours whose end it has to wait for, then that of which a person has to say whose it is."""
+    if one is None or isinstance(parsed, Problem):
+        return one or other
+
+    def distance(each: Predecessor) -> int:
+        another, waits = is_another_order(each, parsed, cluster), ending(each) is not None
+        if another:
+            return 1 if waits and each.is_of(cluster) else 3
+        problem = obstacle(each, parsed, cluster)
+        return 2 if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE else int(waits)
+
+    return min((one, other), key=distance)
 
 
 def is_another_order(predecessor: Predecessor, parsed: ParsedSpec, cluster: str) -> bool:

@@ -6,7 +6,6 @@ after Temporal itself has answered. tests/unit/operator/test_deletion.py is the 
 
 from order_domain.order import DeletionPolicy
 from order_domain.refusals import RefusalType
-from order_domain.snapshot import CompensationState
 from order_domain.status import OrderStatus
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.actions import (
@@ -58,7 +57,7 @@ def deletion(known: Known) -> Action:
         return _let_go(known)
     if order.deletion_policy is DeletionPolicy.ORPHAN:
         return _release(known, run)
-    if not _is_undoing(run) and not known.told:
+    if not run.is_undoing and not known.told:
         return Cancel(run)
     return _try_again(known, run) or _show_deletion(known, run)
 
@@ -177,10 +176,6 @@ def _blocked(run: Observation) -> Problem | None:
     return None
 
 
-def _is_undoing(run: Observation) -> bool:
-    return run.snapshot is not None and run.snapshot.compensation in set(CompensationState)
-
-
 def _let_go(known: Known) -> Action:
     """Somebody else's finalizer may still hold the resource: how its order ended is shown then."""
     order, run = known.order, known.observation
@@ -211,7 +206,7 @@ def after_deletion(known: Known) -> Action:
                 return Forget()
             left = max(left, known.takeover_again_at - known.clock)
         return Wait(left) if left > 0 else TakeOver(run)
-    if not run.running or run.orphaned or _is_undoing(run):
+    if not run.running or run.orphaned or run.is_undoing:
         return Forget()
     return Release(run) if order.deletion_policy is DeletionPolicy.ORPHAN else Cancel(run)
 

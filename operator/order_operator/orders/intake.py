@@ -5,6 +5,7 @@ Nothing is decided here: news of an order leads to a look at it (`reconcile.py`)
 
 import logging
 from collections.abc import Callable, Container, Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
@@ -56,6 +57,7 @@ class Intake:
         self._connection = connection
         self._settings = settings
         self._tracked = tracked
+        self._scanner = scanner
         self._look = look
         self._forget = forget
         self.open_runs = OpenRuns()
@@ -66,7 +68,7 @@ class Intake:
         """Other installations with orders on our task queue."""
         self._background = Background()
         self._orphans = Orphans(
-            connection, api, settings, newest=lambda: scanner.newest, resource_found=self.put, events=events, loss=loss
+            connection, api, settings, present=self._present, resource_found=self.put, events=events, loss=loss
         )
         scanner.subscribers[WORKFLOW_TYPE] = Subscriber(
             decode=self._decode,
@@ -93,6 +95,12 @@ class Intake:
             tracked.gone = True
             self._look(uid)
 
+    def _present(self) -> datetime:
+        """The later of Temporal's clock, as far as its rows tell, and ours: the rows of a quiet server tell nothing of
+        the hours since. A clock that is ahead makes a workflow older than it is, and so reported, not cancelled."""
+        now = datetime.now(UTC)
+        return max(self._scanner.newest or now, now)
+
     def compare(
         self, listed: Mapping[str, Listed], version: int, covers: Callable[[str], bool] = lambda _: True
     ) -> list[Listed]:
@@ -101,7 +109,8 @@ class Intake:
         has not brought yet is returned."""
         without_resource: dict[str, Tracked] = {}
         missing: list[str] = []
-        to_be_adopted = self._tracked.names_without_run()
+        not_here_yet = {(each.namespace, each.name) for uid, each in listed.items() if uid not in self._tracked}
+        to_be_adopted = self._tracked.names_without_run() | not_here_yet
         for uid, tracked in list(self._tracked.items()):
             known = tracked.resource
             of = known or (tracked.observation and tracked.observation.key)

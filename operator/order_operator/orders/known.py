@@ -1,6 +1,6 @@
 """All that is known of one order, at one moment: what its next action is decided from."""
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -32,8 +32,10 @@ class Known:
     observation: Observation | None = None
     others: Sequence[str] = ()
     """Ids of open workflows that visibility shows under this name and another uid."""
+    asked_others: Container[str] = ()
+    """Those that Temporal itself was asked about in this reconciliation."""
     predecessor: Predecessor | None = None
-    """What Temporal itself, asked in this reconciliation, told of one of them."""
+    """What Temporal itself, asked in this reconciliation, told of the one that decides what becomes of the order."""
     work: PendingWork | None = None
     """What the present step of the run waits for, if that was asked."""
     without_worker: frozenset[str] = frozenset()

@@ -1,6 +1,7 @@
 """What Temporal says of one order's workflow."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client
@@ -51,6 +52,20 @@ class Observation(Run):
     def seq(self) -> int:
         """See the base class."""
         return self.snapshot.seq if self.snapshot else -1
+
+    @property
+    def order_began(self) -> datetime | None:
+        """When the order's first run began, as far as this one tells: a run that was reset or continued starts later.
+        None if it does not tell."""
+        if self.start_time is None or self.takeovers:
+            return None
+        steps = self.snapshot.steps if self.snapshot is not None else ()
+        return min([self.start_time, *(step.started_at for step in steps if step.started_at is not None)])
+
+    @property
+    def is_undoing(self) -> bool:
+        """Whether the run has begun to undo its order, or has done so."""
+        return self.snapshot is not None and self.snapshot.compensation is not None
 
 
 async def decode(client: Client, key: RunKey, row: WorkflowExecutionInfo) -> Observation:

@@ -10,7 +10,7 @@ cluster, a wrong namespace.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -73,7 +73,7 @@ class LastLoss:
 
     def may_be_of(self, run: Observation) -> bool:
         """Whether the resource of this run may be one of those."""
-        return self.at is not None and (run.start_time is None or run.start_time <= self.at)
+        return self.at is not None and (run.order_began is None or run.order_began <= self.at)
 
 
 def _moment(kept: str | None) -> datetime | None:
@@ -93,20 +93,21 @@ class OrphanLog:
     def __init__(self, loss: LastLoss) -> None:
         self._loss = loss
         self._first: dict[str, tuple[float, bool]] = {}
-        """By run id: monotonic time of the first look, and whether the run was young then."""
+        """By workflow id: monotonic time of the first look, and whether the order was young then. A person may decide
+        about the workflow for hours; a run that is reset or continued meanwhile is no other order."""
 
     def plan(
-        self, orphans: list[Observation], open_runs: int, *, clock: float, newest: datetime, released: bool
+        self, orphans: list[Observation], open_runs: int, *, clock: float, now: datetime, released: bool
     ) -> OrphanPlan:
-        """`newest`: the present time as Temporal's rows tell it, by its clock; `clock`: monotonic;
+        """`now`: the present time, by the later of Temporal's clock and ours; `clock`: monotonic;
         `released`: a person has looked, and the brake does not hold."""
-        seen = {run.run_id for run in orphans}
-        self._first = {run_id: first for run_id, first in self._first.items() if run_id in seen}
+        seen = {run.workflow_id for run in orphans}
+        self._first = {workflow: first for workflow, first in self._first.items() if workflow in seen}
         found = OrphanPlan()
         due: list[Observation] = []
         for run in orphans:
-            age = (newest - run.start_time).total_seconds() if run.start_time else float("inf")
-            since, young = self._first.setdefault(run.run_id, (clock, age <= YOUNG_SECONDS))
+            age = (now - run.order_began).total_seconds() if run.order_began else float("inf")
+            since, young = self._first.setdefault(run.workflow_id, (clock, age <= YOUNG_SECONDS))
             if (not young or self._loss.may_be_of(run)) and not released:
                 found.report.append(run)
             elif clock - since >= TWO_LOOKS_SECONDS:
@@ -115,7 +116,7 @@ class OrphanLog:
         if not found.braked:
             found.cancel = due[:MAX_PER_LOOK]
         else:
-            self._loss.is_now(newest)
+            self._loss.is_now(now)
         return found
 
 
@@ -127,7 +128,7 @@ class Orphans:
         connection: TemporalConnection,
         api: KubernetesApi,
         settings: Settings,
-        newest: Callable[[], datetime | None],
+        present: Callable[[], datetime],
         resource_found: Callable[[Mapping[str, Any]], None],
         events: EventRecorder,
         loss: LastLoss,
@@ -136,7 +137,7 @@ class Orphans:
         self._connection = connection
         self._api = api
         self._settings = settings
-        self._newest = newest
+        self._present = present
         self._resource_found = resource_found
         self._events = events
         self._log = OrphanLog(loss)
@@ -148,20 +149,18 @@ class Orphans:
         """One look at the runs that have no resource: `without_resource` by uid, of all `open_runs`."""
         if self._connection.problem is not None:
             return
-        newest = self._newest() or datetime.now(UTC)
+        now = self._present()
         orphans: dict[str, Tracked] = {}
-        for tracked in without_resource.values():
-            run = tracked.observation
-            if run is None or not self._is_ours(run):
-                continue
+        forgotten: list[tuple[Tracked, Observation]] = []
+        for tracked, run in self._of_ours(without_resource):
             if is_abandoned(run):
-                await self._take_over(tracked, run, newest)
-            elif not (run.orphaned or tracked.has_told(run) or run.run_id in self._left):
+                await self._take_over(tracked, run, now)
+            elif tracked.told is None or not tracked.has_told(run):
                 orphans[run.run_id] = tracked
+            elif not tracked.is_heard(run, tracked.told.policy):
+                forgotten.append((tracked, run))
         runs = [tracked.observation for tracked in orphans.values() if tracked.observation is not None]
-        plan = self._log.plan(
-            runs, open_runs, clock=time.monotonic(), newest=newest, released=self._settings.cancel_orphans
-        )
+        plan = self._log.plan(runs, open_runs, clock=time.monotonic(), now=now, released=self._settings.cancel_orphans)
         metrics.ORPHANS.set(len(runs))
         metrics.ORPHAN_BRAKE.set(plan.braked)
         if plan.braked:
@@ -175,10 +174,21 @@ class Orphans:
         self._reported &= {run.run_id for run in runs}
         for run in plan.cancel:
             await self._tell(orphans[run.run_id], run)
+        for tracked, run in forgotten[:MAX_PER_LOOK]:
+            await self._tell(tracked, run)
 
     def orders_lost(self) -> None:
         """Orders are missing now that cannot have gone by themselves."""
-        self._loss.is_now(self._newest() or datetime.now(UTC))
+        self._loss.is_now(self._present())
+
+    def _of_ours(self, without_resource: Mapping[str, Tracked]) -> Iterator[tuple[Tracked, Observation]]:
+        """Those that something may have to be done for."""
+        for tracked in without_resource.values():
+            run = tracked.observation
+            if run is None or not self._is_ours(run):
+                continue
+            if is_abandoned(run) or not (run.orphaned or run.run_id in self._left):
+                yield tracked, run
 
     def _is_ours(self, run: Observation) -> bool:
         """Of one that cannot be read nothing says so, nor that it was not released on purpose."""
@@ -212,7 +222,7 @@ class Orphans:
         except NotFound:
             pass
         try:
-            policy = await deletion_policy(self._connection.client, run)
+            policy = (tracked.told and tracked.told.policy) or await deletion_policy(self._connection.client, run)
             if policy is DeletionPolicy.CANCEL:
                 await request_cancel(self._connection.client, run)
             elif policy is DeletionPolicy.ORPHAN:
@@ -223,7 +233,7 @@ class Orphans:
         except RPCError as failed:
             logger.warning("orphan not told", extra={"workflow_id": run.workflow_id, "error": failed.message})
             return
-        tracked.told = Told(run.run_id, policy)
+        tracked.told = Told(run.run_id, policy, time.monotonic())
         if policy is DeletionPolicy.ORPHAN:
             about = {"workflow_id": run.workflow_id}
             logger.warning("a workflow goes on without its Order, whose deletionPolicy was Orphan", extra=about)
@@ -231,10 +241,10 @@ class Orphans:
         metrics.ORPHANS_CANCELLED.inc()
         logger.warning("cancelled a workflow without an Order", extra={"workflow_id": run.workflow_id})
 
-    async def _take_over(self, tracked: Tracked, run: Observation, newest: datetime) -> None:
+    async def _take_over(self, tracked: Tracked, run: Observation, now: datetime) -> None:
         """It makes no difference whether the resource is gone for good or has not been seen yet, nor whether the order
         was to go on without it: a workflow that stopped goes nowhere."""
-        if seconds_until_takeover(run, newest) > 0:
+        if seconds_until_takeover(run, now) > 0:
             return
         try:
             tracked.learn(await take_over(self._connection.client, run), asked=True)

@@ -42,7 +42,7 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.adoption import Predecessor, describe_order
+from order_operator.orders.adoption import Predecessor, describe_order, nearest
 from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.orders.decision import next_action
@@ -215,12 +215,13 @@ class Reconciler:
             exists=look.exists,
             observation=run,
             others=self.intake.open_runs.of_others(order) if run is None else (),
+            asked_others=look.asked_others,
             predecessor=look.predecessor,
             work=tracked.work,
             without_worker=self.task_queues.without_worker,
             asked=look.asked,
             doubted=tracked.doubted,
-            told=run is not None and tracked.told == Told(run.run_id, order.deletion_policy),
+            told=run is not None and tracked.is_heard(run, order.deletion_policy),
             synced=self._scanner.synced.is_set(),
             paused=self._settings.paused,
             connection=self._connection.problem,
@@ -319,6 +320,7 @@ class Reconciler:
         key = parse_workflow_id(identifier)
         assert key is not None
         run = await describe(self._connection.client, key, identifier)
+        look.asked_others.add(identifier)
         if run is not None and run.key.uid == order.uid:  # also where it has ended since
             logger.info(
                 "adopted a workflow", extra={"resource": order.reference, "uid": order.uid, "workflow_id": identifier}
@@ -331,7 +333,8 @@ class Reconciler:
         else:
             first = self._tracked.get(run.key.uid)
             told = first is not None and first.has_told(run)
-            look.predecessor = Predecessor.of(run, first.resource if first else None, told=told)
+            found = Predecessor.of(run, first.resource if first else None, told=told)
+            look.predecessor = nearest(look.predecessor, found, order.decoded, self._settings.cluster)
 
     def _is_shown_elsewhere(self, order: OrderResource, run: Observation) -> bool:
         """Whether the status shows this workflow of another installation: its end leaves the order as it is."""
@@ -383,7 +386,7 @@ class Reconciler:
 
     def _told(self, tracked: Tracked, look: Look, run: Observation, order: OrderResource, *, found: bool) -> None:
         if found:
-            tracked.told, look.asked = Told(run.run_id, order.deletion_policy), False
+            tracked.told, look.asked = Told(run.run_id, order.deletion_policy, time.monotonic()), False
             self._events.tell(order, deletion_decided(order.deletion_policy))
         else:
             tracked.doubt()

@@ -66,12 +66,18 @@ def _seconds(instant: str) -> float:
         return math.inf  # Kubernetes takes the year 0, Python does not
 
 
+TOLD_AGAIN_SECONDS = 600.0
+"""Before a run that shows nothing of what it was told is told again. Both calls may be repeated."""
+
+
 class Told(NamedTuple):
     """What a run has heard of its resource's deletion."""
 
     run_id: str
     policy: DeletionPolicy
     """It may change while the deletion waits."""
+    at: float
+    """Monotonic time."""
 
 
 @dataclass(slots=True)
@@ -83,7 +89,9 @@ class Look:
     asked: bool = False
     """Temporal itself was asked for the order's run."""
     predecessor: Predecessor | None = None
-    """What Temporal told of an open workflow under the same name."""
+    """What Temporal told of an open workflow under the same name: of several, of that which concerns the order most."""
+    asked_others: set[str] = field(default_factory=set)
+    """Ids of the open workflows under the same name that Temporal was asked about."""
     refused: Problem | None = None
     """Why Temporal refused to start the workflow."""
     unguarded: bool = False
@@ -152,6 +160,13 @@ class Tracked:
     def has_told(self, run: Observation) -> bool:
         """Whether this run was told that its resource goes, whatever that was to mean."""
         return self.told is not None and self.told.run_id == run.run_id
+
+    def is_heard(self, run: Observation, policy: DeletionPolicy) -> bool:
+        """Whether this run was told so with this policy, and need not be told again: what it does not show after
+        `TOLD_AGAIN_SECONDS`, a Temporal that was restored may have forgotten."""
+        if self.told is None or self.told[:2] != (run.run_id, policy):
+            return False
+        return run.is_undoing or run.orphaned or time.monotonic() - self.told.at < TOLD_AGAIN_SECONDS
 
     def doubt(self) -> None:
         """Temporal has to be asked before anything is done."""

@@ -160,9 +160,8 @@ def situations(order: OrderResource, data: st.DataObject) -> Iterator[Known]:
     yield replace(nothing, observation=replace(run, unreadable=True, unreadable_because=STRANGE_TEXTS[0]))
     yield replace(nothing, observation=replace(run, input_hash="of another spec"))
     yield replace(nothing, observation=replace(run, key=run.key._replace(uid="of a restored one")))
-    first = replace(
-        run, key=run.key._replace(uid="of the first"), cluster=data.draw(st.sampled_from(("here", "there")))
-    )
+    cluster = data.draw(st.sampled_from(("here", "there")))
+    first = replace(run, workflow_id="first", key=run.key._replace(uid="of the first"), cluster=cluster)
     yield replace(nothing, exists=True, others=["first"], predecessor=Predecessor(first, data.draw(st.booleans())))
     deleted = replace(order, deleting=True, finalizers=(FINALIZER,))
     yield replace(nothing, order=deleted)

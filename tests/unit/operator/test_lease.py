@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
@@ -12,6 +13,7 @@ from order_operator.cluster.leadership import (
     LEASE_DURATION_SECONDS,
     ORDERS_LOST_ANNOTATION,
     RENEW_DEADLINE_SECONDS,
+    UNWATCHED_SECONDS,
     Leadership,
 )
 
@@ -54,9 +56,16 @@ class Leases:
         )
 
     async def create_namespaced_lease(self, _namespace: str, body: client.V1Lease) -> None:
-        await self.replace_namespaced_lease("", "", body)
+        if self.lease is not None:
+            raise client.ApiException(status=409)
+        await self._write(body)
 
     async def replace_namespaced_lease(self, _name: str, _namespace: str, body: client.V1Lease) -> None:
+        if body.metadata.resource_version not in (None, str(self.version)):
+            raise client.ApiException(status=409)
+        await self._write(body)
+
+    async def _write(self, body: client.V1Lease) -> None:
         await self._answer()
         self.version += 1
         self.lease = body
@@ -212,11 +221,11 @@ async def test_what_a_leader_keeps_reaches_the_next_one_and_takes_nothing_off_th
     assert leases.lease is not None
     leases.lease.metadata.annotations["team"] = "shop"
 
-    first.keep(ORDERS_LOST_ANNOTATION, "2026-01-02T03:04:05+00:00")
+    first.keep(ORDERS_LOST_ANNOTATION, "2126-01-02T03:04:05+00:00")
     await first.release()
     await second.acquire()
 
-    assert second.kept(ORDERS_LOST_ANNOTATION) == "2026-01-02T03:04:05+00:00"
+    assert second.kept(ORDERS_LOST_ANNOTATION) == "2126-01-02T03:04:05+00:00"
     assert leases.lease.metadata.annotations["team"] == "shop"
 
 
@@ -226,3 +235,88 @@ async def test_a_leader_whose_lease_is_new_does_not_know_that_nothing_was_lost(l
     await leader.acquire()
 
     assert leader.kept(ORDERS_LOST_ANNOTATION) is not None
+
+
+async def test_a_candidate_that_was_late_takes_no_later_loss_off_the_lease(leases: Leases) -> None:
+    """Both had read that there is no Lease; the slower one led months later, and wrote the moment of its first try."""
+    leader, late = a_candidate(leases, "leader"), a_candidate(leases, "late")
+    read = leases.read_namespaced_lease
+    both = asyncio.Barrier(2)
+
+    async def together(*of: object) -> client.V1Lease:
+        try:
+            return await read(*of)
+        finally:
+            await both.wait()
+
+    leases.read_namespaced_lease = together  # type: ignore[method-assign]
+    won = await asyncio.gather(leader._attempt(1), late._attempt(1))
+    assert sorted(won) == [False, True]
+    leases.read_namespaced_lease = read  # type: ignore[method-assign]
+    if won[1]:
+        leader, late = late, leader
+    lost_at = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+    leader.keep(ORDERS_LOST_ANNOTATION, lost_at)
+    await leader.release()
+
+    await late.acquire()
+
+    assert late.kept(ORDERS_LOST_ANNOTATION) == lost_at
+
+
+@pytest.mark.parametrize("identity", ["first", "second"])
+async def test_a_lease_that_nobody_renewed_for_long_tells_that_orders_may_be_lost(
+    leases: Leases, identity: str
+) -> None:
+    """etcd was restored: the leader had ended while the API server was away, and the next one found the old Lease."""
+    await a_candidate(leases).acquire()
+    assert leases.lease is not None
+    leases.lease.spec.renew_time -= timedelta(seconds=UNWATCHED_SECONDS + 1)
+
+    following = a_candidate(leases, identity)
+    before = datetime.now(UTC)
+    await following.acquire()
+
+    kept = following.kept(ORDERS_LOST_ANNOTATION)
+    assert kept is not None
+    assert datetime.fromisoformat(kept) >= before
+
+
+@pytest.mark.parametrize("given_back", [True, False])
+async def test_a_plain_change_of_leaders_loses_no_orders(leases: Leases, given_back: bool) -> None:
+    """Nor does one after a maintenance for which the operators were told to stop."""
+    first, second = a_candidate(leases), a_candidate(leases, "second")
+    await first.acquire()
+    known = first.kept(ORDERS_LOST_ANNOTATION)
+    assert leases.lease is not None
+    if given_back:
+        await first.release()
+        leases.lease.spec.renew_time -= timedelta(days=1)
+
+    await second.acquire()
+
+    assert second.kept(ORDERS_LOST_ANNOTATION) == known
+
+
+async def test_what_cannot_be_read_as_a_moment_stays_on_the_lease(leases: Leases) -> None:
+    """Its reader takes it that orders are missing now."""
+    first, second = a_candidate(leases), a_candidate(leases, "second")
+    await first.acquire()
+    assert leases.lease is not None
+    await first.release()
+    leases.lease.metadata.annotations[ORDERS_LOST_ANNOTATION] = "yesterday"
+
+    await second.acquire()
+
+    assert second.kept(ORDERS_LOST_ANNOTATION) == "yesterday"
+
+
+async def test_a_loss_that_somebody_takes_off_the_lease_is_written_again(leases: Leases) -> None:
+    leader = a_candidate(leases)
+    await leader.acquire()
+    assert leases.lease is not None
+    kept = leases.lease.metadata.annotations.pop(ORDERS_LOST_ANNOTATION)
+
+    await leader._attempt(1)
+
+    assert leases.lease.metadata.annotations[ORDERS_LOST_ANNOTATION] == kept

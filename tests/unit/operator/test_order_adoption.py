@@ -94,7 +94,7 @@ async def test_an_order_that_adopted_its_run_is_known_to_the_next_of_its_name_un
         key=adopter, workflow_id=workflow_id(*FIRST), input_hash=content, snapshot=WAITING, cluster="before"
     )
     temporal_has(shop, monkeypatch, run)
-    shop.orders._tracked[adopter.uid] = Tracked(observation=run, told=Told(run.run_id, DeletionPolicy.CANCEL))
+    shop.orders._tracked[adopter.uid] = Tracked(observation=run, told=Told(run.run_id, DeletionPolicy.CANCEL, 0.0))
     shop.orders.intake.open_runs.saw(FIRST, running=True)
     shop.orders.intake.put(shop.api.store())
 

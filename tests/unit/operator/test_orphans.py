@@ -7,13 +7,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import pytest
-from builders import UID, an_observation, an_order_body, an_order_input, an_order_spec
+from builders import UID, a_snapshot, an_observation, an_order_body, an_order_input, an_order_spec
 from kubernetes.aio import client
 from temporalio.api.history.v1 import HistoryEvent
 from temporalio.client import WorkflowExecutionStatus
 from temporalio.contrib.pydantic import pydantic_data_converter
 
 from order_domain.order import DeletionPolicy
+from order_domain.pipeline import StepName
+from order_domain.snapshot import StepRecord, StepState
 from order_operator.cluster.api import KubernetesApi, NotFound
 from order_operator.cluster.events import EventRecorder
 from order_operator.orders.observation import Observation
@@ -30,25 +32,28 @@ OLD = STARTED + timedelta(seconds=YOUNG_SECONDS + 1)
 
 
 def runs(number: int) -> list[Observation]:
-    return [replace(an_observation(start_time=STARTED), run_id=f"run-{index}") for index in range(number)]
+    return [
+        replace(an_observation(start_time=STARTED), workflow_id=f"order-{index}", run_id=f"run-{index}")
+        for index in range(number)
+    ]
 
 
 def test_a_young_run_is_cancelled_only_when_a_second_look_minutes_later_finds_no_resource_either() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(1)
 
-    first = log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
-    soon = log.plan(orphans, 100, clock=60.0, newest=YOUNG, released=False)
-    later = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False)
+    first = log.plan(orphans, 100, clock=0.0, now=YOUNG, released=False)
+    soon = log.plan(orphans, 100, clock=60.0, now=YOUNG, released=False)
+    later = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, now=YOUNG, released=False)
 
     assert (first.cancel, soon.cancel, later.cancel) == ([], [], orphans)
 
 
 def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(1)
-    log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
-    log.plan([], 100, clock=60.0, newest=YOUNG, released=False)
+    log.plan(orphans, 100, clock=0.0, now=YOUNG, released=False)
+    log.plan([], 100, clock=60.0, now=YOUNG, released=False)
 
-    again = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False)
+    again = log.plan(orphans, 100, clock=TWO_LOOKS_SECONDS, now=YOUNG, released=False)
 
     assert again.cancel == []
 
@@ -56,46 +61,46 @@ def test_a_run_whose_resource_was_seen_in_between_begins_anew() -> None:
 def test_a_run_of_some_age_lost_its_finalizer_by_force_and_is_reported() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(1)
 
-    looks = [log.plan(orphans, 100, clock=clock, newest=OLD, released=False) for clock in (0.0, 1_000.0)]
+    looks = [log.plan(orphans, 100, clock=clock, now=OLD, released=False) for clock in (0.0, 1_000.0)]
 
     assert [(look.report, look.cancel) for look in looks] == [(orphans, [])] * 2
 
 
 def test_a_run_that_was_young_at_its_first_look_stays_so() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(1)
-    log.plan(orphans, 100, clock=0.0, newest=YOUNG, released=False)
+    log.plan(orphans, 100, clock=0.0, now=YOUNG, released=False)
 
-    assert log.plan(orphans, 100, clock=900.0, newest=OLD, released=False).cancel == orphans
+    assert log.plan(orphans, 100, clock=900.0, now=OLD, released=False).cancel == orphans
 
 
 def test_only_a_few_are_cancelled_at_each_look() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(BRAKE_NUMBER)
-    log.plan(orphans, 1_000, clock=0.0, newest=YOUNG, released=False)
+    log.plan(orphans, 1_000, clock=0.0, now=YOUNG, released=False)
 
-    assert len(log.plan(orphans, 1_000, clock=300.0, newest=YOUNG, released=False).cancel) == MAX_PER_LOOK
+    assert len(log.plan(orphans, 1_000, clock=300.0, now=YOUNG, released=False).cancel) == MAX_PER_LOOK
 
 
 @pytest.mark.parametrize(("number", "open_runs"), [(11, 11), (11, 200), (60, 1_000)])
 def test_none_is_cancelled_while_many_look_orphaned_at_once(number: int, open_runs: int) -> None:
     """B8: a second cluster with the chart's defaults cancelled every order of the first."""
     log, orphans = OrphanLog(LastLoss()), runs(number)
-    log.plan(orphans, open_runs, clock=0.0, newest=YOUNG, released=False)
+    log.plan(orphans, open_runs, clock=0.0, now=YOUNG, released=False)
 
-    braked = log.plan(orphans, open_runs, clock=300.0, newest=YOUNG, released=False)
+    braked = log.plan(orphans, open_runs, clock=300.0, now=YOUNG, released=False)
 
     assert (braked.braked, braked.cancel) == (True, [])
 
 
 @pytest.mark.parametrize(("number", "open_runs"), [(10, 10), (50, 1_000)])
 def test_the_brake_leaves_few_ones_alone(number: int, open_runs: int) -> None:
-    assert not OrphanLog(LastLoss()).plan(runs(number), open_runs, clock=0.0, newest=YOUNG, released=False).braked
+    assert not OrphanLog(LastLoss()).plan(runs(number), open_runs, clock=0.0, now=YOUNG, released=False).braked
 
 
 def test_a_person_who_has_looked_releases_the_brake_and_what_was_only_reported() -> None:
     log, orphans = OrphanLog(LastLoss()), runs(20)
-    log.plan(orphans, 20, clock=0.0, newest=OLD, released=True)
+    log.plan(orphans, 20, clock=0.0, now=OLD, released=True)
 
-    released = log.plan(orphans, 20, clock=300.0, newest=OLD, released=True)
+    released = log.plan(orphans, 20, clock=300.0, now=OLD, released=True)
 
     assert (released.braked, len(released.cancel)) == (False, MAX_PER_LOOK)
 
@@ -104,19 +109,37 @@ def test_what_the_brake_has_held_is_reported_also_when_few_are_left_and_another_
     """The brake came off as the workflows ended, or with a restart, and the rest was cancelled."""
     kept: list[str] = []
     braked = OrphanLog(LastLoss(keep=kept.append))
-    braked.plan(runs(BRAKE_NUMBER + 1), BRAKE_NUMBER + 1, clock=0.0, newest=YOUNG, released=False)
+    braked.plan(runs(BRAKE_NUMBER + 1), BRAKE_NUMBER + 1, clock=0.0, now=YOUNG, released=False)
 
     for log in (braked, OrphanLog(LastLoss(kept[-1]))):
         for clock in (60.0, 60.0 + TWO_LOOKS_SECONDS):
-            few = log.plan(runs(2), 2, clock=clock, newest=YOUNG, released=False)
+            few = log.plan(runs(2), 2, clock=clock, now=YOUNG, released=False)
         assert (few.braked, few.cancel, len(few.report)) == (False, [], 2)
 
 
 def test_a_young_run_that_began_after_orders_were_missing_is_cancelled() -> None:
     log = OrphanLog(LastLoss((STARTED - timedelta(seconds=1)).isoformat()))
-    log.plan(runs(1), 20, clock=0.0, newest=YOUNG, released=False)
+    log.plan(runs(1), 20, clock=0.0, now=YOUNG, released=False)
 
-    assert len(log.plan(runs(1), 20, clock=TWO_LOOKS_SECONDS, newest=YOUNG, released=False).cancel) == 1
+    assert len(log.plan(runs(1), 20, clock=TWO_LOOKS_SECONDS, now=YOUNG, released=False).cancel) == 1
+
+
+def a_step(started: datetime) -> StepRecord:
+    return StepRecord(name=StepName.RECEIVE, state=StepState.SUCCEEDED, started_at=started)
+
+
+@pytest.mark.parametrize("later", [{"snapshot": a_snapshot(steps=[a_step(STARTED)])}, {"takeovers": 1}])
+def test_a_run_that_was_reset_or_follows_another_is_as_old_as_its_order(later: dict[str, Any]) -> None:
+    """It had been reported as lost by force, and a person was to decide. The next run counted as young: cancelled."""
+    log, orphans = OrphanLog(LastLoss()), runs(1)
+    assert log.plan(orphans, 100, clock=0.0, now=OLD, released=False).report == orphans
+
+    following = [replace(orphans[0], run_id="run-2", start_time=OLD, **later)]
+    fresh = OrphanLog(LastLoss())
+    for clock in (60.0, 60.0 + TWO_LOOKS_SECONDS):
+        for each in (log, fresh):
+            plan = each.plan(following, 100, clock=clock, now=OLD + timedelta(seconds=clock), released=False)
+            assert (plan.cancel, plan.report) == ([], following)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +197,7 @@ def an_orphans_look(servers: Servers) -> Orphans:
         cast("TemporalConnection", servers),
         cast("KubernetesApi", servers),
         settings,
-        newest=lambda: YOUNG,
+        present=lambda: YOUNG,
         resource_found=lambda _: None,
         events=EventRecorder(cast("KubernetesApi", servers), "test"),
         loss=LastLoss(),
