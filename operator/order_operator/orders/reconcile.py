@@ -4,6 +4,7 @@
 what happened: the process may die, be repeated or run twice at any point.
 """
 
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,7 @@ from order_operator.orders.adoption import Predecessor, describe_order, nearest
 from order_operator.orders.amendment import Amender, awaits_decision
 from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.orders.decision import next_action
+from order_operator.orders.display import show
 from order_operator.orders.events import deletion_decided, news
 from order_operator.orders.intake import Intake
 from order_operator.orders.known import Known
@@ -74,6 +76,8 @@ CONCURRENCY, OF_A_NAMESPACE = 16, 4
 """Orders reconciled at once, of all namespaces and of each; an order waits for at most one answer, so this bounds the
 calls in flight. These wait at the servers, where namespaces take no turns. With a server 150 ms away a namespace still
 starts 25 orders a second, and all together a hundred."""
+TOLD_AFTER_CALLS = 3
+"""Failed calls in a row, of one order."""
 MAX_ACTIONS = 20
 """In one reconciliation. The longest way known is nine; an order that takes more goes back into the queue."""
 
@@ -153,16 +157,37 @@ class Reconciler:
             if tracked.outlined and tracked.finished is None:
                 # It was finished with, and now its run goes on: it is needed whole again.
                 await self._confirm(tracked, look, tracked.resource)
-            return await self._until_rest(uid, tracked, look)
+            again = await self._until_rest(uid, tracked, look)
         except Conflict:
             return await self._look_at_newest(tracked)
         except NotFound:
             return 1.0  # the watch brings that it is gone; the delay is for a watch that lags
         except RPCError as failed:
-            self._connection.problem_of(failed)
-            return backoff.at_most(2.0)
+            return await self._try_later(uid, tracked, look, failed)
+        else:
+            tracked.failed_calls = 0
+            return again
         finally:
             tracked.look = None
+
+    async def _try_later(self, uid: str, tracked: Tracked, look: Look, failed: RPCError) -> float:
+        """A call to Temporal has failed. What fails again though Temporal itself is well, such as a start for which the
+        operator's key has no right, is told in the order's status."""
+        problem = self._connection.problem_of(failed)
+        tracked.failed_calls += 1
+        again = backoff.growing(tracked.failed_calls, MAX_BACKOFF_SECONDS)
+        order = tracked.resource
+        if self._connection.problem is not None or tracked.failed_calls < TOLD_AFTER_CALLS or order is None:
+            return again
+        if tracked.failed_calls == TOLD_AFTER_CALLS:
+            said = {**self._about(uid), "reason": problem.reason, "error": failed.message}
+            logger.warning("Temporal refuses a call for an order, and is asked again", extra=said)
+        known = self._known(uid, tracked, look, order)
+        action = show(known, problem)
+        if isinstance(action, WriteStatus) and not tracked.gone and self._may_act():
+            with contextlib.suppress(Conflict, NotFound):  # the watch brings the newer version, and a look at it
+                await self._write_status(uid, tracked, order, action.status)
+        return again
 
     async def _look_at_newest(self, tracked: Tracked) -> float | None:
         """Somebody else was quicker. The newest version is fetched once, then the watch is waited for."""

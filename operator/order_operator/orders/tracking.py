@@ -124,6 +124,8 @@ class Tracked:
     work: PendingWork | None = None
     """What the present step waits for, if that has been asked since it was published."""
     conflicts: int = 0
+    failed_calls: int = 0
+    """In a row, of looks at the order in which Temporal refused a call or did not answer it."""
     """In a row: writes that met a newer version."""
     written_at: float = -math.inf
     """Monotonic time of the last status write."""
