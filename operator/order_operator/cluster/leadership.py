@@ -8,7 +8,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from kubernetes.aio import client
@@ -27,6 +27,8 @@ ORDERS_LOST_ANNOTATION = f"{GROUP}/orders-lost-at"
 UNWATCHED_SECONDS = 60.0
 """A Lease that was not given back and is older tells of no plain failover, which takes 25 s at most. The API server was
 away, or etcd was restored: orders may be missing that no operator saw go."""
+CLOCKS_APART = timedelta(minutes=10)
+"""How far Temporal's clock, by which orders begin, may be ahead of ours."""
 SILENT_SECONDS = 30.0
 """A candidate that could not read the Lease for so long says that it is not ready."""
 
@@ -171,7 +173,7 @@ class Leadership:
                 raise
             # What an earlier Lease had kept is lost with it: nobody knows whether orders were missing before now.
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
-            kept = self._annotate(body, unwatched_until=now)
+            kept = self._annotate(body, unwatched_until=now + CLOCKS_APART)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
             held = lease.spec or client.V1LeaseSpec()
@@ -183,7 +185,7 @@ class Leadership:
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
-            kept = self._annotate(lease, unwatched_until=now if self._was_unwatched(held, now) else None)
+            kept = self._annotate(lease, unwatched_until=now + CLOCKS_APART if self._was_unwatched(held, now) else None)
             lease.spec = mine
             await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
         self._kept = _latest(kept, self._kept)  # more may have been kept meanwhile
@@ -192,14 +194,14 @@ class Leadership:
         return True
 
     def _was_unwatched(self, held: client.V1LeaseSpec, now: datetime) -> bool:
-        """Whether orders may have gone since `held` was renewed, and nobody led who would have seen it. Clocks that are
-        apart make this true rather than false, which costs a person a look and no order."""
+        """Whether orders may have gone since `held` was renewed, and nobody led who would have seen it. Where two
+        operators' clocks are apart each failover looks so, which costs a person a look and no order."""
         if self._renewed is not None or not held.holder_identity or held.renew_time is None:
             return False
         silent = abs((now - held.renew_time).total_seconds())
         if silent > UNWATCHED_SECONDS:
             logger.warning(
-                "nobody has led for long: workflows of before whose order is gone are reported, and not cancelled",
+                "the Lease was not renewed for long: workflows whose order is gone are reported, and not cancelled",
                 extra={"lease": self._name, "seconds": round(silent)},
             )
         return silent > UNWATCHED_SECONDS

@@ -126,12 +126,13 @@ def nearest(one: Predecessor | None, other: Predecessor, parsed: ParsedSpec | Pr
     if one is None or isinstance(parsed, Problem):
         return one or other
 
-    def distance(each: Predecessor) -> int:
-        another, waits = is_another_order(each, parsed, cluster), ending(each) is not None
+    def distance(each: Predecessor) -> tuple[int, bool]:
+        another, waits, ours = is_another_order(each, parsed, cluster), ending(each) is not None, each.is_of(cluster)
         if another:
-            return 1 if waits and each.is_of(cluster) else 3
+            return 1 if waits and ours else 3, not ours
         problem = obstacle(each, parsed, cluster)
-        return 2 if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE else int(waits)
+        unsaid = problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE
+        return 2 if unsaid else int(waits), not ours
 
     return min((one, other), key=distance)
 

@@ -113,8 +113,7 @@ def _start(known: Known) -> Action:
         return DescribeOther(unasked[0])
     if known.predecessor is not None:
         return _after(known, known.predecessor, parsed)
-    elsewhere = restored_elsewhere(order, parsed, known.cluster)
-    return show(known, elsewhere) if elsewhere is not None else _begin(known)
+    return _begin_or_wait_for_a_word(known, parsed)
 
 
 def _is_asked(known: Known, other: str) -> bool:
@@ -139,6 +138,15 @@ def _waits_for_a_word(known: Known, parsed: ParsedSpec) -> bool:
         return False
     problem = obstacle(other, parsed, known.cluster)
     return problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE
+
+
+def _begin_or_wait_for_a_word(known: Known, parsed: ParsedSpec) -> Action:
+    """No open workflow is this order's. The one that its status names may have been, unless that is one of these."""
+    named = known.order.named_workflow
+    elsewhere = restored_elsewhere(known.order, parsed, known.cluster)
+    if elsewhere is None or (named is not None and workflow_id(*named) in known.others):
+        return _begin(known)
+    return show(known, elsewhere)
 
 
 def _begin(known: Known) -> Action:
@@ -170,7 +178,7 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
     order = known.order
     if is_another_order(predecessor, parsed, known.cluster):
         problem = ending(predecessor) if predecessor.is_of(known.cluster) else None
-        return show(known, problem, again=AGAIN_SECONDS) if problem else _begin(known)
+        return show(known, problem, again=AGAIN_SECONDS) if problem else _begin_or_wait_for_a_word(known, parsed)
     run = predecessor.run
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE:

@@ -79,7 +79,8 @@ starts 25 orders a second, and all together a hundred."""
 TOLD_AFTER_CALLS = 3
 """Failed calls in a row, of one order."""
 MAX_ACTIONS = 20
-"""In one reconciliation. The longest way known is nine; an order that takes more goes back into the queue."""
+"""In one reconciliation, beside a question about each open workflow under the order's name. The longest way known is
+nine; an order that takes more goes back into the queue."""
 
 logger = logging.getLogger(__name__)
 
@@ -204,7 +205,8 @@ class Reconciler:
 
     async def _until_rest(self, uid: str, tracked: Tracked, look: Look) -> float | None:
         action: Action = Wait()
-        for _ in range(MAX_ACTIONS):
+        asked_about = self.intake.open_runs.of_others(tracked.resource) if tracked.resource is not None else []
+        for _ in range(MAX_ACTIONS + len(asked_about)):
             order = tracked.resource
             assert order is not None
             if tracked.finished is not None:

@@ -1,16 +1,17 @@
-"""By which clock finished orders are deleted."""
+"""By which clock finished orders are deleted, and on whose word."""
 
 from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-from builders import an_order_resource
+from builders import an_observation, an_order_resource
 from kubernetes.aio import client
 
 from order_operator.cluster.api import KubernetesApi
 from order_operator.orders import retention
 from order_operator.orders.classes import OrderClasses
+from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.retention import Retention
 from order_operator.orders.tracking import Finished
@@ -35,13 +36,15 @@ class ApiServer:
         self.deleted.append(order.name)
 
 
-async def one_pass(api: ApiServer, ours: float, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is deleted of one order that has ended, while our clock says `ours`."""
+async def one_pass(
+    api: ApiServer, ours: float, monkeypatch: pytest.MonkeyPatch, run: Observation | None = None
+) -> list[str]:
+    """What is deleted of one order that has ended, while our clock says `ours`; `run` is what Temporal has of it."""
 
-    async def not_running(*_: object) -> None:
-        return None
+    async def describe(*_: object) -> Observation | None:
+        return run
 
-    monkeypatch.setattr(retention, "describe_order", not_running)
+    monkeypatch.setattr(retention, "describe_order", describe)
     monkeypatch.setattr(retention, "DELETE_SECONDS", 0.0)
     finished = [(an_order_resource(), Finished(fingerprint=b"", at=ENDED, class_name=None, ttl_seconds=TTL))]
     temporal = cast("TemporalConnection", SimpleNamespace(problem=None, client=None))
@@ -60,6 +63,15 @@ async def test_an_operator_whose_clock_is_ahead_deletes_no_order_before_its_time
 
 async def test_an_order_whose_time_has_come_by_both_clocks_is_deleted(monkeypatch: pytest.MonkeyPatch) -> None:
     assert await one_pass(ApiServer(at=ENDED + TTL), ENDED + TTL + 1, monkeypatch) == ["order-1"]
+
+
+async def test_an_order_whose_workflow_runs_is_not_deleted_whatever_its_status_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A status can be forged: only Temporal is believed before something is deleted."""
+    api = ApiServer(at=ENDED + TTL)
+
+    assert await one_pass(api, ENDED + TTL, monkeypatch, an_observation()) == []
 
 
 async def test_an_api_server_that_tells_no_time_holds_no_deletion_up(monkeypatch: pytest.MonkeyPatch) -> None:

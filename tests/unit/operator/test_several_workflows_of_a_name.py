@@ -14,6 +14,7 @@ from order_domain.snapshot import CompensationState
 from order_operator.cluster.api import Listed
 from order_operator.orders import adoption, orphans, reconcile
 from order_operator.orders.observation import Observation
+from order_operator.orders.reconcile import MAX_ACTIONS
 from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
 from order_workflows.contract import RunKey, input_hash, workflow_id
 
@@ -37,7 +38,7 @@ def temporal_has(shop: Shop, monkeypatch: pytest.MonkeyPatch, *runs: Observation
 def of_staging(**changes: Any) -> Observation:
     """Another order of that name, of another installation."""
     fields = {"workflow_id": workflow_id(*STAGING), "input_hash": "another", "cluster": "staging", "snapshot": WAITING}
-    return an_observation(key=STAGING, **{**fields, **changes})
+    return an_observation(**{"key": STAGING, **fields, **changes})
 
 
 def of_the_first(**changes: Any) -> Observation:
@@ -96,6 +97,37 @@ async def test_an_order_begins_once_all_of_its_name_are_known_to_be_others(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     temporal_has(shop, monkeypatch, of_staging(), of_the_first(input_hash="yet another", cluster="there"))
+    shop.orders.intake.put(shop.api.store())
+
+    await shop.look()
+
+    assert shop.temporal.calls.count("start") == 1
+
+
+async def test_an_order_of_another_installation_waits_for_a_word_also_beside_a_workflow_of_other_content(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporal lacks the workflow that its status names. An unrelated one made it begin, and be charged again."""
+    temporal_has(shop, monkeypatch, of_staging())
+    shop.orders.intake.open_runs.ended(workflow_id(*FIRST))
+    shown = {"id": workflow_id(*FIRST), "namespace": "default", "taskQueue": "orders", "cluster": "there"}
+    shop.orders.intake.put(shop.api.store(status={"phase": "Running", "workflow": shown}))
+
+    await shop.look()
+
+    assert "start" not in shop.temporal.calls
+    assert shop.api.body is not None
+    assert "RestoredElsewhere" in str(shop.api.body["status"])
+
+
+async def test_an_order_whose_name_many_workflows_have_begins_all_the_same(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    many = [RunKey(NAMESPACE, NAME, f"uid-{number}") for number in range(2 * MAX_ACTIONS)]
+    runs = [of_staging(key=key, workflow_id=workflow_id(*key)) for key in many]
+    temporal_has(shop, monkeypatch, *runs)
+    for key in many:
+        shop.orders.intake.open_runs.saw(key, running=True)
     shop.orders.intake.put(shop.api.store())
 
     await shop.look()

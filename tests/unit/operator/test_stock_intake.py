@@ -6,12 +6,14 @@ import pytest
 from stock_shelf import Keeper, Shelf, counts, temporal_finds
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import Client, WorkflowExecutionStatus
+from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.api import Listed
 from order_operator.cluster.conditions import Reason
 from order_operator.stock_items import orphans
 from order_operator.temporal.connection import UNREACHABLE
 from order_operator.temporal.runs import Run
+from order_operator.work_queue import TryLater
 from order_workflows.contract import (
     former_stock_workflow_id,
     stock_workflow_id,
@@ -159,3 +161,19 @@ async def test_many_items_that_a_list_lacks_at_once_are_no_deletions(
 
     assert len(keeper.cancelled) == told
     assert len(shelf.stock._tracked.runs) == items
+
+
+async def test_a_deletion_of_which_temporal_cannot_be_told_is_tried_later(
+    shelf: Shelf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It filled the log with stack traces."""
+
+    async def away(*_: object) -> None:
+        raise RPCError("Timeout expired", RPCStatusCode.CANCELLED, b"")
+
+    temporal_finds(monkeypatch, away)
+    shelf.put("a")
+    shelf.stock.intake.remove(shelf.body("a"))
+
+    with pytest.raises(TryLater, match="Timeout expired"):
+        await shelf.look("a")
