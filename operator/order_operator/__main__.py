@@ -26,7 +26,7 @@ from order_operator import command_line, metrics
 from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.inventory import Inventory
-from order_operator.cluster.leadership import ORDERS_LOST_ANNOTATION, Leadership
+from order_operator.cluster.leadership import Leadership
 from order_operator.commands.before_uninstall import Installation, Uninstallation
 from order_operator.commands.check import Check
 from order_operator.commands.forget_customer import Forgetting
@@ -122,9 +122,7 @@ async def _serve(
 ) -> int:
     connection = await TemporalConnection.connect(create_search_attributes=settings.create_search_attributes)
     scanner = Scanner(connection)
-    loss = LastLoss(
-        leadership.kept(ORDERS_LOST_ANNOTATION), lambda moment: leadership.keep(ORDERS_LOST_ANNOTATION, moment)
-    )
+    loss = LastLoss(leadership.orders_lost_at, leadership.keep_orders_lost_at)
     reconciler = Reconciler(api, connection, classes, scanner, settings, lambda: leadership.leads, loss)
     stock = StockReconciler(api, connection, scanner, settings, may_act=lambda: leadership.leads)
     retention = Retention(api, connection, classes, reconciler.finished)

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 from fake_stripe import FakeStripe
-from shop import Shop
+from shop import Buyer, Shop
 from sqlalchemy import update
 from stripe_requests import now, yesterday
 
@@ -13,16 +13,22 @@ from order_worker.ledger import tables
 from order_worker.providers.payment.stripe.payments import StripePayments
 
 
-@pytest.mark.parametrize("status", [400, 403])
-async def test_a_charge_without_an_answer_is_repeated_on_an_account_without_a_search(
-    stripe: FakeStripe, payments: StripePayments, shop: Shop, status: int
-) -> None:
-    stripe.no_search = status
+async def charged_without_an_answer(stripe: FakeStripe, payments: StripePayments, shop: Shop) -> tuple[Shop, Buyer]:
+    """A shop that charges by Stripe, and somebody whom it has charged without hearing of it."""
     till = Shop(shop.ledger, replace(shop.providers, payments=payments))
     buyer = await till.buyer()
     stripe.fail("confirm", lost=True)
     with pytest.raises(ProviderUnavailable):
         await till.payments.charge(buyer.charge())
+    return till, buyer
+
+
+@pytest.mark.parametrize("status", [400, 403])
+async def test_a_charge_without_an_answer_is_repeated_on_an_account_without_a_search(
+    stripe: FakeStripe, payments: StripePayments, shop: Shop, status: int
+) -> None:
+    stripe.no_search = status
+    till, buyer = await charged_without_an_answer(stripe, payments, shop)
     await till.payments.charge(buyer.charge())
     [row] = await till.rows(tables.payments)
     assert (row["captured_minor"], stripe.taken(), len(stripe.intents)) == (750, 750, 1)
@@ -31,11 +37,7 @@ async def test_a_charge_without_an_answer_is_repeated_on_an_account_without_a_se
 async def test_the_ledger_books_once_what_stripe_took_without_an_answer(
     stripe: FakeStripe, payments: StripePayments, shop: Shop
 ) -> None:
-    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
-    buyer = await till.buyer()
-    stripe.fail("confirm", lost=True)
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.charge(buyer.charge())
+    till, buyer = await charged_without_an_answer(stripe, payments, shop)
     await till.payments.charge(buyer.charge())
     [row] = await till.rows(tables.payments)
     assert (row["captured_minor"], stripe.taken()) == (750, 750)
@@ -80,11 +82,7 @@ async def test_an_order_that_a_restored_ledger_knows_without_its_charges_end_is_
 async def test_the_ledger_refunds_what_stripe_took_without_an_answer(
     stripe: FakeStripe, payments: StripePayments, shop: Shop
 ) -> None:
-    till = Shop(shop.ledger, replace(shop.providers, payments=payments))
-    buyer = await till.buyer()
-    stripe.fail("confirm", lost=True)
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.charge(buyer.charge())
+    till, buyer = await charged_without_an_answer(stripe, payments, shop)
     await till.payments.refund(buyer.refund())
     [row] = await till.rows(tables.payments)
     assert (row["captured_minor"], row["refunded_minor"], stripe.taken()) == (750, 750, 0)

@@ -1,4 +1,4 @@
-"""How a point in time is said in a sentence for people."""
+"""How a point in time is said in a sentence for people, and read from a text that anybody may have written."""
 
 from datetime import UTC, datetime
 
@@ -17,6 +17,15 @@ _MONTHS = (
     "Nov",
     "Dec",
 )
+
+
+def read(text: str) -> datetime | None:
+    """An ISO 8601 or RFC 3339 text, in UTC where it names no zone. None if it is no point in time."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
 
 
 def day(at: datetime) -> str:

@@ -7,12 +7,13 @@ not give the Lease back on exit (docs/decisions/0006-own-lease-election.md).
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
 from kubernetes.aio import client
 
+from order_domain import moments
 from order_operator.cluster.api_names import GROUP
 
 LEASE_DURATION_SECONDS = 15
@@ -60,7 +61,7 @@ class Leadership:
         self._answered = clock()
         self._trouble = ""
         self._leader = ""
-        self._kept: dict[str, str] = {}
+        self._orders_lost_at: str | None = None
         self._renewed: float | None = None
         """Start of the attempt that renewed last; None while another process leads."""
 
@@ -70,13 +71,14 @@ class Leadership:
         which it could not renew."""
         return self._renewed is not None and self._clock() - self._renewed < RENEW_DEADLINE_SECONDS
 
-    def kept(self, annotation: str) -> str | None:
-        """What the Lease keeps for the next process that leads, whoever wrote it."""
-        return self._kept.get(annotation)
+    @property
+    def orders_lost_at(self) -> str | None:
+        """What the Lease keeps of a loss of orders for the next process that leads, whoever wrote it (RFC 3339)."""
+        return self._orders_lost_at
 
-    def keep(self, annotation: str, value: str) -> None:
+    def keep_orders_lost_at(self, moment: str) -> None:
         """Have it written with the next renewal, or when the Lease is given back."""
-        self._kept[annotation] = value
+        self._orders_lost_at = moment
 
     @property
     def problem(self) -> str | None:
@@ -173,7 +175,7 @@ class Leadership:
                 raise
             # What an earlier Lease had kept is lost with it: nobody knows whether orders were missing before now.
             body = client.V1Lease(metadata=client.V1ObjectMeta(name=self._name), spec=mine)
-            kept = self._annotate(body, unwatched_until=now + CLOCKS_APART)
+            lost_at = self._annotate(body, unwatched_until=now + CLOCKS_APART)
             await self._leases.create_namespaced_lease(self._namespace, body)
         else:
             held = lease.spec or client.V1LeaseSpec()
@@ -185,10 +187,11 @@ class Leadership:
                 return False
             else:
                 mine.lease_transitions = (held.lease_transitions or 0) + 1
-            kept = self._annotate(lease, unwatched_until=now + CLOCKS_APART if self._was_unwatched(held, now) else None)
+            unwatched_until = now + CLOCKS_APART if self._was_unwatched(held, now) else None
+            lost_at = self._annotate(lease, unwatched_until=unwatched_until)
             lease.spec = mine
             await self._leases.replace_namespaced_lease(self._name, self._namespace, lease)
-        self._kept = _latest(kept, self._kept)  # more may have been kept meanwhile
+        self._orders_lost_at = _latest(lost_at, self._orders_lost_at)  # a later one may have been kept meanwhile
         self._renewed = attempted
         self._answered = self._clock()
         return True
@@ -199,23 +202,23 @@ class Leadership:
         if self._renewed is not None or not held.holder_identity or held.renew_time is None:
             return False
         silent = abs((now - held.renew_time).total_seconds())
-        if silent > UNWATCHED_SECONDS:
-            logger.warning(
-                "the Lease was not renewed for long: workflows whose order is gone are reported, and not cancelled",
-                extra={"lease": self._name, "seconds": round(silent)},
-            )
-        return silent > UNWATCHED_SECONDS
+        if silent <= UNWATCHED_SECONDS:
+            return False
+        logger.warning(
+            "the Lease was not renewed for long: workflows whose order is gone are reported, and not cancelled",
+            extra={"lease": self._name, "seconds": round(silent)},
+        )
+        return True
 
-    def _annotate(self, lease: client.V1Lease, *, unwatched_until: datetime | None = None) -> dict[str, str]:
-        """What is to be kept once this is written: the latest of what the Lease says and what this process knows."""
+    def _annotate(self, lease: client.V1Lease, *, unwatched_until: datetime | None = None) -> str | None:
+        """The latest loss of orders that the Lease or this process knows of, which is kept once this is written."""
         lease.metadata = lease.metadata or client.V1ObjectMeta(name=self._name)
         found = dict(lease.metadata.annotations or {})
-        told = {ORDERS_LOST_ANNOTATION: found[ORDERS_LOST_ANNOTATION]} if ORDERS_LOST_ANNOTATION in found else {}
-        unseen = {ORDERS_LOST_ANNOTATION: unwatched_until.isoformat()} if unwatched_until is not None else {}
-        kept = _latest(told, _latest(unseen, self._kept))
-        if kept:
-            lease.metadata.annotations = {**found, **kept}
-        return kept
+        unseen = unwatched_until.isoformat() if unwatched_until is not None else None
+        lost_at = _latest(found.get(ORDERS_LOST_ANNOTATION), unseen, self._orders_lost_at)
+        if lost_at is not None:
+            lease.metadata.annotations = {**found, ORDERS_LOST_ANNOTATION: lost_at}
+        return lost_at
 
     def _expired(self, lease: client.V1Lease, held: client.V1LeaseSpec) -> bool:
         """Measured on our own clock since we last saw the Lease change, so that no two clocks are compared."""
@@ -225,14 +228,10 @@ class Leadership:
         return self._clock() - self._seen[1] > (held.lease_duration_seconds or LEASE_DURATION_SECONDS)
 
 
-def _latest(one: Mapping[str, str], other: Mapping[str, str]) -> dict[str, str]:
-    """Of two records of moments the later ones. What cannot be read stays: its reader makes the present of it."""
-    return {name: max((kept[name] for kept in (one, other) if name in kept), key=_moment) for name in {*one, *other}}
+def _latest(*known: str | None) -> str | None:
+    """Of these moments. What cannot be read counts as the latest: its reader makes the present of it."""
 
+    def when(text: str) -> datetime:
+        return moments.read(text) or datetime.max.replace(tzinfo=UTC)
 
-def _moment(value: str) -> datetime:
-    try:
-        found = datetime.fromisoformat(value)
-    except ValueError:
-        return datetime.max.replace(tzinfo=UTC)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return max((text for text in known if text is not None), key=when, default=None)

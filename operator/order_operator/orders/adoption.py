@@ -121,8 +121,8 @@ def ending(predecessor: Predecessor) -> Problem | None:
 
 
 def nearest(one: Predecessor | None, other: Predecessor, parsed: ParsedSpec | Problem, cluster: str) -> Predecessor:
-    """Which of two open workflows under an order's name decides what becomes of the order: first that which it can
-    adopt, then that of ours whose end it has to wait for, then that of which a person has to say whose it is."""
+    """Which of two open workflows under an order's name decides what becomes of the order: first one that it can adopt,
+    then one of this installation that has to end before, then one about which a person has to decide."""
     if one is None or isinstance(parsed, Problem):
         return one or other
 

@@ -108,17 +108,12 @@ def _start(known: Known) -> Action:
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere)  # another setting, or another status, brings the order here again
-    unasked = [other for other in known.others if not _is_asked(known, other)]
+    unasked = [other for other in known.others if other not in known.asked_others]
     if unasked:
         return DescribeOther(unasked[0])
     if known.predecessor is not None:
         return _after(known, known.predecessor, parsed)
     return _begin_or_wait_for_a_word(known, parsed)
-
-
-def _is_asked(known: Known, other: str) -> bool:
-    asked = known.predecessor is not None and known.predecessor.run.workflow_id == other
-    return asked or other in known.asked_others
 
 
 def _ask(known: Known) -> Action:

@@ -18,6 +18,7 @@ from typing import Any
 from temporalio.service import RPCError
 
 from order_codec.undecodable import Undecodable
+from order_domain import moments
 from order_domain.order import DeletionPolicy
 from order_operator import metrics
 from order_operator.cluster.api import KubernetesApi, NotFound
@@ -78,13 +79,7 @@ class LastLoss:
 
 def _moment(kept: str | None) -> datetime | None:
     """Of what cannot be read the present moment is made: something was lost, and nobody knows when."""
-    if kept is None:
-        return None
-    try:
-        found = datetime.fromisoformat(kept)
-    except ValueError:
-        return datetime.now(UTC)
-    return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+    return None if kept is None else moments.read(kept) or datetime.now(UTC)
 
 
 class OrphanLog:
@@ -93,8 +88,8 @@ class OrphanLog:
     def __init__(self, loss: LastLoss) -> None:
         self._loss = loss
         self._first: dict[str, tuple[float, bool]] = {}
-        """By workflow id: monotonic time of the first look, and whether the order was young then. A person may decide
-        about the workflow for hours; a run that is reset or continued meanwhile is no other order."""
+        """By workflow id: monotonic time of the first look, and whether the order was young then. Not by run: after a
+        reset it is the same order."""
 
     def plan(
         self, orphans: list[Observation], open_runs: int, *, clock: float, now: datetime, released: bool

@@ -205,8 +205,9 @@ class Reconciler:
 
     async def _until_rest(self, uid: str, tracked: Tracked, look: Look) -> float | None:
         action: Action = Wait()
-        asked_about = self.intake.open_runs.of_others(tracked.resource) if tracked.resource is not None else []
-        for _ in range(MAX_ACTIONS + len(asked_about)):
+        taken = 0
+        while taken < MAX_ACTIONS + len(look.asked_others):
+            taken += 1
             order = tracked.resource
             assert order is not None
             if tracked.finished is not None:

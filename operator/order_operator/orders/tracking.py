@@ -22,6 +22,7 @@ from order_operator.orders.pending_work import PendingWork
 from order_operator.orders.resource import OrderResource
 from order_operator.orders.takeover import FIRST_RETRY_SECONDS, LONGEST_RETRY_SECONDS
 from order_operator.problem import Problem
+from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 
 MISMATCH_SECONDS = 60.0
 """A status that shows another OrderStatus than the workflow for so long is wrong, and not only late."""
@@ -64,10 +65,6 @@ def _seconds(instant: str) -> float:
         return datetime.fromisoformat(instant).timestamp()
     except ValueError:
         return math.inf  # Kubernetes takes the year 0, Python does not
-
-
-TOLD_AGAIN_SECONDS = 600.0
-"""Before a run that shows nothing of what it was told is told again. Both calls may be repeated."""
 
 
 class Told(NamedTuple):
@@ -124,9 +121,9 @@ class Tracked:
     work: PendingWork | None = None
     """What the present step waits for, if that has been asked since it was published."""
     conflicts: int = 0
-    failed_calls: int = 0
-    """In a row, of looks at the order in which Temporal refused a call or did not answer it."""
     """In a row: writes that met a newer version."""
+    failed_calls: int = 0
+    """In a row: looks at the order in which Temporal refused a call or did not answer it."""
     written_at: float = -math.inf
     """Monotonic time of the last status write."""
     status_seen_at: float = -math.inf
@@ -164,8 +161,7 @@ class Tracked:
         return self.told is not None and self.told.run_id == run.run_id
 
     def is_heard(self, run: Observation, policy: DeletionPolicy) -> bool:
-        """Whether this run was told so with this policy, and need not be told again: what it does not show after
-        `TOLD_AGAIN_SECONDS`, a Temporal that was restored may have forgotten."""
+        """Whether this run was told so with this policy, and need not be told again yet."""
         if self.told is None or self.told[:2] != (run.run_id, policy):
             return False
         return run.is_undoing or run.orphaned or time.monotonic() - self.told.at < TOLD_AGAIN_SECONDS

@@ -42,14 +42,14 @@ class StockIntake:
         *,
         look: Callable[[str], None],
     ) -> None:
-        """`look` is called with the uid of an item of which something is new."""
+        """`look` is called with the uid of an item when there is news of it."""
         self._connection = connection
         self._scanner = scanner
         self._settings = settings
         self._tracked = tracked
         self._look = look
         self._doubted: set[str] = set()
-        """Workflow ids of which an earlier state was seen than is known: Temporal is asked which is true."""
+        """Ids of workflows that visibility shows in an earlier state than is known: Temporal is asked which is true."""
         self._background = Background()
         self._orphans = StockOrphans(connection, api, settings, item_found=self.put, told=tracked.told)
         scanner.subscribers[STOCK_ITEM_WORKFLOW_TYPE] = Subscriber(

@@ -10,9 +10,8 @@ from order_operator.cluster.conditions import Reason
 from order_operator.problem import Problem
 from order_operator.stock_items.resource import StockItemResource
 from order_operator.stock_items.run import StockRun
+from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 
-TOLD_AGAIN_SECONDS = 600.0
-"""After this a workflow that does not show that it was told of its item's deletion is told again."""
 RESTART_SECONDS = 10.0
 """Before a run that ended while its item lives is replaced: one that ends again and again must not spin."""
 

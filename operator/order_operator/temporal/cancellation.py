@@ -11,6 +11,9 @@ from order_workflows.contract import SIGNAL_ORPHAN
 
 TWO_LOOKS_SECONDS = 120.0
 """Least time between the first look without the resource and the cancellation."""
+TOLD_AGAIN_SECONDS = 600.0
+"""Before a run that shows nothing of what it was told is told again: a Temporal that was restored may have forgotten
+it."""
 MAX_PER_LOOK = 5
 """Cancellations for want of a resource at each look, which is once a minute."""
 BRAKE_NUMBER = 10

@@ -174,6 +174,17 @@ def connected(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
     return shop
 
 
+def temporal_has(monkeypatch: pytest.MonkeyPatch, *runs: Observation) -> None:
+    """These runs, asked for by their ids, and no others."""
+    by_id = {run.workflow_id: run for run in runs}
+
+    async def describe(_client: object, _key: RunKey, identifier: str) -> Observation | None:
+        return by_id.get(identifier)
+
+    for module in (reconcile, adoption):
+        monkeypatch.setattr(module, "describe", describe)
+
+
 WAITING = a_snapshot(status="Await Approval", seq=2)
 
 

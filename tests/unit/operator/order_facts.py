@@ -37,7 +37,7 @@ COMPLETED_STATUS = {"phase": "Completed", "observedGeneration": 1, "workflow": W
 
 
 def known(order: OrderResource | None = None, **facts: Any) -> Known:
-    """A young order of which nothing else is known."""
+    """A young order, and nothing else is known."""
     given: dict[str, Any] = {"now": NOW, "clock": CLOCK, "order_class": CLASS, **OURS, **facts}
     return Known(order=order or an_order_resource(), **given)
 

@@ -162,7 +162,8 @@ def situations(order: OrderResource, data: st.DataObject) -> Iterator[Known]:
     yield replace(nothing, observation=replace(run, key=run.key._replace(uid="of a restored one")))
     cluster = data.draw(st.sampled_from(("here", "there")))
     first = replace(run, workflow_id="first", key=run.key._replace(uid="of the first"), cluster=cluster)
-    yield replace(nothing, exists=True, others=["first"], predecessor=Predecessor(first, data.draw(st.booleans())))
+    told = {"predecessor": Predecessor(first, data.draw(st.booleans())), "asked_others": ["first"]}
+    yield replace(nothing, exists=True, others=["first"], **told)
     deleted = replace(order, deleting=True, finalizers=(FINALIZER,))
     yield replace(nothing, order=deleted)
     yield replace(nothing, order=deleted, observation=run)

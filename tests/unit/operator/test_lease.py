@@ -222,11 +222,11 @@ async def test_what_a_leader_keeps_reaches_the_next_one_and_takes_nothing_off_th
     assert leases.lease is not None
     leases.lease.metadata.annotations["team"] = "shop"
 
-    first.keep(ORDERS_LOST_ANNOTATION, "2126-01-02T03:04:05+00:00")
+    first.keep_orders_lost_at("2126-01-02T03:04:05+00:00")
     await first.release()
     await second.acquire()
 
-    assert second.kept(ORDERS_LOST_ANNOTATION) == "2126-01-02T03:04:05+00:00"
+    assert second.orders_lost_at == "2126-01-02T03:04:05+00:00"
     assert leases.lease.metadata.annotations["team"] == "shop"
 
 
@@ -235,7 +235,7 @@ async def test_a_leader_whose_lease_is_new_does_not_know_that_nothing_was_lost(l
 
     await leader.acquire()
 
-    assert leader.kept(ORDERS_LOST_ANNOTATION) is not None
+    assert leader.orders_lost_at is not None
 
 
 async def test_a_candidate_that_was_late_takes_no_later_loss_off_the_lease(leases: Leases) -> None:
@@ -257,12 +257,12 @@ async def test_a_candidate_that_was_late_takes_no_later_loss_off_the_lease(lease
     if won[1]:
         leader, late = late, leader
     lost_at = (datetime.now(UTC) + timedelta(days=30)).isoformat()
-    leader.keep(ORDERS_LOST_ANNOTATION, lost_at)
+    leader.keep_orders_lost_at(lost_at)
     await leader.release()
 
     await late.acquire()
 
-    assert late.kept(ORDERS_LOST_ANNOTATION) == lost_at
+    assert late.orders_lost_at == lost_at
 
 
 @pytest.mark.parametrize("identity", ["first", "second"])
@@ -279,7 +279,7 @@ async def test_a_lease_that_nobody_renewed_for_long_tells_that_orders_may_be_los
     before = datetime.now(UTC)
     await following.acquire()
 
-    kept = following.kept(ORDERS_LOST_ANNOTATION)
+    kept = following.orders_lost_at
     assert kept is not None
     assert datetime.fromisoformat(kept) >= before + CLOCKS_APART  # orders begin by Temporal's clock
 
@@ -289,7 +289,7 @@ async def test_a_plain_change_of_leaders_loses_no_orders(leases: Leases, given_b
     """Nor does one after a maintenance for which the operators were told to stop."""
     first, second = a_candidate(leases), a_candidate(leases, "second")
     await first.acquire()
-    known = first.kept(ORDERS_LOST_ANNOTATION)
+    known = first.orders_lost_at
     assert leases.lease is not None
     if given_back:
         await first.release()
@@ -297,7 +297,7 @@ async def test_a_plain_change_of_leaders_loses_no_orders(leases: Leases, given_b
 
     await second.acquire()
 
-    assert second.kept(ORDERS_LOST_ANNOTATION) == known
+    assert second.orders_lost_at == known
 
 
 async def test_what_cannot_be_read_as_a_moment_stays_on_the_lease(leases: Leases) -> None:
@@ -310,7 +310,7 @@ async def test_what_cannot_be_read_as_a_moment_stays_on_the_lease(leases: Leases
 
     await second.acquire()
 
-    assert second.kept(ORDERS_LOST_ANNOTATION) == "yesterday"
+    assert second.orders_lost_at == "yesterday"
 
 
 async def test_a_loss_that_somebody_takes_off_the_lease_is_written_again(leases: Leases) -> None:

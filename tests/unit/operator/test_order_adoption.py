@@ -18,13 +18,12 @@ from one_order_shop import (
     WAITING,
     Shop,
     reason,
+    temporal_has,
 )
 from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import DeletionPolicy
-from order_operator.orders import adoption, reconcile
-from order_operator.orders.observation import Observation
 from order_operator.orders.tracking import Told, Tracked
 from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, RunKey, input_hash, workflow_id
 
@@ -58,23 +57,13 @@ async def test_an_adopted_run_that_ended_before_it_was_looked_at_is_shown_as_end
 OF_THE_FIRST = {"phase": "Waiting", "workflow": {"id": workflow_id(*FIRST), "namespace": "default"}}
 
 
-def temporal_has(shop: Shop, monkeypatch: pytest.MonkeyPatch, run: Observation) -> None:
-    """This run, and none under another id."""
-
-    async def describe(_client: object, _key: RunKey, identifier: str) -> Observation | None:
-        return run if identifier == run.workflow_id else None
-
-    for module in (reconcile, adoption):
-        monkeypatch.setattr(module, "describe", describe)
-
-
 async def test_a_restored_order_adopts_the_run_that_its_status_names_though_no_row_shows_it(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With a visibility store that was empty it began anew, and ended as a Duplicate of itself."""
     content = input_hash(an_order_spec())
     run = an_observation(key=FIRST, workflow_id=workflow_id(*FIRST), input_hash=content, cluster="here")
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
 
     await shop.look()
@@ -93,7 +82,7 @@ async def test_an_order_that_adopted_its_run_is_known_to_the_next_of_its_name_un
     run = an_observation(
         key=adopter, workflow_id=workflow_id(*FIRST), input_hash=content, snapshot=WAITING, cluster="before"
     )
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders._tracked[adopter.uid] = Tracked(observation=run, told=Told(run.run_id, DeletionPolicy.CANCEL, 0.0))
     shop.orders.intake.open_runs.saw(FIRST, running=True)
     shop.orders.intake.put(shop.api.store())
@@ -106,7 +95,7 @@ async def test_an_order_that_adopted_its_run_is_known_to_the_next_of_its_name_un
 
 async def test_an_order_whose_workflow_was_taken_back_says_so(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     run = an_observation(workflow_id=workflow_id(*FIRST), snapshot=WAITING, cluster="here")
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
     await shop.look()
 
@@ -122,7 +111,7 @@ async def test_an_order_whose_workflow_was_taken_back_before_any_row_showed_the_
 ) -> None:
     """It went on to show the order as its own, for good."""
     run = an_observation(workflow_id=workflow_id(*FIRST), snapshot=WAITING, cluster="here")
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders.intake.open_runs.saw(FIRST, running=True)
     shop.orders.intake.put(shop.api.store())
     await shop.look()
@@ -146,7 +135,7 @@ async def test_an_order_that_another_installation_carried_is_neither_begun_nor_s
         status=WorkflowExecutionStatus.COMPLETED,
         snapshot=a_snapshot(status=status),
     )
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
 
     await shop.look()
@@ -161,7 +150,7 @@ async def test_an_order_that_adopted_its_run_is_followed_under_any_identity_of_t
 ) -> None:
     """The value `cluster` was set later: its status stood still until its end."""
     run = an_observation(workflow_id=workflow_id(*FIRST), snapshot=WAITING, cluster="before")
-    temporal_has(shop, monkeypatch, run)
+    temporal_has(monkeypatch, run)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
     await shop.look()
 
@@ -181,16 +170,16 @@ async def test_a_run_that_was_reset_to_before_its_adoption_is_adopted_again(
     about = {"workflow_id": workflow_id(*FIRST), "input_hash": content, "cluster": "here"}
     first = an_observation(key=FIRST, snapshot=a_snapshot(seq=1), **about)
     adopted = an_observation(snapshot=WAITING, **about)
-    temporal_has(shop, monkeypatch, first if by_this_process else adopted)
+    temporal_has(monkeypatch, first if by_this_process else adopted)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
     await shop.look()
     await asyncio.sleep(0.01)
     before = list(shop.temporal.calls)
-    temporal_has(shop, monkeypatch, adopted)
+    temporal_has(monkeypatch, adopted)
     await shop.look()
 
     reset = replace(first, run_id="run-after-the-reset")
-    temporal_has(shop, monkeypatch, reset)
+    temporal_has(monkeypatch, reset)
     shop.observe(reset)
     await shop.look()
     await asyncio.sleep(0.01)
@@ -203,7 +192,7 @@ async def test_a_late_row_of_before_an_adoption_is_asked_about_and_changes_nothi
 ) -> None:
     about = {"workflow_id": workflow_id(*FIRST), "input_hash": input_hash(an_order_spec()), "cluster": "here"}
     adopted = an_observation(snapshot=WAITING, **about)
-    temporal_has(shop, monkeypatch, adopted)
+    temporal_has(monkeypatch, adopted)
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
     await shop.look()
 

@@ -55,12 +55,16 @@ def restored(
     """The API server has the resource, and Temporal has told of the run that it had under its first uid."""
     order = an_order_resource(spec=an_order_spec(adopt_from=adopt_from).model_dump(mode="json", exclude_none=True))
     run = run or first_run()
-    fields = {"now": LATER, "exists": True, "others": [run.workflow_id], "predecessor": Predecessor(run, ending)}
-    return known(order, **{**fields, **facts})
+    told = {"predecessor": Predecessor(run, ending), "asked_others": [run.workflow_id]}
+    return known(order, **{"now": LATER, "exists": True, "others": [run.workflow_id], **told, **facts})
+
+
+NOT_ASKED: dict[str, Any] = {"predecessor": None, "asked_others": ()}
+"""Temporal has told of no other run yet."""
 
 
 def test_temporal_itself_is_asked_for_a_run_of_the_same_name() -> None:
-    assert next_action(restored(predecessor=None)) == DescribeOther(workflow_id(*FIRST))
+    assert next_action(restored(**NOT_ASKED)) == DescribeOther(workflow_id(*FIRST))
 
 
 def test_the_api_server_is_asked_whether_the_name_belongs_to_this_resource_now() -> None:
@@ -225,7 +229,7 @@ def test_only_the_workflow_that_an_order_waits_for_is_asked_about_while_it_is_un
     theirs = first_run(cluster="cluster-b")
     waits = shown(restored(theirs))
 
-    assert next_action(replace(waits, predecessor=None)) == DescribeOther(theirs.workflow_id)
+    assert next_action(replace(waits, **NOT_ASKED)) == DescribeOther(theirs.workflow_id)
     assert next_action(replace(waits, predecessor=None, others=())) == Describe()
 
 
@@ -310,7 +314,7 @@ def test_an_order_whose_own_workflow_was_taken_over_and_is_lost_begins_nothing()
 def test_a_living_run_is_adopted_whatever_would_keep_a_new_order_from_its_start(facts: dict[str, Any]) -> None:
     """It counted as a workflow without an order meanwhile."""
     assert isinstance(next_action(restored(**facts)), Adopt)
-    assert next_action(restored(predecessor=None, **facts)) == DescribeOther(workflow_id(*FIRST))
+    assert next_action(restored(**NOT_ASKED, **facts)) == DescribeOther(workflow_id(*FIRST))
 
 
 def test_a_living_run_is_adopted_by_an_order_that_rules_of_today_refuse() -> None:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 from builders import NAME, NAMESPACE, UID, a_snapshot, an_observation, an_order_spec
-from one_order_shop import FIRST, WAITING, Shop
+from one_order_shop import FIRST, WAITING, Shop, temporal_has
 
 from order_domain.order import DeletionPolicy
 from order_domain.snapshot import CompensationState
 from order_operator.cluster.api import Listed
-from order_operator.orders import adoption, orphans, reconcile
+from order_operator.orders import orphans
 from order_operator.orders.observation import Observation
 from order_operator.orders.reconcile import MAX_ACTIONS
 from order_operator.temporal.cancellation import TWO_LOOKS_SECONDS
@@ -22,17 +22,11 @@ STAGING = RunKey(NAMESPACE, NAME, "a-uid-of-staging")
 assert workflow_id(*STAGING) < workflow_id(*FIRST)  # it is asked about first
 
 
-def temporal_has(shop: Shop, monkeypatch: pytest.MonkeyPatch, *runs: Observation) -> None:
-    by_id = {run.workflow_id: run for run in runs}
-
-    async def describe(_client: object, _key: object, identifier: str) -> Observation | None:
-        shop.temporal.calls.append("describe " + identifier.rpartition("/")[2])
-        return by_id.get(identifier)
-
-    for module in (reconcile, adoption):
-        monkeypatch.setattr(module, "describe", describe)
-    for key in (STAGING, FIRST):
-        shop.orders.intake.open_runs.saw(key, running=True)
+def temporal_shows(shop: Shop, monkeypatch: pytest.MonkeyPatch, *runs: Observation) -> None:
+    """These runs, all open."""
+    temporal_has(monkeypatch, *runs)
+    for run in runs:
+        shop.orders.intake.open_runs.saw(run.key, running=True)
 
 
 def of_staging(**changes: Any) -> Observation:
@@ -48,19 +42,24 @@ def of_the_first(**changes: Any) -> Observation:
     return an_observation(key=FIRST, **{**fields, **changes})
 
 
-@pytest.mark.parametrize("staging", [{}, {"input_hash": input_hash(an_order_spec())}])
-async def test_a_restored_order_adopts_its_own_workflow_though_another_installation_has_one_of_its_name(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch, staging: dict[str, Any]
-) -> None:
-    """Only the first by its uid was asked about: the order was started a second time, and ended as Duplicate."""
-    temporal_has(shop, monkeypatch, of_staging(**staging), of_the_first())
-    shop.orders.intake.put(shop.api.store())
-
+async def adopts(shop: Shop) -> None:
+    """The order takes over a workflow, and begins none."""
     await shop.look()
     await asyncio.sleep(0)
 
     assert "start" not in shop.temporal.calls
     assert "adopt" in shop.temporal.calls
+
+
+@pytest.mark.parametrize("staging", [{}, {"input_hash": input_hash(an_order_spec())}])
+async def test_a_restored_order_adopts_its_own_workflow_though_another_installation_has_one_of_its_name(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, staging: dict[str, Any]
+) -> None:
+    """Only the first by its uid was asked about: the order was started a second time, and ended as Duplicate."""
+    temporal_shows(shop, monkeypatch, of_staging(**staging), of_the_first())
+    shop.orders.intake.put(shop.api.store())
+
+    await adopts(shop)
 
 
 async def test_a_moved_order_adopts_the_workflow_that_it_names_though_another_has_its_name(
@@ -69,21 +68,17 @@ async def test_a_moved_order_adopts_the_workflow_that_it_names_though_another_ha
     """Restored without its status it began by itself, and both charged."""
     spec = an_order_spec(adopt_from="there")
     theirs = of_the_first(input_hash=input_hash(spec), cluster="there")
-    temporal_has(shop, monkeypatch, of_staging(), theirs)
+    temporal_shows(shop, monkeypatch, of_staging(), theirs)
     shop.orders.intake.put(shop.api.store(spec=spec.model_dump(mode="json", exclude_none=True)))
 
-    await shop.look()
-    await asyncio.sleep(0)
-
-    assert "start" not in shop.temporal.calls
-    assert "adopt" in shop.temporal.calls
+    await adopts(shop)
 
 
 async def test_an_order_waits_for_the_end_of_the_one_before_it_also_beside_one_that_goes_on_alone(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undone = a_snapshot(status="Compensate Order", compensation=CompensationState.RUNNING, seq=3)
-    temporal_has(shop, monkeypatch, of_staging(cluster="here", orphaned=True), of_the_first(snapshot=undone))
+    temporal_shows(shop, monkeypatch, of_staging(cluster="here", orphaned=True), of_the_first(snapshot=undone))
     shop.orders.intake.put(shop.api.store())
 
     await shop.look()
@@ -96,7 +91,7 @@ async def test_an_order_waits_for_the_end_of_the_one_before_it_also_beside_one_t
 async def test_an_order_begins_once_all_of_its_name_are_known_to_be_others(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    temporal_has(shop, monkeypatch, of_staging(), of_the_first(input_hash="yet another", cluster="there"))
+    temporal_shows(shop, monkeypatch, of_staging(), of_the_first(input_hash="yet another", cluster="there"))
     shop.orders.intake.put(shop.api.store())
 
     await shop.look()
@@ -108,8 +103,7 @@ async def test_an_order_of_another_installation_waits_for_a_word_also_beside_a_w
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Temporal lacks the workflow that its status names. An unrelated one made it begin, and be charged again."""
-    temporal_has(shop, monkeypatch, of_staging())
-    shop.orders.intake.open_runs.ended(workflow_id(*FIRST))
+    temporal_shows(shop, monkeypatch, of_staging())
     shown = {"id": workflow_id(*FIRST), "namespace": "default", "taskQueue": "orders", "cluster": "there"}
     shop.orders.intake.put(shop.api.store(status={"phase": "Running", "workflow": shown}))
 
@@ -125,9 +119,7 @@ async def test_an_order_whose_name_many_workflows_have_begins_all_the_same(
 ) -> None:
     many = [RunKey(NAMESPACE, NAME, f"uid-{number}") for number in range(2 * MAX_ACTIONS)]
     runs = [of_staging(key=key, workflow_id=workflow_id(*key)) for key in many]
-    temporal_has(shop, monkeypatch, *runs)
-    for key in many:
-        shop.orders.intake.open_runs.saw(key, running=True)
+    temporal_shows(shop, monkeypatch, *runs)
     shop.orders.intake.put(shop.api.store())
 
     await shop.look()

@@ -10,7 +10,7 @@ from one_order_shop import ID, Shop, delete, waiting
 
 from order_domain.snapshot import CompensationState
 from order_operator.cluster.api import NotFound
-from order_operator.orders.tracking import TOLD_AGAIN_SECONDS
+from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 
 
 @pytest.fixture

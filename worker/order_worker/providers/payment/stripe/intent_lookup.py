@@ -168,7 +168,7 @@ class IntentLookup:
                 raise PaymentDeclined(error.code or NOT_REPRESENTABLE) from error
             raise
         except stripe.APIError as error:
-            # For a day there is no other answer to this key. What that request has made only the search can tell.
+            # Stripe repeats this answer to the key for a day. Only the search can tell what that request has made.
             intent_made = await self.find(key) if is_repeated(error) else None
             if intent_made is None:
                 raise
