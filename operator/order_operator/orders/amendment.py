@@ -25,6 +25,7 @@ from order_operator import backoff, metrics
 from order_operator.cluster.conditions import ConditionType, Reason
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource, ParsedSpec
+from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 from order_operator.temporal.connection import TemporalConnection
 from order_operator.temporal.not_found import is_no_such_run
 from order_operator.temporal.runs import in_a_line
@@ -299,7 +300,8 @@ class EditState:
     """Monotonic time of the first attempt, for those that are neither refused nor known to be without a visible
     effect."""
     waiting: frozenset[str] = frozenset()
-    """Under way, accepted, or not to be tried again yet."""
+    """Under way, or accepted. What was accepted TOLD_AGAIN_SECONDS ago and is still wanted is sent again under its id:
+    Temporal repeats its answer, unless it was restored since and has forgotten the edit."""
     refused: Mapping[str, Refusal] = field(default_factory=dict)
     accepted: Mapping[str, float] = field(default_factory=dict)
     """Monotonic time of the answer."""
@@ -378,8 +380,8 @@ class Amender:
     """Sends amendments without holding up the queue, and remembers the answers.
 
     `answered` is called with the uid when an answer is in, `vanished` when Temporal has no such open workflow any more.
-    Acceptances are remembered until the scanner has seen their effect, so that nothing is sent twice in between;
-    refusals for as long as the generation lasts.
+    Acceptances are remembered until the scanner has seen their effect, so that nothing is sent twice in between, but
+    ten minutes at most; refusals for as long as the generation lasts.
     """
 
     def __init__(
@@ -418,7 +420,8 @@ class Amender:
         if answers is None or run_id not in (None, answers.run_id):
             return EditState()
         sent_at = {key: at for key, at in answers.sent_at.items() if key not in answers.refused}
-        waiting = frozenset(answers.in_flight | answers.accepted.keys())
+        heard = {key for key, at in answers.accepted.items() if time.monotonic() - at < TOLD_AGAIN_SECONDS}
+        waiting = frozenset(answers.in_flight | heard)
         return EditState(sent_at, waiting, dict(answers.refused), dict(answers.accepted))
 
     def forget(self, uid: str) -> None:
@@ -464,7 +467,7 @@ class Amender:
                 answers.logged.add(key)
             answers.failures = answers.without_handler = 0
             answers.refused.pop(key, None)
-            answers.accepted.setdefault(key, time.monotonic())
+            answers.accepted[key] = time.monotonic()
             if not change.shown:
                 answers.sent_at.pop(key, None)
         finally:

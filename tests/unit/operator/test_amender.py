@@ -14,6 +14,7 @@ from temporalio.service import RPCError, RPCStatusCode
 from order_operator.cluster.conditions import Reason
 from order_operator.orders import amendment
 from order_operator.orders.amendment import NO_HANDLER, Amender, Amendment, EditState, Group
+from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 from order_operator.temporal.connection import TemporalConnection
 
 
@@ -96,6 +97,30 @@ async def test_an_accepted_retry_is_done_with_and_not_sent_again() -> None:
 
     assert not state.is_due(RETRY, time.monotonic())
     assert state.sent_at == {}
+
+
+APPROVE = Amendment(Group.APPROVAL, "approve", None, "approval/1")
+
+
+@pytest.mark.parametrize("change", [APPROVE, RETRY])
+async def test_an_accepted_edit_without_effect_is_sent_again_under_its_id_after_ten_minutes(
+    change: Amendment, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Temporal was restored to before it, and no row had shown it: the decision was awaited until a restart."""
+    server = Server()
+    amender = an_amender(server)
+    amender.send(RUN, [change], [change])
+    await asyncio.wait_for(server.answered.wait(), 5)
+    clock = time.monotonic
+    monkeypatch.setattr(time, "monotonic", lambda: clock() + TOLD_AGAIN_SECONDS)
+    assert amender.state(UID, RUN.run_id).is_due(change, time.monotonic())
+
+    server.answered.clear()
+    amender.send(RUN, [change], [change])
+    await asyncio.wait_for(server.answered.wait(), 5)
+
+    assert not amender.state(UID, RUN.run_id).is_due(change, time.monotonic())
+    assert server.sent == [change.update_id] * 2
 
 
 async def test_an_edit_that_is_sent_again_is_told_of_once(caplog: pytest.LogCaptureFixture) -> None:
