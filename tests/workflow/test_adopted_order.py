@@ -37,6 +37,35 @@ async def test_an_adopted_order_says_whose_it_is(shop: Storefront) -> None:
     assert (run.key.uid, run.cluster) == ("uid-restored", "another")
 
 
+async def test_an_order_that_its_first_resource_took_back_says_so(shop: Storefront) -> None:
+    """It looked like one that had never been adopted, or whose adoption Temporal had forgotten."""
+    order = await adopted(shop)
+    back = Adoption(uid=order.uid, cluster="here", generation=9, channel="kubernetes")
+
+    await order.update(contract.UPDATE_ADOPT, back)
+
+    run = await seen(order)
+    assert run.snapshot is not None
+    assert run.snapshot.owner == Owner(uid=order.uid, cluster="here")
+    assert (run.key.uid, run.cluster) == (order.uid, "here")
+
+
+async def test_the_run_that_takes_over_an_order_that_was_taken_back_says_so_too(shop: Storefront) -> None:
+    order = await shop.place(BIG, policy=asking())
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+    await order.update(contract.UPDATE_ADOPT, RESTORED)
+    back = Owner(uid=order.uid, cluster="here")
+    await order.update(contract.UPDATE_ADOPT, Adoption(**back.model_dump(), generation=9, channel="kubernetes"))
+    await order.handle.terminate()
+
+    await take_over(order.client, await seen(order))
+
+    await order.reaches(OrderStatus.ORDER_CANCELLED)
+    run = await seen(order)
+    assert run.snapshot is not None
+    assert run.snapshot.owner == back
+
+
 async def test_an_orphan_that_is_adopted_is_none_any_more(shop: Storefront) -> None:
     order = await shop.place(BIG)
     await order.reaches(OrderStatus.AWAIT_APPROVAL)

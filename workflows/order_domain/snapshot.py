@@ -218,7 +218,7 @@ class CompensationState(StrEnum):
 
 
 class Owner(Value):
-    """The resource that an order belongs to since it was adopted."""
+    """The resource that an order belongs to since it was adopted: the one that it began with, if that took it back."""
 
     uid: str
     cluster: str
@@ -267,7 +267,8 @@ class OrderSnapshot(Value):
     of the workflow changed it since."""
     compensation: CompensationState | None = None
     owner: Owner | None = None
-    """None while the order belongs to the resource that it began with."""
+    """None of an order that no other resource has ever adopted, as far as its workflow knows: a Temporal that was
+    restored has forgotten later adoptions."""
     notified: bool | None = None
     """Whether the confirmation went out; None before it was tried."""
     last_error: ErrorRecord | None = None

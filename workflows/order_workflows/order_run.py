@@ -173,12 +173,15 @@ class OrderRun:
         """By line id, the operation under which an earlier run shipped it."""
         self.notes = Notes(order.identity.uid, order.notes)
         self.owner = Owner(uid=order.identity.uid, cluster=order.identity.cluster)
+        self._was_adopted = False
+        """By another resource than the first. That may have taken it back since."""
         shown = None if order.abandoned == OrderSnapshot() else order.abandoned  # the default: it had shown nothing yet
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())
         if shown is not None and shown.owner is not None:
-            self.owner = shown.owner
-            # Its generations count from one; those of the input are the former resource's.
-            self.lines_generation = self.address_generation = self.suspend_generation = 0
+            self.owner, self._was_adopted = shown.owner, True
+            if shown.owner.uid != order.identity.uid:
+                # Its generations count from one; those of the input are the former resource's.
+                self.lines_generation = self.address_generation = self.suspend_generation = 0
         self._publisher: Publisher[OrderSnapshot] = Publisher(
             lambda: self.owner.cluster,
             self._memo,
@@ -454,9 +457,10 @@ class OrderRun:
             self._note(kind, workflow.now(), **about)
 
     def adopt(self, adoption: Adoption) -> None:
-        """The order belongs to this resource from now on, whose generations count anew. The operations keep the uid
-        that they began with."""
+        """The order belongs to this resource from now on, whose generations are counted from the beginning. The
+        operations keep the uid that they began with."""
         self.owner = Owner(uid=adoption.uid, cluster=adoption.cluster)
+        self._was_adopted = self._was_adopted or adoption.uid != self.input.identity.uid
         self.lines_generation = self.address_generation = self.suspend_generation = adoption.generation
         about = {"generation": adoption.generation, "channel": adoption.channel}
         owner = {"owner_uid": adoption.uid, "owner_cluster": adoption.cluster}
@@ -533,7 +537,8 @@ class OrderRun:
 
     @property
     def _adopter(self) -> Owner | None:
-        return self.owner if self.owner.uid != self.input.identity.uid else None
+        """Also where the first resource has taken the order back: a run without an owner has forgotten its adoption."""
+        return self.owner if self._was_adopted else None
 
     @property
     def shown(self) -> OrderSnapshot:
@@ -592,7 +597,7 @@ class OrderRun:
 
 
 def _proof(decision: Decision) -> Proof | None:
-    """How far the decider's name is proven: by whoever saw the resource. None where no person decided."""
+    """How far the decider's name is proven, as the one says who saw the resource. None where no person decided."""
     if decision.channel == POLICY:
         return None
     return (decision.proof or Proof.CLAIMED) if decision.channel == KUBERNETES else Proof.CLAIMED

@@ -39,7 +39,8 @@ class Start:
 
 @dataclass(frozen=True)
 class TakeOver:
-    """Start the next run of an order whose workflow came to no end of its own."""
+    """Start the next run of an order whose workflow came to no end of its own: of this one, or of the order that a
+    resource of another installation had."""
 
     run: Observation
 

@@ -15,7 +15,6 @@ from order_operator.cluster.policies import NO_EVIDENCE
 from order_operator.cluster.policy_watch import LOOK_SECONDS
 from order_operator.orders.actions import (
     Action,
-    Adopt,
     Confirm,
     Describe,
     DescribeOther,
@@ -25,9 +24,9 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
+from order_operator.orders.adopting import adopt, has_forgotten_adoption
 from order_operator.orders.adoption import (
     Predecessor,
-    adoption,
     ending,
     is_another_order,
     obstacle,
@@ -175,30 +174,17 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
         problem = ending(predecessor) if predecessor.is_of(known.cluster) else None
         return show(known, problem, again=AGAIN_SECONDS) if problem else _begin_or_wait_for_a_word(known, parsed)
     run = predecessor.run
+    if is_abandoned(run) and run.cluster == parsed.spec.adopt_from and not predecessor.is_of(known.cluster):
+        return next_run(known, run) if known.exists else Confirm()  # where it came from, nobody may be left to do so
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE:
         return show(known, problem, again=WORD_SECONDS if run.running else None)
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
     taken = run.cluster != known.cluster and order.shows_as_taken(run.workflow_id, known.cluster)
-    if taken and not order.names_another_since:
+    if taken and not order.names_another_since and not has_forgotten_adoption(known, run):
         return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)
-    return _adopt(known, run) if known.exists else Confirm()
-
-
-def _adopt(known: Known, run: Observation, *, applying: bool = False) -> Action:
-    """`applying`: the status shows what the order was before, until the workflow has answered."""
-    adopt = adoption(known.order, known.cluster)
-    if known.edits.is_due(adopt, known.clock):
-        return Adopt(run, adopt)
-    refused = known.edits.refused.get(adopt.update_id)
-    if refused is not None:
-        reason = refused.reason if refused.again_at is not None else Reason.REFUSED
-        problem = Problem(reason, refused.message, stalled=refused.again_at is None)
-    else:
-        why = f"workflow {run.workflow_id} is asked to go on with this order, as soon as a worker answers"
-        problem = Problem(Reason.ADOPTING, why)
-    return show(known, problem, again=AGAIN_SECONDS, applying=applying)
+    return adopt(known, run)
 
 
 def _with_run(known: Known, run: Observation) -> Action:
@@ -282,7 +268,7 @@ def _with_run_of_another(known: Known, run: Observation) -> Action:
     taken_back = run.running and run.cluster != known.cluster and order.is_taken_back_from(run.cluster)
     if not taken_back or known.connection is not None or isinstance(order.decoded, Problem):
         return show(known, _adopted_elsewhere(known, run), applying=taken_back)
-    return _adopt(known, run, applying=True) if known.exists else Confirm()
+    return adopt(known, run, applying=True)
 
 
 def _adopted_elsewhere(known: Known, run: Observation) -> Problem:

@@ -21,6 +21,8 @@ from order_operator.orders.actions import (
     TakeOver,
     Wait,
 )
+from order_operator.orders.adopting import adopt, has_forgotten_adoption
+from order_operator.orders.adoption import obstacle
 from order_operator.orders.amendment import Amendment, Group, Refusal, plan
 from order_operator.orders.display import AGAIN_SECONDS, show
 from order_operator.orders.known import Known
@@ -87,6 +89,10 @@ def _deletion_without_run(known: Known) -> Action:
     owner = _carried_elsewhere(known)
     if owner is not None:
         return _let_go_of_others(known, owner)
+    if order.named_workflow is not None and workflow_id(*order.named_workflow) in known.others:
+        open_run = _deletion_of_an_adopter(known, workflow_id(*order.named_workflow))
+        if open_run is not None:
+            return open_run
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere) if order.deletion_policy is DeletionPolicy.CANCEL else _let_go(known)
@@ -98,6 +104,23 @@ def _deletion_without_run(known: Known) -> Action:
     if known.refused is not None:
         return show(known, known.refused, again=REFUSED_SECONDS)
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)
+
+
+def _deletion_of_an_adopter(known: Known, adopted: str) -> Action | None:
+    """The open workflow that the order had adopted does not say that it is this order's: it has been taken over since,
+    and the deletion concerns nothing of it, or it has forgotten the adoption, and has to hear of the deletion. None if
+    it says neither."""
+    if adopted not in known.asked_others:
+        return DescribeOther(adopted)
+    other, parsed = known.predecessor, known.order.decoded
+    if other is None or other.run.workflow_id != adopted or not other.run.running or isinstance(parsed, Problem):
+        return None
+    if other.run.tells_of_adoption:
+        return _let_go(known)
+    if not has_forgotten_adoption(known, other.run):
+        return None
+    problem = obstacle(other, parsed, known.cluster)
+    return adopt(known, other.run) if problem is None else show(known, problem, again=AGAIN_SECONDS)
 
 
 def _had_run(order: OrderResource) -> bool:

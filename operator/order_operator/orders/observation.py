@@ -63,6 +63,12 @@ class Observation(Run):
         return min([self.start_time, *(step.started_at for step in steps if step.started_at is not None)])
 
     @property
+    def tells_of_adoption(self) -> bool:
+        """Whether its workflow knows that another resource than the first has ever adopted it. One that was taken back
+        by the first under an earlier release does not tell."""
+        return self.snapshot is not None and self.snapshot.owner is not None
+
+    @property
     def is_undoing(self) -> bool:
         """Whether the run has begun to undo its order, or has done so."""
         return self.snapshot is not None and self.snapshot.compensation is not None

@@ -304,7 +304,7 @@ class Reconciler:
                 wanted = order_input(order, parsed.spec, order_class, self._settings.cluster, to_undo=to_undo)
                 await self._start(tracked, look, wanted)
             case TakeOver(run):
-                await _take_over(client, run, tracked)
+                await _take_over(client, run, tracked, look, order)
             case Send(run, changes, all_wanted):
                 self.amender.send(run, changes, all_wanted)
             case Adopt(run, adoption):
@@ -475,13 +475,17 @@ _PASSING = frozenset({401, 408, 429})
 """Answers that say nothing of this write: the token is about to be renewed, or the API server has no time now."""
 
 
-async def _take_over(client: Client, run: Observation, tracked: Tracked) -> None:
+async def _take_over(client: Client, run: Observation, tracked: Tracked, look: Look, order: OrderResource) -> None:
     try:
         taken = await take_over(client, run)
     except Undecodable as lacking:
         tracked.not_taken_over(unreadable_beginning(lacking))
         return
-    tracked.learn(taken, asked=True)
+    if run.key.uid == order.uid:
+        tracked.learn(taken, asked=True)
+    else:
+        look.predecessor = None  # its next run is asked about as this one was
+        look.asked_others.discard(run.workflow_id)
     if taken is not None and taken.run_id == run.run_id and is_abandoned(taken):
         tracked.not_taken_over(NOT_TAKEN_OVER)
     else:

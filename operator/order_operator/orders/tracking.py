@@ -195,7 +195,7 @@ class Tracked:
                 self.look.asked = True
         elif observation is not None and self.observation is not None and observation.precedes(self.observation):
             return False
-        if observation is None or self.observation is None or observation.run_id != self.observation.run_id:
+        if _run_id(observation) != _run_id(self.observation):
             self.takeover_problem, self.takeover_failures = None, 0
         if _order_status(observation) != _order_status(self.observation):
             self.status_seen_at = time.monotonic()
@@ -248,6 +248,10 @@ class Tracked:
         self.written_at, self.conflicts = time.monotonic(), 0
         self.take(order)
         self.measure_lag()
+
+
+def _run_id(observation: Observation | None) -> str | None:
+    return observation.run_id if observation is not None else None
 
 
 def _order_status(observation: Observation | None) -> OrderStatus | None:

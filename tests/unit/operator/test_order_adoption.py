@@ -24,6 +24,7 @@ from temporalio.api.workflow.v1 import WorkflowExecutionInfo
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import DeletionPolicy
+from order_domain.snapshot import Owner
 from order_operator.orders.tracking import Told, Tracked
 from order_workflows.contract import ORDER_CLUSTER, WORKFLOW_TYPE, RunKey, input_hash, workflow_id
 
@@ -54,6 +55,7 @@ async def test_an_adopted_run_that_ended_before_it_was_looked_at_is_shown_as_end
     assert shop.api.body["status"]["phase"] == "Completed"
 
 
+TAKEN_BACK = a_snapshot(status="Await Approval", seq=3, owner=Owner(uid=FIRST.uid, cluster="there"))
 OF_THE_FIRST = {"phase": "Waiting", "workflow": {"id": workflow_id(*FIRST), "namespace": "default"}}
 
 
@@ -99,7 +101,7 @@ async def test_an_order_whose_workflow_was_taken_back_says_so(shop: Shop, monkey
     shop.orders.intake.put(shop.api.store(status=OF_THE_FIRST))
     await shop.look()
 
-    shop.observe(replace(run, key=FIRST, cluster="there", snapshot=a_snapshot(status="Await Approval", seq=3)))
+    shop.observe(replace(run, key=FIRST, cluster="there", snapshot=TAKEN_BACK))
     await shop.look()
 
     assert shop.api.body is not None
@@ -116,7 +118,7 @@ async def test_an_order_whose_workflow_was_taken_back_before_any_row_showed_the_
     shop.orders.intake.put(shop.api.store())
     await shop.look()
 
-    shop.observe(replace(run, key=FIRST, cluster="there", snapshot=a_snapshot(status="Await Approval", seq=3)))
+    shop.observe(replace(run, key=FIRST, cluster="there", snapshot=TAKEN_BACK))
     await shop.look()
 
     assert shop.api.body is not None

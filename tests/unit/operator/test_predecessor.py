@@ -10,6 +10,7 @@ from order_facts import AWAY, CLOCK, NO_CLASS, NOW, OURS, WAITING_STATUS, known,
 from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.order import DeletionPolicy
+from order_domain.snapshot import Owner
 from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
@@ -534,7 +535,8 @@ def test_an_order_that_has_come_back_shows_nothing_of_it() -> None:
 
 def shows(cluster: str, **of_the_order: Any) -> Known:
     """The workflow of another installation, which this order names, and which its status shows as that of `cluster`."""
-    before = restored(first_run(cluster="cluster-b"), adopt_from="cluster-b", asked=True)
+    snapshot = a_snapshot(status=OrderStatus.AWAIT_APPROVAL, owner=Owner(uid=FIRST.uid, cluster="cluster-b"))
+    before = restored(first_run(cluster="cluster-b", snapshot=snapshot), adopt_from="cluster-b", asked=True)
     workflow = {"id": workflow_id(*FIRST), "namespace": "default", "cluster": cluster}
     status = {"phase": "Waiting", "observedGeneration": 1, "workflow": workflow}
     return replace(before, order=replace(before.order, status=status, **of_the_order))

@@ -17,6 +17,16 @@ def test_a_run_that_goes_on_with_an_adopted_order_counts_the_generations_of_its_
     assert [refusal_of_earlier_edit(generation, 2) for generation in heard] == [None, None, None]
 
 
+def test_a_run_that_goes_on_with_an_order_that_was_taken_back_counts_the_generations_of_its_first_resource() -> None:
+    """One that was edited often: an edit of before the run could come into force again."""
+    order = an_order_input(generation=9)
+    shown = OrderSnapshot(owner=Owner(uid=order.identity.uid, cluster="here"))
+
+    run = OrderRun(order.model_copy(update={"abandoned": shown}))
+
+    assert refusal_of_earlier_edit(run.lines_generation, 2) is not None
+
+
 def test_a_run_that_finds_nothing_left_to_undo_ends_the_undoing_that_the_run_before_showed() -> None:
     """An order whose review went on in a new run ended without the condition `Compensated`."""
     step = StepRecord(name=StepName.CHARGE_PAYMENT, state=StepState.COMPENSATION_FAILED)
