@@ -2,18 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from audited import a_ring, cancelled, completed, delete_orders, flaws, ring_file, ring_line
 from shop import Buyer, Shop
 from sqlalchemy import Connection, delete, insert, text, update
 
+from order_domain.errors import ProviderUnavailable
 from order_process.settings import SettingsError
 from order_worker.bootstrap import Providers
 from order_worker.ledger import tables, verification
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.database import Ledger
+from order_worker.providers.payment.port import PaymentProvider, ProviderCharge
+from order_worker.providers.payment.simulated import SimulatedPayments
 
 Course = Callable[[Shop], Awaitable[Buyer]]
 
@@ -184,6 +189,49 @@ async def test_tampering_is_found_with_a_key(
     await cancelled(sealed)
     await sealed.ledger.transaction(tamper)
     assert flaws(ledger_url, ring)
+
+
+class Silent(SimulatedPayments):
+    """A provider that takes money and does not say so."""
+
+    def __init__(self, inner: PaymentProvider) -> None:
+        self.inner = inner
+
+    async def charge(self, key: str, **request: Any) -> ProviderCharge:
+        await self.inner.charge(key, **request)
+        raise ProviderUnavailable("the answer was lost")
+
+
+def lose_the_payment(tx: Connection) -> None:
+    tx.execute(delete(tables.payments))
+
+
+def lose_the_charge(tx: Connection) -> None:
+    lose_the_payment(tx)
+    tx.execute(delete(tables.operations).where(tables.operations.c.kind == "charge"))
+
+
+@pytest.mark.parametrize(
+    ("lose", "what"),
+    [
+        (lose_the_charge, "operation uid-1/charge of event 3 is gone"),
+        (lose_the_payment, "operation uid-1/charge is a charge, and no payment names it"),
+    ],
+)
+async def test_an_open_charge_that_is_lost_is_found(
+    shop: Shop, ledger_url: str, lose: Callable[[Connection], None], what: str
+) -> None:
+    """Its order ended as cancelled afterwards, nothing was given back, and there was still no flaw."""
+    till = Shop(shop.ledger, replace(shop.providers, payments=Silent(shop.providers.payments)))
+    buyer = await till.buyer()
+    await till.stock.reserve(buyer.reserve())
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.charge(buyer.charge())
+    assert flaws(ledger_url) == []
+
+    await shop.ledger.transaction(lose)
+
+    assert flaws(ledger_url) == [f"order shop/order-1 (uid-1): {what}"]
 
 
 async def test_pieces_that_no_order_accounts_for_are_found(shop: Shop, ledger_url: str) -> None:

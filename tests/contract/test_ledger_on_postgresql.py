@@ -3,18 +3,21 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from ledger_databases import migrate
 from shop import Buyer, Shop, a_line
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from order_devstack.failover import ReplicatedPostgreSQL, replicated
 from order_devstack.pgbouncer import pooled
 from order_devstack.postgresql import PostgreSQL
 from order_domain.errors import LedgerUnavailable, OutOfStock
 from order_worker.bootstrap import Providers
-from order_worker.ledger import tables
+from order_worker.ledger import anchors, tables
+from order_worker.ledger.connections import connect
 from order_worker.ledger.database import Ledger
 from order_worker.ledger.verification import Verification
 
@@ -68,6 +71,27 @@ class Opened:
     async def close(self) -> None:
         for ledger in self._ledgers:
             await ledger.close()
+
+
+def test_an_anchor_waits_for_another_that_is_being_written(
+    icu_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's call beside that of the schedule replaced its file, and the ledger's anchor counted as forged."""
+    engine = connect(icu_url)
+    write_file = anchors._write_file
+    with engine.begin() as first, engine.connect() as second:
+        second.execute(text("SET lock_timeout = 50"))
+
+        def beside_another(folder: Path, anchor: anchors.Anchor) -> None:
+            monkeypatch.setattr(anchors, "_write_file", write_file)
+            with pytest.raises(OperationalError, match="lock timeout"):
+                anchors.write(second, None, folder)
+            write_file(folder, anchor)
+
+        monkeypatch.setattr(anchors, "_write_file", beside_another)
+        written = anchors.write(first, None, tmp_path)
+    engine.dispose()
+    assert [anchor.digest() for anchor in anchors.read([tmp_path])] == [written.digest()]
 
 
 async def carry_through(shop: Shop, buyer: Buyer) -> None:

@@ -1,16 +1,19 @@
 """Several refunds of one charge, and what nobody may take for "nothing to refund"."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from shop import Buyer, Shop, a_line
+from sqlalchemy import Connection, update
 
 from order_domain.errors import BooksDisagree, ProviderUnavailable
 from order_worker.ledger import tables
 from order_worker.providers.payment.port import PaymentProvider, ProviderCharge, ProviderRefund
 from order_worker.providers.payment.simulated import SimulatedPayments
-from order_workflows.activities.payment import Refunded
+from order_workflows.activities.payment import Refund, Refunded
 
 LINES = (a_line("1", 2), a_line("2", 1))
 TOTAL = 3 * 375
@@ -23,6 +26,10 @@ class Forgetful(SimulatedPayments):
         self.inner = inner
         self.knows_nothing = False
         self.answers_are_lost = False
+        self.asked: list[str] = []
+        """Keys of the refunds that it was asked for."""
+        self.meanwhile: Callable[[], Awaitable[None]] | None = None
+        """Happens once, while it is asked for a refund."""
 
     async def charge(self, key: str, **request: Any) -> ProviderCharge:
         charge = await self.inner.charge(key, **request)
@@ -34,8 +41,12 @@ class Forgetful(SimulatedPayments):
         return None if self.knows_nothing else await self.inner.find_charge(key)
 
     async def refund(self, key: str, **request: Any) -> ProviderRefund | None:
+        self.asked.append(key)
         if self.knows_nothing:
             return None
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            await meanwhile()
         refund = await self.inner.refund(key, **request)
         if self.answers_are_lost:
             raise ProviderUnavailable("the answer was lost")
@@ -159,6 +170,97 @@ async def test_a_refund_without_an_answer_is_settled_before_the_next_one(till: S
     assert (second.refunded_minor, second.total_refunded_minor) == (750, TOTAL)
     assert await refunded_by_the_provider(till) == TOTAL
     assert (await till.payments.refund(buyer.refund(amount_minor=375, kept_lines=["1"]))).refunded_minor == 375
+
+
+THREE_LINES = tuple(a_line(str(number), 1) for number in (1, 2, 3))
+
+
+async def a_partial_refund_without_an_answer(till: Shop, provider: Forgetful) -> tuple[Buyer, Refund]:
+    """Two of three lines were kept then."""
+    buyer = Buyer()
+    await till.orders.receive(buyer.receive(*THREE_LINES, charged=True))
+    await till.payments.charge(buyer.charge(amount_minor=TOTAL))
+    first = buyer.refund(amount_minor=375, kept_lines=["1", "2"], refunded_minor=0)
+    provider.answers_are_lost = True
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.refund(first)
+    provider.answers_are_lost = False
+    return buyer, first
+
+
+async def test_a_late_attempt_of_an_earlier_refund_asks_for_nothing_beside_a_later_one(
+    till: Shop, provider: Forgetful
+) -> None:
+    """It asked for the later one, by the books of before its own: more was given back than was not owed."""
+    buyer, first = await a_partial_refund_without_an_answer(till, provider)
+
+    async def late_attempt() -> None:
+        with pytest.raises(BooksDisagree, match="uid-1/refund comes after uid-1/refund/2, which keeps fewer lines"):
+            await till.payments.refund(first)
+
+    provider.meanwhile = late_attempt
+    await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"], refunded_minor=0))
+
+    assert await refunded_by_the_provider(till) == 750
+    [payment] = await till.rows(tables.payments)
+    assert payment["refunded_minor"] == 750
+
+
+async def test_an_attempt_of_an_earlier_refund_that_begins_after_a_later_one_leaves_nothing_open(
+    till: Shop, provider: Forgetful
+) -> None:
+    """Its operation stayed open for good, and raised an alarm."""
+    buyer = await a_charged_order(till)
+    await till.payments.refund(buyer.refund(step="refund/2", amount_minor=TOTAL))
+
+    with pytest.raises(BooksDisagree):
+        await till.payments.refund(buyer.refund(amount_minor=375, kept_lines=["1"]))
+
+    refunds = [row for row in await till.rows(tables.operations) if row["kind"] == "refund"]
+    assert [row["operation_id"] for row in refunds] == ["uid-1/refund/2"]
+
+
+async def test_of_open_refunds_the_one_that_keeps_most_is_settled_first_whatever_the_clocks_say(
+    till: Shop, provider: Forgetful
+) -> None:
+    buyer, _ = await a_partial_refund_without_an_answer(till, provider)
+    provider.answers_are_lost = True
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"]))
+    provider.answers_are_lost = False
+
+    def behind(tx: Connection) -> None:
+        """The second one's worker has a clock that is."""
+        second = tables.operations.c.operation_id == "uid-1/refund/2"
+        an_hour_ago = datetime.now(UTC) - timedelta(hours=1)
+        tx.execute(update(tables.operations).where(second).values(created_at=an_hour_ago))
+
+    await till.ledger.transaction(behind)
+    provider.asked.clear()
+
+    await till.payments.refund(buyer.refund(step="refund/3", amount_minor=TOTAL))
+
+    assert provider.asked == ["uid-1/refund", "uid-1/refund/2", "uid-1/refund/3"]
+
+
+async def test_a_refund_whose_first_attempt_settled_an_earlier_one_is_made_by_the_next(
+    till: Shop, provider: Forgetful
+) -> None:
+    """A person was called for nothing: the books had more given back than the workflow had known."""
+    buyer, first = await a_partial_refund_without_an_answer(till, provider)
+    await till.payments.refund(first)  # as the first attempt of the next one would
+    whole = buyer.refund(step="refund/2", amount_minor=TOTAL, refunded_minor=0)
+
+    refunded = await till.payments.refund(whole)
+
+    assert (refunded.refunded_minor, refunded.total_refunded_minor) == (750, TOTAL)
+
+
+async def test_a_restored_ledger_that_has_less_given_back_than_the_workflow_knows_disagrees(shop: Shop) -> None:
+    buyer = await a_charged_order(shop)
+
+    with pytest.raises(BooksDisagree, match="leave 1125 to refund, the workflow asks for 750"):
+        await shop.payments.refund(buyer.refund(amount_minor=750, refunded_minor=375))
 
 
 async def test_an_order_that_ended_without_any_charge_is_refunded_with_nothing(shop: Shop) -> None:

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, TextIO
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from order_worker.ledger.audit_keys import KeyRing
 from order_worker.ledger.tables import audit_anchors, orders
@@ -24,6 +24,10 @@ KIND = "order-ledger-anchor"
 OVERLAP = timedelta(hours=1)
 """Clocks of workers differ, and a transaction is dated before it commits: chains that moved so long before the last
 anchor are written again."""
+
+
+_LOCK = int.from_bytes(b"anchor")
+"""Any number that no other program of this database takes for its advisory lock."""
 
 
 class AnchorUnreadable(Exception):
@@ -73,7 +77,10 @@ def _canonical(content: dict[str, Any]) -> str:
 
 def write(tx: Connection, keys: KeyRing | None, out: TextIO | Path) -> Anchor:
     """The next anchor, to a stream or as a new file of a folder, and its number into the ledger. The file is on the
-    disk before the number is: where the ledger does not learn of it, the next call does."""
+    disk before the number is: where the ledger does not learn of it, the next call does. One call at a time: a person's
+    beside that of the schedule would replace its file."""
+    if tx.dialect.name == "postgresql":  # SQLite has one writer
+        tx.execute(select(func.pg_advisory_xact_lock(_LOCK)))
     last = tx.execute(select(audit_anchors).order_by(audit_anchors.c.number.desc()).limit(1)).one_or_none()
     if isinstance(out, Path) and (unknown := _unrecorded(out, last)) is not None:
         _record(tx, unknown)

@@ -108,13 +108,15 @@ class Reconciliation:
             yield Flaw(_order(row), f"it ended as {row.status}, and {left} is not given back{how}")
 
     async def _charges_of_provider(self, entries: Sequence[ChargeEntry]) -> list[Flaw]:
-        keyed = {entry.key: entry for entry in entries if entry.key is not None}
+        keyed = [(entry.key, entry) for entry in entries if entry.key is not None]  # one key may have taken money twice
         self._foreign += len(entries) - len(keyed)
-        self._charges.update(keyed)
-        rows = await self._ledger.transaction(partial(_by_charge, keys=list(keyed), until=self._until))
+        keys = list({key for key, _ in keyed})
+        rows = await self._ledger.transaction(partial(_by_charge, keys=keys, until=self._until))
+        looked_at = [(key, entry) for key, entry in keyed if not _is_given_back_twin(entry, rows.get(key))]
+        self._charges.update(key for key, _ in looked_at)
         return [
             Flaw(_order(rows[key]) if key in rows else f"charge {key}", what)
-            for key, entry in keyed.items()
+            for key, entry in looked_at
             if entry.at <= self._until
             for what in _compare(entry, rows.get(key))
         ]
@@ -186,6 +188,12 @@ async def _batches(entries: AsyncIterator[E]) -> AsyncIterator[list[E]]:
         yield batch
 
 
+def _is_given_back_twin(entry: ChargeEntry, row: Row[Any] | None) -> bool:
+    """Whether the provider took this money beside the charge that the ledger has under the key, and gave it back."""
+    twin = row is not None and row.state == "done" and row.transaction_id != entry.transaction_id
+    return twin and entry.refunded_minor >= entry.captured_minor
+
+
 def _compare(entry: ChargeEntry, row: Row[Any] | None) -> Iterator[str]:
     captured = format_amount(entry.captured_minor, entry.currency)
     if row is None:
@@ -197,7 +205,8 @@ def _compare(entry: ChargeEntry, row: Row[Any] | None) -> Iterator[str]:
     booked = format_amount(row.captured_minor, row.currency)
     if (booked, row.transaction_id) != (captured, entry.transaction_id):
         yield f"the provider took {captured} as {entry.transaction_id}, the ledger {booked} as {row.transaction_id}"
-    if entry.refunded_minor != row.refunded_minor and not row.refunds_move:
+    same_charge = row.transaction_id == entry.transaction_id
+    if same_charge and entry.refunded_minor != row.refunded_minor and not row.refunds_move:
         given, known = (format_amount(minor, row.currency) for minor in (entry.refunded_minor, row.refunded_minor))
         yield f"the provider gave back {given} of {entry.transaction_id}, the ledger {known}"
 

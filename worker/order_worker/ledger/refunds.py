@@ -1,10 +1,11 @@
 """Giving money back: in one or several refunds, each once, and their sum as ledger, provider and workflow agree.
 
 A refund gives back what was taken beyond what the order still owes. One whose answer is not known yet is asked for
-again before another one of the same order begins: only then is it known how much is left.
+again before another one of the same order begins: only then is it known how much is left. The lines that an order keeps
+only become fewer, so that of two refunds the one that keeps more is the earlier one, whatever the workers' clocks say.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
@@ -57,16 +58,15 @@ class Given:
 
 
 _PAYMENT = select(payments_table).where(payments_table.c.order_uid == bindparam("order"))
-_OPEN_REFUNDS = (
-    select(operations.c.operation_id, operations.c.params)
+_OTHER_REFUNDS = (
+    select(operations.c.operation_id, operations.c.params, operations.c.state)
     .where(
         operations.c.order_uid == bindparam("order"),
         operations.c.kind == OperationKind.REFUND.value,
-        operations.c.state == State.INTENT.value,
+        operations.c.state != State.REFUSED.value,
         operations.c.operation_id != bindparam("operation"),
     )
     .order_by(operations.c.created_at, operations.c.operation_id)
-    .limit(1)
 )
 _LINES = select(orders.c.lines, orders.c.charges).where(orders.c.uid == bindparam("order"))
 
@@ -92,7 +92,8 @@ async def give_back(
 
 
 def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refunded] | Wanted:
-    """`earlier_minor` was given back since the workflow made its request, by refunds that it had no answer of."""
+    """`earlier_minor` was given back in this attempt, by refunds that the workflow had no answer of when it made its
+    request. A workflow of this release tells what it knew, so that attempts before this one count as well."""
     operation, charge_id = _operation(request), request.charge_operation_id
     begun = begin_undo(tx, operation, charge_id, Refunded(), _evidence(request))
     if isinstance(begun, Settled):
@@ -105,8 +106,11 @@ def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refun
     if done:
         _agree(request, payment)
     charged = payment.captured_minor if done else payment.total_minor
+    if request.refunded_minor is not None:
+        # Not below: a ledger that was restored has less than the workflow knows, and that does not agree.
+        earlier_minor = max(0, payment.refunded_minor - request.refunded_minor)
     wanted_minor = None if request.amount_minor is None else request.amount_minor - earlier_minor
-    earlier = _open_refund(tx, request)
+    earlier = _earlier_open_refund(tx, request)
     if earlier is not None:
         operation, wanted_minor = earlier
     amount = _due(tx, order, charged, payment.refunded_minor, operation, wanted_minor)
@@ -132,11 +136,18 @@ def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refun
     )
 
 
-def _open_refund(tx: Connection, request: Refund) -> tuple[Operation, int | None] | None:
-    """Another one of the same order whose answer is not known, and what the workflow came to for it."""
-    row = tx.execute(_OPEN_REFUNDS, {"order": request.order.uid, "operation": request.operation_id}).one_or_none()
-    if row is None:
+def _earlier_open_refund(tx: Connection, request: Refund) -> tuple[Operation, int | None] | None:
+    """The first one of the same order whose answer is not known, and what the workflow came to for it. Raises
+    BooksDisagree where a later one than `request` has begun: an attempt that comes so late asks for nothing any more,
+    for itself or for the later one, since neither knows of the other's."""
+    others = tx.execute(_OTHER_REFUNDS, {"order": request.order.uid, "operation": request.operation_id}).all()
+    later = [row.operation_id for row in others if set(_kept(row.params)) < set(request.kept_lines)]
+    if later:
+        raise BooksDisagree(f"{request.operation_id} comes after {later[0]}, which keeps fewer lines")
+    opened = [row for row in others if row.state == State.INTENT.value]
+    if not opened:
         return None
+    row = max(opened, key=lambda row: len(_kept(row.params)))
     params = {name: value for name, value in row.params.items() if name in _PARAMS}
     return Operation(request.order, row.operation_id, OperationKind.REFUND, params), params.get("amountMinor")
 
@@ -179,7 +190,7 @@ def _due(
 ) -> int:
     """How much one refund gives back. `wanted_minor` is what the workflow came to. Raises BooksDisagree if it came to
     something else."""
-    kept = _kept(operation)
+    kept = _kept(operation.params)
     owed = _owed_for(tx, order, kept)
     if owed is None:
         if wanted_minor is None or not 0 <= wanted_minor <= charged_minor - refunded_minor:
@@ -197,8 +208,8 @@ def _due(
     return due
 
 
-def _kept(operation: Operation) -> list[str]:
-    kept = (operation.params or {}).get("kept", [])
+def _kept(params: Mapping[str, JsonValue] | None) -> list[str]:
+    kept = (params or {}).get("kept", [])
     assert isinstance(kept, list)
     return [str(line_id) for line_id in kept]
 

@@ -12,6 +12,7 @@ from sqlalchemy import Column, Connection, Row, Select, Table, func, select
 
 from order_worker.ledger import audit
 from order_worker.ledger.audit_keys import KeyRing
+from order_worker.ledger.operation_kind import OperationKind
 from order_worker.ledger.replay import Replay
 from order_worker.ledger.tables import (
     audit_events,
@@ -107,8 +108,10 @@ class Verification:
         for event in events:
             replay.apply(event.kind, event.data)
         yield from self._private(order, events, replay)
-        yield from replay.flaws(order, rows.payments.get(order.uid), rows.reservations.get(order.uid, {}))
-        yield from _operations(events, rows.operations.get(order.uid, []))
+        payment, operations_of_order = rows.payments.get(order.uid), rows.operations.get(order.uid, [])
+        yield from replay.flaws(order, payment, rows.reservations.get(order.uid, {}))
+        yield from _operations(events, operations_of_order)
+        yield from _charges(operations_of_order, payment)
 
     def _chain(self, order: Row[Any], events: Sequence[Row[Any]]) -> str | None:
         redacted = redactions(events)
@@ -211,13 +214,15 @@ def digest(data: Mapping[str, Any]) -> str:
 
 def _operations(events: Sequence[Row[Any]], rows: Sequence[Row[Any]]) -> Iterator[str]:
     """An operation that has ended says what its event says. An open one may have no event: those of earlier releases
-    have none."""
+    have none. One that has an event is there, open or not: what was asked of a provider is not known without it."""
+    begun: dict[str, Row[Any]] = {}
     ended: dict[str, Row[Any]] = {}
     for event in events:
         operation_id, state = event.data.get("operationID"), event.data.get("state")
-        if operation_id is not None and state != "intent":
-            ended[operation_id] = event
+        if operation_id is not None:
+            (begun if state == "intent" else ended)[operation_id] = event
     for row in rows:
+        begun.pop(row.operation_id, None)
         end = ended.pop(row.operation_id, None)
         if row.state == "intent":
             if end is not None:
@@ -226,8 +231,16 @@ def _operations(events: Sequence[Row[Any]], rows: Sequence[Row[Any]]) -> Iterato
             yield f"operation {row.operation_id} is {row.state}, and no event says so"
         elif (row.params != {"kind": end.kind}) if row.kind == _NOTE else _told(end) != _held(row):
             yield f"operation {row.operation_id} is not what event {end.seq} says"
-    for operation_id, event in ended.items():
+    for operation_id, event in {**begun, **ended}.items():
         yield f"operation {operation_id} of event {event.seq} is gone"
+
+
+def _charges(rows: Sequence[Row[Any]], payment: Row[Any] | None) -> Iterator[str]:
+    """What a charge took, or may have taken, has its row: its outcome could not be booked otherwise."""
+    for row in rows:
+        named = payment is not None and payment.charge_operation_id == row.operation_id
+        if row.kind == OperationKind.CHARGE and row.state != "refused" and not named:
+            yield f"operation {row.operation_id} is a charge, and no payment names it"
 
 
 _NOTE = "note"

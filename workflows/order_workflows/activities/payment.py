@@ -46,6 +46,8 @@ class Refund(Effect):
     """What the charge took, as far as the run knows."""
     amount_minor: int | None = None
     """What this operation is to give back; None: all that is left."""
+    refunded_minor: int | None = None
+    """What the run knew to be given back when it came to that; None of one of an earlier release."""
     kept_lines: list[str] = Field(default_factory=list)
     """Line ids that the customer still pays for: their parcels cannot be called back, or are not back yet."""
     ordered_at: datetime | None = None

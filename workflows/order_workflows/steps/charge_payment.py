@@ -66,6 +66,7 @@ async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) ->
             transaction_id=known.transaction_id,
             captured_minor=known.captured_minor,
             amount_minor=amount,
+            refunded_minor=known.refunded_minor,
             kept_lines=lines,
             ordered_at=order.began_at,
         ),
