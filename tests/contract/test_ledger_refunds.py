@@ -243,6 +243,37 @@ async def test_of_open_refunds_the_one_that_keeps_most_is_settled_first_whatever
     assert provider.asked == ["uid-1/refund", "uid-1/refund/2", "uid-1/refund/3"]
 
 
+async def test_an_open_refund_of_an_order_whose_lines_are_not_known_is_settled_with_what_it_was_asked_for(
+    till: Shop, provider: Forgetful
+) -> None:
+    """An older workflow told no lines: the next refund went to a person, for good."""
+    buyer = await till.buyer()
+    await till.payments.charge(buyer.charge())
+    provider.answers_are_lost = True
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.refund(buyer.refund(amount_minor=300, kept_lines=["1"], refunded_minor=0))
+    provider.answers_are_lost = False
+
+    whole = await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, refunded_minor=0))
+
+    assert (whole.refunded_minor, whole.total_refunded_minor) == (450, 750)
+
+
+async def test_refunds_that_waited_behind_each_other_are_each_settled_with_their_share(
+    till: Shop, provider: Forgetful
+) -> None:
+    """Three rounds while the company gave no answer: another parcel came back in each."""
+    buyer, _ = await a_partial_refund_without_an_answer(till, provider)
+    provider.answers_are_lost = True
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"], refunded_minor=0))
+    provider.answers_are_lost = False
+
+    await till.payments.refund(buyer.refund(step="refund/3", amount_minor=TOTAL, refunded_minor=0))
+
+    assert [row["amount_minor"] for row in await till.provider_log("refunds")] == [375, 375, 375]
+
+
 async def test_a_refund_whose_first_attempt_settled_an_earlier_one_is_made_by_the_next(
     till: Shop, provider: Forgetful
 ) -> None:

@@ -108,6 +108,7 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
             reservation_id=order.reservation_id,
             packed=order.packed,
             shipped_lines=[] if order.pivot_passed else sorted(order.shipments),
+            unanswered=[] if order.pivot_passed else order.unanswered,
         ),
         notes=order.notes.pending,
     )

@@ -380,6 +380,20 @@ class OrderRun:
         if effect not in self.begun:
             self.begun.append(effect)
 
+    @property
+    def unanswered(self) -> list[BegunEffect]:
+        """What this run has asked companies for, without an answer so far."""
+        answered = {
+            EffectKind.CHARGE: self.payment.transaction_id is not None,
+            EffectKind.PACK: self.packed,
+            EffectKind.RESERVE: True,  # the ledger's own
+        }
+        return [
+            effect
+            for effect in self.begun
+            if not (effect.line_id in self.shipments if effect.kind is EffectKind.SHIP else answered[effect.kind])
+        ]
+
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
         """Record the final decision about the approval, and the amount that it is about."""
         now = workflow.now()

@@ -3,15 +3,16 @@
 from collections.abc import Sequence
 from typing import Any
 
+from pydantic import JsonValue
 from sqlalchemy import Connection, Row, bindparam, exists, select
 
 from order_domain.errors import BooksDisagree, OrderError
 from order_domain.status import OrderStatus
-from order_worker.ledger import books, notes, stock
+from order_worker.ledger import books, notes, payments, stock
 from order_worker.ledger.books import Books, Shipment
 from order_worker.ledger.locked_order import LockedOrder, lock, lock_if_received
 from order_worker.ledger.operation_kind import OperationKind
-from order_worker.ledger.operations import Operation, State, settle
+from order_worker.ledger.operations import Operation, State, audit_intent, open_intent, settle
 from order_worker.ledger.orders import change_status, insert, storable
 from order_worker.ledger.tables import operations, orders, reservations
 from order_workflows.activities.effect import EffectKind, Outcome
@@ -81,10 +82,12 @@ def halt(tx: Connection, request: HaltOrder) -> Halted | OrderError:
     else:
         end = WantedEnd(status=OrderStatus.ORDER_COMPLETED) if forward else _halt(tx, order, request)
     begun, kept = _begun(tx, uid), books.read(tx, uid)
-    shipments = books.shipments(tx, uid)
     flaws = _unknown_here(known, kept, begun)
     if flaws:
         return BooksDisagree(f"order {uid}: {'; '.join(flaws)}")
+    if not (ended or forward) and _open_again(tx, order, known.unanswered):
+        begun = _begun(tx, uid)
+    shipments = books.shipments(tx, uid)
     return Halted(
         ended=status if ended else None,
         status=end.status,
@@ -143,6 +146,23 @@ def _begun(tx: Connection, order_uid: str) -> Sequence[Row[Any]]:
     rows = tx.execute(_BEGUN, {"order": order_uid}).all()
     # Where pieces are held, a change of lines holds others instead.
     return [row for row in rows if row.kind != OperationKind.CHANGE_LINES or row.reserves]
+
+
+def _open_again(tx: Connection, order: LockedOrder, unanswered: Sequence[BegunEffect]) -> bool:
+    """Open what the workflow has asked for and the ledger does not know: it may have lost it, with its last second or
+    in a restore. That no row is there is no proof that nobody asked; once it is open, the undoing asks the provider.
+    Whether anything was opened."""
+    opened = False
+    for effect in unanswered:
+        params: dict[str, JsonValue] = {} if effect.line_id is None else {"lineID": effect.line_id}
+        operation = Operation(order.identity, effect.operation_id, OperationKind(effect.kind), params)
+        if not open_intent(tx, operation):
+            continue
+        opened = True
+        audit_intent(tx, order, operation)
+        if effect.kind is EffectKind.CHARGE:
+            payments.intend_lost_charge(tx, order, effect.operation_id)
+    return opened
 
 
 def _effect(row: Row[Any], shipments: Sequence[Shipment]) -> BegunEffect:

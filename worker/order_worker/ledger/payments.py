@@ -42,17 +42,27 @@ def intend_charge(tx: Connection, order: LockedOrder, request: Charge) -> None:
             f"the workflow knows of reservation {request.reservation_id}, the ledger holds nothing for order "
             f"{request.order.uid}: it is not charged"
         )
+    if not _intend(tx, order, request.operation_id, request.amount_minor):
+        other = charge_of(tx, request.order.uid)
+        raise OperationConflict(f"order {request.order.uid} is charged by operation {other} already")
+
+
+def intend_lost_charge(tx: Connection, order: LockedOrder, operation_id: str) -> None:
+    """The same for a charge that the ledger does not know any more: it was for what the order owes."""
+    _intend(tx, order, operation_id, order.total_minor if order.owed_minor is None else order.owed_minor)
+
+
+def _intend(tx: Connection, order: LockedOrder, operation_id: str, amount_minor: int) -> bool:
+    """False if a charge of the order is noted already."""
     row = {
-        "order_uid": request.order.uid,
-        "charge_operation_id": request.operation_id,
-        "currency": request.currency,
-        "total_minor": request.amount_minor,
+        "order_uid": order.identity.uid,
+        "charge_operation_id": operation_id,
+        "currency": order.currency,
+        "total_minor": amount_minor,
         "captured_minor": 0,
         "refunded_minor": 0,
     }
-    if tx.execute(_INTEND[tx.dialect.name], row).one_or_none() is None:
-        other = charge_of(tx, request.order.uid)
-        raise OperationConflict(f"order {request.order.uid} is charged by operation {other} already")
+    return tx.execute(_INTEND[tx.dialect.name], row).one_or_none() is not None
 
 
 def book_charge(tx: Connection, order_uid: str, receipt: Receipt) -> None:

@@ -107,10 +107,10 @@ def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refun
         _agree(request, payment)
     charged = payment.captured_minor if done else payment.total_minor
     if request.refunded_minor is not None:
-        # Not below: a ledger that was restored has less than the workflow knows, and that does not agree.
-        earlier_minor = max(0, payment.refunded_minor - request.refunded_minor)
-    wanted_minor = None if request.amount_minor is None else request.amount_minor - earlier_minor
-    earlier = _earlier_open_refund(tx, request)
+        wanted_minor = _left_to_give(request.amount_minor, request.refunded_minor, payment)
+    else:
+        wanted_minor = None if request.amount_minor is None else request.amount_minor - earlier_minor
+    earlier = _earlier_open_refund(tx, request, payment)
     if earlier is not None:
         operation, wanted_minor = earlier
     amount = _due(tx, order, charged, payment.refunded_minor, operation, wanted_minor)
@@ -136,7 +136,15 @@ def _begin(tx: Connection, request: Refund, earlier_minor: int) -> Settled[Refun
     )
 
 
-def _earlier_open_refund(tx: Connection, request: Refund) -> tuple[Operation, int | None] | None:
+def _left_to_give(asked_minor: int | None, known_minor: int | None, payment: Row[Any]) -> int | None:
+    """What a refund of `asked_minor` gives back now, if `known_minor` was known to be given back when it was asked for.
+    A ledger that was restored has less than was known: nothing is added for that, and the two do not agree."""
+    if asked_minor is None or known_minor is None:
+        return None
+    return asked_minor - max(0, int(payment.refunded_minor) - known_minor)
+
+
+def _earlier_open_refund(tx: Connection, request: Refund, payment: Row[Any]) -> tuple[Operation, int | None] | None:
     """The first one of the same order whose answer is not known, and what the workflow came to for it. Raises
     BooksDisagree where a later one than `request` has begun: an attempt that comes so late asks for nothing any more,
     for itself or for the later one, since neither knows of the other's."""
@@ -149,7 +157,8 @@ def _earlier_open_refund(tx: Connection, request: Refund) -> tuple[Operation, in
         return None
     row = max(opened, key=lambda row: len(_kept(row.params)))
     params = {name: value for name, value in row.params.items() if name in _PARAMS}
-    return Operation(request.order, row.operation_id, OperationKind.REFUND, params), params.get("amountMinor")
+    wanted_minor = _left_to_give(row.params.get("amountMinor"), row.params.get("refundedMinor"), payment)
+    return Operation(request.order, row.operation_id, OperationKind.REFUND, params), wanted_minor
 
 
 _PARAMS = ("charge", "kept")
@@ -163,6 +172,8 @@ def _operation(request: Refund) -> Operation:
     remarks: dict[str, JsonValue] = {"reason": request.reason}
     if request.amount_minor is not None:
         remarks["amountMinor"] = request.amount_minor
+    if request.refunded_minor is not None:
+        remarks["refundedMinor"] = request.refunded_minor
     return Operation(request.order, request.operation_id, OperationKind.REFUND, params, remarks)
 
 

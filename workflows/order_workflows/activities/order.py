@@ -12,6 +12,21 @@ from order_domain.value import Value
 from order_workflows.activities.effect import Effect, EffectKind, Outcome
 
 
+class BegunEffect(Value):
+    """Something that was asked for, and not refused."""
+
+    kind: EffectKind
+    operation_id: str
+    line_id: str | None = None
+    """Of a shipment."""
+    state: str = "done"
+    """`intent`: whether it happened is not known yet. `done`: it happened."""
+    reversed: bool = False
+    """It was undone."""
+    sold: bool = False
+    """A shipment that the carrier does not call back any more."""
+
+
 class KnownEffects(Value):
     """What a run knows of its effects, for the ledger to compare."""
 
@@ -26,6 +41,8 @@ class KnownEffects(Value):
     """The lines are packed."""
     shipped_lines: list[str] = Field(default_factory=list)
     """Line ids whose parcels the carrier took."""
+    unanswered: list[BegunEffect] = Field(default_factory=list)
+    """What was asked for outside the ledger, and has no answer that the run heard of. Empty from an older workflow."""
 
 
 class ReceiveOrder(Effect):
@@ -113,21 +130,6 @@ class HaltOrder(Effect):
     known: KnownEffects = KnownEffects()
     notes: list[AuditNote] = Field(default_factory=list)
     """Recorded in the same transaction."""
-
-
-class BegunEffect(Value):
-    """Something that was asked for, and not refused."""
-
-    kind: EffectKind
-    operation_id: str
-    line_id: str | None = None
-    """Of a shipment."""
-    state: str = "done"
-    """`intent`: whether it happened is not known yet. `done`: it happened."""
-    reversed: bool = False
-    """It was undone."""
-    sold: bool = False
-    """A shipment that the carrier does not call back any more."""
 
 
 class OrderBooks(Value):

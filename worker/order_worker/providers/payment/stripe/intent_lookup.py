@@ -81,7 +81,8 @@ class IntentLookup:
             raise OperationConflict(
                 f"charge {key} was first asked for at {asked_at:%Y-%m-%d %H:%M} UTC, and its end is not known to "
                 f"the platform; the search of {self._account.name} does not find it, which proves nothing after "
-                f"{KEYS_ARE_KNOWN // timedelta(hours=1)} h"
+                f"{KEYS_ARE_KNOWN // timedelta(hours=1)} h. Look in the Dashboard for the metadata operation_id={key}; "
+                "the runbook of ManualReview tells what to do where there is none"
             )
         if (intent.amount, intent.currency) != (amount, currency.lower()):
             raise OperationConflict(f"charge {key} was asked for before with another amount")
