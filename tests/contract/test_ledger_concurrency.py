@@ -5,23 +5,51 @@ import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from audited import flaws
 from shop import Buyer, Shop, a_line
 
-from order_domain.errors import DuplicateOrder, LedgerUnavailable, OrderError, OutOfStock
+from order_domain.errors import (
+    DuplicateOrder,
+    LedgerUnavailable,
+    OperationConflict,
+    OrderError,
+    OutOfStock,
+    Undeliverable,
+)
 from order_worker import sqlite
 from order_worker.bootstrap import Providers
 from order_worker.ledger import tables
 from order_worker.ledger.connections import POSTGRESQL_THREADS, connect
 from order_worker.ledger.database import MAY_WAIT, Ledger
 from order_worker.ledger.locked_order import lock
+from order_worker.providers.shipping.port import Carrier, Dispatch
+from order_worker.providers.shipping.simulated import SimulatedCarrier
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.order import Received
 
 WORKERS = 4
 MORE_THAN_AT_ONCE = POSTGRESQL_THREADS + MAY_WAIT + 1
+
+
+class OfTwoMinds(SimulatedCarrier):
+    """A carrier that takes its time over the first parcel it is asked for, and refuses the others."""
+
+    def __init__(self, inner: Carrier) -> None:
+        self.inner = inner
+        self.asked, self.goes_on = asyncio.Event(), asyncio.Event()
+
+    async def find(self, key: str) -> Dispatch | None:
+        return await self.inner.find(key)
+
+    async def dispatch(self, key: str, **request: Any) -> Dispatch:
+        if self.asked.is_set():
+            raise Undeliverable("not today")
+        self.asked.set()
+        await self.goes_on.wait()
+        return await self.inner.dispatch(key, **request)
 
 
 @pytest.fixture
@@ -114,6 +142,22 @@ async def test_two_workers_that_charge_one_operation_take_the_money_once(shop: S
     receipts = await asyncio.gather(*charges)
     assert receipts[::2] == receipts[1::2]
     assert [row["amount_minor"] for row in await shop.provider_log("charges")] == [750] * 20
+
+
+async def test_a_parcel_that_is_taken_after_it_was_refused_is_told(shop: Shop) -> None:
+    """A slow first attempt had its effect; its answer was thrown away for the refusal on record."""
+    carrier = OfTwoMinds(shop.providers.carrier)
+    till = Shop(shop.ledger, replace(shop.providers, carrier=carrier))
+    buyer = await till.buyer()
+    slow = asyncio.create_task(till.shipping.ship(buyer.ship()))
+    await carrier.asked.wait()
+    with pytest.raises(Undeliverable):
+        await till.shipping.ship(buyer.ship())
+
+    carrier.goes_on.set()
+
+    with pytest.raises(OperationConflict, match="carried out after all, and the ledger has it as refused: not today"):
+        await slow
 
 
 async def test_a_change_of_lines_and_the_release_of_the_order_leave_no_piece_held(

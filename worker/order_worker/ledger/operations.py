@@ -319,14 +319,25 @@ async def carry_out(
     def finish(tx: Connection) -> R | OrderError:
         order = lock(tx, operation.order)
         if not _close_intent(tx, order, operation, answer, called=found is None):
-            latest = recall(tx, operation)
-            assert latest is not None
-            return latest.error or outcome_type.model_validate(latest.outcome)
+            return _as_recorded(tx, operation, outcome_type, answer)
         if not isinstance(answer, OrderError):
             book(tx, answer)
         return answer
 
     return Settled(await ledger.transaction(finish), replayed=found is not None)
+
+
+def _as_recorded(tx: Connection, operation: Operation, outcome_type: type[R], answer: R | OrderError) -> R | OrderError:
+    """What another attempt has written down. Raises OperationConflict where that is a refusal, and this one had its
+    effect: nobody may be waiting for it any more, but the log and the list of attempts have it."""
+    recorded = recall(tx, operation)
+    assert recorded is not None
+    if recorded.error is not None and not isinstance(answer, OrderError):
+        raise OperationConflict(
+            f"operation {operation.operation_id} was carried out after all, and the ledger has it as refused: "
+            f"{recorded.error}"
+        )
+    return recorded.error or outcome_type.model_validate(recorded.outcome)
 
 
 async def ask(ledger: Ledger, operation: Operation, outcome_type: type[R], call: Callable[[], Awaitable[R]]) -> R:

@@ -39,7 +39,8 @@ class Carrier(ABC):
         counts from `requested_at`. `address.label` is what stands on the parcel, where the company takes text.
 
         Raises Undeliverable, OperationConflict (the key is known with other parameters) or OperationCancelled
-        (`cancel` came first, or has called the parcel back). After Undeliverable nothing was taken.
+        (`cancel` came first, or has called the parcel back). After Undeliverable the key never takes a parcel, also
+        not by an earlier call that is still under way.
         """
 
     @abstractmethod
