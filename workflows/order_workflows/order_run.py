@@ -3,6 +3,7 @@
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from temporalio import workflow
 
@@ -34,13 +35,6 @@ from order_workflows.activities.order import BegunEffect, LinesInForce
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     KUBERNETES,
-    MEMO_PIPELINE,
-    MEMO_SNAPSHOT,
-    ORDER_APPROVAL_DEADLINE,
-    ORDER_CUSTOMER_TIER,
-    ORDER_ID,
-    ORDER_STATUS,
-    ORDER_TOTAL_MINOR,
     POLICY,
     TEMPORAL,
     AddressChange,
@@ -52,53 +46,13 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.details import details
+from order_workflows.order_visibility import memo, search_attributes
 from order_workflows.patches import CANCELLED_FROM_THE_START, FORGETS_COMPENSATION, SHOWS_FEW_REFUSALS
-from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
+from order_workflows.publishing import Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
-
-MAX_KEYWORD = 100
-"""Characters of a text in a search attribute: visibility on PostgreSQL keeps no more than 255."""
+from order_workflows.wanted_lines import WantedLines
 
 SHOWN_REFUSALS = 100
-
-
-class OrderEnded(Exception):
-    """The order ends here for a reason of business; what was done is undone."""
-
-    def __init__(
-        self,
-        status: OrderStatus,
-        error: ErrorRecord | None = None,
-        attempts: int = 0,
-        *,
-        on_record: bool = False,
-    ) -> None:
-        """`on_record`: the ledger holds this end of an earlier run, and nothing is to be done."""
-        super().__init__(status)
-        self.status = status
-        self.error = error
-        self.attempts = attempts
-        self.on_record = on_record
-
-    def after(self, error: ErrorRecord, attempts: int) -> "OrderEnded":
-        """The same end; `error` is what the step under way failed with."""
-        assert self.error is not None
-        message = f"{self.error.message} (meanwhile: {error.message})"
-        return OrderEnded(self.status, ErrorRecord(type=self.error.type, message=message), attempts)
-
-
-class WantedLines:
-    """A change of lines that waits for the order to come to a point where it can be made."""
-
-    def __init__(self, change: LinesChange) -> None:
-        self.change = change
-        self.under_way = False
-        self.settled = False
-        self.refusal: ErrorRecord | None = None
-
-    def settle(self, refusal: ErrorRecord | None = None) -> None:
-        """The change is in force, or refused."""
-        self.settled, self.refusal = True, refusal
 
 
 class OrderRun:
@@ -184,8 +138,8 @@ class OrderRun:
                 self.lines_generation = self.address_generation = self.suspend_generation = 0
         self._publisher: Publisher[OrderSnapshot] = Publisher(
             lambda: self.owner.cluster,
-            self._memo,
-            self._search_attributes,
+            partial(memo, order),
+            partial(search_attributes, order),
             last=shown,
         )
         self._debounce = Debounce(self.publish)
@@ -529,25 +483,6 @@ class OrderRun:
         snapshot = self.snapshot()
         self._publisher.publish(snapshot)
         workflow.set_current_details(details(snapshot))
-
-    def _memo(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> dict[str, object]:
-        pipeline = {MEMO_PIPELINE: self.input.policy.pipeline} if before is None else {}
-        return {MEMO_SNAPSHOT: snapshot.to_memo(), **pipeline}
-
-    def _search_attributes(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> AttributeUpdates:
-        """What has changed since `before`."""
-        updates: AttributeUpdates = [ORDER_STATUS.value_set(snapshot.status)]
-        if before is None:
-            updates.append(ORDER_ID.value_set(self.input.order_id))
-        if before is None or before.total_minor != snapshot.total_minor:
-            updates.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
-        tier = snapshot.enrichment.tier if snapshot.enrichment else None
-        if tier is not None and (before is None or before.enrichment != snapshot.enrichment):
-            updates.append(ORDER_CUSTOMER_TIER.value_set(tier[:MAX_KEYWORD]))
-        deadline = snapshot.approval.deadline
-        if deadline is not None and (before is None or before.approval.deadline != deadline):
-            updates.append(ORDER_APPROVAL_DEADLINE.value_set(deadline))
-        return updates
 
     @property
     def _adopter(self) -> Owner | None:
