@@ -10,14 +10,13 @@ from temporalio import workflow
 from order_domain import moments
 from order_domain.audit_note import NoteKind
 from order_domain.errors import LedgerUnavailable
-from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, Proof, digest, lines_digest, sum_minor
+from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.retry import StepRetry
 from order_domain.snapshot import (
     MAX_LISTED_SHIPMENTS,
     ApprovalRecord,
     CompensationState,
-    DecisionOutcome,
     EnrichmentRecord,
     ErrorRecord,
     ItemRecord,
@@ -30,6 +29,7 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import OrderStatus, progress
+from order_workflows import approval_record
 from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.order import BegunEffect, LinesInForce
 from order_workflows.audit_notes import Notes
@@ -96,7 +96,7 @@ class OrderRun:
         """Signals that came in vain."""
         self.edited_by_stranger = False
         """Whether it was a client of Temporal who did so last, and without a name."""
-        self.approval = ApprovalRecord().model_copy(update=self._question())
+        self.approval = approval_record.asked(ApprovalRecord(), order, self.total_minor, self.editor)
         self.changed_while_waiting = False
         """Whether the lines changed while a decision was awaited: it has to name what it is about then."""
         self.reservations: list[str] = []
@@ -193,18 +193,7 @@ class OrderRun:
     @property
     def approval_required(self) -> bool:
         """Whether a person must decide about this order."""
-        gated = StepName.APPROVAL in self.input.policy.pipeline
-        return gated and self.input.policy.approval.required(
-            self.total_minor, self.spec.currency, nothing_too=self.input.revision < 4
-        )
-
-    def _question(self) -> dict[str, object]:
-        """Whether a person must decide, who may, and about whose order."""
-        if not self.approval_required:
-            return {"required": False, "requires": None, "requested_by": None, "edited_by": None}
-        verb = self.input.policy.approval.verb(self.total_minor, self.spec.currency)
-        people = {"requested_by": self.spec.requested_by, "edited_by": self.editor}
-        return {"required": True, "requires": verb.value, **people}
+        return approval_record.is_required(self.input, self.total_minor)
 
     def has_history(self, *, events: int, size: int) -> bool:
         """Whether the run's history has grown to so many events, or bytes."""
@@ -261,7 +250,7 @@ class OrderRun:
             self._lines_requested = None if requested == self.lines_digest else requested
         self.lines_generation = max(self.lines_generation, change.generation)
         self.edited_by(change.by, change.channel)
-        self.approval = self.approval.model_copy(update=self._question())
+        self.approval = approval_record.asked(self.approval, self.input, self.total_minor, self.editor)
         about = {"by": change.by, "channel": change.channel, "generation": change.generation or None}
         self._note_since_5(NoteKind.LINES_CHANGED, **about)
 
@@ -351,34 +340,19 @@ class OrderRun:
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
         """Record the final decision about the approval, and the amount that it is about."""
         now = workflow.now()
-        people = {
-            "requested_by": self.spec.requested_by or decision.requester,
-            "edited_by": decision.editor or self.editor,
-        }
-        self.approval = self.approval.model_copy(
-            update={
-                "decision": DecisionOutcome(kind.value),
-                "by": decision.by,
-                "proof": _proof(decision),
-                "at": now,
-                "reason": decision.reason,
-                "generation": decision.generation or None,
-                "via": decision.channel,
-                "total_minor": self.total_minor,
-                "currency": self.spec.currency,
-                "digest": decision.digest,
-                **people,
-            }
+        self.approval = approval_record.decided(
+            self.approval, self.input, kind, decision, now, total_minor=self.total_minor, editor=self.editor
         )
         about: dict[str, object] = {"generation": decision.generation or None, "channel": decision.channel}
         if self.input.revision > 4:
-            about |= {"requester": people["requested_by"], "editor": people["edited_by"], "proof": _proof(decision)}
+            record = self.approval
+            about |= {"requester": record.requested_by, "editor": record.edited_by, "proof": record.proof}
         self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
 
     def expire(self) -> None:
         """Record that there was no decision in time."""
         now = workflow.now()
-        self.approval = self.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": now})
+        self.approval = approval_record.expired(self.approval, now)
         self._note(NoteKind.EXPIRED, now, channel=POLICY)
 
     def cancelled_by(self, request: CancelRequest) -> None:
@@ -543,13 +517,6 @@ class OrderRun:
             shipping_address=self.address,
             message=self.last_error.message if self.last_error else None,
         )
-
-
-def _proof(decision: Decision) -> Proof | None:
-    """How far the decider's name is proven, as the one says who saw the resource. None where no person decided."""
-    if decision.channel == POLICY:
-        return None
-    return (decision.proof or Proof.CLAIMED) if decision.channel == KUBERNETES else Proof.CLAIMED
 
 
 _USE_LINES = (StepName.PREPARE_SHIPMENT, StepName.CHARGE_PAYMENT, StepName.SHIP)
