@@ -27,6 +27,7 @@ from order_operator.cluster.api import KubernetesApi
 from order_operator.cluster.api_names import ORDER_CLASSES
 from order_operator.cluster.inventory import Inventory
 from order_operator.cluster.leadership import Leadership
+from order_operator.cluster.neighbours import Neighbours
 from order_operator.commands.before_uninstall import Installation, Uninstallation
 from order_operator.commands.check import Check
 from order_operator.commands.forget_customer import Forgetting
@@ -73,7 +74,15 @@ async def run(settings: Settings) -> int:
         serving(settings.metrics, {"/metrics": prometheus_page}, variable="ORDER_OPERATOR_METRICS_ADDRESS"),
         client.ApiClient() as api_client,
     ):
-        leadership = Leadership(api_client, settings.lease_namespace, settings.lease_name, settings.identity)
+        leadership = Leadership(
+            api_client,
+            settings.lease_namespace,
+            settings.lease_name,
+            settings.identity,
+            watches=settings.namespaces,
+        )
+        lease = f"{settings.lease_namespace}/{settings.lease_name}"
+        neighbours = Neighbours(api_client, lease, settings.namespaces)
         health.lease_problem = lambda: leadership.problem
         api = KubernetesApi(api_client, lambda: leadership.leads)
         preconditions = Preconditions(api)
@@ -82,7 +91,11 @@ async def run(settings: Settings) -> int:
             for first in (preconditions.kinds, leadership.acquire):
                 if await _before([stop.wait()], first()) is None:
                     return 0
-            return await _lead(settings, api, preconditions, leadership, health, stop)
+            looking = asyncio.create_task(neighbours.run())
+            try:
+                return await _lead(settings, api, preconditions, leadership, health, stop)
+            finally:
+                looking.cancel()
         finally:
             metrics.ACTIVE.set(0)
             await leadership.release()

@@ -13,6 +13,9 @@ disable_created_metrics()  # type: ignore[no-untyped-call]
 
 BUILD_INFO = Gauge("orders_operator_build_info", "What runs; always 1.", ["version", "python", "temporalio", "kopf"])
 ACTIVE = Gauge("orders_operator_active", "1 while this process leads and serves, 0 while it stands by.")
+NEIGHBOURS = Gauge(
+    "orders_operator_neighbours", "Other installations of the cluster whose operators watch the same namespaces."
+)
 HANDLERS = ("orders", "stockitems", "orderclasses")
 """Kinds that are reconciled, by their plural."""
 RECONCILES = Counter(

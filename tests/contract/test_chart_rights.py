@@ -19,6 +19,7 @@ CLUSTER_RULES = {
         "*/order-platform-operator: get on admissionregistration.k8s.io/"
         "validatingadmissionpolicies,validatingadmissionpolicybindings [order-platform-orders]"
     ),
+    "*/order-platform-operator: list on coordination.k8s.io/leases",
     "*/order-platform-viewer: get,list,watch on order-platform.dev/orders,orderclasses,stockitems",
     "*/order-platform-editor: get,list,watch,create,update,patch on order-platform.dev/orders",
     (

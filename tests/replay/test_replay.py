@@ -39,7 +39,6 @@ FIRST = (
     "undeliverable",
 )
 SECOND = (
-    *FIRST,
     "address-changed",
     "address-put-back",
     "address-window-passed",
@@ -57,6 +56,8 @@ SECOND = (
     "lines-overtaken",
     "lines-repeated",
     "rejected-backorder",
+    "release-was-lost",
+    "sale-was-lost",
     "shipment-by-childworkflows",
     "shipment-by-nexus",
     "shipment-cancelled",
@@ -80,6 +81,7 @@ SECOND = (
     "terminated-twice",
     "undone-in-parallel",
     "written-back",
+    *FIRST,
 )
 ONCE_ACCEPTED = ("cancelled", "completed", "costs-nothing", "signalled")
 PATHS = [

@@ -25,8 +25,8 @@ from order_workflows.compensation import compensate, step_of
 from order_workflows.manual_review import wait_for_repair
 from order_workflows.order_ended import OrderEnded
 from order_workflows.order_run import OrderRun
-from order_workflows.patches import ASKS_BEFORE_A_REFUSED_END, LEDGER_DECIDES
-from order_workflows.steps import receive_order
+from order_workflows.patches import ASKS_BEFORE_A_REFUSED_END, LEDGER_DECIDES, REPEATS_WHAT_WAS_LOST
+from order_workflows.steps import charge_payment, receive_order, reserve_stock
 
 TERMINATED = ErrorRecord(
     type=EndType.WORKFLOW_TERMINATED, message="the workflow was terminated, and what it had done is undone"
@@ -199,6 +199,10 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
             if asked or workflow.patched(LEDGER_DECIDES):
                 order.compensation = CompensationState.FAILED
                 await wait_for_repair(order, cause)
+                if workflow.patched(REPEATS_WHAT_WAS_LOST):
+                    order.compensation = compensation
+                    end = await _ask_again(order, end)
+                    compensation = order.compensation
             elif end.status is not OrderStatus.ORDER_COMPLETED and workflow.patched(ASKS_BEFORE_A_REFUSED_END):
                 asked = True
                 end = await settle(order, end) or end
@@ -212,6 +216,22 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
             break
     order.suspended = False
     order.publish(end.status)
+
+
+async def _ask_again(order: OrderRun, end: OrderEnded) -> OrderEnded:
+    """For what the ledger has answered before, and may have lost since: a standby took over, or it was restored. None
+    of it happens twice. What fails is told by the next refusal of the end."""
+    in_whole = end.status is OrderStatus.ORDER_COMPLETED and end.error is None
+    if not in_whole:
+        return await settle(order, end) or end
+    try:
+        if order.payment.transaction_id is not None:
+            await charge_payment.ask_again(order)
+        if reserve_stock.must_commit(order):
+            await reserve_stock.commit(order)
+    except FailureError as failed:
+        workflow.logger.warning("not repeated", extra={"cause": reason_of(failed).type})
+    return end
 
 
 def _closing(order: OrderRun, end: OrderEnded) -> CloseOrder:

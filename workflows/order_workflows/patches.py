@@ -75,3 +75,7 @@ again. Before, it waited for a person or a key, and could charge the customer af
 FOLLOWS_EARLY_DECISIONS = "follows-early-decisions"
 """An order that is rejected before it asks for a decision ends at once, and an approval is shown where the order waits.
 Before, it was followed in the step Approval alone, and an order could expire for want of stock before."""
+
+REPEATS_WHAT_WAS_LOST = "repeats-what-was-lost"
+"""Where the ledger refuses an end, what it may have lost is asked for once more before the end is. Before, only the end
+was, and an order whose last answers a restored ledger did not have waited for a person for good."""

@@ -31,9 +31,11 @@ DASHBOARD = Dashboard(
             [
                 number(
                     "Leaders",
-                    "Operators that lead: one per installation. The others stand by.",
+                    "Operators that act on these orders: the one that leads, while the others stand by, and those of "
+                    "other installations that watch the same namespaces.",
                     Unit.NUMBER,
-                    f"sum(orders_operator_active{{{_OPERATOR}}})",
+                    f"sum(orders_operator_active{{{_OPERATOR}}})"
+                    f" + (max(orders_operator_neighbours{{{_OPERATOR}}}) or vector(0))",
                     worry_below=1,
                     runbook="operator-down",
                 ),

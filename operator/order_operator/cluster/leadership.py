@@ -7,7 +7,7 @@ not give the Lease back on exit (docs/decisions/0006-own-lease-election.md).
 import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import aiohttp
@@ -15,6 +15,7 @@ from kubernetes.aio import client
 
 from order_domain import moments
 from order_operator.cluster.api_names import GROUP
+from order_operator.cluster.neighbours import OPERATOR_LABEL, WATCHES_ANNOTATION, watched
 
 LEASE_DURATION_SECONDS = 15
 RENEW_DEADLINE_SECONDS = 10
@@ -51,11 +52,15 @@ class Leadership:
         name: str,
         identity: str,
         clock: Callable[[], float] = running_clock,
+        *,
+        watches: Sequence[str] = (),
     ) -> None:
+        """`watches`: the namespaces that this operator watches, none for all: told to other installations."""
         self._leases = client.CoordinationV1Api(api)
         self._namespace = namespace
         self._name = name
         self._identity = identity
+        self._watches = watched(watches)
         self._clock = clock
         self._seen: tuple[str, float] = ("", 0.0)
         self._answered = clock()
@@ -216,8 +221,9 @@ class Leadership:
         found = dict(lease.metadata.annotations or {})
         unseen = unwatched_until.isoformat() if unwatched_until is not None else None
         lost_at = _latest(found.get(ORDERS_LOST_ANNOTATION), unseen, self._orders_lost_at)
-        if lost_at is not None:
-            lease.metadata.annotations = {**found, ORDERS_LOST_ANNOTATION: lost_at}
+        loss = {ORDERS_LOST_ANNOTATION: lost_at} if lost_at is not None else {}
+        lease.metadata.annotations = {**found, WATCHES_ANNOTATION: self._watches, **loss}
+        lease.metadata.labels = {**(lease.metadata.labels or {}), OPERATOR_LABEL: "true"}
         return lost_at
 
     def _expired(self, lease: client.V1Lease, held: client.V1LeaseSpec) -> bool:

@@ -83,7 +83,7 @@ class _Refusing(ActivityInboundInterceptor):
         if asked is not None and asked.step is StepName.RECEIVE:
             raise InvalidOrder(
                 f"class {asked.class_name} asks for simulated faults, which this worker does not allow: "
-                "use a class without spec.simulation, or start the workers with ORDER_WORKER_SIMULATION=allowed"
+                "use a class without spec.simulation, or start the workers with ORDER_WORKER_SIMULATION=true"
             )
         return await super().execute_activity(input)
 

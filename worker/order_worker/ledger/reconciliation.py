@@ -191,13 +191,18 @@ async def _batches(entries: AsyncIterator[E]) -> AsyncIterator[list[E]]:
 def _is_given_back_twin(entry: ChargeEntry, row: Row[Any] | None) -> bool:
     """Whether the provider took this money beside the charge that the ledger has under the key, and gave it back."""
     twin = row is not None and row.state == "done" and row.transaction_id != entry.transaction_id
-    return twin and entry.refunded_minor >= entry.captured_minor
+    return twin and _is_all_back(entry)
+
+
+def _is_all_back(entry: ChargeEntry) -> bool:
+    return entry.refunded_minor >= entry.captured_minor and not entry.pending_refunds
 
 
 def _compare(entry: ChargeEntry, row: Row[Any] | None) -> Iterator[str]:
     captured = format_amount(entry.captured_minor, entry.currency)
     if row is None:
-        yield f"the provider took {captured} as {entry.transaction_id}, the ledger does not know of it"
+        if not _is_all_back(entry):
+            yield f"the provider took {captured} as {entry.transaction_id}, the ledger does not know of it"
         return
     if row.state != "done":
         yield f"the provider took {captured} as {entry.transaction_id}, the ledger has the charge as {row.state}"

@@ -23,17 +23,7 @@ async def run(order: OrderRun) -> None:
     if order.total_minor == 0:
         order.skip()
         return
-    request = Charge(
-        order=order.input.identity,
-        operation_id=order.operation("charge"),
-        amount_minor=order.total_minor,
-        currency=order.spec.currency,
-        method=order.spec.payment.method,
-        lines_digest=order.lines_digest,
-        reservation_id=order.reservation_id,
-        ordered_at=order.began_at,
-        notes=order.notes.pending,
-    )
+    request = _request(order)
     order.begins(BegunEffect(kind=EffectKind.CHARGE, operation_id=request.operation_id))
     order.publish()
     receipt = await carried_out(
@@ -45,6 +35,27 @@ async def run(order: OrderRun) -> None:
     order.notes.recorded(request.notes)
     order.attempted(receipt)
     order.payment = PaymentRecord(transaction_id=receipt.transaction_id, captured_minor=receipt.captured_minor)
+
+
+async def ask_again(order: OrderRun) -> None:
+    """For a charge that was answered: the provider gives its first answer, which the ledger may have lost."""
+    request = _request(order)
+    await workflow.execute_activity_method(PaymentActivities.charge, request, **timing.UNDO)
+    order.notes.recorded(request.notes)
+
+
+def _request(order: OrderRun) -> Charge:
+    return Charge(
+        order=order.input.identity,
+        operation_id=order.operation("charge"),
+        amount_minor=order.total_minor,
+        currency=order.spec.currency,
+        method=order.spec.payment.method,
+        lines_digest=order.lines_digest,
+        reservation_id=order.reservation_id,
+        ordered_at=order.began_at,
+        notes=order.notes.pending,
+    )
 
 
 async def refund(order: OrderRun, charge: BegunEffect, kept: Collection[str]) -> None:
