@@ -9,7 +9,7 @@ from order_domain.audit_note import NoteKind
 from order_domain.refusals import RefusalType
 from order_domain.snapshot import Owner
 from order_domain.status import OrderStatus
-from order_operator.orders.amendment import NO_HANDLER
+from order_operator.orders.amender import NO_HANDLER
 from order_operator.orders.takeover import take_over
 from order_workflows import contract
 from order_workflows.contract import Adoption, Decision, LinesChange

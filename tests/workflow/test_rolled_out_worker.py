@@ -11,7 +11,9 @@ from temporalio.client import Client
 from temporalio.worker import UnsandboxedWorkflowRunner, Worker
 
 from order_operator.cluster.conditions import Reason
-from order_operator.orders.amendment import Amender, Amendment, EditState, Group
+from order_operator.orders.amender import Amender
+from order_operator.orders.amendment import Amendment, Group
+from order_operator.orders.edit_state import EditState
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import UPDATE_ADOPT, Adoption
 

@@ -23,7 +23,8 @@ from order_workflows.activities.order import (
 from order_workflows.activity_failures import reason_of
 from order_workflows.compensation import compensate, step_of
 from order_workflows.manual_review import wait_for_repair
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.patches import ASKS_BEFORE_A_REFUSED_END, LEDGER_DECIDES, REPEATS_WHAT_WAS_LOST
 from order_workflows.steps import charge_payment, receive_order, reserve_stock
 

@@ -15,7 +15,8 @@ from order_workflows import lines_change
 from order_workflows.activity_failures import attempts_of, reason_of
 from order_workflows.contract import CancelRequest
 from order_workflows.manual_review import wait_for_repair
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.patches import FOLLOWS_EARLY_DECISIONS, LEDGER_DECIDES
 from order_workflows.pipeline import STEPS
 from order_workflows.steps import await_approval, reserve_stock

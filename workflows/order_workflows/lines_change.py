@@ -14,8 +14,9 @@ from order_workflows.activities.effect import EffectKind
 from order_workflows.activities.order import BegunEffect, ChangeLines, OrderActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.contract import LinesChange
-from order_workflows.order_run import OrderRun, WantedLines
+from order_workflows.order_run import OrderRun
 from order_workflows.patches import OVERTAKES_LINES, REPEATS_LINES
+from order_workflows.wanted_lines import WantedLines
 
 MAX_WAITING = 8
 """Changes that wait at a time. Temporal takes no Update of a run while ten are not answered

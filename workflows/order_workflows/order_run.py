@@ -3,20 +3,20 @@
 from collections import Counter, deque
 from collections.abc import Iterable
 from datetime import datetime, timedelta
+from functools import partial
 
 from temporalio import workflow
 
 from order_domain import moments
 from order_domain.audit_note import NoteKind
 from order_domain.errors import LedgerUnavailable
-from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, Proof, digest, lines_digest, sum_minor
+from order_domain.order import Address, DecisionKind, OrderCharge, OrderLine, digest, lines_digest, sum_minor
 from order_domain.pipeline import StepName
 from order_domain.retry import StepRetry
 from order_domain.snapshot import (
     MAX_LISTED_SHIPMENTS,
     ApprovalRecord,
     CompensationState,
-    DecisionOutcome,
     EnrichmentRecord,
     ErrorRecord,
     ItemRecord,
@@ -29,18 +29,12 @@ from order_domain.snapshot import (
     StepState,
 )
 from order_domain.status import OrderStatus, progress
+from order_workflows import approval_record
 from order_workflows.activities.effect import EffectKind, Outcome
 from order_workflows.activities.order import BegunEffect, LinesInForce
 from order_workflows.audit_notes import Notes
 from order_workflows.contract import (
     KUBERNETES,
-    MEMO_PIPELINE,
-    MEMO_SNAPSHOT,
-    ORDER_APPROVAL_DEADLINE,
-    ORDER_CUSTOMER_TIER,
-    ORDER_ID,
-    ORDER_STATUS,
-    ORDER_TOTAL_MINOR,
     POLICY,
     TEMPORAL,
     AddressChange,
@@ -52,53 +46,13 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.details import details
+from order_workflows.order_visibility import memo, search_attributes
 from order_workflows.patches import CANCELLED_FROM_THE_START, FORGETS_COMPENSATION, SHOWS_FEW_REFUSALS
-from order_workflows.publishing import AttributeUpdates, Debounce, Publisher
+from order_workflows.publishing import Debounce, Publisher
 from order_workflows.step_log import DONE, StepLog
-
-MAX_KEYWORD = 100
-"""Characters of a text in a search attribute: visibility on PostgreSQL keeps no more than 255."""
+from order_workflows.wanted_lines import WantedLines
 
 SHOWN_REFUSALS = 100
-
-
-class OrderEnded(Exception):
-    """The order ends here for a reason of business; what was done is undone."""
-
-    def __init__(
-        self,
-        status: OrderStatus,
-        error: ErrorRecord | None = None,
-        attempts: int = 0,
-        *,
-        on_record: bool = False,
-    ) -> None:
-        """`on_record`: the ledger holds this end of an earlier run, and nothing is to be done."""
-        super().__init__(status)
-        self.status = status
-        self.error = error
-        self.attempts = attempts
-        self.on_record = on_record
-
-    def after(self, error: ErrorRecord, attempts: int) -> "OrderEnded":
-        """The same end; `error` is what the step under way failed with."""
-        assert self.error is not None
-        message = f"{self.error.message} (meanwhile: {error.message})"
-        return OrderEnded(self.status, ErrorRecord(type=self.error.type, message=message), attempts)
-
-
-class WantedLines:
-    """A change of lines that waits for the order to come to a point where it can be made."""
-
-    def __init__(self, change: LinesChange) -> None:
-        self.change = change
-        self.under_way = False
-        self.settled = False
-        self.refusal: ErrorRecord | None = None
-
-    def settle(self, refusal: ErrorRecord | None = None) -> None:
-        """The change is in force, or refused."""
-        self.settled, self.refusal = True, refusal
 
 
 class OrderRun:
@@ -142,7 +96,7 @@ class OrderRun:
         """Signals that came in vain."""
         self.edited_by_stranger = False
         """Whether it was a client of Temporal who did so last, and without a name."""
-        self.approval = ApprovalRecord().model_copy(update=self._question())
+        self.approval = approval_record.asked(ApprovalRecord(), order, self.total_minor, self.editor)
         self.changed_while_waiting = False
         """Whether the lines changed while a decision was awaited: it has to name what it is about then."""
         self.reservations: list[str] = []
@@ -184,8 +138,8 @@ class OrderRun:
                 self.lines_generation = self.address_generation = self.suspend_generation = 0
         self._publisher: Publisher[OrderSnapshot] = Publisher(
             lambda: self.owner.cluster,
-            self._memo,
-            self._search_attributes,
+            partial(memo, order),
+            partial(search_attributes, order),
             last=shown,
         )
         self._debounce = Debounce(self.publish)
@@ -239,18 +193,7 @@ class OrderRun:
     @property
     def approval_required(self) -> bool:
         """Whether a person must decide about this order."""
-        gated = StepName.APPROVAL in self.input.policy.pipeline
-        return gated and self.input.policy.approval.required(
-            self.total_minor, self.spec.currency, nothing_too=self.input.revision < 4
-        )
-
-    def _question(self) -> dict[str, object]:
-        """Whether a person must decide, who may, and about whose order."""
-        if not self.approval_required:
-            return {"required": False, "requires": None, "requested_by": None, "edited_by": None}
-        verb = self.input.policy.approval.verb(self.total_minor, self.spec.currency)
-        people = {"requested_by": self.spec.requested_by, "edited_by": self.editor}
-        return {"required": True, "requires": verb.value, **people}
+        return approval_record.is_required(self.input, self.total_minor)
 
     def has_history(self, *, events: int, size: int) -> bool:
         """Whether the run's history has grown to so many events, or bytes."""
@@ -307,7 +250,7 @@ class OrderRun:
             self._lines_requested = None if requested == self.lines_digest else requested
         self.lines_generation = max(self.lines_generation, change.generation)
         self.edited_by(change.by, change.channel)
-        self.approval = self.approval.model_copy(update=self._question())
+        self.approval = approval_record.asked(self.approval, self.input, self.total_minor, self.editor)
         about = {"by": change.by, "channel": change.channel, "generation": change.generation or None}
         self._note_since_5(NoteKind.LINES_CHANGED, **about)
 
@@ -397,34 +340,19 @@ class OrderRun:
     def decide(self, kind: DecisionKind, decision: Decision) -> None:
         """Record the final decision about the approval, and the amount that it is about."""
         now = workflow.now()
-        people = {
-            "requested_by": self.spec.requested_by or decision.requester,
-            "edited_by": decision.editor or self.editor,
-        }
-        self.approval = self.approval.model_copy(
-            update={
-                "decision": DecisionOutcome(kind.value),
-                "by": decision.by,
-                "proof": _proof(decision),
-                "at": now,
-                "reason": decision.reason,
-                "generation": decision.generation or None,
-                "via": decision.channel,
-                "total_minor": self.total_minor,
-                "currency": self.spec.currency,
-                "digest": decision.digest,
-                **people,
-            }
+        self.approval = approval_record.decided(
+            self.approval, self.input, kind, decision, now, total_minor=self.total_minor, editor=self.editor
         )
         about: dict[str, object] = {"generation": decision.generation or None, "channel": decision.channel}
         if self.input.revision > 4:
-            about |= {"requester": people["requested_by"], "editor": people["edited_by"], "proof": _proof(decision)}
+            record = self.approval
+            about |= {"requester": record.requested_by, "editor": record.edited_by, "proof": record.proof}
         self._note(NoteKind(kind.value.lower()), now, by=decision.by, reason=decision.reason, **about)
 
     def expire(self) -> None:
         """Record that there was no decision in time."""
         now = workflow.now()
-        self.approval = self.approval.model_copy(update={"decision": DecisionOutcome.EXPIRED, "at": now})
+        self.approval = approval_record.expired(self.approval, now)
         self._note(NoteKind.EXPIRED, now, channel=POLICY)
 
     def cancelled_by(self, request: CancelRequest) -> None:
@@ -530,25 +458,6 @@ class OrderRun:
         self._publisher.publish(snapshot)
         workflow.set_current_details(details(snapshot))
 
-    def _memo(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> dict[str, object]:
-        pipeline = {MEMO_PIPELINE: self.input.policy.pipeline} if before is None else {}
-        return {MEMO_SNAPSHOT: snapshot.to_memo(), **pipeline}
-
-    def _search_attributes(self, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> AttributeUpdates:
-        """What has changed since `before`."""
-        updates: AttributeUpdates = [ORDER_STATUS.value_set(snapshot.status)]
-        if before is None:
-            updates.append(ORDER_ID.value_set(self.input.order_id))
-        if before is None or before.total_minor != snapshot.total_minor:
-            updates.append(ORDER_TOTAL_MINOR.value_set(snapshot.total_minor))
-        tier = snapshot.enrichment.tier if snapshot.enrichment else None
-        if tier is not None and (before is None or before.enrichment != snapshot.enrichment):
-            updates.append(ORDER_CUSTOMER_TIER.value_set(tier[:MAX_KEYWORD]))
-        deadline = snapshot.approval.deadline
-        if deadline is not None and (before is None or before.approval.deadline != deadline):
-            updates.append(ORDER_APPROVAL_DEADLINE.value_set(deadline))
-        return updates
-
     @property
     def _adopter(self) -> Owner | None:
         """Also where the first resource has taken the order back: a run without an owner has forgotten its adoption."""
@@ -608,13 +517,6 @@ class OrderRun:
             shipping_address=self.address,
             message=self.last_error.message if self.last_error else None,
         )
-
-
-def _proof(decision: Decision) -> Proof | None:
-    """How far the decider's name is proven, as the one says who saw the resource. None where no person decided."""
-    if decision.channel == POLICY:
-        return None
-    return (decision.proof or Proof.CLAIMED) if decision.channel == KUBERNETES else Proof.CLAIMED
 
 
 _USE_LINES = (StepName.PREPARE_SHIPMENT, StepName.CHARGE_PAYMENT, StepName.SHIP)

@@ -25,7 +25,8 @@ from order_workflows.contract import (
     OrderResult,
 )
 from order_workflows.forward import Forward
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.other_names import OtherNames
 from order_workflows.patches import LEDGER_DECIDES, TELLS_REQUESTS
 from order_workflows.signals import signal

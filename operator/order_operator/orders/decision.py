@@ -32,19 +32,12 @@ from order_operator.orders.adoption import (
     obstacle,
     restored_elsewhere,
 )
-from order_operator.orders.amendment import (
-    ANSWER_GRACE_SECONDS,
-    Group,
-    awaits_decision,
-    deferred_approval,
-    drifted,
-    plan,
-    refused_before,
-    sent_again,
-    unproven_approval,
-)
+from order_operator.orders.amendment import Group
 from order_operator.orders.deletion import REFUSED_SECONDS, after_deletion, deletion
 from order_operator.orders.display import AGAIN_SECONDS, PAUSED, seconds_until_progress_is_due, show
+from order_operator.orders.edit_plan import awaits_decision, plan
+from order_operator.orders.edit_refusals import deferred_approval, drifted, refused_before, unproven_approval
+from order_operator.orders.edit_state import ANSWER_GRACE_SECONDS, sent_again
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.reflection import shows_other_run

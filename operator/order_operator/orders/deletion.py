@@ -23,8 +23,9 @@ from order_operator.orders.actions import (
 )
 from order_operator.orders.adopting import adopt, has_forgotten_adoption
 from order_operator.orders.adoption import obstacle
-from order_operator.orders.amendment import Amendment, Group, Refusal, plan
+from order_operator.orders.amendment import Amendment, Group, Refusal
 from order_operator.orders.display import AGAIN_SECONDS, show
+from order_operator.orders.edit_plan import plan
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from order_operator.cluster.policies import NO_EVIDENCE, Evidence
 from order_operator.orders.adoption import Predecessor
-from order_operator.orders.amendment import EditState
 from order_operator.orders.classes import OrderClass
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import PendingWork
 from order_operator.orders.resource import OrderResource

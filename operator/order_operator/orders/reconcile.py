@@ -44,10 +44,11 @@ from order_operator.orders.actions import (
     WriteStatus,
 )
 from order_operator.orders.adoption import Predecessor, describe_order, nearest
-from order_operator.orders.amendment import Amender, awaits_decision
+from order_operator.orders.amender import Amender
 from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.orders.decision import next_action
 from order_operator.orders.display import show
+from order_operator.orders.edit_plan import awaits_decision
 from order_operator.orders.events import deletion_decided, news
 from order_operator.orders.intake import Intake
 from order_operator.orders.known import Known

@@ -24,14 +24,8 @@ from order_domain.snapshot import (
 )
 from order_domain.status import TERMINAL_PHASES, OrderStatus, Phase
 from order_operator.cluster.conditions import ConditionSet, ConditionType, Reason, held_up
-from order_operator.orders.amendment import (
-    FOR_THE_DECIDER,
-    Group,
-    Refusal,
-    asks_for_other_address,
-    asks_for_other_lines,
-    awaits_decision,
-)
+from order_operator.orders.amendment import FOR_THE_DECIDER, Group, Refusal
+from order_operator.orders.edit_plan import asks_for_other_address, asks_for_other_lines, awaits_decision
 from order_operator.orders.message import AGAIN, SUBMITTING, Situation, sentence
 from order_operator.orders.observation import Observation
 from order_operator.orders.pending_work import AT_WORK, PendingWork, Retry

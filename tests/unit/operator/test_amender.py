@@ -12,8 +12,9 @@ from temporalio.exceptions import ApplicationError
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.conditions import Reason
-from order_operator.orders import amendment
-from order_operator.orders.amendment import NO_HANDLER, Amender, Amendment, EditState, Group
+from order_operator.orders.amender import NO_HANDLER, Amender
+from order_operator.orders.amendment import Amendment, Group
+from order_operator.orders.edit_state import EditState
 from order_operator.temporal.cancellation import TOLD_AGAIN_SECONDS
 from order_operator.temporal.connection import TemporalConnection
 
@@ -64,7 +65,7 @@ def rpc(status: RPCStatusCode) -> RPCError:
 
 @pytest.fixture(autouse=True)
 def _no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(amendment, "MAX_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("order_operator.orders.amender.MAX_PAUSE_SECONDS", 0.0)
 
 
 async def after(server: Server, change: Amendment = SUSPEND) -> EditState:
@@ -272,7 +273,7 @@ async def test_an_edit_in_anybodys_encoding_is_not_sent_in_a_loop(monkeypatch: p
     async def sleep(seconds: float) -> None:
         pauses.append(seconds)
 
-    monkeypatch.setattr(amendment, "MAX_PAUSE_SECONDS", 60.0)
+    monkeypatch.setattr("order_operator.orders.amender.MAX_PAUSE_SECONDS", 60.0)
     monkeypatch.setattr(asyncio, "sleep", sleep)
 
     await after(Server(KeyError("binary/aes")))

@@ -11,12 +11,11 @@ from temporalio.service import RPCStatusCode
 from test_amender import SUSPEND, Server, an_amender, rpc
 
 from order_codec.undecodable import Undecodable
-from order_operator.orders import amendment
 
 
 async def test_an_edit_that_no_worker_answers_fails_no_task_unseen(monkeypatch: pytest.MonkeyPatch) -> None:
     """B25: "Task exception was never retrieved", with a traceback, every ten seconds and for each order."""
-    monkeypatch.setattr(amendment, "MAX_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("order_operator.orders.amender.MAX_PAUSE_SECONDS", 0.0)
     server = Server(WorkflowUpdateRPCTimeoutOrCancelledError())
     unseen: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))

@@ -7,7 +7,8 @@ from typing import Any, cast
 import pytest
 from builders import UID, an_observation
 
-from order_operator.orders.amendment import MAX_IN_FLIGHT, OF_A_NAMESPACE, Amender, Amendment, Group
+from order_operator.orders.amender import MAX_IN_FLIGHT, OF_A_NAMESPACE, Amender
+from order_operator.orders.amendment import Amendment, Group
 from order_operator.orders.observation import Observation
 from order_operator.temporal.connection import TemporalConnection
 from order_workflows.contract import RunKey

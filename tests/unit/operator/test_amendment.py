@@ -6,7 +6,9 @@ from builders import UID, a_line, a_snapshot, an_address, an_order_spec
 from order_domain.order import Approval, Cancellation, ChargeKind, OrderCharge, OrderSpec, Proof, digest, lines_digest
 from order_domain.snapshot import OrderSnapshot
 from order_domain.status import OrderStatus
-from order_operator.orders.amendment import Amendment, Group, Refusal, deferred_approval, drifted, plan
+from order_operator.orders.amendment import Amendment, Group, Refusal
+from order_operator.orders.edit_plan import plan
+from order_operator.orders.edit_refusals import deferred_approval, drifted
 from order_operator.orders.resource import ParsedSpec
 from order_workflows.contract import AddressChange, CancelRequest, Decision, LinesChange, is_of_resource
 

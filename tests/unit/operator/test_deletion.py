@@ -29,9 +29,10 @@ from order_domain.status import OrderStatus
 from order_operator.cluster.api_names import FINALIZER
 from order_operator.cluster.conditions import Reason
 from order_operator.orders.actions import Cancel, Describe, Forget, Release, Send, SetFinalizer, Start, TakeOver, Wait
-from order_operator.orders.amendment import EditState, Group
+from order_operator.orders.amendment import Group
 from order_operator.orders.decision import next_action
 from order_operator.orders.display import AGAIN_SECONDS
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.takeover import NOT_TAKEN_OVER, unreadable_beginning

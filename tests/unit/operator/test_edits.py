@@ -18,9 +18,11 @@ from order_operator.orders.actions import (
     Wait,
     WriteStatus,
 )
-from order_operator.orders.amendment import Amendment, EditState, Group, Refusal, plan
+from order_operator.orders.amendment import Amendment, Group, Refusal
 from order_operator.orders.decision import next_action
 from order_operator.orders.display import AGAIN_SECONDS
+from order_operator.orders.edit_plan import plan
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.known import Known
 from order_operator.orders.resource import ParsedSpec
 

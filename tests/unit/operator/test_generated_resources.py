@@ -36,9 +36,10 @@ from order_operator.orders.actions import (
     WriteStatus,
 )
 from order_operator.orders.adoption import Predecessor
-from order_operator.orders.amendment import EditState, Refusal
+from order_operator.orders.amendment import Refusal
 from order_operator.orders.classes import OrderClass, OrderClasses
 from order_operator.orders.decision import next_action
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import OrderResource, ParsedSpec

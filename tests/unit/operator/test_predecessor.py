@@ -26,8 +26,9 @@ from order_operator.orders.actions import (
     WriteStatus,
 )
 from order_operator.orders.adoption import OpenRuns, Predecessor
-from order_operator.orders.amendment import EditState, Group, Refusal
+from order_operator.orders.amendment import Group, Refusal
 from order_operator.orders.decision import WORD_SECONDS, next_action
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.known import Known
 from order_operator.orders.observation import Observation
 from order_operator.orders.resource import ParsedSpec

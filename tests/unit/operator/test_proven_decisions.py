@@ -15,8 +15,10 @@ from order_operator.orders.actions import (
     Send,
     Wait,
 )
-from order_operator.orders.amendment import EditState, Group, Refusal, plan
+from order_operator.orders.amendment import Group, Refusal
 from order_operator.orders.decision import LOOK_GRACE_SECONDS, next_action
+from order_operator.orders.edit_plan import plan
+from order_operator.orders.edit_state import EditState
 from order_operator.orders.known import Known
 from order_operator.orders.resource import ParsedSpec
 from order_workflows.contract import Decision

@@ -10,7 +10,8 @@ from order_domain.policy import AddressExpiry
 from order_domain.refusals import EndType
 from order_domain.snapshot import ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.step import Step
 
 

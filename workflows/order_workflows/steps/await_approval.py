@@ -15,7 +15,8 @@ from order_domain.snapshot import DecisionOutcome, ErrorRecord, PendingAction
 from order_domain.status import OrderStatus
 from order_workflows import lines_change
 from order_workflows.contract import POLICY, Decision
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.step import Step
 from order_workflows.waiting import stop_if_cancelled_meanwhile
 

@@ -11,7 +11,8 @@ from order_workflows import local_activities, timing
 from order_workflows.activities.effect import Outcome
 from order_workflows.activities.notification import Notice, NotificationActivities
 from order_workflows.activity_failures import reason_of
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.step import Step
 
 TOLD_OF = frozenset(

@@ -5,7 +5,8 @@ from order_domain.snapshot import PaymentRecord
 from order_domain.status import OrderStatus
 from order_workflows import local_activities
 from order_workflows.activities.order import KnownEffects, OrderActivities, ReceiveOrder
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.step import Step
 
 

@@ -20,7 +20,8 @@ from order_workflows.activities.order import BegunEffect
 from order_workflows.activities.stock import CommitStock, ReleaseStock, Reserved, ReserveStock, StockActivities
 from order_workflows.activity_failures import reason_of
 from order_workflows.kept_lines import kept_suffix
-from order_workflows.order_run import OrderEnded, OrderRun
+from order_workflows.order_ended import OrderEnded
+from order_workflows.order_run import OrderRun
 from order_workflows.step import Step
 from order_workflows.waiting import stop_if_cancelled_meanwhile
 
