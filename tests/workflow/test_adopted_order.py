@@ -66,6 +66,14 @@ async def test_the_run_that_takes_over_an_order_that_was_taken_back_says_so_too(
     assert run.snapshot.owner == back
 
 
+async def test_an_order_that_nobody_adopted_says_so(shop: Storefront) -> None:
+    """By a worker of an earlier release it looks like one that was taken back."""
+    order = await shop.place(BIG)
+    await order.reaches(OrderStatus.AWAIT_APPROVAL)
+
+    assert (await seen(order)).was_never_adopted
+
+
 async def test_an_orphan_that_is_adopted_is_none_any_more(shop: Storefront) -> None:
     order = await shop.place(BIG)
     await order.reaches(OrderStatus.AWAIT_APPROVAL)

@@ -269,6 +269,8 @@ class OrderSnapshot(Value):
     owner: Owner | None = None
     """None of an order that no other resource has ever adopted, as far as its workflow knows: a Temporal that was
     restored has forgotten later adoptions."""
+    tells_owner: bool = False
+    """Whether a worker wrote this that names the owner also where it is the first resource again; only in the memo."""
     notified: bool | None = None
     """Whether the confirmation went out; None before it was tried."""
     last_error: ErrorRecord | None = None

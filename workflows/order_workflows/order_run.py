@@ -130,6 +130,8 @@ class OrderRun:
         self._was_adopted = False
         """By another resource than the first. That may have taken it back since."""
         shown = None if order.abandoned == OrderSnapshot() else order.abandoned  # the default: it had shown nothing yet
+        if shown is not None:
+            shown = shown.model_copy(update={"tells_owner": False})  # so that only what changed is published
         self.steps = StepLog(order.policy.pipeline, shown.steps if shown is not None else ())
         if shown is not None and shown.owner is not None:
             self.owner, self._was_adopted = shown.owner, True

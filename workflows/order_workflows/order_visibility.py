@@ -20,7 +20,7 @@ MAX_KEYWORD = 100
 def memo(order: OrderInput, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> dict[str, object]:
     """The whole snapshot; the pipeline once for each run."""
     pipeline = {MEMO_PIPELINE: order.policy.pipeline} if before is None else {}
-    return {MEMO_SNAPSHOT: snapshot.to_memo(), **pipeline}
+    return {MEMO_SNAPSHOT: snapshot.model_copy(update={"tells_owner": True}).to_memo(), **pipeline}
 
 
 def search_attributes(order: OrderInput, snapshot: OrderSnapshot, before: OrderSnapshot | None) -> AttributeUpdates:

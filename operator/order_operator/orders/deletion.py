@@ -110,7 +110,7 @@ def _deletion_without_run(known: Known) -> Action:
 def _deletion_of_an_adopter(known: Known, adopted: str) -> Action | None:
     """The open workflow that the order had adopted does not say that it is this order's: it has been taken over since,
     and the deletion concerns nothing of it, or it has forgotten the adoption, and has to hear of the deletion. None if
-    it says neither."""
+    the status does not show it as this order's."""
     if adopted not in known.asked_others:
         return DescribeOther(adopted)
     other, parsed = known.predecessor, known.order.decoded
@@ -118,10 +118,23 @@ def _deletion_of_an_adopter(known: Known, adopted: str) -> Action | None:
         return None
     if other.run.tells_of_adoption:
         return _let_go(known)
-    if not has_forgotten_adoption(known, other.run):
-        return None
     problem = obstacle(other, parsed, known.cluster)
+    if not has_forgotten_adoption(known, other.run):
+        if not known.order.shows_as_taken(adopted, known.cluster):
+            return None
+        if known.order.deletion_policy is DeletionPolicy.ORPHAN:
+            return _let_go(known)
+        return show(known, problem or _of_nobody_knows_whom(other.run), again=AGAIN_SECONDS)
     return adopt(known, other.run) if problem is None else show(known, problem, again=AGAIN_SECONDS)
+
+
+def _of_nobody_knows_whom(run: Observation) -> Problem:
+    why = (
+        f"the deletion waits: workflow {run.workflow_id} is of installation {run.cluster}, and a worker of an earlier "
+        "release does not tell whether that has taken it back, or only forgotten this order. Cancel that workflow if "
+        "the order is to be undone; then, or if it is not, set deletionPolicy Orphan"
+    )
+    return Problem(Reason.RESTORED_ELSEWHERE, why, stalled=True)
 
 
 def _had_run(order: OrderResource) -> bool:

@@ -261,7 +261,7 @@ class Intake:
             return
         if observation.snapshot is None:  # which is where the owner stands
             return
-        if observation.cluster == self._settings.cluster or not observation.tells_of_adoption:
+        if observation.cluster == self._settings.cluster or observation.was_never_adopted:
             self.doubt(adopter)
         elif tracked.learn(observation, asked=False):
             self._look(adopter)

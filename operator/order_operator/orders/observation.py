@@ -64,9 +64,14 @@ class Observation(Run):
 
     @property
     def tells_of_adoption(self) -> bool:
-        """Whether its workflow knows that another resource than the first has ever adopted it. One that was taken back
-        by the first under an earlier release does not tell."""
+        """Whether its workflow knows that another resource than the first has ever adopted it."""
         return self.snapshot is not None and self.snapshot.owner is not None
+
+    @property
+    def was_never_adopted(self) -> bool:
+        """Whether its workflow says that no other resource has. By a worker of an earlier release it does not tell one
+        that was never adopted from one that its first resource has taken back."""
+        return self.snapshot is not None and self.snapshot.tells_owner and self.snapshot.owner is None
 
     @property
     def is_undoing(self) -> bool:

@@ -25,17 +25,17 @@ STATUS: dict[str, Any] = {
 }
 
 
-def of_the_first(seq: int, *, owner: Owner | None = None, **changes: Any) -> Observation:
+def of_the_first(seq: int, *, owner: Owner | None = None, tells_owner: bool = True, **changes: Any) -> Observation:
     """What Temporal tells of the workflow while it belongs to `there`."""
-    snapshot = a_snapshot(status="Await Approval", seq=seq, owner=owner)
+    snapshot = a_snapshot(status="Await Approval", seq=seq, owner=owner, tells_owner=tells_owner)
     about = {"workflow_id": ID_OF_THE_FIRST, "input_hash": input_hash(SPEC), "cluster": "there"}
     return an_observation(**{"key": FIRST, "snapshot": snapshot, **about, **changes})
 
 
-def place(shop: Shop, cluster: str) -> None:
+def place(shop: Shop, cluster: str, **spec_changes: Any) -> None:
     """The moved order, whose status shows the workflow as that of `cluster`."""
     workflow = {**STATUS["workflow"], "cluster": cluster}
-    spec = SPEC.model_dump(mode="json", exclude_none=True)
+    spec = an_order_spec(adopt_from="there", **spec_changes).model_dump(mode="json", exclude_none=True)
     body = shop.api.store(spec=spec, status={**STATUS, "workflow": workflow}, finalizers=[FINALIZER])
     shop.orders.intake.put(body)
 
@@ -106,19 +106,18 @@ async def test_a_workflow_that_was_taken_back_while_no_operator_looked_is_left_a
     assert shows(shop) == "AdoptedElsewhere"
 
 
-async def test_a_workflow_that_was_shown_as_taken_back_needs_a_word_though_it_does_not_tell_of_it(
+async def test_a_workflow_that_was_shown_as_taken_back_needs_a_word_though_it_has_forgotten_that(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One of an earlier release, whose owner was not told once it was the first resource again."""
     await adopt(shop, monkeypatch)
     back = of_the_first(6, owner=Owner(uid=FIRST.uid, cluster="there"))
     temporal_has(monkeypatch, back)
     shop.observe(back)
     await looks(shop)
 
-    of_an_earlier_release = of_the_first(7)
-    temporal_has(monkeypatch, of_an_earlier_release)
-    shop.observe(of_an_earlier_release)
+    restored = of_the_first(7)
+    temporal_has(monkeypatch, restored)
+    shop.observe(restored)
     await looks(shop)
 
     assert shop.temporal.calls == []
@@ -156,6 +155,41 @@ async def test_the_deletion_of_an_order_that_was_taken_back_while_no_operator_lo
 
     assert shop.temporal.calls == []
     assert not held(shop)
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["seen at once", "seen by the next operator"])
+async def test_what_a_worker_of_an_earlier_release_was_told_to_take_back_is_left_alone(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, running: bool
+) -> None:
+    """It names no owner then, as one that was never adopted. It was adopted again without a word."""
+    if running:
+        await adopt(shop, monkeypatch)
+    else:
+        place(shop, "here")
+    back = of_the_first(6, tells_owner=False)
+    temporal_has(monkeypatch, back)
+    if running:
+        shop.observe(back)
+
+    await looks(shop)
+
+    assert shop.temporal.calls == []
+    assert shows(shop) == "AdoptedElsewhere"
+
+
+@pytest.mark.parametrize(("policy", "stays"), [("Cancel", True), ("Orphan", False)])
+async def test_the_deletion_of_an_order_of_which_nobody_knows_whether_it_was_taken_back_waits_for_a_person(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch, policy: str, stays: bool
+) -> None:
+    """The order of another installation was cancelled."""
+    temporal_has(monkeypatch, of_the_first(6, tells_owner=False))
+    place(shop, "here", deletion_policy=policy)
+
+    await delete(shop)
+    await looks(shop)
+
+    assert shop.temporal.calls == []
+    assert held(shop) is stays
 
 
 def stopped(**changes: Any) -> Observation:
