@@ -31,7 +31,7 @@ def has_forgotten_adoption(known: Known, run: Observation) -> bool:
     """Whether the order had this workflow, and the workflow knows of no adoption at all: it was reset, or Temporal
     restored, to before it. Where another resource has taken it over since, it names that one."""
     order = known.order
-    if not order.shows_as_taken(run.workflow_id, known.cluster) or order.shows_as_adopted:
+    if not order.shows_as_taken(run.workflow_id, known.cluster) or order.was_shown_as_adopted:
         return False
     here = run.cluster == known.cluster and not run.tells_of_adoption
     return here or (run.cluster == order.adopt_from and run.was_never_adopted)

@@ -167,16 +167,16 @@ def _after(known: Known, predecessor: Predecessor, parsed: ParsedSpec) -> Action
         problem = ending(predecessor) if predecessor.is_of(known.cluster) else None
         return show(known, problem, again=AGAIN_SECONDS) if problem else _begin_or_wait_for_a_word(known, parsed)
     run = predecessor.run
-    if is_abandoned(run) and run.cluster == parsed.spec.adopt_from and not predecessor.is_of(known.cluster):
-        return next_run(known, run) if known.exists else Confirm()  # where it came from, nobody may be left to do so
     problem = obstacle(predecessor, parsed, known.cluster)
     if problem is not None and problem.reason is Reason.RESTORED_ELSEWHERE:
         return show(known, problem, again=WORD_SECONDS if run.running else None)
+    taken = run.cluster != known.cluster and order.shows_as_taken(run.workflow_id, known.cluster)
+    if taken and not order.names_another_since and not (run.unreadable or has_forgotten_adoption(known, run)):
+        return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)
+    if is_abandoned(run) and run.cluster == parsed.spec.adopt_from and not predecessor.is_of(known.cluster):
+        return next_run(known, run) if known.exists else Confirm()  # where it came from, nobody may be left to do so
     if problem is not None:
         return show(known, problem, again=AGAIN_SECONDS)
-    taken = run.cluster != known.cluster and order.shows_as_taken(run.workflow_id, known.cluster)
-    if taken and not order.names_another_since and not has_forgotten_adoption(known, run):
-        return show(known, _adopted_elsewhere(known, run), again=AGAIN_SECONDS)
     return adopt(known, run)
 
 

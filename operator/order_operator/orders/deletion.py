@@ -114,7 +114,11 @@ def _deletion_of_an_adopter(known: Known, adopted: str) -> Action | None:
     if adopted not in known.asked_others:
         return DescribeOther(adopted)
     other, parsed = known.predecessor, known.order.decoded
-    if other is None or other.run.workflow_id != adopted or not other.run.running or isinstance(parsed, Problem):
+    if other is None or other.run.workflow_id != adopted or isinstance(parsed, Problem):
+        return None
+    if is_abandoned(other.run) and has_forgotten_adoption(known, other.run):
+        return next_run(known, other.run)
+    if not other.run.running:
         return None
     if other.run.tells_of_adoption:
         return _let_go(known)

@@ -154,7 +154,14 @@ class OrderResource(Resource):
     def shows_as_taken(self, workflow: str, cluster: str) -> bool:
         """Whether the status shows this workflow as that of `cluster` itself, or as one that was taken over since."""
         shown = self.status.get("workflow") or {}
-        return shown.get("id") == workflow and (self.shows_as_adopted or shown.get("cluster") == cluster)
+        return shown.get("id") == workflow and (self.was_shown_as_adopted or shown.get("cluster") == cluster)
+
+    @property
+    def was_shown_as_adopted(self) -> bool:
+        """Whether the status says that another resource has taken the order over, or said so before another problem
+        took the condition's place: `adoptFrom` names who has the order, and did so already then."""
+        heard = self.status.get("adoptFromHeard")
+        return self.shows_as_adopted or bool(heard and heard == self.adopt_from)
 
     @property
     def shown_payment(self) -> PaymentRecord | None:

@@ -11,8 +11,10 @@ from temporalio.client import WorkflowExecutionStatus
 
 from order_domain.snapshot import Owner
 from order_operator.cluster.api_names import FINALIZER
+from order_operator.cluster.conditions import Reason
 from order_operator.orders import reconcile
 from order_operator.orders.observation import Observation
+from order_operator.problem import Problem
 from order_workflows.contract import input_hash, workflow_id
 
 SPEC = an_order_spec(adopt_from="there")
@@ -23,6 +25,8 @@ STATUS: dict[str, Any] = {
     "observedGeneration": 1,
     "workflow": {"id": ID_OF_THE_FIRST, "namespace": "default", "cluster": "there"},
 }
+
+TAKEN_BACK = Owner(uid=FIRST.uid, cluster="there")
 
 
 def of_the_first(seq: int, *, owner: Owner | None = None, tells_owner: bool = True, **changes: Any) -> Observation:
@@ -97,7 +101,7 @@ async def test_a_workflow_that_forgot_its_adoption_is_adopted_again_by_the_next_
 async def test_a_workflow_that_was_taken_back_while_no_operator_looked_is_left_alone(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    temporal_has(monkeypatch, of_the_first(6, owner=Owner(uid=FIRST.uid, cluster="there")))
+    temporal_has(monkeypatch, of_the_first(6, owner=TAKEN_BACK))
     place(shop, "here")
 
     await looks(shop)
@@ -110,7 +114,7 @@ async def test_a_workflow_that_was_shown_as_taken_back_needs_a_word_though_it_ha
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await adopt(shop, monkeypatch)
-    back = of_the_first(6, owner=Owner(uid=FIRST.uid, cluster="there"))
+    back = of_the_first(6, owner=TAKEN_BACK)
     temporal_has(monkeypatch, back)
     shop.observe(back)
     await looks(shop)
@@ -147,7 +151,7 @@ async def test_the_deletion_of_an_order_that_was_taken_back_while_no_operator_lo
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run began here to undo the order, which goes on there."""
-    temporal_has(monkeypatch, of_the_first(6, owner=Owner(uid=FIRST.uid, cluster="there")))
+    temporal_has(monkeypatch, of_the_first(6, owner=TAKEN_BACK))
     place(shop, "here")
 
     await delete(shop)
@@ -251,3 +255,79 @@ async def test_a_stopped_workflow_of_another_installation_is_not_taken_over_with
     await looks(shop)
 
     assert shows(shop) == "RestoredElsewhere"
+
+
+async def taken_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
+    """The order is shown so, and the next operator begins."""
+    await adopt(shop, monkeypatch)
+    back = of_the_first(6, owner=TAKEN_BACK)
+    temporal_has(monkeypatch, back)
+    shop.observe(back)
+    await looks(shop)
+    assert shows(shop) == "AdoptedElsewhere"
+    following = Shop()
+    following.api = following.orders._api = shop.api  # type: ignore[assignment]
+    following.orders._writer._api = following.orders.intake._orphans._api = shop.api  # type: ignore[assignment]
+    return following
+
+
+def begin(shop: Shop) -> None:
+    """What the watch brings first."""
+    assert shop.api.body is not None
+    shop.orders.intake.put(shop.api.body)
+
+
+async def test_a_workflow_that_was_taken_back_and_has_stopped_is_not_taken_over_here(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of another installation was undone."""
+
+    async def take_over(_client: object, run: Observation) -> Observation:
+        raise AssertionError(run)
+
+    monkeypatch.setattr(reconcile, "take_over", take_over)
+    following = await taken_back(shop, monkeypatch)
+    temporal_has(monkeypatch, stopped(owner=TAKEN_BACK))
+    begin(following)
+
+    await looks(following)
+
+    assert shows(following) == "AdoptedElsewhere"
+
+
+async def test_an_order_that_was_taken_back_needs_a_word_though_temporal_was_away_meanwhile(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The outage was shown in the place of what had happened before, and the order was taken again after it."""
+    following = await taken_back(shop, monkeypatch)
+    temporal_has(monkeypatch, of_the_first(7, owner=TAKEN_BACK))
+    following.temporal.problem = Problem(Reason.TEMPORAL_UNAVAILABLE, "away")  # type: ignore[assignment]
+    begin(following)
+    await looks(following)
+    assert shows(following) == "TemporalUnavailable"
+
+    following.temporal.problem = None
+    await looks(following)
+
+    assert following.temporal.calls == []
+    assert shows(following) == "AdoptedElsewhere"
+
+
+async def test_the_deletion_of_an_order_whose_workflow_forgot_its_adoption_and_stopped_takes_it_over(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run began under the resource's own uid, of which the ledger knew nothing, and the charge stayed."""
+    next_run = of_the_first(5, run_id="run-2")
+
+    async def take_over(_client: object, _run: Observation) -> Observation:
+        temporal_has(monkeypatch, next_run)
+        return next_run
+
+    monkeypatch.setattr(reconcile, "take_over", take_over)
+    temporal_has(monkeypatch, stopped())
+    place(shop, "here")
+
+    await delete(shop)
+    await looks(shop)
+
+    assert shop.temporal.calls == ["adopt"]
