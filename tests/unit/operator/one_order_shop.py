@@ -54,7 +54,7 @@ class ApiServer:
         if self.refusal is not None:
             raise self.refusal
         if self.conflicts or seen != str(self.version):
-            self.conflicts -= 1
+            self.conflicts = max(0, self.conflicts - 1)
             raise Conflict("changed meanwhile")
         self.writes.append(what)
         self.version += 1

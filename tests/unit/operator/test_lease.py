@@ -307,6 +307,7 @@ async def test_what_cannot_be_read_as_a_moment_stays_on_the_lease(leases: Leases
     assert leases.lease is not None
     await first.release()
     leases.lease.metadata.annotations[ORDERS_LOST_ANNOTATION] = "yesterday"
+    second.keep_orders_lost_at("2026-11-28T10:00:00+00:00")
 
     await second.acquire()
 

@@ -20,7 +20,8 @@ from one_order_shop import (
     waiting,
 )
 
-from order_operator.cluster.api import ApiRefused, Listed
+from order_operator.cluster.api import ApiRefused, ApiUnreachable, Listed
+from order_operator.orders.resource import OrderResource
 
 
 async def test_an_order_that_waits_costs_its_finalizer_and_one_status(shop: Shop) -> None:
@@ -40,6 +41,34 @@ async def test_a_write_that_meets_a_newer_version_is_made_at_once_on_that(shop: 
 
     assert shop.api.body is not None
     assert shop.api.body["status"]["phase"] == "Compensating"
+
+
+async def test_a_write_whose_answer_was_lost_is_tried_once_more_and_changes_nothing(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch, which mostly is quicker, brings nothing here."""
+    await waiting(shop)
+    write, tried = shop.api.write_status, 0
+
+    async def unheard(resource: OrderResource, status: Mapping[str, Any]) -> dict[str, Any]:
+        nonlocal tried
+        tried += 1
+        answer = await write(resource, status)
+        if tried == 1:
+            raise ApiUnreachable("the API server does not answer")
+        return answer
+
+    monkeypatch.setattr(shop.api, "write_status", unheard)
+    shop.observe(an_observation(workflow_id=ID, snapshot=a_snapshot(status="Compensate Order", seq=3)))
+    with pytest.raises(ApiUnreachable):
+        await shop.look()
+    written = list(shop.api.writes)
+
+    for _ in range(3):
+        await shop.look()
+
+    assert tried == 2
+    assert shop.api.writes == written
 
 
 async def test_a_write_that_goes_on_meeting_newer_versions_is_made_ever_more_rarely(shop: Shop) -> None:

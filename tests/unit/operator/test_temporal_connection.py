@@ -1,5 +1,6 @@
 """What the operator makes of Temporal's answers, with a scripted server."""
 
+import asyncio
 import logging
 from pathlib import Path
 from typing import Any, cast
@@ -15,6 +16,7 @@ from temporalio.client import Client
 from temporalio.service import RPCError, RPCStatusCode
 
 from order_operator.cluster.conditions import Reason
+from order_operator.problem import Problem
 from order_operator.temporal import connection as module
 from order_operator.temporal.connection import TASK_PROBLEMS, UNREACHABLE, TemporalConnection
 from order_operator.temporal.runs import Unreadable, converter_of, memo_values
@@ -81,6 +83,25 @@ async def test_a_check_that_fails_names_its_cause(status: RPCStatusCode, reason:
 
     assert problem is not None
     assert problem.reason == reason
+
+
+async def test_all_orders_are_looked_at_again_once_a_missing_namespace_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    server = Server(describe_namespace=rpc(RPCStatusCode.NOT_FOUND))
+    connection = a_connection(server)
+    looks = asyncio.Queue[Problem | None]()
+    connection.on_recovery(lambda: looks.put_nowait(connection.problem))
+    watching = asyncio.create_task(connection.watch())
+    async with asyncio.timeout(10):
+        missing = await looks.get()
+        server.errors.clear()
+        there = await looks.get()
+    watching.cancel()
+
+    assert missing is not None
+    assert (missing.reason, there) == (Reason.TEMPORAL_NAMESPACE_NOT_FOUND, None)
 
 
 @pytest.mark.parametrize("status", [RPCStatusCode.PERMISSION_DENIED, RPCStatusCode.UNIMPLEMENTED])
