@@ -1,7 +1,14 @@
 """The table of faults names tests that exist, covers what it has to, and the page is written from it."""
 
 import pytest
-from fault_page import CHECKOUT, PAGE, Fault, page, read
+from fault_page import CHECKOUT, PAGE, Fault, Guard, page, read, read_guards
+
+GUARDS = read_guards()
+WAITING = set(
+    """F01 F02 F06 F09 F10 F11 F13 F14 F15 F16 F17 F19 F20 F23 F24 F26 F27 F30 F32 F33 F36 F37 F38 F40 F41 F42 F45 F47
+    F48 F49 F50 F52 F54 F55 F56 F58 F59 F60 F63 F64 F65 F68 F69 F70 F73 F74 F75 F76""".split()
+)
+"""Rows that still wait for a guard."""
 
 
 @pytest.mark.parametrize("fault", read(), ids=lambda fault: fault.id)
@@ -25,6 +32,36 @@ def test_a_test_that_does_not_exist_is_told() -> None:
 
 def test_a_fault_without_test_and_reason_is_told() -> None:
     assert Fault("F99", "operator", "").problems(CHECKOUT) == ["F99 has neither a test nor a reason"]
+
+
+@pytest.mark.parametrize("fault", [fault for fault in read() if fault.tests], ids=lambda fault: fault.id)
+def test_a_fault_with_tests_has_a_guard_or_says_why_it_has_none(fault: Fault) -> None:
+    assert fault.guards(GUARDS) or fault.unguarded or fault.id in WAITING
+
+
+def test_no_fault_that_has_a_guard_says_why_it_has_none() -> None:
+    assert [fault.id for fault in read() if fault.unguarded and fault.guards(GUARDS)] == []
+
+
+def test_no_fault_that_has_a_guard_still_waits_for_one() -> None:
+    assert [fault.id for fault in read() if fault.id in WAITING and fault.guards(GUARDS)] == []
+
+
+@pytest.mark.parametrize(
+    ("own", "other", "is_one"),
+    [
+        ("test_a.py::test_b", "test_a.py::test_b", True),
+        ("test_a.py::test_b[c]", "test_a.py::test_b", True),
+        ("test_a.py::test_b", "test_a.py::test_b[c]", True),
+        ("test_a.py::test_b[c]", "test_a.py::test_b[d]", False),
+        ("test_a.py::test_b", "test_a.py::test_b_too", False),
+        ("test_a.py::test_b", "test_e.py::test_b", False),
+    ],
+)
+def test_a_guard_is_a_faults_when_it_names_its_test(own: str, other: str, is_one: bool) -> None:
+    guard = Guard("guard", "section", (other,))
+
+    assert Fault("F99", "operator", "", (own,)).guards([guard]) == [guard] * is_one
 
 
 def test_the_page_of_faults_is_written_from_the_table() -> None:
