@@ -1,11 +1,13 @@
 """Writes docs/faults.md from faults.toml: `python tests/faults/fault_page.py`."""
 
 import tomllib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = CHECKOUT / "docs" / "faults.md"
+GUARDS = CHECKOUT / "tests" / "mutations" / "mutations.toml"
 PARTS = {
     "operator": "The operator's process",
     "kubernetes": "The Kubernetes API and etcd",
@@ -23,9 +25,23 @@ left and why. Most of these tests take long and belong to `make test-long`. Betw
 put [toxiproxy](https://github.com/Shopify/toxiproxy) for faults of bytes, and a proxy of their own,
 `tests/integration/api_proxy.py`, for single requests and events.
 
-What the code does against faults of its own is in [guarantees.md](guarantees.md). This page is written from
-`tests/faults/faults.toml` by `python tests/faults/fault_page.py`.
+A guard is a piece of the code that is taken away to see a test fail; [guarantees.md](guarantees.md) has all of them.
+Under "guards" are those for which a test of the same row is run. Where nothing of the code can be taken away, it is
+told why.
+
+This page is written from `tests/faults/faults.toml` and `tests/mutations/mutations.toml` by
+`python tests/faults/fault_page.py`.
 """
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What is taken of a guard of mutations.toml."""
+
+    name: str
+    anchor: str
+    """Of its section in docs/guarantees.md."""
+    tests: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,6 +53,11 @@ class Fault:
     what: str
     tests: tuple[str, ...] = ()
     left: str = ""
+    unguarded: str = ""
+
+    def guards(self, known: Sequence[Guard]) -> list[Guard]:
+        """Those that a test of this row is run for."""
+        return [guard for guard in known if any(_overlap(own, other) for own in self.tests for other in guard.tests)]
 
     def problems(self, root: Path) -> list[str]:
         """Why the row cannot stand; empty if it can."""
@@ -56,18 +77,38 @@ def read() -> list[Fault]:
     return [Fault(**{**row, "tests": tuple(row.get("tests", ()))}) for row in rows]
 
 
+def read_guards() -> list[Guard]:
+    """All guards of mutations.toml, in their order."""
+    table = tomllib.loads(GUARDS.read_text())
+    severities = {fault["name"]: fault["severity"] for fault in table["fault"]}
+    return [
+        Guard(row["name"], f"{row['fault']}-{severities[row['fault']]}", tuple(row["tests"]))
+        for row in table["mutation"]
+    ]
+
+
 def page() -> str:
     """All of it."""
-    return HEAD + "".join(_section(part) for part in PARTS)
+    faults, guards = read(), read_guards()
+    return HEAD + "".join(_section(part, faults, guards) for part in PARTS)
 
 
-def _section(part: str) -> str:
-    lines = [f"\n## {PARTS[part]}\n", "| | fault | tests | what is left |", "|---|---|---|---|"]
-    for fault in read():
+def _section(part: str, faults: Sequence[Fault], known: Sequence[Guard]) -> str:
+    lines = [f"\n## {PARTS[part]}\n", "| | fault | tests | guards | what is left |", "|---|---|---|---|---|"]
+    for fault in faults:
         if fault.part == part:
             tests = "<br>".join(f"`{test.rpartition('/')[2]}`" for test in fault.tests)
-            lines.append(f"| {fault.id} | {fault.what} | {tests} | {fault.left} |")
+            links = [f"[`{guard.name}`](guarantees.md#{guard.anchor})" for guard in fault.guards(known)]
+            guards = "<br>".join(links) or fault.unguarded
+            lines.append(f"| {fault.id} | {fault.what} | {tests} | {guards} | {fault.left} |")
     return "\n".join(lines) + "\n"
+
+
+def _overlap(one: str, other: str) -> bool:
+    """A test without parameters stands for all of its cases."""
+    function, _, case = one.partition("[")
+    other_function, _, other_case = other.partition("[")
+    return function == other_function and (not case or not other_case or case == other_case)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@ from itertools import pairwise
 
 import pytest
 from builders import a_line
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from order_domain.allocation import owed_minor
@@ -58,6 +58,7 @@ def test_an_order_of_which_nothing_is_kept_owes_nothing(cost: Cost) -> None:
 
 
 @settings(deadline=None)
+@example(((TWO_LINES, [a_charge(FEE, 1), a_charge(DISCOUNT, -10_001)]), ["1", "2"]))  # a discount pays for the fee
 @given(costs_and_order_of_giving_up())
 def test_giving_up_one_line_after_another_refunds_the_whole_in_parts_of_zero_or_more(
     order: tuple[Cost, list[str]],
