@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from audited import flaws
 from shop import Buyer, Shop, a_line
+from temporalio.testing import ActivityEnvironment
 
 from order_domain.errors import (
     DuplicateOrder,
     LedgerUnavailable,
+    OperationCancelled,
     OperationConflict,
     OrderError,
     OutOfStock,
@@ -158,6 +160,31 @@ async def test_a_parcel_that_is_taken_after_it_was_refused_is_told(shop: Shop) -
 
     with pytest.raises(OperationConflict, match="carried out after all, and the ledger has it as refused: not today"):
         await slow
+
+
+async def test_a_packing_that_was_undone_while_its_answer_was_on_its_way_is_only_cancelled(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The undo has taken apart what was packed: nothing is left to tell of."""
+    buyer = await shop.buyer()
+    warehouse, packed, answers = shop.providers.warehouse, asyncio.Event(), asyncio.Event()
+    pack = warehouse.pack
+
+    async def slow(*arguments: Any, **named: Any) -> None:
+        await pack(*arguments, **named)
+        packed.set()
+        await answers.wait()
+
+    monkeypatch.setattr(warehouse, "pack", slow)
+    packing = asyncio.create_task(ActivityEnvironment().run(shop.warehouse.pack, buyer.pack(1)))
+    await packed.wait()
+    await shop.orders.halt(buyer.halt())
+    await ActivityEnvironment().run(shop.warehouse.unpack, buyer.unpack())
+
+    answers.set()
+
+    with pytest.raises(OperationCancelled):
+        await packing
 
 
 async def test_a_change_of_lines_and_the_release_of_the_order_leave_no_piece_held(

@@ -199,7 +199,8 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
             if asked or workflow.patched(LEDGER_DECIDES):
                 order.compensation = CompensationState.FAILED
                 await wait_for_repair(order, cause)
-                if workflow.patched(REPEATS_WHAT_WAS_LOST):
+                # Of each round: one that a run went through before keeps its answer for the whole run.
+                if workflow.patched(f"{REPEATS_WHAT_WAS_LOST}/{order.reviews}"):
                     order.compensation = compensation
                     end = await _ask_again(order, end)
                     compensation = order.compensation

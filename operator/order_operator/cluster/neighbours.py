@@ -53,6 +53,7 @@ class Neighbours:
                 self._tell(await self.look())
             except client.ApiException as refused:
                 if refused.status == 403:
+                    metrics.NEIGHBOURS.set(0)
                     logger.info("no right to list Leases: other installations of this cluster are not looked for")
                     return
                 logger.warning(_NOT_LOOKED, extra={"error": f"{refused.status} {refused.reason}"})

@@ -328,11 +328,13 @@ async def carry_out(
 
 
 def _as_recorded(tx: Connection, operation: Operation, outcome_type: type[R], answer: R | OrderError) -> R | OrderError:
-    """What another attempt has written down. Raises OperationConflict where that is a refusal, and this one had its
-    effect: nobody may be waiting for it any more, but the log and the list of attempts have it."""
+    """What another attempt has written down. Raises OperationConflict where that is a refusal by the company, and this
+    one had its effect: nobody may be waiting for it any more, but the log and the list of attempts have it. Where an
+    undo has closed the operation, it has dealt with the effect."""
     recorded = recall(tx, operation)
     assert recorded is not None
-    if recorded.error is not None and not isinstance(answer, OrderError):
+    refused = recorded.error is not None and not isinstance(recorded.error, OperationCancelled)
+    if refused and not isinstance(answer, OrderError):
         raise OperationConflict(
             f"operation {operation.operation_id} was carried out after all, and the ledger has it as refused: "
             f"{recorded.error}"
