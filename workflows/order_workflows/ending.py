@@ -189,7 +189,8 @@ async def _sell(order: OrderRun, sold: set[str]) -> OrderEnded:
 
 async def close(order: OrderRun, end: OrderEnded) -> None:
     """Record the end. While the ledger says that its books do not fit this end, the order is in Manual Review."""
-    asked, compensation = False, order.compensation
+    asked = repeats = False
+    compensation = order.compensation
     while True:
         shown, request = order.last_error, _closing(order, end)
         try:
@@ -199,8 +200,9 @@ async def close(order: OrderRun, end: OrderEnded) -> None:
             if asked or workflow.patched(LEDGER_DECIDES):
                 order.compensation = CompensationState.FAILED
                 await wait_for_repair(order, cause)
-                # Of each round: one that a run went through before keeps its answer for the whole run.
-                if workflow.patched(f"{REPEATS_WHAT_WAS_LOST}/{order.reviews}"):
+                # By round: of one that a run has gone through without it, the answer stays for the whole run.
+                repeats = repeats or workflow.patched(f"{REPEATS_WHAT_WAS_LOST}/{order.reviews}")
+                if repeats:
                     order.compensation = compensation
                     end = await _ask_again(order, end)
                     compensation = order.compensation
