@@ -7,7 +7,7 @@ from fake_activities import World
 from real_shop import SHIPPING, RealShop, shipping_class
 from storefront import Storefront, eventually
 
-from order_domain.errors import OperationConflict
+from order_domain.errors import OperationConflict, PaymentDeclined
 from order_domain.status import OrderStatus
 from order_workflows import contract
 from order_workflows.activities.effect import EffectKind
@@ -38,6 +38,14 @@ async def test_a_parcel_that_the_standby_knows_nothing_of_is_called_back(real: R
     await real.ends(order)
     books = await real.books(order)
     assert (books.parcels, books.kept) in ((0, 0), (1, books.captured)), books
+
+
+async def test_a_charge_that_was_declined_has_its_answer(shop: Storefront, world: World) -> None:
+    world.fail("charge_payment", PaymentDeclined("card_declined"))
+    order = await shop.place()
+    await order.reaches(OrderStatus.ORDER_FAILED)
+
+    assert world.halts[order.uid].known.unanswered == []
 
 
 async def test_an_order_tells_the_ledger_what_it_has_asked_for_and_has_no_answer_to(

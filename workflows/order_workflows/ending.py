@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from temporalio import workflow
 from temporalio.exceptions import FailureError
 
+from order_domain.errors import PaymentDeclined
 from order_domain.pipeline import StepName
 from order_domain.refusals import EndType
 from order_domain.snapshot import CompensationState, ErrorRecord, PaymentRecord
@@ -109,7 +110,7 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
             reservation_id=order.reservation_id,
             packed=order.packed,
             shipped_lines=[] if order.pivot_passed else sorted(order.shipments),
-            unanswered=[] if order.pivot_passed else order.unanswered,
+            unanswered=_unanswered(order, error),
         ),
         notes=order.notes.pending,
     )
@@ -125,6 +126,14 @@ async def _halt(order: OrderRun, end: OrderEnded) -> Halted:
         else:
             order.notes.recorded(request.notes)
             return halted
+
+
+def _unanswered(order: OrderRun, error: ErrorRecord) -> list[BegunEffect]:
+    """What was asked for without an answer. That the charge was declined is one."""
+    if order.pivot_passed:
+        return []
+    declined = error.type == PaymentDeclined.__name__
+    return [effect for effect in order.unanswered if not (declined and effect.kind is EffectKind.CHARGE)]
 
 
 def _take_over(order: OrderRun, halted: Halted) -> None:
