@@ -20,6 +20,7 @@ READ_ONLY = {
         f"get admissionregistration.k8s.io/{kind} order-platform-orders"
         for kind in ("validatingadmissionpolicies", "validatingadmissionpolicybindings")
     ),
+    "list coordination.k8s.io/leases",
 }
 LEADING = {
     "create coordination.k8s.io/leases",
