@@ -75,6 +75,14 @@ async def refunded_by_the_provider(shop: Shop) -> int:
     return sum(row["amount_minor"] for row in await shop.provider_log("refunds"))
 
 
+async def lose_the_answer(till: Shop, provider: Forgetful, refund: Refund) -> None:
+    """The provider makes the refund, and nobody hears of it."""
+    provider.answers_are_lost = True
+    with pytest.raises(ProviderUnavailable):
+        await till.payments.refund(refund)
+    provider.answers_are_lost = False
+
+
 async def test_two_refunds_add_up_in_ledger_and_provider(shop: Shop) -> None:
     buyer = await a_charged_order(shop)
     first = await shop.payments.refund(buyer.refund(amount_minor=375, kept_lines=["1"]))
@@ -160,10 +168,7 @@ async def test_another_transaction_than_the_ledgers_is_not_refunded(shop: Shop) 
 
 async def test_a_refund_without_an_answer_is_settled_before_the_next_one(till: Shop, provider: Forgetful) -> None:
     buyer = await a_charged_order(till)
-    provider.answers_are_lost = True
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.refund(buyer.refund(amount_minor=375, kept_lines=["1"]))
-    provider.answers_are_lost = False
+    await lose_the_answer(till, provider, buyer.refund(amount_minor=375, kept_lines=["1"]))
 
     second = await till.payments.refund(buyer.refund(step="refund/2", amount_minor=TOTAL))
 
@@ -181,10 +186,7 @@ async def a_partial_refund_without_an_answer(till: Shop, provider: Forgetful) ->
     await till.orders.receive(buyer.receive(*THREE_LINES, charged=True))
     await till.payments.charge(buyer.charge(amount_minor=TOTAL))
     first = buyer.refund(amount_minor=375, kept_lines=["1", "2"], refunded_minor=0)
-    provider.answers_are_lost = True
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.refund(first)
-    provider.answers_are_lost = False
+    await lose_the_answer(till, provider, first)
     return buyer, first
 
 
@@ -224,10 +226,7 @@ async def test_of_open_refunds_the_one_that_keeps_most_is_settled_first_whatever
     till: Shop, provider: Forgetful
 ) -> None:
     buyer, _ = await a_partial_refund_without_an_answer(till, provider)
-    provider.answers_are_lost = True
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"]))
-    provider.answers_are_lost = False
+    await lose_the_answer(till, provider, buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"]))
 
     def behind(tx: Connection) -> None:
         """The second one's worker has a clock that is."""
@@ -249,10 +248,7 @@ async def test_an_open_refund_of_an_order_whose_lines_are_not_known_is_settled_w
     """An older workflow told no lines: the next refund went to a person, for good."""
     buyer = await till.buyer()
     await till.payments.charge(buyer.charge())
-    provider.answers_are_lost = True
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.refund(buyer.refund(amount_minor=300, kept_lines=["1"], refunded_minor=0))
-    provider.answers_are_lost = False
+    await lose_the_answer(till, provider, buyer.refund(amount_minor=300, kept_lines=["1"], refunded_minor=0))
 
     whole = await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, refunded_minor=0))
 
@@ -264,10 +260,9 @@ async def test_refunds_that_waited_behind_each_other_are_each_settled_with_their
 ) -> None:
     """Three rounds while the company gave no answer: another parcel came back in each."""
     buyer, _ = await a_partial_refund_without_an_answer(till, provider)
-    provider.answers_are_lost = True
-    with pytest.raises(ProviderUnavailable):
-        await till.payments.refund(buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"], refunded_minor=0))
-    provider.answers_are_lost = False
+    await lose_the_answer(
+        till, provider, buyer.refund(step="refund/2", amount_minor=750, kept_lines=["1"], refunded_minor=0)
+    )
 
     await till.payments.refund(buyer.refund(step="refund/3", amount_minor=TOTAL, refunded_minor=0))
 

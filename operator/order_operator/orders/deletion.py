@@ -90,10 +90,9 @@ def _deletion_without_run(known: Known) -> Action:
     owner = _carried_elsewhere(known)
     if owner is not None:
         return _let_go_of_others(known, owner)
-    if order.named_workflow is not None and workflow_id(*order.named_workflow) in known.others:
-        open_run = _deletion_of_an_adopter(known, workflow_id(*order.named_workflow))
-        if open_run is not None:
-            return open_run
+    open_run = _deletion_of_an_adopter(known)
+    if open_run is not None:
+        return open_run
     elsewhere = order.elsewhere(known.temporal_namespace)
     if elsewhere is not None:
         return show(known, elsewhere) if order.deletion_policy is DeletionPolicy.CANCEL else _let_go(known)
@@ -107,32 +106,34 @@ def _deletion_without_run(known: Known) -> Action:
     return Start(order_class, parsed, to_undo=order.deletion_policy is DeletionPolicy.CANCEL)
 
 
-def _deletion_of_an_adopter(known: Known, adopted: str) -> Action | None:
+def _deletion_of_an_adopter(known: Known) -> Action | None:
     """The open workflow that the order had adopted does not say that it is this order's: it has been taken over since,
     and the deletion concerns nothing of it, or it has forgotten the adoption, and has to hear of the deletion. None if
-    the status does not show it as this order's."""
+    there is no such workflow, or the status does not show it as this order's."""
+    order, other, parsed = known.order, known.predecessor, known.order.decoded
+    adopted = workflow_id(*order.named_workflow) if order.named_workflow is not None else None
+    if adopted is None or adopted not in known.others:
+        return None
     if adopted not in known.asked_others:
         return DescribeOther(adopted)
-    other, parsed = known.predecessor, known.order.decoded
     if other is None or other.run.workflow_id != adopted or isinstance(parsed, Problem):
         return None
-    if is_abandoned(other.run) and has_forgotten_adoption(known, other.run):
-        return next_run(known, other.run)
-    if not other.run.running:
+    run, forgotten = other.run, has_forgotten_adoption(known, other.run)
+    if is_abandoned(run) and forgotten:
+        return next_run(known, run)
+    if not run.running:
         return None
-    if other.run.tells_of_adoption:
+    if run.tells_of_adoption:
         return _let_go(known)
-    problem = obstacle(other, parsed, known.cluster)
-    if not has_forgotten_adoption(known, other.run):
-        if not known.order.shows_as_taken(adopted, known.cluster):
-            return None
-        if known.order.deletion_policy is DeletionPolicy.ORPHAN:
-            return _let_go(known)
-        return show(known, problem or _of_nobody_knows_whom(other.run), again=AGAIN_SECONDS)
-    return adopt(known, other.run) if problem is None else show(known, problem, again=AGAIN_SECONDS)
+    if not (forgotten or order.shows_as_taken(adopted, known.cluster)):
+        return None
+    if not forgotten and order.deletion_policy is DeletionPolicy.ORPHAN:
+        return _let_go(known)
+    problem = obstacle(other, parsed, known.cluster) or (None if forgotten else _owner_unknown(run))
+    return adopt(known, run) if problem is None else show(known, problem, again=AGAIN_SECONDS)
 
 
-def _of_nobody_knows_whom(run: Observation) -> Problem:
+def _owner_unknown(run: Observation) -> Problem:
     why = (
         f"the deletion waits: workflow {run.workflow_id} is of installation {run.cluster}, and a worker of an earlier "
         "release does not tell whether that has taken it back, or only forgotten this order. Cancel that workflow if "

@@ -71,6 +71,16 @@ async def adopt(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shows(shop) == "Waiting"
 
 
+async def take_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """`there` takes back the order that it had given away, which is shown so."""
+    await adopt(shop, monkeypatch)
+    back = of_the_first(6, owner=TAKEN_BACK)
+    temporal_has(monkeypatch, back)
+    shop.observe(back)
+    await looks(shop)
+    assert shows(shop) == "AdoptedElsewhere"
+
+
 async def test_a_workflow_that_forgot_its_adoption_is_adopted_again(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -113,11 +123,7 @@ async def test_a_workflow_that_was_taken_back_while_no_operator_looked_is_left_a
 async def test_a_workflow_that_was_shown_as_taken_back_needs_a_word_though_it_has_forgotten_that(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await adopt(shop, monkeypatch)
-    back = of_the_first(6, owner=TAKEN_BACK)
-    temporal_has(monkeypatch, back)
-    shop.observe(back)
-    await looks(shop)
+    await take_back(shop, monkeypatch)
 
     restored = of_the_first(7)
     temporal_has(monkeypatch, restored)
@@ -201,12 +207,10 @@ def stopped(**changes: Any) -> Observation:
     return of_the_first(5, status=WorkflowExecutionStatus.TERMINATED, **changes)
 
 
-async def test_a_stopped_workflow_of_the_installation_that_an_order_comes_from_is_taken_over(
-    shop: Shop, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It was waited for as if somebody undid it, for good; the charge stayed."""
+def runs_taken_over(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Their ids. Each is followed by another run, which Temporal has then."""
+    taken: list[str] = []
     next_run = of_the_first(5, run_id="run-2")
-    taken = []
 
     async def take_over(_client: object, run: Observation) -> Observation:
         taken.append(run.run_id)
@@ -214,6 +218,14 @@ async def test_a_stopped_workflow_of_the_installation_that_an_order_comes_from_i
         return next_run
 
     monkeypatch.setattr(reconcile, "take_over", take_over)
+    return taken
+
+
+async def test_a_stopped_workflow_of_the_installation_that_an_order_comes_from_is_taken_over(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was waited for as if somebody undid it, for good; the charge stayed."""
+    taken = runs_taken_over(monkeypatch)
     temporal_has(monkeypatch, stopped())
     place(shop, "there")
 
@@ -245,26 +257,19 @@ async def test_a_stopped_workflow_that_cannot_be_taken_over_is_told_and_tried_ev
 async def test_a_stopped_workflow_of_another_installation_is_not_taken_over_without_a_word(
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def take_over(_client: object, run: Observation) -> Observation:
-        raise AssertionError(run)
-
-    monkeypatch.setattr(reconcile, "take_over", take_over)
+    taken = runs_taken_over(monkeypatch)
     temporal_has(monkeypatch, stopped(cluster="a third"))
     place(shop, "there")
 
     await looks(shop)
 
+    assert taken == []
     assert shows(shop) == "RestoredElsewhere"
 
 
 async def taken_back(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> Shop:
-    """The order is shown so, and the next operator begins."""
-    await adopt(shop, monkeypatch)
-    back = of_the_first(6, owner=TAKEN_BACK)
-    temporal_has(monkeypatch, back)
-    shop.observe(back)
-    await looks(shop)
-    assert shows(shop) == "AdoptedElsewhere"
+    """The order is, and the next operator begins."""
+    await take_back(shop, monkeypatch)
     following = Shop()
     following.api = following.orders._api = shop.api  # type: ignore[assignment]
     following.orders._writer._api = following.orders.intake._orphans._api = shop.api  # type: ignore[assignment]
@@ -281,17 +286,14 @@ async def test_a_workflow_that_was_taken_back_and_has_stopped_is_not_taken_over_
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The order of another installation was undone."""
-
-    async def take_over(_client: object, run: Observation) -> Observation:
-        raise AssertionError(run)
-
-    monkeypatch.setattr(reconcile, "take_over", take_over)
+    taken = runs_taken_over(monkeypatch)
     following = await taken_back(shop, monkeypatch)
     temporal_has(monkeypatch, stopped(owner=TAKEN_BACK))
     begin(following)
 
     await looks(following)
 
+    assert taken == []
     assert shows(following) == "AdoptedElsewhere"
 
 
@@ -317,17 +319,12 @@ async def test_the_deletion_of_an_order_whose_workflow_forgot_its_adoption_and_s
     shop: Shop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run began under the resource's own uid, of which the ledger knew nothing, and the charge stayed."""
-    next_run = of_the_first(5, run_id="run-2")
-
-    async def take_over(_client: object, _run: Observation) -> Observation:
-        temporal_has(monkeypatch, next_run)
-        return next_run
-
-    monkeypatch.setattr(reconcile, "take_over", take_over)
+    taken = runs_taken_over(monkeypatch)
     temporal_has(monkeypatch, stopped())
     place(shop, "here")
 
     await delete(shop)
     await looks(shop)
 
+    assert taken == ["run-1"]
     assert shop.temporal.calls == ["adopt"]
